@@ -1,0 +1,1 @@
+"""One file an experiment: a docstring (paper, command, data, results) and `config()`."""

@@ -1,0 +1,282 @@
+"""Landmark schemes: how many points a face has, what they are, and how they mirror.
+
+A scheme is data: the model, the metrics, the augmentation and the pictures all read the same tables. Left and right
+are the image's left and right for a face that looks at the camera. Indices count from 0.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import os
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+
+Edges = tuple[tuple[int, int], ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Scheme:
+    """A landmark annotation scheme.
+
+    Attributes:
+      name: What users call it, for example `wflw98`.
+      flip: Permutation [N]; point i of a mirrored face is point `flip[i]` of the face.
+      eye_corners: The outer corners of the left and the right eye, whose distance is the inter-ocular normaliser.
+      pupils: The points whose mean is the left pupil, and those of the right one, for the inter-pupil normaliser.
+      parts: Named groups of points, for example `nose`; a point may be in no group.
+      edges: Pairs of points to join in a drawing.
+      names: One name for each point, or empty.
+    """
+
+    name: str
+    flip: tuple[int, ...]
+    eye_corners: tuple[int, int] | None = None
+    pupils: tuple[tuple[int, ...], tuple[int, ...]] | None = None
+    parts: Mapping[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
+    edges: Edges = ()
+    names: tuple[str, ...] = ()
+
+    @property
+    def num_points(self) -> int:
+        return len(self.flip)
+
+    def __post_init__(self) -> None:
+        count = self.num_points
+        if sorted(self.flip) != list(range(count)) or any(self.flip[j] != i for i, j in enumerate(self.flip)):
+            raise ValueError(f"scheme {self.name}: `flip` must exchange points in pairs, each of 0..{count - 1} once")
+        if self.names and len(self.names) != count:
+            raise ValueError(f"scheme {self.name}: {len(self.names)} names for {count} points")
+        used = {"eye_corners": self.eye_corners or (), "pupils": sum(self.pupils or ((), ()), ())}
+        used |= {f"parts.{part}": points for part, points in self.parts.items()}
+        used["edges"] = sum(self.edges, ())
+        for field, points in used.items():
+            outside = [i for i in points if not 0 <= i < count]
+            if outside:
+                raise ValueError(f"scheme {self.name}: `{field}` names points {outside}; there are 0..{count - 1}")
+
+
+def _flip(count: int, pairs: Iterable[Sequence[int]]) -> tuple[int, ...]:
+    """The mirror permutation of `count` points of which only `pairs` change places."""
+    flip = list(range(count))
+    for a, b in pairs:
+        flip[a], flip[b] = b, a
+    return tuple(flip)
+
+
+def _line(points: Sequence[int], closed: bool = False) -> Edges:
+    """Edges that join points one after another."""
+    edges = tuple(zip(points[:-1], points[1:], strict=True))
+    return edges + ((points[-1], points[0]),) if closed else edges
+
+
+def _span(first: int, last: int) -> tuple[int, ...]:
+    return tuple(range(first, last + 1))
+
+
+WFLW98 = Scheme(
+    name="wflw98",
+    flip=_flip(
+        98,
+        [(i, 32 - i) for i in range(16)]
+        + [(33, 46), (34, 45), (35, 44), (36, 43), (37, 42), (38, 50), (39, 49), (40, 48), (41, 47)]
+        + [(55, 59), (56, 58)]
+        + [(60, 72), (61, 71), (62, 70), (63, 69), (64, 68), (65, 75), (66, 74), (67, 73)]
+        + [(76, 82), (77, 81), (78, 80), (87, 83), (86, 84), (88, 92), (89, 91), (95, 93), (96, 97)],
+    ),
+    eye_corners=(60, 72),
+    pupils=((96,), (97,)),
+    parts={
+        "contour": _span(0, 32),
+        "left_brow": _span(33, 41),
+        "right_brow": _span(42, 50),
+        "nose": _span(51, 59),
+        "left_eye": _span(60, 67),
+        "right_eye": _span(68, 75),
+        "mouth": _span(76, 95),
+        "pupils": (96, 97),
+    },
+    edges=_line(_span(0, 32))
+    + _line(_span(33, 41), closed=True)
+    + _line(_span(42, 50), closed=True)
+    + _line(_span(51, 54))
+    + _line(_span(55, 59))
+    + _line(_span(60, 67), closed=True)
+    + _line(_span(68, 75), closed=True)
+    + _line(_span(76, 87), closed=True)
+    + _line(_span(88, 95), closed=True),
+)
+
+IBUG68 = Scheme(
+    name="ibug68",
+    flip=_flip(
+        68,
+        [(i, 16 - i) for i in range(8)]
+        + [(17, 26), (18, 25), (19, 24), (20, 23), (21, 22), (31, 35), (32, 34)]
+        + [(36, 45), (37, 44), (38, 43), (39, 42), (41, 46), (40, 47)]
+        + [(48, 54), (49, 53), (50, 52), (59, 55), (58, 56), (60, 64), (61, 63), (67, 65)],
+    ),
+    eye_corners=(36, 45),
+    pupils=(_span(36, 41), _span(42, 47)),
+    parts={
+        "contour": _span(0, 16),
+        "left_brow": _span(17, 21),
+        "right_brow": _span(22, 26),
+        "nose": _span(27, 35),
+        "left_eye": _span(36, 41),
+        "right_eye": _span(42, 47),
+        "mouth": _span(48, 67),
+    },
+    edges=_line(_span(0, 16))
+    + _line(_span(17, 21))
+    + _line(_span(22, 26))
+    + _line(_span(27, 30))
+    + _line(_span(31, 35))
+    + _line(_span(36, 41), closed=True)
+    + _line(_span(42, 47), closed=True)
+    + _line(_span(48, 59), closed=True)
+    + _line(_span(60, 67), closed=True),
+)
+
+COFW29 = Scheme(
+    name="cofw29",
+    flip=_flip(
+        29,
+        [(0, 1), (2, 3), (4, 6), (5, 7), (8, 9), (10, 11), (12, 14), (13, 15), (16, 17), (18, 19), (22, 23)],
+    ),
+    eye_corners=(8, 9),
+    pupils=((16,), (17,)),
+    parts={
+        "left_brow": (0, 2, 4, 5),
+        "right_brow": (1, 3, 6, 7),
+        "left_eye": (8, 10, 12, 13),
+        "right_eye": (9, 11, 14, 15),
+        "pupils": (16, 17),
+        "nose": _span(18, 21),
+        "mouth": _span(22, 27),
+        "chin": (28,),
+    },
+    edges=_line((0, 4, 2, 5), closed=True)
+    + _line((1, 6, 3, 7), closed=True)
+    + _line((8, 12, 10, 13), closed=True)
+    + _line((9, 14, 11, 15), closed=True)
+    + _line((18, 20, 19, 21), closed=True)
+    + _line((22, 24, 23, 27), closed=True)
+    + _line((22, 25, 23, 26), closed=True),
+)
+
+AFLW19 = Scheme(
+    name="aflw19",
+    flip=_flip(19, [(0, 5), (1, 4), (2, 3), (6, 11), (7, 10), (8, 9), (12, 14), (15, 17)]),
+    eye_corners=(6, 11),
+    pupils=((7,), (10,)),
+    parts={
+        "left_brow": _span(0, 2),
+        "right_brow": _span(3, 5),
+        "left_eye": _span(6, 8),
+        "right_eye": _span(9, 11),
+        "nose": _span(12, 14),
+        "mouth": _span(15, 17),
+        "chin": (18,),
+    },
+    edges=_line(_span(0, 2))
+    + _line(_span(3, 5))
+    + _line(_span(6, 8))
+    + _line(_span(9, 11))
+    + _line(_span(12, 14))
+    + _line(_span(15, 17)),
+)
+
+FIVE = Scheme(
+    name="five",
+    flip=_flip(5, [(0, 1), (3, 4)]),
+    pupils=((0,), (1,)),
+    parts={"left_eye": (0,), "right_eye": (1,), "nose": (2,), "mouth": (3, 4)},
+    edges=((0, 1), (0, 2), (1, 2), (3, 4)),
+    names=("left_eye", "right_eye", "nose_tip", "left_mouth_corner", "right_mouth_corner"),
+)
+
+SCHEMES: dict[str, Scheme] = {scheme.name: scheme for scheme in (WFLW98, IBUG68, COFW29, AFLW19, FIVE)}
+
+# For each point of the second scheme, the point of the first that marks the same place.
+CONVERSIONS: dict[tuple[str, str], tuple[int, ...]] = {
+    ("wflw98", "ibug68"): (
+        *range(0, 33, 2),
+        *_span(33, 37),
+        *_span(42, 46),
+        *_span(51, 59),
+        *(60, 61, 63, 64, 65, 67),
+        *(68, 69, 71, 72, 73, 75),
+        *_span(76, 95),
+    ),
+}
+
+
+def conversion(source: str, target: str) -> np.ndarray:
+    """Indices [M] that pick the points of scheme `target` out of points in scheme `source`.
+
+    Raises:
+      ValueError: No such conversion is known.
+    """
+    if source == target:
+        return np.arange(load_scheme(source).num_points)
+    if (source, target) not in CONVERSIONS:
+        known = ", ".join(f"{a} -> {b}" for a, b in CONVERSIONS)
+        raise ValueError(f"points of scheme {source} cannot be read as {target}; known conversions: {known}")
+    return np.asarray(CONVERSIONS[source, target])
+
+
+def load_scheme(name: str) -> Scheme:
+    """A built-in scheme by its name, or a user's own from the path of a .toml file.
+
+    The file holds `name`, then `count` or `names`, and any of `flip` (pairs of points that change places when the
+    face is mirrored), `eye_corners` (two points), `pupils` (two lists of points), `edges` (lists of points, each
+    drawn as a line) and a table `parts` (lists of points).
+
+    Raises:
+      ValueError: No scheme has that name, or the file's tables contradict each other.
+      FileNotFoundError: The .toml file does not exist.
+    """
+    if name in SCHEMES:
+        return SCHEMES[name]
+    if not name.endswith(".toml"):
+        near = difflib.get_close_matches(name, SCHEMES, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise ValueError(f"unknown landmark scheme {name!r}{hint} Known: {', '.join(SCHEMES)}, or a .toml file.")
+    if not os.path.exists(name):
+        raise FileNotFoundError(f"{name}: no such scheme file")
+    with open(name, "rb") as file:
+        try:
+            return _parse(tomllib.load(file))
+        except (ValueError, TypeError, KeyError) as error:
+            raise ValueError(f"{name}: {error}") from error
+
+
+def _parse(table: dict) -> Scheme:
+    """A scheme from the contents of a .toml file; see `load_scheme`."""
+    known = {"name", "count", "names", "flip", "eye_corners", "pupils", "edges", "parts"}
+    unknown = sorted(set(table) - known)
+    if unknown:
+        raise ValueError(f"unknown keys {unknown}; known: {sorted(known)}")
+    if "name" not in table:
+        raise ValueError("`name` is missing")
+    names = tuple(table.get("names", ()))
+    count = table.get("count", len(names))
+    if not count:
+        raise ValueError("give `count`, the number of points, or `names`, one for each")
+    pairs = table.get("flip", [])
+    if any(len(pair) != 2 or not all(0 <= point < count for point in pair) for pair in pairs):
+        raise ValueError(f"`flip` holds pairs of points between 0 and {count - 1}, found {pairs}")
+    corners = table.get("eye_corners")
+    pupils = table.get("pupils")
+    return Scheme(
+        name=table["name"],
+        flip=_flip(count, pairs),
+        eye_corners=tuple(corners) if corners else None,
+        pupils=(tuple(pupils[0]), tuple(pupils[1])) if pupils else None,
+        parts={part: tuple(points) for part, points in table.get("parts", {}).items()},
+        edges=sum((_line(points) for points in table.get("edges", [])), ()),
+        names=names,
+    )
