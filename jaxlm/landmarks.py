@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import itertools
 import os
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
@@ -68,8 +69,8 @@ def _flip(count: int, pairs: Iterable[Sequence[int]]) -> tuple[int, ...]:
 
 def _line(points: Sequence[int], closed: bool = False) -> Edges:
     """Edges that join points one after another."""
-    edges = tuple(zip(points[:-1], points[1:], strict=True))
-    return edges + ((points[-1], points[0]),) if closed else edges
+    edges = tuple(itertools.pairwise(points))
+    return (*edges, (points[-1], points[0])) if closed else edges
 
 
 def _span(first: int, last: int) -> tuple[int, ...]:

@@ -1,0 +1,18 @@
+"""The six-convolution network with batch normalisation on 300-W: a baseline of SepBN, trained by the same recipe.
+
+    python -m jaxlm.train --experiment cnn_bn_300w --workdir runs/cnn_bn_300w
+    python -m jaxlm.evaluate --workdir runs/cnn_bn_300w --dataset ibug300w
+
+Data and schedule: see sepbn_300w. Ours: see experiments/README.md.
+"""
+
+import dataclasses
+
+from experiments import sepbn_300w
+from jaxlm.config import Config
+
+
+def config() -> Config:
+    """sepbn_300w with another normalisation."""
+    base = sepbn_300w.config()
+    return dataclasses.replace(base, model=dataclasses.replace(base.model, options={"norm": "batch"}))

@@ -1,0 +1,74 @@
+"""Photometric augmentation on the device: blur, colour, grey, occlusion of crops float32 [B, S, S, 3] in 0..255."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from jaxlm.config import AugmentConfig
+
+
+def change(key: jax.Array, crops: jax.Array, config: AugmentConfig) -> jax.Array:
+    """Blur, colour jitter, grey and occlusion of crops [B, S, S, 3] in 0..255, in this order, as `config` asks."""
+    blur_key, colour_key, grey_key, occlusion_key = jax.random.split(key, 4)
+    if config.blur:
+        crops = _choose(blur_key, config.blur, blur, crops)
+    if config.colour:
+        crops = jitter_colour(colour_key, crops, config.colour)
+    if config.grey:
+        crops = _choose(grey_key, config.grey, lambda _, crops: jnp.broadcast_to(luma(crops), crops.shape), crops)
+    if config.occlusion:
+        crops = _choose(occlusion_key, config.occlusion, occlude, crops)
+    return crops
+
+
+def _choose(key: jax.Array, probability: float, change: Callable[..., jax.Array], crops: jax.Array) -> jax.Array:
+    """`change(key, crops)` for a share `probability` of the faces, the others as they are."""
+    coin_key, change_key = jax.random.split(key)
+    chosen = jax.random.bernoulli(coin_key, probability, (crops.shape[0], 1, 1, 1))
+    return jnp.where(chosen, change(change_key, crops), crops)
+
+
+def luma(crops: jax.Array) -> jax.Array:
+    """Brightness [B, S, S, 1] of RGB crops [B, S, S, 3] (ITU-R BT.601)."""
+    return 0.299 * crops[..., 0:1] + 0.587 * crops[..., 1:2] + 0.114 * crops[..., 2:3]
+
+
+def jitter_colour(key: jax.Array, crops: jax.Array, strength: float) -> jax.Array:
+    """Brightness, then contrast about the mean luma, then saturation, by factors [B] uniform in 1 +- strength."""
+    shape = (3, crops.shape[0], 1, 1, 1)
+    brightness, contrast, saturation = jax.random.uniform(key, shape, minval=1 - strength, maxval=1 + strength)
+    grey = luma(crops)
+    mean = grey.mean(axis=(1, 2, 3), keepdims=True)
+    coloured = saturation * crops + (1 - saturation) * grey
+    return jnp.clip(brightness * (contrast * coloured + (1 - contrast) * mean), 0, 255)
+
+
+def blur(key: jax.Array, crops: jax.Array) -> jax.Array:
+    """Gaussian blur with 5 x 5 taps, sigma [B] uniform in (0, 1] pixels; the border is mirrored."""
+    sigma = 1 - jax.random.uniform(key, (crops.shape[0], 1))
+    taps = jnp.exp(-0.5 * (jnp.arange(-2.0, 3.0)[None] / sigma) ** 2)
+    taps = taps / taps.sum(axis=1, keepdims=True)
+    size = crops.shape[1]
+    for axis in (1, 2):
+        padding = [(2, 2) if axis == i else (0, 0) for i in range(4)]
+        padded = jnp.pad(crops, padding, mode="reflect")
+        shifted = [jax.lax.slice_in_dim(padded, i, i + size, axis=axis) for i in range(5)]
+        crops = sum(taps[:, i, None, None, None] * shifted[i] for i in range(5))
+    return crops
+
+
+def occlude(key: jax.Array, crops: jax.Array) -> jax.Array:
+    """Covers each crop with one box of uniform noise; its sides are uniform up to half the crop's, so is its place."""
+    count, size = crops.shape[:2]
+    box_key, noise_key = jax.random.split(key)
+    drawn = jax.random.uniform(box_key, (count, 2, 2))
+    extent = 0.5 * size * drawn[:, 0]
+    start = (size - extent) * drawn[:, 1]
+    pixel = jnp.arange(size, dtype=jnp.float32)[None, :, None]
+    inside = (pixel >= start[:, None]) & (pixel < (start + extent)[:, None])
+    box = inside[:, :, None, 1] & inside[:, None, :, 0]
+    # A random word a pixel holds its three bytes: a tenth of the time of three uniform floats.
+    words = jax.random.bits(noise_key, (count, size, size), jnp.uint32)
+    noise = jax.lax.bitcast_convert_type(words, jnp.uint8)[..., :3].astype(crops.dtype)
+    return jnp.where(box[..., None], noise, crops)

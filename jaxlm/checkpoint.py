@@ -1,0 +1,251 @@
+"""Checkpoints that survive: the only module that imports Orbax.
+
+A step holds three items: `model` (parameters and batch statistics to evaluate with), `state` (all else that a resumed
+run needs) and `record` (the config, and a fingerprint of every array, because Orbax restores flipped bytes silently).
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+import pathlib
+import shutil
+import time
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import orbax.checkpoint as ocp
+from jax import lax
+from orbax.checkpoint.checkpoint_managers import preservation_policy
+
+from jaxlm import config as config_lib
+from jaxlm import distributed, models
+from jaxlm.config import Config
+from jaxlm.landmarks import load_scheme
+
+Tree = Any
+
+_DAMAGED = "damaged"
+_TRASH = "deleting"
+
+
+class CheckpointError(RuntimeError):
+    """A directory holds no checkpoint that can be used."""
+
+
+class ConfigMismatchError(ValueError):
+    """A workdir belongs to a run with another config."""
+
+
+@jax.jit
+def fingerprints(tree: Tree) -> Tree:
+    """A 32-bit word for each array of a tree, in which any single changed word of the array shows.
+
+    The array's words w_i are summed as w_i (2 i + 1) modulo 2^32, on the devices that hold them, so the value does
+    not depend on how the array is split. A change of several words goes unseen once in 2^32.
+    """
+
+    def fingerprint(leaf: jax.Array) -> jax.Array:
+        unsigned = {1: jnp.uint8, 2: jnp.uint16, 4: jnp.uint32}[leaf.dtype.itemsize]
+        words = leaf.view(unsigned) if leaf.dtype != jnp.bool_ else leaf
+        words = words.astype(jnp.uint32)
+        # Positions from one iota an axis keep a split array where it is.
+        position = jnp.zeros(leaf.shape, jnp.uint32)
+        for axis, length in enumerate(leaf.shape):
+            position = position * length + lax.broadcasted_iota(jnp.uint32, leaf.shape, axis)
+        return jnp.sum(words * (2 * position + 1), dtype=jnp.uint32)
+
+    return jax.tree.map(fingerprint, tree)
+
+
+def _named(tree: Tree) -> dict[str, int]:
+    """Fingerprints on the host, by the path of their array."""
+    return {jax.tree_util.keystr(path): int(value) for path, value in jax.tree_util.tree_leaves_with_path(tree)}
+
+
+def _options(**options: Any) -> ocp.CheckpointManagerOptions:
+    # Without `best_fn` Orbax forgets the metrics when the process ends.
+    return ocp.CheckpointManagerOptions(best_fn=lambda metrics: metrics["nme"], best_mode="min", **options)
+
+
+class Checkpoints:
+    """The checkpoints of one run, saved asynchronously; the last few and the best by validation NME are kept.
+
+    Args:
+      directory: Where the steps go; made if absent.
+      config: Stored with every step and compared at resuming.
+      keep: How many of the last steps stay, beside the best one.
+    """
+
+    def __init__(self, directory: str | os.PathLike[str], config: Config, keep: int) -> None:
+        self._directory = pathlib.Path(directory).absolute()
+        self._config = config
+        if jax.process_index() == 0:  # What a run killed while deleting left behind.
+            shutil.rmtree(self._directory / _TRASH, ignore_errors=True)
+        best = preservation_policy.BestN(
+            get_metric_fn=lambda metrics: metrics["nme"], reverse=True, n=1, keep_checkpoints_without_metrics=False
+        )
+        policy = preservation_policy.AnyPreservationPolicy([preservation_policy.LatestN(keep), best])
+        options = _options(
+            preservation_policy=policy,
+            cleanup_tmp_directories=True,
+            todelete_subdir=_TRASH,  # A step is renamed before its files go, so no half-deleted one is ever listed.
+        )
+        self._manager = ocp.CheckpointManager(self._directory, options=options)
+
+    def save(self, step: int, model: Tree, state: Tree, nme: float | None = None) -> None:
+        """Starts saving a step; the arrays may be donated as soon as this returns."""
+        if step in self._manager.all_steps():
+            return
+        record = {
+            "config": config_lib.to_json(self._config),
+            "fingerprints": _named(fingerprints({"model": model, "state": state})),
+        }
+        items = ocp.args.Composite(
+            model=ocp.args.StandardSave(model), state=ocp.args.StandardSave(state), record=ocp.args.JsonSave(record)
+        )
+        self._manager.save(step, args=items, metrics=None if nme is None else {"nme": nme})
+
+    def restore(self, model: Tree, state: Tree) -> tuple[int, Tree, Tree] | None:
+        """The last step that is whole, as (step, model, state); None if there is no step at all.
+
+        `model` and `state` are trees of jax.ShapeDtypeStruct with the shardings wanted. Damaged steps are set aside
+        with a warning.
+
+        Raises:
+          CheckpointError: Steps exist, but none can be read.
+          ValueError: The steps belong to a run with another config; the differences are listed.
+        """
+        steps = sorted(self._manager.all_steps(), reverse=True)
+        for step in steps:
+            try:
+                self._check_config(_read_record(self._directory, step)[0])
+                tree = _read(self._directory, step, {"model": model, "state": state})
+            except ConfigMismatchError:
+                raise
+            except Exception as error:  # Orbax and TensorStore raise many types for damaged files.
+                self._set_aside(step, error)
+                continue
+            return step, tree["model"], tree["state"]
+        if steps:
+            raise CheckpointError(
+                f"{self._directory}: none of the steps {steps} can be read (they are kept in {_DAMAGED}/);"
+                " start again in another workdir"
+            )
+        return None
+
+    def _check_config(self, stored: Config) -> None:
+        different = config_lib.differences(stored, self._config)
+        if different:
+            lines = "\n  ".join(different)
+            raise ConfigMismatchError(
+                f"{self._directory.parent} holds a run with another config;"
+                f" take another --workdir, or match it:\n  {lines}"
+            )
+
+    def _set_aside(self, step: int, error: Exception) -> None:
+        logging.warning("%s: step %d is damaged and set aside: %s", self._directory, step, _first_line(error))
+        if jax.process_index() == 0:
+            (self._directory / _DAMAGED).mkdir(exist_ok=True)
+            target = self._directory / _DAMAGED / f"{step}-{time.time_ns()}"
+            (self._directory / str(step)).rename(target)
+        self._manager.reload()
+
+    def close(self) -> None:
+        """Waits until everything is on disk."""
+        self._manager.wait_until_finished()
+        self._manager.close()
+
+    def __enter__(self) -> Checkpoints:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"[:300]
+
+
+def _read_record(directory: pathlib.Path, step: int) -> tuple[Config, dict[str, int]]:
+    """Config and fingerprints of a step."""
+    with ocp.Checkpointer(ocp.JsonCheckpointHandler()) as checkpointer:
+        record = checkpointer.restore(directory / str(step) / "record")
+    return config_lib.from_json(record["config"]), record["fingerprints"]
+
+
+def _read(directory: pathlib.Path, step: int, trees: dict[str, Tree]) -> dict[str, Tree]:
+    """Items of one step, checked against their fingerprints."""
+    _, expected = _read_record(directory, step)
+    with ocp.StandardCheckpointer() as checkpointer:
+        restored = {name: checkpointer.restore(directory / str(step) / name, tree) for name, tree in trees.items()}
+    found = _named(fingerprints(restored))
+    changed = [path for path, value in found.items() if expected.get(path) != value]
+    if changed:
+        raise CheckpointError(f"{len(changed)} arrays differ from what was saved, the first is {changed[0]}")
+    return restored
+
+
+class Trained(NamedTuple):
+    """A trained model: `model.apply(variables, normalised crops, train=False)` gives raw outputs."""
+
+    config: Config
+    model: nn.Module
+    variables: Tree
+    step: int
+
+
+def load_model(workdir: str | os.PathLike[str], step: int | None = None) -> Trained:
+    """The model of a run: of its best step by validation NME, or of `step`; of the last one where none was validated.
+
+    A damaged step is passed over with a warning, and the latest whole one is taken.
+
+    Raises:
+      CheckpointError: There is no run, no such step, or no step that can be read.
+    """
+    directory = directory_of(workdir)
+    if not directory.is_dir():
+        raise CheckpointError(f"{workdir}: no training run here (it has no checkpoints/)")
+    with ocp.CheckpointManager(directory, options=_options(create=False)) as manager:
+        steps, best = sorted(manager.all_steps(), reverse=True), manager.best_step()
+    if step is not None and step not in steps:
+        raise CheckpointError(f"{workdir}: no checkpoint of step {step}; there are {steps[::-1]}")
+    first = step if step is not None else best
+    order = [first] if step is not None else ([first] if first is not None else []) + [s for s in steps if s != first]
+    for candidate in order:
+        try:
+            return _load_step(directory, candidate)
+        except Exception as error:  # See `Checkpoints.restore`.
+            logging.warning("%s: step %d cannot be read: %s", directory, candidate, _first_line(error))
+    raise CheckpointError(f"{workdir}: no checkpoint can be read, of the steps {steps[::-1]}")
+
+
+def _load_step(directory: pathlib.Path, step: int) -> Trained:
+    config = _read_record(directory, step)[0]
+    points = load_scheme(config.data.scheme).num_points
+    model = models.build(config.model.name, points, config.model.options, jnp.dtype(config.dtype))
+    image = jax.ShapeDtypeStruct((1, config.model.input_size, config.model.input_size, 3), jnp.float32)
+    abstract = {"batch_stats": {}} | jax.eval_shape(
+        functools.partial(model.init, train=False), jax.random.key(0), image
+    )
+    # One sharding that every process of a run can address; the model is small next to its training state.
+    sharding = distributed.replicated(distributed.make_mesh())
+    placed = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), abstract)
+    trees = _read(directory, step, {"model": placed})
+    return Trained(config, model, trees["model"], step)
+
+
+def write_config(workdir: str | os.PathLike[str], config: Config) -> None:
+    """Writes `config.json`, for people; the checkpoints hold their own copy."""
+    file = pathlib.Path(workdir) / "config.json"
+    temporary = file.with_suffix(".tmp")
+    temporary.write_text(config_lib.to_json(config) + "\n")
+    temporary.rename(file)
+
+
+def directory_of(workdir: str | os.PathLike[str]) -> pathlib.Path:
+    """Where a run keeps its checkpoints."""
+    return pathlib.Path(workdir).absolute() / "checkpoints"

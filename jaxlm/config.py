@@ -1,0 +1,248 @@
+"""What an experiment is: frozen, typed dataclasses, the loader of `experiments/NAME.py`, and command-line overrides."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import difflib
+import importlib
+import json
+import pkgutil
+import typing
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import tyro
+
+Options = dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig:
+    name: str = "cnn"
+    """A key of jaxlm.models.MODELS."""
+    input_size: int = 128
+    """Side of the square crop that the model sees, in pixels."""
+    options: Options = dataclasses.field(default_factory=dict)
+    """Fields of the model's Linen module."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TaskConfig:
+    name: str = "coordinates"
+    """A key of jaxlm.tasks.TASKS: how raw outputs become a loss and points."""
+    options: Options = dataclasses.field(default_factory=dict)
+    """Fields of the task's dataclass."""
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig:
+    dataset: str = "synthetic"
+    """A prepared set (`wflw`, or `wflw/384px` where several sizes are prepared) or the path of a packed .npz file."""
+    data_dir: str = "data"
+    """Where data_pipelines.prepare put the set."""
+    scheme: str = "wflw98"
+    """Landmark scheme to learn: a built-in name or a .toml file. 98 points are read as 68 where asked."""
+    train_split: str = "train"
+    """Split to train on; several are joined with +."""
+    validation_percent: int = 10
+    """Share of the training split held out by photo or person; 0 trains on all and keeps the last step as best."""
+    crop: float = 1.0
+    """Side of the model's crop in units of the face box."""
+    batch_size: int = 8
+    """Faces a step, over all devices."""
+    cache: Literal["none", "device"] = "none"
+    """`none` streams frames from disk; `device` keeps all uint8 frames in device memory."""
+
+
+@dataclasses.dataclass(frozen=True)
+class AugmentConfig:
+    probability: float = 0.5
+    """Chance of each geometric step, an independent coin a face."""
+    rotation: float = 0.0
+    """Uniform in +- this many degrees."""
+    shear: float = 0.0
+    """Uniform in +- this, one draw an axis."""
+    centre_shear: bool = False
+    """Shear about the frame's centre; the published recipe does so about its top-left corner."""
+    scale: float = 0.0
+    """Per axis, each half of the crop grows by a uniform +- this fraction of the crop's side."""
+    shift: float = 0.0
+    """Uniform in +- this fraction of the crop's side, one draw an axis."""
+    flip: bool = False
+    """Mirror every other face."""
+    colour: float = 0.0
+    """Strength of brightness, contrast and saturation jitter."""
+    grey: float = 0.0
+    """Chance that a face is turned grey."""
+    blur: float = 0.0
+    """Chance of a Gaussian blur."""
+    occlusion: float = 0.0
+    """Chance that a box of noise covers part of the face."""
+    legacy: bool = False
+    """Reproduce the label errors of the published SepBN code: a flip one pixel off, rotation half a pixel off."""
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimConfig:
+    name: Literal["sgd", "adamw"] = "adamw"
+    """`sgd` has momentum 0.9 and couples the weight decay, as the published recipes do; `adamw` decouples it."""
+    learning_rate: float = 1e-3
+    """The peak of linear warm-up and cosine decay."""
+    warmup_epochs: float = 1.0
+    """Epochs of linear warm-up, fractions allowed."""
+    weight_decay: float = 0.0
+    """Acts on every parameter, biases and normalisation included."""
+    clip_norm: float | None = None
+    """Largest global norm of a gradient."""
+    ema_decay: float | None = None
+    """Evaluate and keep an exponential moving average of the weights with this decay a step."""
+    accumulate: int = 1
+    """Split each batch into this many parts and average their gradients, to save memory."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
+    task: TaskConfig = dataclasses.field(default_factory=TaskConfig)
+    data: DataConfig = dataclasses.field(default_factory=DataConfig)
+    augment: AugmentConfig = dataclasses.field(default_factory=AugmentConfig)
+    optim: OptimConfig = dataclasses.field(default_factory=OptimConfig)
+    seed: int = 0
+    """Draws the initial weights, the order of the faces and the augmentation."""
+    epochs: int = 10
+    """Passes over the training faces, each of whole batches only."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """What the model computes in; parameters and statistics stay float32."""
+    temperature: float = 30.0
+    """Where the softmax temperature of attention layers starts; it falls by one an epoch down to 1."""
+    fsdp: int = 1
+    """Devices that share one copy of the parameters; the batch is split over all devices in any case."""
+    steps_per_call: int = 1
+    """With cache = device: training steps in one compiled call."""
+    eval_every: int = 1
+    """Epochs between validations, each followed by a checkpoint."""
+    keep: int = 2
+    """Checkpoints kept beside the one with the best validation NME."""
+
+
+# What may differ between a run and its continuation: the numbers do not depend on it.
+_RUNTIME_FIELDS = ("data.data_dir", "data.cache", "fsdp", "steps_per_call", "keep")
+
+
+def experiment_names() -> list[str]:
+    """Names of all experiments, sorted."""
+    package = importlib.import_module("experiments")
+    return sorted(module.name for module in pkgutil.iter_modules(package.__path__))
+
+
+def load_experiment(name: str) -> Config:
+    """The config of `experiments/NAME.py`, with every option of its model and task spelled out.
+
+    Raises:
+      ValueError: There is no such experiment, or an option that its model or task does not have.
+    """
+    names = experiment_names()
+    if name not in names:
+        near = difflib.get_close_matches(name, names, n=1)
+        hint = f" Did you mean {near[0]}?" if near else ""
+        raise ValueError(f"unknown experiment {name!r}.{hint} Known: {', '.join(names)}.")
+    return spell_out(importlib.import_module(f"experiments.{name}").config())
+
+
+def spell_out(config: Config) -> Config:
+    """`config` with the options of its model and task completed by their defaults."""
+    from jaxlm import models, tasks
+
+    model = dataclasses.replace(config.model, options=complete(models.MODELS, config.model.name, config.model.options))
+    task = dataclasses.replace(config.task, options=complete(tasks.TASKS, config.task.name, config.task.options))
+    return dataclasses.replace(config, model=model, task=task)
+
+
+def parse_arguments(
+    parser: argparse.ArgumentParser, argv: Sequence[str] | None = None
+) -> tuple[argparse.Namespace, Config]:
+    """Reads `--experiment NAME`, what `parser` knows, and an override for any field of the experiment's config.
+
+    Overrides are spelled `--optim.learning-rate 1e-3`. A misspelt one ends the program with a suggestion.
+    """
+    parser.add_argument("--experiment", required="--help" not in (argv or ()), help="a file of experiments/")
+    arguments, rest = parser.parse_known_args(argv)
+    try:
+        config = load_experiment(arguments.experiment)
+    except ValueError as error:
+        parser.error(str(error))
+    description = f"Overrides for experiment {arguments.experiment}; {parser.format_usage()}"
+    config = tyro.cli(Config, default=config, args=rest, prog=parser.prog, description=description)
+    try:
+        return arguments, spell_out(config)
+    except ValueError as error:
+        parser.error(str(error))
+
+
+def complete(table: dict[str, type], name: str, options: Options) -> Options:
+    """All options of the dataclass `table[name]`: its defaults, replaced by `options`.
+
+    Fields without a default are the caller's to fill (a model's number of points) and are no options.
+
+    Raises:
+      ValueError: The name or an option is unknown; the nearest one is suggested.
+    """
+    _check_known("name", name, table)
+    fields = {
+        field.name: field.default
+        for field in dataclasses.fields(table[name])
+        if field.name not in ("parent", "name", "dtype") and field.default is not dataclasses.MISSING
+    }
+    for option in options:
+        _check_known(f"option of {name}", option, fields)
+    tuples = {option: tuple(value) for option, value in options.items() if isinstance(value, list)}
+    return fields | options | tuples
+
+
+def _check_known(what: str, key: str, known: typing.Iterable[str]) -> None:
+    known = list(known)
+    if key not in known:
+        near = difflib.get_close_matches(key, known, n=1)
+        hint = f" Did you mean {near[0]}?" if near else ""
+        raise ValueError(f"unknown {what} {key!r}.{hint} Known: {', '.join(known)}.")
+
+
+def to_json(config: Config) -> str:
+    """The config as JSON text."""
+    return json.dumps(dataclasses.asdict(config), indent=2)
+
+
+def from_json(text: str) -> Config:
+    """The config that `to_json` wrote; tuples among the options come back as tuples."""
+    return spell_out(_from_dict(Config, json.loads(text)))
+
+
+def _from_dict(cls: type, values: dict[str, Any]) -> Any:
+    types = typing.get_type_hints(cls)
+    nested = {
+        key: _from_dict(types[key], value) if dataclasses.is_dataclass(types[key]) else value
+        for key, value in values.items()
+    }
+    return cls(**nested)
+
+
+def differences(stored: Config, asked: Config) -> list[str]:
+    """One line for each field that would change the numbers of a run, for example `seed: 0 here, 1 asked for`."""
+    ours, theirs = flatten(dataclasses.asdict(stored)), flatten(dataclasses.asdict(asked))
+    return [
+        f"{key}: {ours.get(key)!r} here, {theirs.get(key)!r} asked for"
+        for key in sorted(ours | theirs)
+        if ours.get(key) != theirs.get(key) and key not in _RUNTIME_FIELDS
+    ]
+
+
+def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested dicts as one dict with dotted keys."""
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat

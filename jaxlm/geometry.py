@@ -1,0 +1,117 @@
+"""Boxes, affine maps and similarity fits of points in images.
+
+Coordinates are (x, y) in pixels, with pixel centres at integers: the first pixel's centre is (0, 0) and it covers
+-0.5 to 0.5. An affine map is an array [2, 3] that takes source points to destination points, x first. Every function
+of points and affine maps accepts leading batch dimensions. Only numpy is needed here.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Square(NamedTuple):
+    """A square of whole pixels: the column and row of its first pixel, and its side in pixels."""
+
+    left: int
+    top: int
+    side: int
+
+
+def box_around(points: np.ndarray, scale: float) -> np.ndarray:
+    """The tight bounding box [x1, y1, x2, y2] of `points` [N, 2], its sides multiplied by `scale` about its centre."""
+    low, high = points.min(axis=0), points.max(axis=0)
+    centre, half = (low + high) / 2, (high - low) / 2 * scale
+    return np.concatenate([centre - half, centre + half])
+
+
+def square_box(box: np.ndarray) -> Square:
+    """The square that the SepBN data preparation makes of a face box.
+
+    The shorter side grows to the longer one, by the smaller half of the difference on the low side and by the larger
+    half on the high side; an odd side then grows by one pixel on the right and at the bottom.
+
+    Args:
+      box: [x1, y1, x2, y2], the first and the last pixel of the face, both inside; rounded to whole pixels.
+
+    Returns:
+      The square; its side is even.
+    """
+    x1, y1, x2, y2 = (int(value) for value in np.rint(box))
+    width, height = x2 - x1 + 1, y2 - y1 + 1
+    side = max(width, height)
+    return Square(x1 - (side - width) // 2, y1 - (side - height) // 2, side + side % 2)
+
+
+def widen(square: Square, margin: float) -> Square:
+    """The square with its side multiplied by `margin` about its centre, on whole pixels."""
+    side = max(round(square.side * margin), 1)
+    before = (side - square.side) // 2
+    return Square(square.left - before, square.top - before, side)
+
+
+def frame_affine(square: Square, size: int, margin: float) -> np.ndarray:
+    """The map [2, 3] from source pixels to a frame of `size` x `size` pixels that shows the widened square.
+
+    It follows the half-pixel rule of image resizing: the edges of the region meet the edges of the frame, so
+    x' = (x - left + 0.5) * size / side - 0.5, where left and side belong to the widened square.
+
+    Args:
+      square: The face box as a square, see `square_box`.
+      size: Width and height of the frame in pixels.
+      margin: Side of the region to show, in sides of the square.
+    """
+    left, top, side = widen(square, margin)
+    scale = size / side
+    return np.array(
+        [[scale, 0.0, (0.5 - left) * scale - 0.5], [0.0, scale, (0.5 - top) * scale - 0.5]],
+        dtype=np.float64,
+    )
+
+
+def transform(points: np.ndarray, affine: np.ndarray) -> np.ndarray:
+    """Points [..., N, 2] moved by the affine map [..., 2, 3]."""
+    return points @ np.swapaxes(affine[..., :2], -1, -2) + affine[..., None, :, 2]
+
+
+def compose(second: np.ndarray, first: np.ndarray) -> np.ndarray:
+    """The affine map [..., 2, 3] that applies `first` and then `second`."""
+    linear = second[..., :2] @ first[..., :2]
+    offset = second[..., :2] @ first[..., 2:] + second[..., 2:]
+    return np.concatenate([linear, offset], axis=-1)
+
+
+def invert(affine: np.ndarray) -> np.ndarray:
+    """The inverse [..., 2, 3] of an affine map.
+
+    Raises:
+      numpy.linalg.LinAlgError: The map flattens the plane.
+    """
+    linear = np.linalg.inv(affine[..., :2])
+    return np.concatenate([linear, -linear @ affine[..., 2:]], axis=-1)
+
+
+def similarity_fit(source: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """The rotation, scaling and shift [..., 2, 3] that best takes `source` to `target` in the least-squares sense.
+
+    This is the problem of Umeyama (PAMI 1991) in the plane, where points are complex numbers and the similarity
+    without reflection is z' = a z + b, a linear regression with a closed form.
+
+    Args:
+      source: Points [..., N, 2], at least two of them different.
+      target: Points [..., N, 2], in the same order.
+
+    Raises:
+      ValueError: All source points coincide.
+    """
+    z, w = source[..., 0] + 1j * source[..., 1], target[..., 0] + 1j * target[..., 1]
+    z_mean, w_mean = z.mean(axis=-1, keepdims=True), w.mean(axis=-1, keepdims=True)
+    spread = np.sum(np.abs(z - z_mean) ** 2, axis=-1)
+    if np.any(spread == 0):
+        raise ValueError("a similarity fit needs at least two different source points")
+    a = np.sum(np.conj(z - z_mean) * (w - w_mean), axis=-1) / spread
+    b = w_mean[..., 0] - a * z_mean[..., 0]
+    rows = [np.stack([a.real, -a.imag, b.real], axis=-1), np.stack([a.imag, a.real, b.imag], axis=-1)]
+    return np.stack(rows, axis=-2)

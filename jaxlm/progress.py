@@ -1,0 +1,98 @@
+"""What a training run tells while it runs: a live line, metrics as JSON lines, TensorBoard events."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import sys
+import time
+from collections.abc import Mapping
+
+import tensorboardX
+import tqdm
+
+
+class Progress:
+    """Reports a run from its first process; the others stay silent.
+
+    Args:
+      workdir: Gets `metrics.jsonl` and TensorBoard events.
+      total_steps: Where the run ends.
+      start_step: Where it goes on; rows of `metrics.jsonl` after it, from a run that was cut off, are dropped.
+      batch_size: Faces a step, for the rate.
+      silent: Write and show nothing.
+    """
+
+    def __init__(self, workdir: pathlib.Path, total_steps: int, start_step: int, batch_size: int, silent: bool) -> None:
+        self._silent = silent
+        if silent:
+            return
+        self._file = workdir / "metrics.jsonl"
+        kept = [row for row in read_metrics(self._file) if row["step"] <= start_step] if self._file.exists() else []
+        self._rows = self._file.open("w")
+        for row in kept:
+            self._rows.write(json.dumps(row) + "\n")
+        self._events = tensorboardX.SummaryWriter(str(workdir / "tensorboard"), purge_step=start_step + 1)
+        interactive = sys.stderr.isatty()
+        self._bar = tqdm.tqdm(
+            total=total_steps,
+            initial=start_step,
+            unit="step",
+            mininterval=0.5 if interactive else 15.0,
+            dynamic_ncols=interactive,
+            ascii=not interactive,
+        )
+        self._batch_size = batch_size
+        self._step, self._time = start_step, time.perf_counter()
+        self._shown = ""
+
+    def train(self, step: int, values: Mapping[str, float]) -> None:
+        """Training metrics averaged over the steps since the last call; NME is a fraction."""
+        if self._silent:
+            return
+        now = time.perf_counter()
+        rate = (step - self._step) * self._batch_size / (now - self._time)
+        self._write(step, "train", {**values, "images_per_second": rate})
+        self._bar.set_postfix_str(
+            f"loss {values['loss']:.4g}, NME {100 * values['nme']:.2f} %, {rate:.0f} images/s{self._shown}",
+            refresh=False,
+        )
+        self._bar.update(step - self._step)
+        self._step, self._time = step, now
+
+    def validation(self, step: int, values: Mapping[str, float]) -> None:
+        """Metrics over all held-out faces; fractions."""
+        if self._silent:
+            return
+        self._write(step, "validation", values)
+        self._shown = f"; validation NME {100 * values['nme']:.2f} %"
+
+    def resume_clock(self) -> None:
+        """Leaves the time since the last report (validation, a checkpoint) out of the rate."""
+        self._time = time.perf_counter()
+
+    def _write(self, step: int, split: str, values: Mapping[str, float]) -> None:
+        self._rows.write(json.dumps({"step": step, "split": split, **values}) + "\n")
+        self._rows.flush()
+        for name, value in values.items():
+            self._events.add_scalar(f"{split}/{name}", value, step)
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if not self._silent:
+            self._bar.close()
+            self._rows.close()
+            self._events.close()
+
+
+def read_metrics(file: pathlib.Path) -> list[dict[str, float | str]]:
+    """Rows of a `metrics.jsonl`; a last line that was cut off is left out."""
+    rows = []
+    for line in file.read_text().splitlines():
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return rows

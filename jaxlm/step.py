@@ -1,0 +1,189 @@
+"""One training step as a pure function of an explicit state: what is trained, and how."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import flax.linen as nn
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+from jax import lax
+
+from jaxlm import augment, metrics, models, optim, tasks
+from jaxlm.config import Config
+from jaxlm.landmarks import Scheme, load_scheme
+
+Tree = Any
+Batch = Mapping[str, jax.Array]
+Metrics = Mapping[str, jax.Array]
+
+
+@flax.struct.dataclass
+class TrainState:
+    """All that changes while training. `ema_params` is None unless the experiment averages its weights."""
+
+    step: jax.Array
+    params: Tree
+    batch_stats: Tree
+    opt_state: optax.OptState
+    ema_params: Tree | None
+
+    @property
+    def eval_params(self) -> Tree:
+        return self.params if self.ema_params is None else self.ema_params
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """All that does not change: what `train_step` does to a state and a batch."""
+
+    config: Config
+    model: nn.Module
+    task: tasks.Task
+    scheme: Scheme
+    optimiser: optax.GradientTransformation
+    learning_rate: optax.Schedule
+    steps_per_epoch: int
+    margin: float
+
+    @property
+    def total_steps(self) -> int:
+        return self.steps_per_epoch * self.config.epochs
+
+
+def make_recipe(config: Config, num_faces: int, margin: float) -> Recipe:
+    """The recipe of an experiment for a training set of `num_faces` faces in frames of `margin` face boxes."""
+    scheme = load_scheme(config.data.scheme)
+    steps_per_epoch = num_faces // config.data.batch_size
+    if not steps_per_epoch:
+        raise ValueError(
+            f"a batch of {config.data.batch_size} faces is more than the {num_faces} there are to train on;"
+            " lower --data.batch-size"
+        )
+    optimiser, learning_rate = optim.optimiser(config.optim, steps_per_epoch, config.epochs)
+    return Recipe(
+        config=config,
+        model=models.build(config.model.name, scheme.num_points, config.model.options, jnp.dtype(config.dtype)),
+        task=tasks.build(config.task, config.model.input_size),
+        scheme=scheme,
+        optimiser=optimiser,
+        learning_rate=learning_rate,
+        steps_per_epoch=steps_per_epoch,
+        margin=margin,
+    )
+
+
+def init_state(recipe: Recipe) -> TrainState:
+    """The state before the first step; a pure function of the config's seed."""
+    size = recipe.config.model.input_size
+    key = jax.random.key(recipe.config.seed)
+    variables = recipe.model.init(key, jnp.zeros((1, size, size, 3)), train=False)
+    params = variables["params"]
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        params=params,
+        batch_stats=variables.get("batch_stats", {}),
+        opt_state=recipe.optimiser.init(params),
+        ema_params=jax.tree.map(jnp.copy, params) if recipe.config.optim.ema_decay else None,
+    )
+
+
+def train_step(state: TrainState, batch: Batch, recipe: Recipe) -> tuple[TrainState, Metrics]:
+    """One step of gradient descent.
+
+    `batch` holds image [B, F, F, 3] uint8 frames, points [B, N, 2] in frame pixels and visible [B, N]. The metrics are
+    scalars: loss, NME (a fraction, of the augmented faces), gradient norm, learning rate.
+    """
+    config = recipe.config
+    key = jax.random.fold_in(jax.random.key(config.seed), state.step)
+    crops, points, visible = augment.augment(
+        key,
+        batch["image"],
+        batch["points"],
+        batch["visible"],
+        config.augment,
+        jnp.asarray(recipe.scheme.flip),
+        size=config.model.input_size,
+        margin=recipe.margin,
+        crop=config.data.crop,
+    )
+    temperature = optim.temperature(config.temperature, state.step, recipe.steps_per_epoch)
+
+    normaliser = metrics.default_normaliser(recipe.scheme)
+
+    def loss_fn(params: Tree, batch_stats: Tree, crops: jax.Array, points: jax.Array, visible: jax.Array) -> Any:
+        variables = {"params": params, "batch_stats": batch_stats}
+        outputs, mutated = recipe.model.apply(
+            variables, augment.normalise(crops), train=True, temperature=temperature, mutable=["batch_stats"]
+        )
+        loss = jnp.mean(recipe.task.loss(outputs, points, visible))
+        distance = metrics.normaliser_distance(points, recipe.scheme, normaliser)
+        nme = jnp.mean(metrics.face_nme(recipe.task.points(outputs), points, distance))
+        return loss, (nme, mutated.get("batch_stats", {}))
+
+    grads, loss, nme, batch_stats = _accumulated_gradients(
+        loss_fn, state, (crops, points, visible), config.optim.accumulate
+    )
+    updates, opt_state = recipe.optimiser.update(grads, state.opt_state, state.params)
+    params = optax.apply_updates(state.params, updates)
+    ema_params = state.ema_params
+    if ema_params is not None:
+        # A young average forgets faster, so that it does not drag the initial weights along.
+        decay = jnp.minimum(config.optim.ema_decay, (1.0 + state.step) / (10.0 + state.step))
+        ema_params = optax.incremental_update(params, ema_params, 1.0 - decay)
+    values = {
+        "loss": loss,
+        "nme": nme,
+        "gradient_norm": optax.global_norm(grads),
+        "learning_rate": recipe.learning_rate(state.step),
+    }
+    return TrainState(state.step + 1, params, batch_stats, opt_state, ema_params), values
+
+
+def _accumulated_gradients(
+    loss_fn: Callable[..., Any], state: TrainState, faces: tuple[jax.Array, ...], parts: int
+) -> tuple[Tree, jax.Array, jax.Array, Tree]:
+    """Gradients, loss and NME averaged over `parts` parts of a batch in turn, and the last statistics."""
+    value_and_grad = jax.value_and_grad(loss_fn, has_aux=True)
+    if parts == 1:
+        (loss, (nme, batch_stats)), grads = value_and_grad(state.params, state.batch_stats, *faces)
+        return grads, loss, nme, batch_stats
+
+    def add_part(carry: tuple[Tree, Tree], part: tuple[jax.Array, ...]) -> tuple[tuple[Tree, Tree], None]:
+        sums, batch_stats = carry
+        (loss, (nme, batch_stats)), grads = value_and_grad(state.params, batch_stats, *part)
+        return (jax.tree.map(jnp.add, sums, (grads, loss, nme)), batch_stats), None
+
+    # Parts take every `parts`-th face, so that each is spread over the devices as the batch is.
+    split = [jnp.moveaxis(x.reshape(x.shape[0] // parts, parts, *x.shape[1:]), 1, 0) for x in faces]
+    zeros = (jax.tree.map(jnp.zeros_like, state.params), jnp.zeros(()), jnp.zeros(()))
+    # Unrolled on a CPU, where XLA runs convolutions inside loops on one thread.
+    unroll = jax.default_backend() == "cpu"
+    (sums, batch_stats), _ = lax.scan(add_part, (zeros, state.batch_stats), tuple(split), unroll=unroll)
+    grads, loss, nme = jax.tree.map(lambda total: total / parts, sums)
+    return grads, loss, nme, batch_stats
+
+
+def to_items(state: TrainState) -> tuple[Tree, Tree]:
+    """A state as two trees without a common array: what evaluation needs, and the rest that resuming needs."""
+    model = {"params": state.eval_params, "batch_stats": state.batch_stats}
+    rest = {"step": state.step, "opt_state": state.opt_state}
+    if state.ema_params is not None:
+        rest["params"] = state.params
+    return model, rest
+
+
+def from_items(model: Tree, rest: Tree) -> TrainState:
+    """The state that `to_items` took apart."""
+    averaged = "params" in rest
+    return TrainState(
+        step=rest["step"],
+        params=rest["params"] if averaged else model["params"],
+        batch_stats=model["batch_stats"],
+        opt_state=rest["opt_state"],
+        ema_params=model["params"] if averaged else None,
+    )

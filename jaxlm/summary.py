@@ -1,0 +1,208 @@
+"""Layers, parameters and multiply-accumulates of a model; `python -m jaxlm.summary --experiment NAME`."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import itertools
+import json
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jax.extend.core import Jaxpr
+
+from jaxlm import macs
+
+Shape = tuple[int, ...]
+
+_NORMALISATIONS = (nn.BatchNorm, nn.GroupNorm, nn.InstanceNorm, nn.LayerNorm, nn.RMSNorm)
+
+
+@dataclasses.dataclass(frozen=True)
+class Layer:
+    """One row of the table: a module that owns parameters, or an activation, pool or product outside of such modules.
+
+    Attributes:
+      path: Names of the modules that lead to it, joined with /.
+      kind: The module's class or the operation's name.
+      shape: Of the output, at batch 1.
+      parameters: How many numbers are trained.
+      products: Multiply-accumulates of its convolutions and dense products.
+      elementwise: What the published convention counts besides; see `summarise`.
+    """
+
+    path: str
+    kind: str
+    shape: Shape
+    parameters: int
+    products: int
+    elementwise: int
+
+    @property
+    def macs(self) -> int:
+        return self.products + self.elementwise
+
+
+@dataclasses.dataclass(frozen=True)
+class Summary:
+    """The layers of a model in the order they run, and their totals."""
+
+    layers: tuple[Layer, ...]
+    parameters: int
+
+    @property
+    def products(self) -> int:
+        return sum(layer.products for layer in self.layers)
+
+    @property
+    def macs(self) -> int:
+        return sum(layer.macs for layer in self.layers)
+
+    @property
+    def megabytes(self) -> float:
+        """Size of the float32 parameters, in 10^6 bytes."""
+        return 4 * self.parameters / 1e6
+
+
+@dataclasses.dataclass(frozen=True)
+class _Call:
+    """A call of a module, seen while tracing.
+
+    `layer` is its row if the module answers for the operations inside it; `complete` says that their count is final.
+    """
+
+    path: str
+    layer: Layer | None
+    complete: bool
+
+
+def summarise(model: nn.Module, input_size: int) -> Summary:
+    """Counts the parameters and operations of `model` on one image of `input_size` pixels; it computes nothing.
+
+    The convention is that of the published figures (ptflops): the products of convolutions and dense layers, a
+    transposed convolution's at its input positions; one per output element for a convolution's bias and for an
+    activation; two per output element for a normalisation; the input size for a pool. A dense layer's bias is free.
+
+    A module that should be counted otherwise than it computes (say, a depthwise convolution made of shifts) defines
+    `count_macs(self, input_shape, output_shape) -> (products, elementwise)`, which answers for all inside it.
+    """
+    image = jnp.zeros((1, input_size, input_size, 3))
+    variables = jax.eval_shape(lambda: model.init(jax.random.key(0), image, train=False))
+    params = variables.get("params", {})
+    calls: dict[int, _Call] = {}
+    with nn.intercept_methods(_recorder(params, calls)):
+        jaxpr = jax.make_jaxpr(lambda variables: model.apply(variables, image, train=False))(variables)
+    return Summary(_layers(jaxpr.jaxpr, calls), count_parameters(params))
+
+
+def count_parameters(params: Mapping[str, Any]) -> int:
+    """How many numbers a tree of arrays, or of their shapes, holds."""
+    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))
+
+
+def _recorder(params: Mapping[str, Any], calls: dict[int, _Call]) -> Callable[..., Any]:
+    """An interceptor that notes every module called and gives its operations the scope of its number."""
+    numbers = itertools.count()
+
+    def record(method: Callable[..., Any], args: tuple, kwargs: dict, context: nn.module.InterceptorContext) -> Any:
+        if context.method_name != "__call__":
+            return method(*args, **kwargs)
+        number = next(numbers)
+        with macs.scope(number):
+            output = method(*args, **kwargs)
+        calls[number] = _describe(context.module, params, args, output)
+        return output
+
+    return record
+
+
+def _describe(module: nn.Module, params: Mapping[str, Any], inputs: tuple, output: Any) -> _Call:
+    path = "/".join(module.path)
+    for name in module.path:
+        params = params.get(name, {})
+    products, elementwise, complete = 0, 0, True
+    if hasattr(module, "count_macs"):
+        products, elementwise = module.count_macs(inputs[0].shape, output.shape)
+    elif isinstance(module, _NORMALISATIONS):
+        elementwise = 2 * output.size
+    elif all(isinstance(value, Mapping) for value in params.values()):
+        return _Call(path, None, False)
+    else:
+        biased_convolution = isinstance(module, nn.Conv | nn.ConvTranspose) and module.use_bias
+        elementwise, complete = output.size if biased_convolution else 0, False
+    layer = Layer(path, type(module).__name__, output.shape, count_parameters(params), products, elementwise)
+    return _Call(path, layer, complete)
+
+
+def _layers(jaxpr: Jaxpr, calls: Mapping[int, _Call]) -> tuple[Layer, ...]:
+    """One row for each call of a layer, and for each counted operation outside of layers, in the order they run."""
+    rows: dict[Any, Layer] = {}
+    for equation, scope in macs.operations(jaxpr):
+        name, products, elementwise = macs.count(equation)
+        number = next((number for number in scope if calls[number].layer), None)
+        if number is not None:
+            row = rows.setdefault(number, calls[number].layer)
+            if not calls[number].complete:
+                total = row.products + products, row.elementwise + elementwise
+                rows[number] = dataclasses.replace(row, products=total[0], elementwise=total[1])
+        elif products or elementwise:
+            path = calls[scope[-1]].path if scope else ""
+            shape = equation.outvars[0].aval.shape
+            rows[f"operation {len(rows)}"] = Layer(path, name, shape, 0, products, elementwise)
+    return _without_shared_parameters(rows.values())
+
+
+def _without_shared_parameters(rows: Iterable[Layer]) -> tuple[Layer, ...]:
+    """Parameters appear in the first row of a layer that is called several times, and nowhere else."""
+    seen, unique = set(), []
+    for row in rows:
+        unique.append(dataclasses.replace(row, parameters=0) if row.parameters and row.path in seen else row)
+        seen.add(row.path)
+    return tuple(unique)
+
+
+def as_table(summary: Summary) -> str:
+    """The layers and totals as text, one layer a line."""
+    header = ("layer", "type", "output", "parameters", "MACs")
+    rows = [
+        (row.path, row.kind, " x ".join(map(str, row.shape[1:])), f"{row.parameters:,}", f"{row.macs:,}")
+        for row in summary.layers
+    ]
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    lines = [
+        "  ".join(
+            cell.ljust(width) if index < 3 else cell.rjust(width)
+            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in (header, *rows)
+    ]
+    totals = (
+        f"parameters {summary.parameters:,} ({summary.megabytes:.2f} MB in float32)",
+        f"MACs {summary.macs:,}, of which products {summary.products:,} (one image)",
+    )
+    return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:], "", *totals])
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    from jaxlm import config as config_lib
+    from jaxlm import landmarks, models
+
+    parser = argparse.ArgumentParser(prog="python -m jaxlm.summary", description=__doc__)
+    parser.add_argument("--json", action="store_true", help="print the totals as one JSON object")
+    arguments, config = config_lib.parse_arguments(parser, argv)
+    num_points = landmarks.load_scheme(config.data.scheme).num_points
+    model = models.build(config.model.name, num_points, config.model.options, config.dtype)
+    summary = summarise(model, config.model.input_size)
+    if arguments.json:
+        totals = {key: getattr(summary, key) for key in ("parameters", "macs", "products", "megabytes")}
+        print(json.dumps({"experiment": arguments.experiment, "input_size": config.model.input_size} | totals))
+    else:
+        print(as_table(summary))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,147 @@
+"""Training: `python -m jaxlm.train --experiment NAME --workdir DIR`, any field of the experiment overridable.
+
+A run is a pure function of its config: randomness is `fold_in(key, step)`, and a run that was stopped goes on by
+itself, from its last whole checkpoint, to the same numbers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import pathlib
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from jaxlm import checkpoint, distributed, evaluate, feeding, inference, plotting
+from jaxlm import config as config_lib
+from jaxlm.config import Config
+from jaxlm.progress import Progress, read_metrics
+from jaxlm.step import Recipe, TrainState, from_items, init_state, make_recipe, to_items, train_step
+
+if TYPE_CHECKING:
+    from data_pipelines.input import Faces
+
+# Steps between two looks at the metrics when each step is a call of its own. A look waits for the device, and bounds
+# how far the host runs ahead.
+_STEPS_BETWEEN_REPORTS = 20
+
+
+def segments(start: int, stop: int, length: int, boundary: int) -> Iterator[tuple[int, int]]:
+    """Cuts the steps start..stop into pieces of at most `length` that also end at multiples of `boundary`."""
+    while start < stop:
+        end = min(start + length, (start // boundary + 1) * boundary, stop)
+        yield start, end
+        start = end
+
+
+def check_finite(values: Mapping[str, np.ndarray], start: int, checkpoints: pathlib.Path) -> None:
+    """Raises FloatingPointError naming the first step, counted from `start`, whose loss or gradient is not finite."""
+    bad = np.flatnonzero(~np.isfinite(values["loss"]) | ~np.isfinite(values["gradient_norm"]))
+    if len(bad):
+        raise FloatingPointError(
+            f"the loss of step {start + bad[0]} is {values['loss'][bad[0]]}, the gradient's norm"
+            f" {values['gradient_norm'][bad[0]]}; the run stops. The last good checkpoint is kept in {checkpoints}."
+            " Try a lower --optim.learning-rate, a longer --optim.warmup-epochs or --optim.clip-norm 1."
+        )
+
+
+def prepare_run(config: Config) -> tuple[Recipe, Faces, Faces]:
+    """The recipe of an experiment, the faces to train on and those held out.
+
+    Raises:
+      ValueError: The batch does not fit the devices or the faces; the data lack what the experiment asks for.
+    """
+    from data_pipelines import input as input_lib
+
+    distributed.check_batch_size(config.data.batch_size, config.optim.accumulate)
+    faces = input_lib.open_faces(config.data.dataset, config.data.train_split, config.data.data_dir)
+    training, validation = input_lib.hold_out(faces.in_scheme(config.data.scheme), config.data.validation_percent)
+    return make_recipe(config, len(training), faces.margin), training, validation
+
+
+def start_or_resume(
+    recipe: Recipe, checkpoints: checkpoint.Checkpoints, mesh: Mesh
+) -> tuple[int, TrainState, TrainState]:
+    """The step to go on from, the state there, and the shardings of a state on `mesh`."""
+    abstract = jax.eval_shape(functools.partial(init_state, recipe))
+    shardings = distributed.split_parameters(mesh, abstract)
+    placed = jax.tree.map(
+        lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), abstract, shardings
+    )
+    restored = checkpoints.restore(*to_items(placed))
+    if restored is None:
+        return 0, jax.jit(functools.partial(init_state, recipe), out_shardings=shardings)(), shardings
+    step, model, rest = restored
+    return step, from_items(model, rest), shardings
+
+
+def fit(config: Config, workdir: pathlib.Path) -> bool:
+    """Trains from where the run in `workdir` stands; True when it reached its end, False when asked to stop before."""
+    mesh = distributed.make_mesh(config.fsdp)
+    recipe, training, validation = prepare_run(config)
+    directory = checkpoint.directory_of(workdir)
+    with checkpoint.Checkpoints(directory, config, config.keep) as checkpoints:
+        start, state, shardings = start_or_resume(recipe, checkpoints, mesh)
+        checkpoint.write_config(workdir, config)
+        step = functools.partial(train_step, recipe=recipe)
+        if config.data.cache == "device":
+            advance, length = feeding.cached(step, training, config, mesh, shardings), config.steps_per_call
+        else:
+            advance = feeding.stream(step, training, config, mesh, shardings, start, recipe.total_steps)
+            length = _STEPS_BETWEEN_REPORTS
+        predictor = inference.Predictor(recipe.model, recipe.task, config, recipe.margin, mesh)
+        stop_signal = distributed.StopSignal()
+        boundary = config.eval_every * recipe.steps_per_epoch
+        silent = jax.process_index() != 0
+        with Progress(workdir, recipe.total_steps, start, config.data.batch_size, silent) as progress:
+            for begin, end in segments(start, recipe.total_steps, length, boundary):
+                state, values = advance(state, begin, end)
+                check_finite(values, begin, directory)
+                progress.train(end, {name: float(np.mean(value)) for name, value in values.items()})
+                stopping = stop_signal.asked(end)
+                if end % boundary == 0 or end == recipe.total_steps:
+                    model, rest = to_items(state)
+                    nme = None
+                    if len(validation):
+                        errors = inference.face_errors(predictor(model, validation), validation, recipe.scheme)
+                        nme = float(np.mean(errors))
+                        progress.validation(end, {"nme": nme})
+                    checkpoints.save(end, model, rest, nme)
+                    progress.resume_clock()
+                elif stopping:
+                    checkpoints.save(end, *to_items(state))
+                if stopping:
+                    return end == recipe.total_steps
+    return True
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """The command line of training."""
+    parser = argparse.ArgumentParser(prog="python -m jaxlm.train", description=__doc__, add_help=False)
+    parser.add_argument("--workdir", help="where checkpoints, metrics and pictures go (default: runs/EXPERIMENT)")
+    arguments, config = config_lib.parse_arguments(parser, argv)
+    workdir = pathlib.Path(arguments.workdir or f"runs/{arguments.experiment}")
+    workdir.mkdir(parents=True, exist_ok=True)
+    distributed.start()
+    try:
+        finished = fit(config, workdir)
+    except (ValueError, FileNotFoundError, FloatingPointError, checkpoint.CheckpointError) as error:
+        parser.exit(1, f"error: {error}\n")
+    if not finished:
+        print(f"Stopped and saved; the same command goes on from there. Run: {workdir}", file=sys.stderr)
+        return
+    if jax.process_index() == 0:
+        curves = workdir / "curves.png"
+        plotting.training_curves(curves, read_metrics(workdir / "metrics.jsonl"))
+        print(f"Curves: {curves}")
+    if config.data.validation_percent:
+        evaluate.report(workdir, split=evaluate.VALIDATION)
+
+
+if __name__ == "__main__":
+    main()
