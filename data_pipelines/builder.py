@@ -1,0 +1,77 @@
+"""The TFDS builder of every prepared set: writes the records that a source makes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import tensorflow_datasets as tfds
+import tqdm
+
+from data_pipelines import record
+from data_pipelines.prepared import variant_name
+from data_pipelines.source import BadFaceError, OnBad, Source, records
+from jaxlm.landmarks import load_scheme
+
+
+class FaceBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    """Writes the faces of a source as TFDS records that can be read by index without TensorFlow.
+
+    One class serves all sets, since they differ in their sources only; the instance takes the source's name. A set
+    lands in DATA_DIR/NAME/256px/1.0.0, its faces in the order of the source.
+    """
+
+    VERSION = tfds.core.Version(record.VERSION)
+    code_path = None  # Beside it TFDS would look for checksums of downloads, with a package it does not install.
+
+    def __init__(self, source: Source, data_dir: Path, frame_size: int, margin: float, on_bad: OnBad) -> None:
+        """Prepares nothing yet; see `download_and_prepare`.
+
+        Args:
+          source: Where the faces come from.
+          data_dir: Folder of all prepared sets.
+          frame_size: Width and height of a frame in pixels.
+          margin: Side of the region a frame shows, in sides of the face box made square.
+          on_bad: Called with the error of each face that cannot be used; what it raises ends the preparation.
+        """
+        self.name = source.name
+        self._source = source
+        self._frame_size = frame_size
+        self._margin = margin
+        self._on_bad = on_bad
+        description = f"{source.name}: frames of {frame_size} x {frame_size} pixels that show {margin:g} x the face box"
+        config = tfds.core.BuilderConfig(name=variant_name(frame_size, margin), description=description)
+        super().__init__(data_dir=data_dir, config=config, file_format="array_record")
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        scheme = self._source.scheme
+        return tfds.core.DatasetInfo(
+            builder=self,
+            description=self.builder_config.description,
+            features=record.features(self._frame_size, load_scheme(scheme).num_points),
+            disable_shuffling=True,
+            metadata=tfds.core.MetadataDict(
+                scheme=Path(scheme).name,
+                frame_size=self._frame_size,
+                margin=self._margin,
+                box=self._source.box,
+            ),
+        )
+
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterator]:
+        del dl_manager
+        splits = self._source.read(self._on_bad)
+        return {split: self._generate_examples(split, labels) for split, labels in splits.items()}
+
+    def _generate_examples(self, split: str, labels: Sequence[Any]) -> Iterator[tuple[int, dict[str, Any]]]:
+        written = 0
+        with records(self._source, labels, self._frame_size, self._margin) as results:
+            for result in tqdm.tqdm(results, desc=split, total=len(labels), unit=" faces"):
+                if isinstance(result, BadFaceError):
+                    self._on_bad(result)
+                else:
+                    yield written, record.encode(result)
+                    written += 1
+        if not written:
+            raise ValueError(f"split {split} of {self.name}: not one of its {len(labels)} faces can be used")

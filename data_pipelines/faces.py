@@ -1,0 +1,125 @@
+"""Faces at hand: labels in memory, frames read by index. `prepared.open_faces` makes them."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import dataclasses
+import functools
+import hashlib
+import os
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from data_pipelines.record import decode_image
+from jaxlm.landmarks import conversion
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Faces:
+    """Some faces of a prepared set.
+
+    Attributes:
+      dataset: Name of the set.
+      split: Name of the split.
+      scheme: Landmark scheme of the points, as `landmarks.load_scheme` takes it.
+      frame_size: F, width and height of a frame in pixels.
+      margin: Side of the region a frame shows, in sides of the face box made square.
+      box: How the face box was made.
+      points: float32 [n, P, 2], (x, y) in pixels of the frame, pixel centres at integers.
+      visible: bool [n, P].
+      attributes: bool [n, 6], in the order of `record.ATTRIBUTES`.
+      to_source: float32 [n, 2, 3], affine maps from frame pixels to pixels of the source photo.
+      names: n names, one for each face.
+      groups: n names of the photo or person; faces that share one must not be split up.
+      read_encoded: Returns the JPEG bytes of the frames at the given indices [k].
+    """
+
+    dataset: str
+    split: str
+    scheme: str
+    frame_size: int
+    margin: float
+    box: str
+    points: np.ndarray
+    visible: np.ndarray
+    attributes: np.ndarray
+    to_source: np.ndarray
+    names: tuple[str, ...]
+    groups: tuple[str, ...]
+    read_encoded: Callable[[np.ndarray], list[bytes]]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def images(self, indices: np.ndarray) -> np.ndarray:
+        """The frames at `indices` [k], RGB uint8 [k, F, F, 3]."""
+        images = np.empty((len(indices), self.frame_size, self.frame_size, 3), np.uint8)
+        for i, image in enumerate(_threads().map(decode_image, self.read_encoded(indices))):
+            images[i] = image
+        return images
+
+    def take(self, indices: np.ndarray) -> Faces:
+        """The faces at `indices` [k], in that order."""
+        return dataclasses.replace(
+            self,
+            points=self.points[indices],
+            visible=self.visible[indices],
+            attributes=self.attributes[indices],
+            to_source=self.to_source[indices],
+            names=tuple(self.names[i] for i in indices),
+            groups=tuple(self.groups[i] for i in indices),
+            read_encoded=lambda chosen: self.read_encoded(indices[chosen]),
+        )
+
+    def in_scheme(self, name: str) -> Faces:
+        """The same faces with their points in another scheme.
+
+        Raises:
+          ValueError: The points cannot be read in that scheme.
+        """
+        chosen = conversion(self.scheme, name)
+        return dataclasses.replace(self, scheme=name, points=self.points[:, chosen], visible=self.visible[:, chosen])
+
+
+@functools.cache
+def _threads() -> concurrent.futures.ThreadPoolExecutor:
+    return concurrent.futures.ThreadPoolExecutor(min(os.cpu_count() or 1, 8), thread_name_prefix="decode")
+
+
+def join(parts: Sequence[Faces]) -> Faces:
+    """The faces of several splits of one set, one split after the other."""
+    if len(parts) == 1:
+        return parts[0]
+    starts = np.cumsum([0] + [len(part) for part in parts])
+
+    def read_encoded(indices: np.ndarray) -> list[bytes]:
+        owners = np.searchsorted(starts, indices, side="right") - 1
+        pairs = zip(owners, indices - starts[owners], strict=True)
+        return [parts[owner].read_encoded(index[None])[0] for owner, index in pairs]
+
+    return dataclasses.replace(
+        parts[0],
+        split="+".join(part.split for part in parts),
+        points=np.concatenate([part.points for part in parts]),
+        visible=np.concatenate([part.visible for part in parts]),
+        attributes=np.concatenate([part.attributes for part in parts]),
+        to_source=np.concatenate([part.to_source for part in parts]),
+        names=sum((part.names for part in parts), ()),
+        groups=sum((part.groups for part in parts), ()),
+        read_encoded=read_encoded,
+    )
+
+
+def hold_out(faces: Faces, percent: float) -> tuple[Faces, Faces]:
+    """Splits off about `percent` of the groups for validation: (training, validation).
+
+    The side of a face depends on its group's name alone, by a hash, and not on the other faces or their order.
+    """
+    validation = np.array([_hash_fraction(group) * 100 < percent for group in faces.groups], bool)
+    return faces.take(np.flatnonzero(~validation)), faces.take(np.flatnonzero(validation))
+
+
+def _hash_fraction(text: str) -> float:
+    """A number in [0, 1) that depends on the text alone."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6], "big") / 2**48

@@ -1,0 +1,138 @@
+"""From an annotated photo to a record: reads the photo, cuts the frame, moves the points along."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from data_pipelines.record import ATTRIBUTES, Record, encode_image
+from data_pipelines.source import BadFaceError
+from jaxlm import geometry
+
+MAX_SIDE_IN_IMAGES = 8
+"""A region this many times as large as its photo is taken for a wrong box rather than drawn on a huge canvas."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Label:
+    """One annotated face of a photo.
+
+    Attributes:
+      image: The photo's file.
+      points: Landmarks [N, 2], (x, y) in pixels of the photo, pixel centres at integers.
+      box: [x1, y1, x2, y2], first and last pixel of the face.
+      where: The file and line of the annotation, for error messages.
+      name: See `Record`.
+      group: See `Record`.
+      attributes: bool [6], see `Record`.
+    """
+
+    image: Path
+    points: np.ndarray
+    box: np.ndarray
+    where: str
+    name: str
+    group: str
+    attributes: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(len(ATTRIBUTES), bool))
+
+
+def parse_numbers(tokens: Sequence[str], where: str) -> np.ndarray:
+    """The tokens as finite numbers, float64 [len(tokens)].
+
+    Raises:
+      BadFaceError: A token is no number, or NaN or infinite; the message starts with `where`.
+    """
+    numbers = np.empty(len(tokens))
+    for i, token in enumerate(tokens):
+        try:
+            numbers[i] = float(token)
+        except ValueError:
+            raise BadFaceError(f"{where}: value {i + 1} is {token!r}, not a number") from None
+        if not np.isfinite(numbers[i]):
+            raise BadFaceError(f"{where}: value {i + 1} is {token!r}, not a finite number")
+    return numbers
+
+
+def make_record(label: Label, frame_size: int, margin: float) -> Record:
+    """Cuts the frame of one face.
+
+    Args:
+      label: The annotated face.
+      frame_size: Width and height of the frame in pixels.
+      margin: Side of the region the frame shows, in sides of the face box made square.
+
+    Raises:
+      BadFaceError: The photo is missing or broken, the box has zero size, or the face is not in the photo.
+    """
+    x1, y1, x2, y2 = label.box
+    if x2 <= x1 or y2 <= y1:
+        raise BadFaceError(f"{label.where}: the face box x {x1:g} to {x2:g}, y {y1:g} to {y2:g} has zero size")
+    image = read_image(label.image, label.where)
+    height, width = image.shape[:2]
+    inside = np.all((label.points > -0.5) & (label.points < (width - 0.5, height - 0.5)), axis=-1)
+    if not inside.any() or x2 < 0 or y2 < 0 or x1 >= width or y1 >= height:
+        raise BadFaceError(f"{label.where}: the face lies wholly outside its image {label.image} ({width} x {height})")
+    square = geometry.square_box(label.box)
+    region = geometry.widen(square, margin)
+    if region.side > MAX_SIDE_IN_IMAGES * max(width, height):
+        raise BadFaceError(f"{label.where}: the face box is far larger than its image {label.image}")
+    to_frame = geometry.frame_affine(square, frame_size, margin)
+    return Record(
+        image=encode_image(cut_frame(image, region, frame_size)),
+        points=geometry.transform(label.points, to_frame).astype(np.float32),
+        visible=np.ones(len(label.points), bool),
+        attributes=label.attributes,
+        to_source=geometry.invert(to_frame).astype(np.float32),
+        name=label.name,
+        group=label.group,
+    )
+
+
+def read_image(path: Path, where: str) -> np.ndarray:
+    """The photo, RGB uint8 [H, W, 3], turned upright if its EXIF data say so.
+
+    Raises:
+      BadFaceError: The file is missing, truncated or no image; the message starts with `where`.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError:
+        raise BadFaceError(f"{where}: the image {path} is missing") from None
+    if is_truncated(data):
+        raise BadFaceError(f"{where}: the image {path} is truncated")
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
+    if image is None:
+        raise BadFaceError(f"{where}: {path} is not a readable image")
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def is_truncated(data: bytes) -> bool:
+    """Whether the bytes of a JPEG or PNG file stop before its end mark; decoders fill the missing part with grey."""
+    if data.startswith(b"\x89PNG"):
+        return b"IEND" not in data
+    if not data.startswith(b"\xff\xd8"):
+        return False
+    # Skip the header's segments, since the preview picture inside one of them has an end mark of its own. In the
+    # coded picture that follows the start-of-scan marker (DA), a byte FF is never followed by D9 but at the end.
+    position = 2
+    while data[position : position + 1] == b"\xff" and data[position + 1 : position + 2] != b"\xda":
+        position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
+    return data.find(b"\xff\xd9", position) < 0
+
+
+def cut_frame(image: np.ndarray, region: geometry.Square, size: int) -> np.ndarray:
+    """The region of an image [H, W, 3], black where it leaves the image, resized to [size, size, 3].
+
+    Shrinking averages over areas and enlarging is bilinear; both follow the half-pixel rule.
+    """
+    left, top, side = region
+    canvas = np.zeros((side, side, 3), image.dtype)
+    x1, y1 = max(left, 0), max(top, 0)
+    x2, y2 = min(left + side, image.shape[1]), min(top + side, image.shape[0])
+    if x1 < x2 and y1 < y2:
+        canvas[y1 - top : y2 - top, x1 - left : x2 - left] = image[y1:y2, x1:x2]
+    return cv2.resize(canvas, (size, size), interpolation=cv2.INTER_AREA if side > size else cv2.INTER_LINEAR)

@@ -1,0 +1,86 @@
+"""The record: one face as every prepared set stores it. This is its only definition."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+
+import cv2
+import numpy as np
+
+if typing.TYPE_CHECKING:
+    import tensorflow_datasets as tfds
+
+ATTRIBUTES = ("pose", "expression", "illumination", "makeup", "occlusion", "blur")
+"""The attributes of WFLW, whose order every table of attributes here follows."""
+
+VERSION = "1.0.0"
+"""Of the record's layout; prepared sets of another version are not found."""
+
+JPEG_QUALITY = 95
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Record:
+    """One face.
+
+    Attributes:
+      image: The frame, RGB, `frame_size` x `frame_size` pixels, encoded as JPEG; see `encode_image`.
+      points: Landmarks float32 [N, 2], (x, y) in pixels of the frame, pixel centres at integers.
+      visible: bool [N], False where a landmark is hidden.
+      attributes: bool [6], in the order of `ATTRIBUTES`.
+      to_source: Affine map float32 [2, 3] from frame pixels to pixels of the source photo.
+      name: Names the face within its set.
+      group: Equal for faces of one photo, or of one person; a split by group never has one photo on both sides.
+      style: Number of the style the frame was rendered in; -1 is the photo itself.
+    """
+
+    image: bytes
+    points: np.ndarray
+    visible: np.ndarray
+    attributes: np.ndarray
+    to_source: np.ndarray
+    name: str
+    group: str
+    style: int = -1
+
+
+def features(frame_size: int, num_points: int) -> tfds.features.FeaturesDict:
+    """The TFDS features of a record."""
+    import tensorflow_datasets as tfds  # Not at the top: the processes that cut frames do without.
+
+    return tfds.features.FeaturesDict(
+        {
+            "image": tfds.features.Image(shape=(frame_size, frame_size, 3), encoding_format="jpeg"),
+            "points": tfds.features.Tensor(shape=(num_points, 2), dtype=np.float32),
+            "visible": tfds.features.Tensor(shape=(num_points,), dtype=np.bool_),
+            "attributes": tfds.features.Tensor(shape=(len(ATTRIBUTES),), dtype=np.bool_),
+            "to_source": tfds.features.Tensor(shape=(2, 3), dtype=np.float32),
+            "name": tfds.features.Text(),
+            "group": tfds.features.Text(),
+            "style": np.int32,
+        }
+    )
+
+
+def encode(record: Record) -> dict[str, typing.Any]:
+    """The record as the example that TFDS writes."""
+    return {field.name: getattr(record, field.name) for field in dataclasses.fields(record)}
+
+
+def decode(example: dict[str, typing.Any]) -> Record:
+    """The record in an example that TFDS read with the decoding of the image skipped."""
+    return Record(**(example | {"name": example["name"].decode(), "group": example["group"].decode()}))
+
+
+def encode_image(image: np.ndarray) -> bytes:
+    """JPEG bytes of an RGB image uint8 [H, W, 3], at quality 95 and with full colour resolution (4:4:4)."""
+    options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
+    options += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+    _, encoded = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
+    return encoded.tobytes()
+
+
+def decode_image(encoded: bytes) -> np.ndarray:
+    """The RGB image uint8 [H, W, 3] of JPEG bytes."""
+    return cv2.cvtColor(cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)

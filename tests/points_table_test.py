@@ -1,0 +1,101 @@
+"""A user's own faces: a table, or .pts files."""
+
+import numpy as np
+import pytest
+from tiny_archives import ring, write_annotated, write_photo
+
+from data_pipelines.points_table import PointsTable
+from data_pipelines.source import BadFaceError
+
+
+def stop(error):
+    raise error
+
+
+def row_of(image, points, *more):
+    return ",".join([image, *(f"{value:g}" for value in points.reshape(-1)), *more])
+
+
+def write_table(folder, rows, header=None):
+    path = folder / "table.csv"
+    path.write_text("\n".join([header or "," + ",".join(map(str, range(10))), *rows]) + "\n")
+    return path
+
+
+def table(folder, rows, header=None, **options):
+    return PointsTable(folder, "mine", "five", annotations=write_table(folder, rows, header), **options)
+
+
+def test_a_table_counts_from_zero_and_goes_to_train(tmp_path):
+    points = np.arange(10.0).reshape(5, 2)
+    splits = table(tmp_path, [row_of("Ann_Lee_1.jpg", points), row_of("Ann_Lee_2.jpg", points + 1)]).read(stop)
+    assert list(splits) == ["train"]
+    np.testing.assert_array_equal(splits["train"][1].points, points + 1)
+    assert splits["train"][0].image == tmp_path / "Ann_Lee_1.jpg"
+
+
+def test_a_split_column_is_obeyed(tmp_path):
+    header = "image,split," + ",".join(f"{axis}{i}" for i in range(5) for axis in "xy")
+    rows = [f"{start}," + ",".join(["1"] * 10) for start in ("a,train", "b,test", "c,train")]
+    splits = table(tmp_path, rows, header).read(stop)
+    assert {split: [label.name for label in labels] for split, labels in splits.items()} == {
+        "train": ["a", "c"],
+        "test": ["b"],
+    }
+
+
+def test_group_by_finds_the_person(tmp_path):
+    rows = [row_of(name, ring(5)) for name in ("Ann_Lee_1.jpg", "Ann_Lee_12.jpg", "Bo_3.jpg")]
+    labels = table(tmp_path, rows, group_by="(.*)_").read(stop)["train"]
+    assert [label.group for label in labels] == ["Ann_Lee", "Ann_Lee", "Bo"]
+
+
+def test_a_split_must_have_a_plain_name(tmp_path):
+    header = "image,split," + ",".join(f"{axis}{i}" for i in range(5) for axis in "xy")
+    with pytest.raises(BadFaceError, match=r"table\.csv, line 2: the split 'my test' needs a name"):
+        table(tmp_path, ["a,my test," + ",".join(["1"] * 10)], header).read(stop)
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("a_1.jpg,1,2,3,4,5,6,7,8,9", "line 3: 10 values instead of 11"),
+        ("a_1.jpg,1,2,3,4,5,6,7,8,9,nan", "line 3: value 10 is 'nan', not a finite number"),
+        ("a_1.jpg,1,,3,4,5,6,7,8,9,10", "line 3: value 2 is '', not a number"),
+        ("a1.jpg,1,2,3,4,5,6,7,8,9,10", "line 3: --group-by .* does not match"),
+    ],
+)
+def test_bad_rows_name_file_and_line_and_are_skipped_alone(tmp_path, row, message):
+    source = table(tmp_path, [row_of("a_0.jpg", ring(5)), row, row_of("a_2.jpg", ring(5))], group_by="(.*)_")
+    with pytest.raises(BadFaceError, match=rf"table\.csv, {message}"):
+        source.read(stop)
+    errors = []
+    assert [label.name for label in source.read(errors.append)["train"]] == ["a_0.jpg", "a_2.jpg"]
+    assert len(errors) == 1
+
+
+def test_a_table_of_another_scheme_is_refused(tmp_path):
+    source = PointsTable(tmp_path, "mine", "ibug68", annotations=write_table(tmp_path, []))
+    with pytest.raises(ValueError, match="line 1: 10 columns of coordinates; scheme ibug68 has 68 points, so 136"):
+        source.read(stop)
+
+
+def test_point_files_lie_beside_the_images_or_in_a_folder_of_their_own(tmp_path):
+    write_annotated(tmp_path / "a.jpg", ring(5))
+    beside = PointsTable(tmp_path, "mine", "five").read(stop)["train"]
+    (tmp_path / "points").mkdir()
+    (tmp_path / "a.pts").rename(tmp_path / "points" / "a.pts")
+    apart = PointsTable(tmp_path, "mine", "five", annotations=tmp_path / "points").read(stop)["train"]
+    for (label,) in (beside, apart):
+        assert label.image == tmp_path / "a.jpg"
+        np.testing.assert_allclose(label.points, ring(5), atol=1e-3)
+
+
+def test_wrong_options_and_empty_folders_say_what_to_do(tmp_path):
+    with pytest.raises(ValueError, match="--name"):
+        PointsTable(tmp_path, "my set", "five")
+    with pytest.raises(ValueError, match=r"--group-by .* no group"):
+        PointsTable(tmp_path, "mine", "five", group_by=".*_")
+    write_photo(tmp_path / "a.jpg")
+    with pytest.raises(FileNotFoundError, match="no usable annotations"):
+        PointsTable(tmp_path, "mine", "five").read(stop)

@@ -1,0 +1,203 @@
+"""Preparing sets from start to end, on tiny archives."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from tiny_archives import LISTS, ring, wflw_line, write_300w, write_annotated, write_photo, write_wflw
+
+from data_pipelines import prepare, source
+from data_pipelines.input import open_faces
+from data_pipelines.record import ATTRIBUTES
+from data_pipelines.wflw import WFLW
+
+GOOD = wflw_line("0--Parade/photo_0.jpg", ring(98))
+BAD_LINES = {
+    "206 values instead of 207": " ".join(GOOD.split()[1:]),
+    "value 3 is 'nan', not a finite number": " ".join([*GOOD.split()[:2], "nan", *GOOD.split()[3:]]),
+    "value 1 is 'x', not a number": " ".join(["x", *GOOD.split()[1:]]),
+    "box .* has zero size": wflw_line("0--Parade/photo_0.jpg", ring(98), box=(30, 20, 30, 20)),
+    "wholly outside its image": wflw_line("0--Parade/photo_0.jpg", ring(98, (500, 500)), box=(480, 480, 520, 520)),
+    "absent.jpg is missing": wflw_line("0--Parade/absent.jpg", ring(98)),
+    "cut.jpg is truncated": wflw_line("0--Parade/cut.jpg", ring(98)),
+}
+
+
+def run(name, source, data_dir, *options):
+    prepare.main([name, "--source", str(source), "--data-dir", str(data_dir), "--frame-size", "32", *map(str, options)])
+
+
+def write_wflw_with(source_dir, train):
+    write_wflw(source_dir, train)
+    photos = source_dir / "WFLW_images" / "0--Parade"
+    data = (photos / "photo_0.jpg").read_bytes()
+    (photos / "cut.jpg").write_bytes(data[: len(data) * 3 // 4])
+    return source_dir
+
+
+def test_wflw_ends_with_counts_and_a_contact_sheet(tmp_path, capsys):
+    run("wflw", write_wflw(tmp_path / "wflw"), tmp_path / "data")
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["split", "faces", *ATTRIBUTES] in lines
+    assert ["train", "5", "1", "1", "1", "1", "1", "0"] in lines
+    assert ["test", "3", "0", "0", "0", "0", "0", "1"] in lines
+    sheet = cv2.imread(str(tmp_path / "data" / "wflw" / "32px" / "1.0.0" / "contact_sheet.png"))
+    assert sheet.shape == (2 * 256, 6 * 256, 3)
+    assert sheet[:256].any()
+    faces = open_faces("wflw", "train", tmp_path / "data")
+    assert (faces.scheme, faces.frame_size, faces.margin) == ("wflw98", 32, 2.0)
+    assert "rectangle" in faces.box
+    assert faces.names[4] == "0--Parade/photo_1.jpg:5"
+    assert faces.groups[1] == faces.groups[4] == "0--Parade/photo_1.jpg"
+
+
+def test_300w_counts_the_full_set(tmp_path, capsys):
+    run("ibug300w", write_300w(tmp_path / "300w"), tmp_path / "data")
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    for row in (["train", "2"], ["common", "2"], ["challenging", "1"], ["full", "3"]):
+        assert row in lines
+    full = open_faces("ibug300w", "full", tmp_path / "data")
+    parts = [open_faces("ibug300w", split, tmp_path / "data") for split in ("common", "challenging")]
+    assert full.names == parts[0].names + parts[1].names
+    np.testing.assert_array_equal(full.images(np.array([2, 0]))[0], parts[1].images(np.array([0]))[0])
+
+
+@pytest.mark.parametrize("message", BAD_LINES)
+def test_the_first_bad_face_stops_with_file_and_line_and_nothing_written(tmp_path, message):
+    write_wflw_with(tmp_path / "wflw", [GOOD, BAD_LINES[message], GOOD])
+    with pytest.raises(SystemExit, match=rf"list_98pt_rect_attr_train\.txt, line 2: .*{message}(.|\n)*--skip-bad"):
+        run("wflw", tmp_path / "wflw", tmp_path / "data")
+    assert not list((tmp_path / "data").iterdir())
+
+
+def test_skip_bad_leaves_out_counts_and_lists_bad_faces(tmp_path, capsys):
+    write_wflw_with(tmp_path / "wflw", [GOOD, *BAD_LINES.values(), GOOD])
+    run("wflw", tmp_path / "wflw", tmp_path / "data", "--skip-bad")
+    out = capsys.readouterr().out
+    assert f"Skipped {len(BAD_LINES)} bad faces." in out
+    for number in range(2, 2 + len(BAD_LINES)):
+        assert f"list_98pt_rect_attr_train.txt, line {number}:" in out
+    faces = open_faces("wflw", "train", tmp_path / "data")
+    assert [name.split(":")[1] for name in faces.names] == ["1", str(2 + len(BAD_LINES))]
+
+
+def test_a_split_of_bad_faces_only_is_an_error(tmp_path):
+    write_wflw_with(tmp_path / "wflw", list(BAD_LINES.values()))
+    with pytest.raises(SystemExit, match="split train of wflw: not one"):
+        run("wflw", tmp_path / "wflw", tmp_path / "data", "--skip-bad")
+
+
+def test_a_finished_set_is_left_alone_and_survives_a_failed_overwrite(tmp_path, capsys):
+    write_wflw(tmp_path / "wflw")
+    run("wflw", tmp_path / "wflw", tmp_path / "data")
+    train_list = tmp_path / "wflw" / LISTS / "list_98pt_rect_attr_train.txt"
+    train_list.write_text(f"{GOOD}\n")
+    run("wflw", tmp_path / "wflw", tmp_path / "data")
+    assert "already prepared; --overwrite" in capsys.readouterr().out
+    assert len(open_faces("wflw", "train", tmp_path / "data")) == 5
+
+    train_list.write_text("broken\n")
+    with pytest.raises(SystemExit):
+        run("wflw", tmp_path / "wflw", tmp_path / "data", "--overwrite")
+    assert len(open_faces("wflw", "train", tmp_path / "data")) == 5
+
+    train_list.write_text(f"{GOOD}\n")
+    run("wflw", tmp_path / "wflw", tmp_path / "data", "--overwrite")
+    assert len(open_faces("wflw", "train", tmp_path / "data")) == 1
+
+
+def test_an_interrupt_leaves_nothing_and_a_second_run_finishes(tmp_path, monkeypatch):
+    write_wflw(tmp_path / "wflw")
+
+    def interrupt(label, frame_size, margin):
+        if label.name.endswith(":3"):
+            raise KeyboardInterrupt
+        return original(label, frame_size, margin)
+
+    original = WFLW.to_record
+    monkeypatch.setattr(WFLW, "to_record", staticmethod(interrupt))
+    with pytest.raises(SystemExit, match="run the same command again"):
+        run("wflw", tmp_path / "wflw", tmp_path / "data")
+    assert not list((tmp_path / "data").iterdir())
+    monkeypatch.undo()
+    run("wflw", tmp_path / "wflw", tmp_path / "data")
+    assert len(open_faces("wflw", "train", tmp_path / "data")) == 5
+
+
+def test_a_killed_run_is_never_taken_for_a_set_and_its_remains_go_at_the_next(tmp_path):
+    write_wflw(tmp_path / "wflw", [GOOD] * 3000)
+    data_dir = tmp_path / "data"
+    command = [sys.executable, "-m", "data_pipelines.prepare", "wflw", "--frame-size", "32"]
+    command += ["--source", str(tmp_path / "wflw"), "--data-dir", str(data_dir)]
+    process = subprocess.Popen(command, cwd=Path(__file__).parents[1], stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while not list(data_dir.glob(".incomplete-*/wflw/32px/incomplete.*")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert list(data_dir.glob(".incomplete-*"))
+    with pytest.raises(FileNotFoundError, match=r"wflw is not prepared .*python -m data_pipelines\.prepare wflw"):
+        open_faces("wflw", "train", data_dir)
+
+    (tmp_path / "wflw" / LISTS / "list_98pt_rect_attr_train.txt").write_text(f"{GOOD}\n")
+    run("wflw", tmp_path / "wflw", data_dir)
+    assert len(open_faces("wflw", "train", data_dir)) == 1
+    assert not list(data_dir.glob(".incomplete-*"))
+
+
+def test_worker_processes_make_the_same_set_in_the_same_order(tmp_path, monkeypatch):
+    write_wflw_with(tmp_path / "wflw", [GOOD, *BAD_LINES.values(), GOOD, GOOD])
+    run("wflw", tmp_path / "wflw", tmp_path / "one", "--skip-bad")
+    monkeypatch.setattr(source, "CHUNK", 1)
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    run("wflw", tmp_path / "wflw", tmp_path / "two", "--skip-bad")
+    one, two = (open_faces("wflw", "train+test", tmp_path / name) for name in ("one", "two"))
+    assert one.names == two.names
+    assert one.read_encoded(np.arange(len(one))) == two.read_encoded(np.arange(len(two)))
+
+
+def test_synthetic_faces_need_no_source_and_come_in_the_numbers_asked_for(tmp_path):
+    sizes = ["--train-faces", "3", "--test-faces", "2", "--frame-size", "64"]
+    for name in ("one", "two"):
+        prepare.main(["synthetic", "--data-dir", str(tmp_path / name), *sizes])
+    one, two = (open_faces("synthetic", "train+test", tmp_path / name) for name in ("one", "two"))
+    assert len(one) == 5
+    assert len(set(one.names)) == len(set(one.groups)) == 5
+    np.testing.assert_array_equal(one.points, two.points)
+    np.testing.assert_array_equal(one.images(np.arange(5)), two.images(np.arange(5)))
+
+
+def test_a_users_own_set_and_scheme_travel_in_set_and_pack(tmp_path):
+    for i in range(3):
+        write_annotated(tmp_path / "photos" / f"cat_{i}.jpg", ring(9), seed=i)
+    scheme = tmp_path / "whiskers.toml"
+    scheme.write_text('name = "whiskers9"\ncount = 9\nflip = [[0, 1]]\nedges = [[0, 1, 2]]\n')
+    pack = tmp_path / "packs" / "cats.npz"
+    options = ("--name", "cats", "--scheme", scheme, "--margin", 1.5, "--pack", pack)
+    run("points_table", tmp_path / "photos", tmp_path / "data", *options)
+    scheme.unlink()
+    assert (tmp_path / "data" / "cats" / "32px_margin1.5" / "1.0.0").is_dir()
+    for name in ("cats", str(pack)):
+        faces = open_faces(name, "train", tmp_path / "data")
+        assert faces.dataset == "cats"
+        assert faces.points.shape == (3, 9, 2)
+        assert faces.in_scheme(faces.scheme).points.shape == (3, 9, 2)
+
+
+def test_missing_and_wrong_options_are_told(tmp_path, capsys):
+    with pytest.raises(SystemExit, match="WFLW_images and WFLW_annotations"):
+        run("wflw", tmp_path / "nowhere", tmp_path / "data")
+    wrong = {("--margin", "0"): "--margin must be greater than 0", ("--pack", "a.zip"): "ends in .npz"}
+    for options, message in wrong.items():
+        with pytest.raises(SystemExit):
+            run("wflw", tmp_path, tmp_path / "data", *options)
+        assert message in capsys.readouterr().err
+    write_photo(tmp_path / "a.jpg")
+    with pytest.raises(SystemExit, match=r"unknown landmark scheme 'ibug86'; did you mean ibug68"):
+        run("points_table", tmp_path, tmp_path / "data", "--name", "mine", "--scheme", "ibug86")

@@ -1,0 +1,60 @@
+"""Small archives in the official layouts, drawn for the tests."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+LISTS = "WFLW_annotations/list_98pt_rect_attr_train_test"
+
+
+def write_photo(path: Path, width: int = 90, height: int = 70, seed: int = 0) -> None:
+    """A smooth random photo."""
+    noise = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), cv2.GaussianBlur(noise, (0, 0), 3))
+
+
+def ring(count: int, centre: tuple[float, float] = (45.0, 35.0), radius: float = 15.0) -> np.ndarray:
+    """Points [count, 2] on a circle."""
+    angles = np.arange(count) * 2 * np.pi / count
+    return np.stack([centre[0] + radius * np.cos(angles), centre[1] + radius * np.sin(angles)], axis=-1)
+
+
+def wflw_line(image: str, points: np.ndarray, box=(30, 20, 60, 50), flags=(0, 0, 0, 0, 0, 0)) -> str:
+    return " ".join([f"{value:.6f}" for value in points.reshape(-1)] + [str(v) for v in (*box, *flags)] + [image])
+
+
+def write_wflw(source: Path, train: list[str] | None = None, num_train: int = 5, num_test: int = 3) -> Path:
+    """An archive of WFLW: `train` replaces the lines of the training list."""
+    for i in range(3):
+        write_photo(source / "WFLW_images" / "0--Parade" / f"photo_{i}.jpg", seed=i)
+    lines = [
+        wflw_line(f"0--Parade/photo_{i % 3}.jpg", ring(98, (40.0 + i, 35.0)), flags=[int(i == j) for j in range(6)])
+        for i in range(num_train + num_test)
+    ]
+    lists = source / LISTS
+    lists.mkdir(parents=True)
+    (lists / "list_98pt_rect_attr_train.txt").write_text("\n".join(train or lines[:num_train]) + "\n")
+    (lists / "list_98pt_rect_attr_test.txt").write_text("\n".join(lines[num_train:]) + "\n")
+    return source
+
+
+def pts_text(points: np.ndarray) -> str:
+    """A .pts file of points that count from 0."""
+    rows = "\n".join(f"{x + 1:.3f} {y + 1:.3f}" for x, y in points)
+    return f"version: 1\nn_points:  {len(points)}\n{{\n{rows}\n}}\n"
+
+
+def write_annotated(path: Path, points: np.ndarray, seed: int = 0) -> None:
+    """A photo and its .pts file; `path` is the photo's."""
+    write_photo(path, seed=seed)
+    path.with_suffix(".pts").write_text(pts_text(points))
+
+
+def write_300w(source: Path) -> Path:
+    """An archive of 300-W: two faces of one AFW photo, and one face in each test folder."""
+    for i, name in enumerate(["afw/12_1.jpg", "afw/12_2.jpg", "helen/testset/34_1.jpg", "lfpw/testset/image_0001.png"]):
+        write_annotated(source / name, ring(68, (40.0 + i, 33.0)), seed=i)
+    write_annotated(source / "ibug" / "image_003_1.jpg", ring(68), seed=9)
+    return source
