@@ -104,7 +104,9 @@ def plot_attention(file: plotting.File, images: Sequence[np.ndarray], layers: Ma
         axes[0].imshow(image)
         picture = _draw_weights(axes[1], matrix, labels)
     columns = ", ".join(f"{index} = {path}" for index, path in enumerate(layers, start=1))
-    figure.suptitle(f"Attention of SepBN: weight of each affine set (rows) in each layer (columns)\n{columns}", fontsize=11)
+    figure.suptitle(
+        f"Attention of SepBN: weight of each affine set (rows) in each layer (columns)\n{columns}", fontsize=11
+    )
     figure.colorbar(picture, ax=grid, shrink=0.8, aspect=40, pad=0.01)
     figure.savefig(file, dpi=110)
 

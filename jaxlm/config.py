@@ -175,9 +175,26 @@ def parse_arguments(
     description = f"Overrides for experiment {arguments.experiment}; {parser.format_usage()}"
     config = tyro.cli(Config, default=config, args=rest, prog=parser.prog, description=description)
     try:
-        return arguments, spell_out(config)
-    except ValueError as error:
+        config = spell_out(config)
+        check(config)
+    except (ValueError, FileNotFoundError) as error:
         parser.error(str(error))
+    return arguments, config
+
+
+def check(config: Config) -> None:
+    """Raises ValueError where a field holds what no run can use, before any data is read."""
+    from jaxlm import landmarks, models, tasks
+
+    points = landmarks.load_scheme(config.data.scheme).num_points
+    models.build(config.model.name, points, config.model.options, config.dtype)
+    tasks.build(config.task, config.model.input_size)
+    fields = flatten(dataclasses.asdict(config))
+    for name in ("epochs", "eval_every", "keep", "steps_per_call", "fsdp", "data.batch_size", "optim.accumulate"):
+        if fields[name] < 1:
+            raise ValueError(f"{name} must be at least 1, not {fields[name]}")
+    if not 0 <= config.data.validation_percent < 100:
+        raise ValueError(f"data.validation_percent must be in 0..99, not {config.data.validation_percent}")
 
 
 def complete(table: dict[str, type], name: str, options: Options) -> Options:

@@ -79,20 +79,27 @@ def check_batch_size(batch_size: int, accumulate: int = 1) -> None:
 
 
 class StopSignal:
-    """Notices that the process was asked to end (SIGTERM, Ctrl-C), so that the training loop can save and leave."""
+    """While entered, notices that the process was asked to end (SIGTERM, Ctrl-C) instead of ending it."""
 
     def __init__(self) -> None:
         self._caught = False
+
+    def asked(self, step: int) -> bool:
+        """Whether to stop after `step`; the processes of one run agree on the answer."""
+        # With several processes JAX's own preemption service holds the signal and agrees on a step.
+        return self._caught if jax.process_count() == 1 else multihost_utils.reached_preemption_sync_point(step)
+
+    def __enter__(self) -> StopSignal:
+        self._before = {}
         if jax.process_count() == 1:
-            signal.signal(signal.SIGTERM, self._catch)
-            signal.signal(signal.SIGINT, self._catch)
+            self._before = {number: signal.signal(number, self._catch) for number in (signal.SIGTERM, signal.SIGINT)}
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
     def _catch(self, number: int, frame: FrameType | None) -> None:
         del frame
         self._caught = True
         signal.signal(number, signal.SIG_DFL)  # A second signal ends the process at once.
-
-    def asked(self, step: int) -> bool:
-        """Whether to stop after `step`; processes of one run agree on the answer."""
-        # With several processes JAX's own preemption service holds the signal and agrees on a step.
-        return self._caught if jax.process_count() == 1 else multihost_utils.reached_preemption_sync_point(step)

@@ -100,7 +100,8 @@ def open_evaluation(
         split = "+".join(name for name in splits if name != config.data.train_split) or VALIDATION
     if split == VALIDATION and VALIDATION not in splits:
         training = input_lib.open_faces(dataset, config.data.train_split, data_dir)
-        parts = {VALIDATION: input_lib.hold_out(training, config.data.validation_percent)[1]}
+        held_out = input_lib.hold_out(training, config.data.validation_percent)[1]
+        parts = {VALIDATION: dataclasses.replace(held_out, split=VALIDATION)}
     else:
         names = input_lib.SPLIT_UNIONS.get(split, split).split("+")
         parts = {name: input_lib.open_faces(dataset, name, data_dir) for name in names}

@@ -24,7 +24,7 @@ def learning_rate(peak: float, warmup_steps: int, total_steps: int) -> optax.Sch
         # (1 + cos(pi x)) / 2 as a squared sine of the steps left, which stays exact near the end.
         left = (total_steps - step) / max(total_steps - warmup_steps, 1)
         falling = jnp.sin(0.5 * jnp.pi * left) ** 2
-        return FLOOR + (peak - FLOOR) * jnp.where(step <= warmup_steps, jnp.minimum(rising, 1.0), falling)
+        return FLOOR + (peak - FLOOR) * jnp.where(step < warmup_steps, rising, falling)
 
     return schedule
 

@@ -47,7 +47,7 @@ def draw_face(image: np.ndarray, points: np.ndarray, scheme: Scheme, truth: np.n
     canvas = np.ascontiguousarray(image).copy()
     face = points if truth is None else truth
     finite = face[np.isfinite(face).all(-1)]
-    extent = np.sqrt(np.prod(np.ptp(finite, axis=0))) if len(finite) else 0.0
+    extent = min(np.sqrt(np.prod(np.ptp(finite, axis=0))), max(canvas.shape)) if len(finite) else 0.0
     thickness, radius = max(1, round(extent / 180)), max(1.0, extent / 110)
     if truth is None:
         _draw_shape(canvas, points, scheme, _part_colours(scheme), thickness, radius)

@@ -72,7 +72,8 @@ class Summary:
 class _Call:
     """A call of a module, seen while tracing.
 
-    `layer` is its row if the module answers for the operations inside it; `complete` says that their count is final.
+    `layer` is its row, None for a module that only calls others; `complete` says that the row's counts are final and
+    answer for the modules inside it, too.
     """
 
     path: str
@@ -124,17 +125,18 @@ def _describe(module: nn.Module, params: Mapping[str, Any], inputs: tuple, outpu
     path = "/".join(module.path)
     for name in module.path:
         params = params.get(name, {})
-    products, elementwise, complete = 0, 0, True
+    own = {name: value for name, value in params.items() if not isinstance(value, Mapping)}
+    products, elementwise, complete = 0, 0, False
     if hasattr(module, "count_macs"):
         products, elementwise = module.count_macs(inputs[0].shape, output.shape)
+        own, complete = params, True
     elif isinstance(module, _NORMALISATIONS):
-        elementwise = 2 * output.size
-    elif all(isinstance(value, Mapping) for value in params.values()):
+        elementwise, complete = 2 * output.size, True
+    elif not own:
         return _Call(path, None, False)
-    else:
-        biased_convolution = isinstance(module, nn.Conv | nn.ConvTranspose) and module.use_bias
-        elementwise, complete = output.size if biased_convolution else 0, False
-    layer = Layer(path, type(module).__name__, output.shape, count_parameters(params), products, elementwise)
+    elif isinstance(module, nn.Conv | nn.ConvTranspose) and module.use_bias:
+        elementwise = output.size
+    layer = Layer(path, type(module).__name__, output.shape, count_parameters(own), products, elementwise)
     return _Call(path, layer, complete)
 
 
@@ -143,14 +145,14 @@ def _layers(jaxpr: Jaxpr, calls: Mapping[int, _Call]) -> tuple[Layer, ...]:
     rows: dict[Any, Layer] = {}
     for equation, scope in macs.operations(jaxpr):
         name, products, elementwise = macs.count(equation)
-        number = next((number for number in scope if calls[number].layer), None)
-        if number is not None:
-            row = rows.setdefault(number, calls[number].layer)
+        number = next((number for number in scope if calls[number].complete), scope[-1])
+        layer, path = calls[number].layer, calls[number].path
+        if layer:
+            row = rows.setdefault(number, layer)
             if not calls[number].complete:
                 total = row.products + products, row.elementwise + elementwise
                 rows[number] = dataclasses.replace(row, products=total[0], elementwise=total[1])
         elif products or elementwise:
-            path = calls[scope[-1]].path if scope else ""
             shape = equation.outvars[0].aval.shape
             rows[f"operation {len(rows)}"] = Layer(path, name, shape, 0, products, elementwise)
     return _without_shared_parameters(rows.values())

@@ -26,8 +26,8 @@ from jaxlm.step import Recipe, TrainState, from_items, init_state, make_recipe, 
 if TYPE_CHECKING:
     from data_pipelines.input import Faces
 
-# Steps between two looks at the metrics when each step is a call of its own. A look waits for the device, and bounds
-# how far the host runs ahead.
+# At least so many steps between two looks at the metrics. A look waits for the device, and bounds how far the host runs
+# ahead.
 _STEPS_BETWEEN_REPORTS = 20
 
 
@@ -90,15 +90,14 @@ def fit(config: Config, workdir: pathlib.Path) -> bool:
         checkpoint.write_config(workdir, config)
         step = functools.partial(train_step, recipe=recipe)
         if config.data.cache == "device":
-            advance, length = feeding.cached(step, training, config, mesh, shardings), config.steps_per_call
+            advance = feeding.cached(step, training, config, mesh, shardings)
         else:
             advance = feeding.stream(step, training, config, mesh, shardings, start, recipe.total_steps)
-            length = _STEPS_BETWEEN_REPORTS
         predictor = inference.Predictor(recipe.model, recipe.task, config, recipe.margin, mesh)
-        stop_signal = distributed.StopSignal()
         boundary = config.eval_every * recipe.steps_per_epoch
-        silent = jax.process_index() != 0
-        with Progress(workdir, recipe.total_steps, start, config.data.batch_size, silent) as progress:
+        length = config.steps_per_call * -(-_STEPS_BETWEEN_REPORTS // config.steps_per_call)
+        progress = Progress(workdir, recipe.total_steps, start, config.data.batch_size, silent=jax.process_index() > 0)
+        with progress, distributed.StopSignal() as stop_signal:
             for begin, end in segments(start, recipe.total_steps, length, boundary):
                 state, values = advance(state, begin, end)
                 check_finite(values, begin, directory)

@@ -1,0 +1,67 @@
+import argparse
+import dataclasses
+import json
+
+import pytest
+
+from jaxlm import config as config_lib
+from jaxlm.config import AugmentConfig, Config, OptimConfig
+
+
+def parse(*argv: str) -> Config:
+    return config_lib.parse_arguments(argparse.ArgumentParser(prog="test", add_help=False), argv)[1]
+
+
+@pytest.mark.parametrize("name", config_lib.experiment_names())
+def test_every_experiment_survives_json(name: str):
+    config = config_lib.load_experiment(name)
+    assert config_lib.from_json(config_lib.to_json(config)) == config
+
+
+def test_sepbn_wflw_is_the_published_recipe():
+    config = config_lib.load_experiment("sepbn_wflw")
+    assert config.optim == OptimConfig(name="sgd", learning_rate=1e-3, warmup_epochs=800, weight_decay=5e-4)
+    assert config.augment == AugmentConfig(rotation=25.0, shear=0.3, scale=0.15, flip=True)
+    assert (config.epochs, config.data.batch_size, config.temperature) == (2000, 8, 30.0)
+    assert config.model.options["sets"] == 3
+
+
+def test_any_field_can_be_overridden():
+    config = parse("--experiment", "debug", "--optim.clip-norm", "None", "--seed", "7", "--model.options.widths", "2", "3")
+    assert (config.optim.clip_norm, config.seed, config.model.options["widths"]) == (None, 7, (2, 3))
+
+
+def test_options_that_an_experiment_leaves_at_their_default_can_be_overridden():
+    assert parse("--experiment", "cnn_wflw", "--model.options.sets", "5").model.options["sets"] == 5
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--experiment", "sepbn_wflv"], "Did you mean sepbn_wflw"),
+        (["--experiment", "debug", "--optim.learning-rat", "1"], "--optim.learning-rate"),
+        (["--experiment", "debug", "--optim.name", "sdg"], "'sgd'"),
+        (["--experiment", "debug", "--model.options.norm", "spbn"], "sepbn"),
+        (["--experiment", "debug", "--model.name", "cmn"], "Did you mean cnn"),
+        (["--experiment", "debug", "--task.options.loss-name", "l3"], "known: l1"),
+        (["--experiment", "debug", "--data.scheme", "wflw_98"], "did you mean wflw98"),
+        (["--experiment", "debug", "--epochs", "0"], "epochs"),
+    ],
+)
+def test_a_wrong_command_line_ends_with_a_suggestion(argv, message, capsys):
+    with pytest.raises(SystemExit) as caught:
+        parse(*argv)
+    assert caught.value.code != 0
+    printed = capsys.readouterr()
+    assert message in printed.out + printed.err
+
+
+def test_differences_name_the_field_and_leave_out_what_does_not_change_numbers():
+    ours = config_lib.load_experiment("debug")
+    theirs = dataclasses.replace(ours, seed=3, data=dataclasses.replace(ours.data, cache="device", data_dir="x"))
+    assert config_lib.differences(ours, theirs) == ["seed: 0 here, 3 asked for"]
+
+
+def test_config_has_at_most_forty_fields():
+    values = json.loads(config_lib.to_json(Config()))
+    assert len(config_lib.flatten(values | {"model": {"name": 0, "input_size": 0, "options": 0}})) <= 40

@@ -1,0 +1,114 @@
+import numpy as np
+import pytest
+
+from jaxlm import landmarks
+from jaxlm.landmarks import SCHEMES, Scheme, conversion, load_scheme
+
+COUNTS = {"wflw98": 98, "ibug68": 68, "cofw29": 29, "aflw19": 19, "five": 5}
+
+
+def test_built_in_schemes_have_their_published_number_of_points():
+    assert {name: scheme.num_points for name, scheme in SCHEMES.items()} == COUNTS
+
+
+@pytest.mark.parametrize("scheme", SCHEMES.values(), ids=SCHEMES)
+def test_flip_is_an_involution_that_exchanges_sides(scheme: Scheme):
+    flip = np.asarray(scheme.flip)
+    np.testing.assert_array_equal(flip[flip], np.arange(scheme.num_points))
+    if scheme.eye_corners:
+        assert flip[scheme.eye_corners[0]] == scheme.eye_corners[1]
+    left, right = scheme.pupils
+    assert {scheme.flip[i] for i in left} == set(right)
+
+
+def test_wflw_flip_has_the_ten_fixed_points_of_the_midline():
+    fixed = {i for i, j in enumerate(SCHEMES["wflw98"].flip) if i == j}
+    assert fixed == {16, 51, 52, 53, 54, 57, 79, 85, 90, 94}
+
+
+@pytest.mark.parametrize("scheme", SCHEMES.values(), ids=SCHEMES)
+def test_flip_maps_edges_and_parts_onto_themselves(scheme: Scheme):
+    edges = {frozenset(edge) for edge in scheme.edges}
+    assert {frozenset((scheme.flip[a], scheme.flip[b])) for a, b in edges} == edges
+    parts = {frozenset(points) for points in scheme.parts.values()}
+    assert {frozenset(scheme.flip[i] for i in points) for points in parts} == parts
+
+
+@pytest.mark.parametrize("scheme", SCHEMES.values(), ids=SCHEMES)
+def test_every_point_is_in_exactly_one_part(scheme: Scheme):
+    points = sorted(sum(scheme.parts.values(), ()))
+    assert points == list(range(scheme.num_points))
+
+
+def test_conversion_to_68_points_commutes_with_the_flip():
+    chosen = conversion("wflw98", "ibug68")
+    assert len(set(chosen.tolist())) == 68
+    flipped_then_chosen = np.asarray(SCHEMES["wflw98"].flip)[chosen]
+    chosen_then_flipped = chosen[np.asarray(SCHEMES["ibug68"].flip)]
+    np.testing.assert_array_equal(flipped_then_chosen, chosen_then_flipped)
+
+
+def test_conversion_keeps_the_eye_corners():
+    chosen = conversion("wflw98", "ibug68")
+    assert tuple(chosen[list(SCHEMES["ibug68"].eye_corners)]) == SCHEMES["wflw98"].eye_corners
+
+
+def test_conversion_to_the_same_scheme_is_the_identity_and_unknown_ones_are_refused():
+    np.testing.assert_array_equal(conversion("five", "five"), np.arange(5))
+    with pytest.raises(ValueError, match="known conversions: wflw98 -> ibug68"):
+        conversion("ibug68", "wflw98")
+
+
+OWN_SCHEME = """
+name = "mask"
+names = ["left_eye", "right_eye", "chin"]
+flip = [[0, 1]]
+eye_corners = [0, 1]
+pupils = [[0], [1]]
+edges = [[0, 1, 2]]
+[parts]
+eyes = [0, 1]
+"""
+
+
+def test_a_scheme_of_ones_own(tmp_path):
+    file = tmp_path / "mask.toml"
+    file.write_text(OWN_SCHEME)
+    scheme = load_scheme(str(file))
+    assert scheme.num_points == 3
+    assert scheme.flip == (1, 0, 2)
+    assert scheme.edges == ((0, 1), (1, 2))
+    assert scheme.parts == {"eyes": (0, 1)}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("flip = [[0, 1]]", "flip = [[0, 3]]"), "pairs of points between 0 and 2"),
+        (("eye_corners = [0, 1]", "eye_corners = [0, 9]"), "`eye_corners` names points \\[9\\]"),
+        (('name = "mask"', ""), "`name` is missing"),
+        (("edges", "egdes"), "unknown keys \\['egdes'\\]"),
+        (("flip = [[0, 1]]", "flip = [[0, 1], [1, 2]]"), "must exchange points in pairs"),
+        (('names = ["left_eye", "right_eye", "chin"]', ""), "give `count`"),
+        (("edges = [[0, 1, 2]]", "edges = [[0, 1"), "mask.toml"),
+    ],
+)
+def test_a_wrong_scheme_file_is_named_with_what_is_wrong(tmp_path, change, message):
+    file = tmp_path / "mask.toml"
+    file.write_text(OWN_SCHEME.replace(*change))
+    with pytest.raises(ValueError, match=message) as caught:
+        load_scheme(str(file))
+    assert str(file) in str(caught.value)
+
+
+def test_a_misspelt_scheme_gets_a_suggestion():
+    with pytest.raises(ValueError, match="did you mean ibug68"):
+        load_scheme("ibug-68")
+    with pytest.raises(FileNotFoundError, match=r"none\.toml"):
+        load_scheme("none.toml")
+
+
+def test_counts_alone_make_a_scheme(tmp_path):
+    file = tmp_path / "seven.toml"
+    file.write_text('name = "seven"\ncount = 7\n')
+    assert load_scheme(str(file)).flip == landmarks._flip(7, [])

@@ -1,0 +1,76 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxlm import optim
+from jaxlm.config import OptimConfig
+
+
+@pytest.mark.parametrize(
+    ("step", "expected"),
+    [
+        (0, 1e-10),
+        (937, 1.250099875e-6),
+        (374800, 5.0000005e-4),
+        (749600, 1e-3),
+        (1311800, 5.0000005e-4),
+        (1873999, 1.0000195e-10),
+    ],
+)
+def test_learning_rate_of_the_published_sepbn_recipe(step: int, expected: float):
+    """Oracle S9: 2000 epochs of 937 steps, 800 of them warm-up."""
+    schedule = optim.learning_rate(1e-3, 800 * 937, 2000 * 937)
+    np.testing.assert_allclose(jax.jit(schedule)(step), expected, rtol=2e-6)
+
+
+def test_learning_rate_without_warm_up_starts_at_its_peak():
+    schedule = optim.learning_rate(0.1, 0, 10)
+    np.testing.assert_allclose([schedule(0), schedule(5), schedule(10)], [0.1, 0.05, 1e-10], rtol=1e-6)
+
+
+def test_temperature_falls_from_30_to_1_in_29_epochs_and_stays():
+    """Oracle S7."""
+    steps = jnp.arange(0, 40 * 937, 937)
+    expected = np.maximum(1, 30 - np.arange(40))
+    np.testing.assert_array_equal(optim.temperature(30.0, steps, 937), expected)
+    np.testing.assert_array_equal(optim.temperature(30.0, steps + 936, 937), expected)
+
+
+def test_sgd_couples_weight_decay_to_every_parameter():
+    """Oracle S10: with a zero gradient, w <- w - lr * 5e-4 * w for kernel, scale and bias alike."""
+    config = OptimConfig(name="sgd", learning_rate=0.1, warmup_epochs=0, weight_decay=5e-4)
+    optimiser, _ = optim.optimiser(config, steps_per_epoch=10, epochs=10)
+    params = {"kernel": jnp.ones((2, 2)), "scale": jnp.full(3, 2.0), "bias": jnp.full(3, -1.0)}
+    updates, _ = optimiser.update(jax.tree.map(jnp.zeros_like, params), optimiser.init(params), params)
+    for name, value in params.items():
+        np.testing.assert_allclose(updates[name], -0.1 * 5e-4 * value, rtol=1e-6)
+
+
+def test_sgd_momentum_is_pytorchs():
+    config = OptimConfig(name="sgd", learning_rate=0.1, warmup_epochs=0)
+    optimiser, schedule = optim.optimiser(config, steps_per_epoch=100, epochs=10)
+    params, state, velocity, expected = jnp.ones(()), None, 0.0, 1.0
+    state = optimiser.init(params)
+    for step in range(5):
+        updates, state = optimiser.update(jnp.asarray(0.5), state, params)
+        params = params + updates
+        velocity = 0.9 * velocity + 0.5
+        expected -= float(schedule(step)) * velocity
+        np.testing.assert_allclose(params, expected, rtol=1e-5)
+
+
+def test_clip_norm_bounds_the_gradient():
+    config = OptimConfig(name="sgd", learning_rate=1.0, warmup_epochs=0, clip_norm=1.0)
+    optimiser, _ = optim.optimiser(config, 10, 10)
+    params = jnp.zeros(2)
+    updates, _ = optimiser.update(jnp.asarray([30.0, 40.0]), optimiser.init(params), params)
+    np.testing.assert_allclose(updates, [-0.6, -0.8], rtol=1e-6)
+
+
+def test_adamw_decouples_weight_decay():
+    config = OptimConfig(name="adamw", learning_rate=0.1, warmup_epochs=0, weight_decay=0.01)
+    optimiser, _ = optim.optimiser(config, 10, 10)
+    params = jnp.full(2, 3.0)
+    updates, _ = optimiser.update(jnp.zeros(2), optimiser.init(params), params)
+    np.testing.assert_allclose(updates, -0.1 * 0.01 * 3.0, rtol=1e-6)
