@@ -36,8 +36,8 @@ def luma(crops: jax.Array) -> jax.Array:
 
 def jitter_colour(key: jax.Array, crops: jax.Array, strength: float) -> jax.Array:
     """Brightness, then contrast about the mean luma, then saturation, by factors [B] uniform in 1 +- strength."""
-    shape = (3, crops.shape[0], 1, 1, 1)
-    brightness, contrast, saturation = jax.random.uniform(key, shape, minval=1 - strength, maxval=1 + strength)
+    factors = jax.random.uniform(key, (crops.shape[0], 3, 1, 1, 1), minval=1 - strength, maxval=1 + strength)
+    brightness, contrast, saturation = jnp.moveaxis(factors, 1, 0)
     grey = luma(crops)
     mean = grey.mean(axis=(1, 2, 3), keepdims=True)
     coloured = saturation * crops + (1 - saturation) * grey

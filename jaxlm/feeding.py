@@ -108,4 +108,7 @@ def scan_steps(step: Step, state: State, indices: jax.Array, frames: Batch) -> t
     def body(state: State, row: jax.Array) -> tuple[State, Mapping[str, jax.Array]]:
         return step(state, {name: values[row] for name, values in frames.items()})
 
-    return lax.scan(body, state, indices, unroll=len(indices) == 1)
+    if len(indices) == 1:  # Without the loop; see `cached`.
+        state, values = body(state, indices[0])
+        return state, jax.tree.map(lambda value: value[None], values)
+    return lax.scan(body, state, indices)

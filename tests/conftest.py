@@ -1,4 +1,4 @@
-"""Test set-up: four virtual CPU devices, implicit rank promotion is an error."""
+"""Test set-up: four virtual CPU devices, implicit rank promotion is an error; a small pack of synthetic faces."""
 
 import os
 
@@ -7,6 +7,64 @@ os.environ["JAX_NUM_CPU_DEVICES"] = "4"
 os.environ["NPROC"] = "16"  # See jaxlm/__init__.py; set here for tests that import jax first.
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
+import dataclasses
+import pathlib
+
 import jax
+import numpy as np
+import pytest
+
+from data_pipelines import synthetic
+from data_pipelines.faces import Faces
+from data_pipelines.input import write_pack
+from data_pipelines.record import encode_image
+from jaxlm import config as config_lib
+from jaxlm.config import Config
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+SHARED = pathlib.Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> pathlib.Path:
+    """Research photographs beside the repository; tests that want them are skipped where they are absent."""
+    if not SHARED.is_dir():
+        pytest.skip("no ../shared/data beside the repository")
+    return SHARED
+
+
+def synthetic_faces(count: int, split: str, size: int = 64) -> Faces:
+    """Some rendered faces as `open_faces` gives them; two neighbours are one group."""
+    faces = [synthetic.render(0 if split == "train" else 1, index, size) for index in range(count)]
+    encoded = [encode_image(face.image) for face in faces]
+    return Faces(
+        dataset="synthetic",
+        split=split,
+        scheme="wflw98",
+        frame_size=size,
+        margin=2.0,
+        box="the generator's",
+        points=np.stack([face.points for face in faces]),
+        visible=np.stack([face.visible for face in faces]),
+        attributes=np.stack([face.attributes for face in faces]),
+        to_source=np.tile(np.eye(2, 3, dtype=np.float32), (count, 1, 1)),
+        names=tuple(f"{split}/{index}" for index in range(count)),
+        groups=tuple(f"{split}/{index // 2}" for index in range(count)),
+        read_encoded=lambda indices: [encoded[index] for index in indices],
+    )
+
+
+@pytest.fixture(scope="session")
+def pack(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """A packed set: 60 faces in `train`, 22 in `test`, frames of 64 px."""
+    file = tmp_path_factory.mktemp("pack") / "faces.npz"
+    write_pack(file, {"train": synthetic_faces(60, "train"), "test": synthetic_faces(22, "test")})
+    return file
+
+
+@pytest.fixture
+def debug(pack: pathlib.Path) -> Config:
+    """The debug experiment on `pack`, from device memory."""
+    config = config_lib.load_experiment("debug")
+    return dataclasses.replace(config, data=dataclasses.replace(config.data, dataset=str(pack), cache="device"))

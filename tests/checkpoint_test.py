@@ -1,0 +1,174 @@
+import dataclasses
+import logging
+import pathlib
+import shutil
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import NamedSharding, PartitionSpec
+
+from jaxlm import checkpoint, distributed
+from jaxlm.checkpoint import CheckpointError, Checkpoints, ConfigMismatchError
+from jaxlm.config import Config
+
+
+def trees(value: float) -> tuple[dict, dict]:
+    model = {"params": {"kernel": jnp.full((64, 128), value), "bias": jnp.arange(8.0)}, "batch_stats": {}}
+    return model, {"step": jnp.asarray(int(value), jnp.int32), "opt_state": {"momentum": jnp.full((64, 128), -value)}}
+
+
+def abstract(tree: dict, sharding: NamedSharding | None = None) -> dict:
+    sharding = sharding or distributed.replicated(distributed.make_mesh())
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), tree)
+
+
+def save_steps(directory: pathlib.Path, config: Config, steps: dict[int, float | None], keep: int = 2) -> None:
+    with Checkpoints(directory, config, keep) as checkpoints:
+        for step, nme in steps.items():
+            checkpoints.save(step, *trees(step), nme=nme)
+
+
+def restore(directory: pathlib.Path, config: Config) -> tuple | None:
+    with Checkpoints(directory, config, keep=2) as checkpoints:
+        return checkpoints.restore(*map(abstract, trees(0)))
+
+
+def steps_in(directory: pathlib.Path) -> list[int]:
+    return sorted(int(path.name) for path in directory.iterdir() if path.name.isdigit())
+
+
+def data_files(directory: pathlib.Path, step: int) -> list[pathlib.Path]:
+    """The files of a step that hold arrays, largest first."""
+    files = [path for path in (directory / str(step)).rglob("d/*") if path.is_file()]
+    return sorted(files, key=lambda path: path.stat().st_size, reverse=True)
+
+
+def test_a_new_directory_has_nothing_to_restore(tmp_path, debug):
+    assert restore(tmp_path / "checkpoints", debug) is None
+
+
+def test_what_is_saved_comes_back(tmp_path, debug):
+    save_steps(tmp_path, debug, {3: 0.1})
+    step, model, state = restore(tmp_path, debug)
+    assert step == 3
+    for found, saved in zip((model, state), trees(3), strict=True):
+        jax.tree.map(np.testing.assert_array_equal, found, saved)
+
+
+def test_the_last_two_and_the_best_are_kept(tmp_path, debug):
+    save_steps(tmp_path, debug, {1: 0.4, 2: 0.2, 3: 0.3, 4: 0.25, 5: 0.26})
+    assert steps_in(tmp_path) == [2, 4, 5]
+
+
+def test_the_best_is_remembered_by_the_next_process_and_steps_without_metrics_do_not_pile_up(tmp_path, debug):
+    save_steps(tmp_path, debug, {1: 0.2, 2: 0.3})
+    save_steps(tmp_path, debug, {3: None, 4: None, 5: 0.25, 6: 0.4})
+    assert steps_in(tmp_path) == [1, 5, 6]
+
+
+@pytest.mark.parametrize("damage", ["flip", "truncate", "remove", "remove_item", "remove_record", "empty_step"])
+def test_a_damaged_step_is_set_aside_and_the_one_before_it_is_used(tmp_path, debug, damage, caplog):
+    save_steps(tmp_path, debug, {1: 0.2, 2: 0.1})
+    largest = data_files(tmp_path, 2)[0]
+    if damage == "flip":
+        data = bytearray(largest.read_bytes())
+        data[len(data) // 2] ^= 0x10
+        largest.write_bytes(data)
+    elif damage == "truncate":
+        largest.write_bytes(largest.read_bytes()[:-20])
+    elif damage == "remove":
+        largest.unlink()
+    elif damage == "remove_item":
+        shutil.rmtree(tmp_path / "2" / "state")
+    elif damage == "remove_record":
+        shutil.rmtree(tmp_path / "2" / "record")
+    else:
+        shutil.rmtree(tmp_path / "2")
+        (tmp_path / "2").mkdir()
+    with caplog.at_level(logging.WARNING):
+        step, model, _ = restore(tmp_path, debug)
+    assert step == 1
+    np.testing.assert_array_equal(model["params"]["kernel"], trees(1)[0]["params"]["kernel"])
+    assert "step 2 is damaged and set aside" in caplog.text
+    assert [path.name.split("-")[0] for path in (tmp_path / "damaged").iterdir()] == ["2"]
+    save_steps(tmp_path, debug, {2: 0.05})  # The run goes on and saves the step anew.
+    assert restore(tmp_path, debug)[0] == 2
+
+
+def test_flipped_bytes_anywhere_in_the_arrays_are_noticed(tmp_path, debug):
+    rng = np.random.default_rng(0)
+    values = {"kernel": jnp.asarray(rng.normal(size=(64, 128)), jnp.float32)}
+    model, state = {"params": values, "batch_stats": {}}, {"step": jnp.asarray(1)}
+    with Checkpoints(tmp_path / "saved", debug, 2) as checkpoints:
+        checkpoints.save(1, model, state)
+    for trial in range(8):
+        directory = tmp_path / f"trial{trial}"
+        shutil.copytree(tmp_path / "saved", directory)
+        largest = data_files(directory, 1)[0]
+        data = bytearray(largest.read_bytes())
+        for position in rng.integers(0, len(data), 8):
+            data[position] ^= int(rng.integers(1, 256))
+        largest.write_bytes(data)
+        with Checkpoints(directory, debug, 2) as checkpoints, pytest.raises(CheckpointError, match="none of the steps"):
+            checkpoints.restore(abstract(model), abstract(state))
+
+
+def test_left_overs_of_a_killed_deletion_and_a_killed_save_do_no_harm(tmp_path, debug):
+    save_steps(tmp_path, debug, {1: 0.2, 2: 0.1})
+    shutil.copytree(tmp_path / "1", tmp_path / "deleting" / "1")
+    half_saved = tmp_path / "3.orbax-checkpoint-tmp"
+    shutil.copytree(tmp_path / "2", half_saved)
+    shutil.rmtree(half_saved / "state")
+    assert restore(tmp_path, debug)[0] == 2
+    assert not any((tmp_path / "deleting").glob("*"))
+    save_steps(tmp_path, debug, {3: 0.05})
+    assert restore(tmp_path, debug)[0] == 3
+
+
+def test_another_config_is_refused_and_its_differences_are_shown(tmp_path, debug):
+    save_steps(tmp_path, debug, {1: 0.2})
+    with pytest.raises(ConfigMismatchError, match="seed: 0 here, 5 asked for"):
+        restore(tmp_path, dataclasses.replace(debug, seed=5))
+    assert steps_in(tmp_path) == [1]
+    assert restore(tmp_path, dataclasses.replace(debug, fsdp=2))[0] == 1
+
+
+def test_a_split_array_is_saved_and_comes_back_on_another_split(tmp_path, debug):
+    mesh = distributed.make_mesh(fsdp=4)
+    split = NamedSharding(mesh, PartitionSpec(None, "fsdp"))
+    kernel = jnp.arange(64.0 * 128).reshape(64, 128)
+    with Checkpoints(tmp_path, debug, 2) as checkpoints:
+        checkpoints.save(1, {"params": jax.device_put(kernel, split)}, {"step": jnp.asarray(1)})
+    one_device = NamedSharding(jax.make_mesh((1,), ("data",), devices=jax.devices()[:1]), PartitionSpec())
+    for sharding in (one_device, NamedSharding(distributed.make_mesh(fsdp=2), PartitionSpec("fsdp"))):
+        with Checkpoints(tmp_path, debug, 2) as checkpoints:
+            _, model, _ = checkpoints.restore(
+                abstract({"params": kernel}, sharding),
+                abstract({"step": jnp.asarray(1)}, NamedSharding(sharding.mesh, PartitionSpec())),
+            )
+        assert model["params"].sharding == sharding
+        np.testing.assert_array_equal(model["params"], kernel)
+
+
+def test_fingerprints_do_not_depend_on_the_split_and_change_with_any_word():
+    values = jax.random.normal(jax.random.key(0), (8, 16))
+    split = jax.device_put(values, NamedSharding(distributed.make_mesh(fsdp=4), PartitionSpec("fsdp", None)))
+    whole = int(checkpoint.fingerprints(values))
+    assert int(checkpoint.fingerprints(split)) == whole
+    words = np.asarray(values).view(np.uint32)
+    for place in np.ndindex(words.shape):
+        changed = words.copy()
+        changed[place] ^= 1
+        assert int(checkpoint.fingerprints(changed.view(np.float32))) != whole
+    swapped = np.asarray(values)[::-1]
+    assert int(checkpoint.fingerprints(swapped)) != whole
+
+
+def test_no_run_and_no_such_step_are_said_so(tmp_path, debug):
+    with pytest.raises(CheckpointError, match="no training run here"):
+        checkpoint.load_model(tmp_path)
+    save_steps(checkpoint.directory_of(tmp_path), debug, {1: 0.2})
+    with pytest.raises(CheckpointError, match=r"no checkpoint of step 7; there are \[1\]"):
+        checkpoint.load_model(tmp_path, 7)

@@ -1,0 +1,38 @@
+"""jaxlm never imports TensorFlow, data_pipelines never imports JAX; tables and geometry need numpy alone."""
+
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+
+def modules(package: str) -> list[str]:
+    files = sorted((ROOT / package).rglob("*.py"))
+    return [".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for file in files]
+
+
+def loaded_by(names: list[str]) -> set[str]:
+    """Top-level packages in a fresh process after importing `names`."""
+    code = f"import importlib, sys; [importlib.import_module(n) for n in {names!r}]; print(*sorted(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    return {name.split(".")[0] for name in done.stdout.split()}
+
+
+def test_jaxlm_loads_no_tensorflow():
+    assert not {"tensorflow", "tensorflow_datasets"} & loaded_by(modules("jaxlm"))
+
+
+def test_data_pipelines_load_no_jax_and_tensorflow_only_when_asked():
+    assert not {"jax", "tensorflow"} & loaded_by([name for name in modules("data_pipelines") if "builder" not in name])
+
+
+def test_the_builder_loads_no_jax():
+    assert "jax" not in loaded_by(["data_pipelines.builder"])
+
+
+@pytest.mark.parametrize("module", ["jaxlm.landmarks", "jaxlm.geometry"])
+def test_both_sides_tables_need_numpy_alone(module: str):
+    assert not {"jax", "cv2", "tensorflow", "flax"} & loaded_by([module])
