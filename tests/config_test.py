@@ -27,7 +27,9 @@ def test_sepbn_wflw_is_the_published_recipe():
 
 
 def test_any_field_can_be_overridden():
-    config = parse("--experiment", "debug", "--optim.clip-norm", "None", "--seed", "7", "--model.options.widths", "2", "3")
+    config = parse(
+        "--experiment", "debug", "--optim.clip-norm", "None", "--seed", "7", "--model.options.widths", "2", "3"
+    )
     assert (config.optim.clip_norm, config.seed, config.model.options["widths"]) == (None, 7, (2, 3))
 
 

@@ -7,8 +7,17 @@ os.environ["JAX_NUM_CPU_DEVICES"] = "4"
 os.environ["NPROC"] = "16"  # See jaxlm/__init__.py; set here for tests that import jax first.
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
+import atexit
 import dataclasses
 import pathlib
+import shutil
+import tempfile
+
+# The same small step is compiled by many tests and by the processes they start.
+_COMPILED = tempfile.mkdtemp(prefix="jaxlm-tests-")
+os.environ["JAX_COMPILATION_CACHE_DIR"] = _COMPILED
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.5"
+atexit.register(shutil.rmtree, _COMPILED, ignore_errors=True)
 
 import jax
 import numpy as np

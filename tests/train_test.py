@@ -1,0 +1,284 @@
+import dataclasses
+import functools
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import AxisType
+
+from data_pipelines import input as input_lib
+from jaxlm import checkpoint, distributed, feeding, train
+from jaxlm import config as config_lib
+from jaxlm.config import Config
+from jaxlm.step import TrainState, init_state, make_recipe, to_items, train_step
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+
+def changed(config: Config, **sections: dict) -> Config:
+    """`config` with the given fields of its sections replaced; plain fields are given as they are."""
+    return dataclasses.replace(
+        config,
+        **{
+            name: dataclasses.replace(getattr(config, name), **value) if isinstance(value, dict) else value
+            for name, value in sections.items()
+        },
+    )
+
+
+def some_batch(config: Config) -> dict[str, np.ndarray]:
+    faces = input_lib.open_faces(config.data.dataset, "train", "")
+    batch = next(input_lib.train_batches(faces, config.data.batch_size, config.seed, 0, 1))
+    return {name: batch[name] for name in ("image", "points", "visible")}
+
+
+def run_steps(config: Config, count: int, mesh: jax.sharding.Mesh | None = None) -> TrainState:
+    """The state after some steps on one batch, on the given devices."""
+    recipe = make_recipe(config, 48, 2.0)
+    mesh = mesh or distributed.make_mesh(config.fsdp)
+    shardings = distributed.split_parameters(mesh, jax.eval_shape(functools.partial(init_state, recipe)))
+    state = jax.jit(functools.partial(init_state, recipe), out_shardings=shardings)()
+    step = jax.jit(
+        functools.partial(train_step, recipe=recipe), out_shardings=(shardings, distributed.replicated(mesh))
+    )
+    batch = distributed.to_devices(some_batch(config), distributed.split_batch(mesh))
+    for _ in range(count):
+        state, metrics = step(state, batch)
+    return jax.block_until_ready((state, metrics))
+
+
+def assert_close(ours: object, theirs: object, **tolerance: float) -> None:
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, **tolerance), ours, theirs)
+
+
+def assert_same_bits(ours: object, theirs: object) -> None:
+    jax.tree.map(lambda a, b: np.testing.assert_array_equal(np.asarray(a), np.asarray(b)), ours, theirs)
+
+
+def final_state(config: Config, workdir: pathlib.Path) -> tuple[int, dict, dict]:
+    """What the last checkpoint of a run holds."""
+    recipe, *_ = train.prepare_run(config)
+    with checkpoint.Checkpoints(checkpoint.directory_of(workdir), config, config.keep) as checkpoints:
+        step, state, _ = train.start_or_resume(recipe, checkpoints, distributed.make_mesh())
+    return step, *to_items(state)
+
+
+def test_training_learns(debug: Config, tmp_path: pathlib.Path):
+    assert train.fit(changed(debug, epochs=12), tmp_path)
+    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    losses = [row["loss"] for row in rows if row["split"] == "train"]
+    assert losses[-1] < 0.5 * losses[0]
+    assert [row["step"] for row in rows if row["split"] == "validation"] == list(range(6, 73, 6))
+
+
+def test_a_stopped_run_goes_on_to_the_same_bits(debug: Config, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch):
+    assert train.fit(debug, tmp_path / "straight")
+    with monkeypatch.context() as patch:
+        patch.setattr(train, "_STEPS_BETWEEN_REPORTS", 2)
+        patch.setattr(distributed.StopSignal, "asked", lambda self, step: step in (2, 8))
+        assert not train.fit(debug, tmp_path / "stopped")
+        assert final_state(debug, tmp_path / "stopped")[0] == 2
+        assert not train.fit(changed(debug, data={"cache": "none"}), tmp_path / "stopped")
+        assert final_state(debug, tmp_path / "stopped")[0] == 8
+    assert train.fit(debug, tmp_path / "stopped")
+    ours, theirs = final_state(debug, tmp_path / "straight"), final_state(debug, tmp_path / "stopped")
+    assert ours[0] == theirs[0] == 18
+    assert_same_bits(ours, theirs)
+    rows = [json.loads(line) for line in (tmp_path / "stopped" / "metrics.jsonl").read_text().splitlines()]
+    assert sorted({row["step"] for row in rows}) == [row["step"] for row in rows if row["split"] == "train"]
+
+
+def test_streaming_and_device_cache_give_the_same_states(debug: Config, tmp_path: pathlib.Path):
+    for cache in ("none", "device"):
+        assert train.fit(changed(debug, data={"cache": cache}, epochs=1), tmp_path / cache)
+    config = changed(debug, epochs=1)
+    assert_same_bits(final_state(config, tmp_path / "none"), final_state(config, tmp_path / "device"))
+
+
+def test_scanned_steps_equal_single_ones(debug: Config):
+    recipe = make_recipe(changed(debug, optim={"name": "sgd"}), 48, 2.0)
+    step = functools.partial(train_step, recipe=recipe)
+    faces = input_lib.open_faces(debug.data.dataset, "train", "")
+    frames = {"image": faces.images(np.arange(48)), "points": faces.points[:48], "visible": faces.visible[:48]}
+    indices = np.stack([input_lib.batch_indices(48, 8, i, 0) for i in range(4)]).astype(np.int32)
+    scanned, metrics = jax.jit(functools.partial(feeding.scan_steps, step))(init_state(recipe), indices, frames)
+    state, call = init_state(recipe), jax.jit(step)
+    for row, loss in zip(indices, metrics["loss"], strict=True):
+        state, values = call(state, {name: array[row] for name, array in frames.items()})
+        np.testing.assert_allclose(loss, values["loss"], rtol=1e-4)
+    assert_close(scanned, state, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("norm", ["none", "batch", "sepbn"])
+def test_four_devices_equal_one(debug: Config, norm: str):
+    config = changed(debug, model={"options": debug.model.options | {"norm": norm}}, optim={"name": "sgd"})
+    axes = (AxisType.Auto, AxisType.Auto)
+    one_device = jax.make_mesh((1, 1), ("data", "fsdp"), devices=jax.devices()[:1], axis_types=axes)
+    ours, our_metrics = run_steps(config, 3)
+    theirs, their_metrics = run_steps(config, 3, one_device)
+    assert len(jax.tree.leaves(ours.params)[0].devices()) == 4
+    assert_close(our_metrics, their_metrics, rtol=1e-4)
+    assert_close(ours.params, theirs.params, rtol=1e-4, atol=1e-5)
+    assert_close(ours.batch_stats, theirs.batch_stats, rtol=1e-4, atol=1e-5)
+
+
+def test_parameters_split_over_devices_give_the_same_numbers(debug: Config):
+    ours, _ = run_steps(changed(debug, fsdp=4, optim={"name": "sgd"}), 3)
+    theirs, _ = run_steps(changed(debug, optim={"name": "sgd"}), 3)
+    kernel = ours.params["fc1"]["kernel"]
+    assert kernel.addressable_shards[0].data.size == kernel.size // 4
+    assert_close(ours.params, theirs.params, rtol=1e-4, atol=1e-5)
+
+
+def test_accumulated_parts_equal_the_whole_batch(debug: Config):
+    plain = changed(debug, model={"options": debug.model.options | {"norm": "none"}}, optim={"name": "sgd"})
+    ours, our_metrics = run_steps(changed(plain, optim={"accumulate": 2}), 3)
+    theirs, their_metrics = run_steps(plain, 3)
+    assert_close(our_metrics, their_metrics, rtol=1e-4)
+    assert_close(ours.params, theirs.params, rtol=1e-4, atol=1e-5)
+
+
+def test_bfloat16_keeps_float32_parameters_and_statistics(debug: Config):
+    state, metrics = run_steps(changed(debug, dtype="bfloat16"), 2)
+    assert {leaf.dtype for leaf in jax.tree.leaves((state.params, state.batch_stats))} == {jnp.dtype("float32")}
+    _, reference = run_steps(debug, 2)
+    np.testing.assert_allclose(metrics["loss"], reference["loss"], rtol=0.05)
+
+
+def test_averaged_weights_follow_the_formula_and_are_what_is_evaluated(debug: Config):
+    config = changed(debug, optim={"ema_decay": 0.5})
+    recipe = make_recipe(config, 48, 2.0)
+    step, batch = jax.jit(functools.partial(train_step, recipe=recipe)), some_batch(config)
+    state = init_state(recipe)
+    expected = state.params
+    for index in range(4):
+        state, _ = step(state, batch)
+        decay = min(0.5, (1 + index) / (10 + index))
+        expected = jax.tree.map(lambda a, b, d=decay: d * a + (1 - d) * b, expected, state.params)
+    assert_close(state.ema_params, expected, rtol=1e-5, atol=1e-6)
+    model, rest = to_items(state)
+    assert_same_bits(model["params"], state.ema_params)
+    assert_same_bits(rest["params"], state.params)
+
+
+def test_the_temperature_reaches_the_model(debug: Config):
+    cold, _ = run_steps(changed(debug, temperature=1.0), 4)
+    hot, _ = run_steps(changed(debug, temperature=1000.0), 4)
+    difference = jax.tree.map(lambda a, b: float(jnp.abs(a - b).max()), cold.params, hot.params)
+    assert max(jax.tree.leaves(difference)) > 1e-4
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(debug: Config, tmp_path: pathlib.Path, monkeypatch):
+    config = changed(debug, epochs=4)
+    real = feeding.cached
+
+    def broken_after_epoch_one(*args: object) -> feeding.Advance:
+        advance = real(*args)
+
+        def advance_or_break(state: TrainState, start: int, stop: int) -> tuple:
+            state, values = advance(state, start, stop)
+            return state, values | {"loss": np.where(np.arange(start, stop) >= 9, np.nan, values["loss"])}
+
+        return advance_or_break
+
+    monkeypatch.setattr(feeding, "cached", broken_after_epoch_one)
+    with pytest.raises(FloatingPointError, match=r"loss of step 9 is nan.*last good checkpoint"):
+        train.fit(config, tmp_path)
+    assert final_state(config, tmp_path)[0] == 6
+
+
+def test_a_learning_rate_that_explodes_is_noticed(debug: Config, tmp_path: pathlib.Path):
+    options = {"name": "sgd", "learning_rate": 1e12, "clip_norm": None, "warmup_epochs": 0.0}
+    with pytest.raises(FloatingPointError, match="a lower --optim"):
+        train.fit(changed(debug, optim=options, model={"options": debug.model.options | {"norm": "none"}}), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"data": {"batch_size": 6}}, "make it a multiple of 4"),
+        ({"data": {"batch_size": 64}}, "lower --data.batch-size"),
+        ({"fsdp": 3}, "fsdp = 3 does not divide the 4 devices"),
+        ({"data": {"dataset": "nowhere.npz"}}, "no such file"),
+        ({"data": {"train_split": "trian"}}, "train, test"),
+        ({"data": {"scheme": "cofw29"}}, "known conversions"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused(debug: Config, tmp_path: pathlib.Path, change: dict, message: str):
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        train.fit(changed(debug, **change), tmp_path)
+
+
+def test_segments_end_at_boundaries():
+    assert list(train.segments(0, 10, 4, 6)) == [(0, 4), (4, 6), (6, 10)]
+    assert list(train.segments(5, 14, 4, 6)) == [(5, 6), (6, 10), (10, 12), (12, 14)]
+
+
+def command(pack: pathlib.Path, workdir: pathlib.Path, *more: str) -> list[str]:
+    options = ["--data.dataset", str(pack), "--data.cache", "device", "--workdir", str(workdir), *more]
+    return [sys.executable, "-m", "jaxlm.train", "--experiment", "debug", *options]
+
+
+def test_sigterm_saves_and_the_same_command_goes_on(pack: pathlib.Path, tmp_path: pathlib.Path):
+    argv = command(pack, tmp_path, "--epochs", "400", "--eval-every", "400")
+    process = subprocess.Popen(argv, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    while not ((tmp_path / "metrics.jsonl").exists() and (tmp_path / "metrics.jsonl").read_text()):
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.1)
+    process.send_signal(signal.SIGTERM)
+    _, printed = process.communicate(timeout=120)
+    assert process.returncode == 0, printed
+    assert "the same command goes on from there" in printed
+    steps = [int(path.name) for path in (tmp_path / "checkpoints").iterdir() if path.name.isdigit()]
+    assert len(steps) == 1
+    assert 0 < steps[0] < 2400
+
+
+def test_runs_killed_at_any_moment_end_with_the_same_bits(debug: Config, pack: pathlib.Path, tmp_path: pathlib.Path):
+    """With kill -9, from before the first checkpoint to after several were saved and deleted."""
+    more = ("--epochs", "30", "--keep", "1")
+    config = changed(debug, epochs=30, keep=1)
+    assert train.fit(config, tmp_path / "straight")
+    rng, finished, killed = np.random.default_rng(0), False, 0
+    while not finished:
+        process = subprocess.Popen(command(pack, tmp_path / "killed", *more), cwd=ROOT, stderr=subprocess.DEVNULL)
+        try:
+            file = tmp_path / "killed" / "metrics.jsonl"
+            lines = len(file.read_text().splitlines()) if file.exists() else 0
+            while killed < 3 and process.poll() is None:
+                if file.exists() and len(file.read_text().splitlines()) > lines + rng.integers(1, 12):
+                    time.sleep(rng.uniform(0, 0.05))
+                    break
+                time.sleep(0.01)
+            if killed < 3 and process.poll() is None:
+                os.kill(process.pid, signal.SIGKILL)
+                killed += 1
+        finally:
+            finished = process.wait(timeout=120) == 0
+    assert killed == 3
+    assert_same_bits(final_state(config, tmp_path / "straight"), final_state(config, tmp_path / "killed"))
+
+
+def test_a_workdir_of_another_run_is_refused_with_the_differences(pack: pathlib.Path, tmp_path: pathlib.Path, capsys):
+    options = command(pack, tmp_path)[3:]
+    train.main(options)
+    shown = capsys.readouterr().out
+    assert "curves.png" in shown
+    assert "worst.png" in shown
+    with pytest.raises(SystemExit) as caught:
+        train.main([*options, "--optim.learning-rate", "0.5"])
+    assert caught.value.code == 1
+    assert "optim.learning_rate: 0.003 here, 0.5 asked for" in capsys.readouterr().err
+
+
+def test_the_config_beside_the_checkpoints_is_the_one_that_was_run(debug: Config, tmp_path: pathlib.Path):
+    train.fit(changed(debug, epochs=1), tmp_path)
+    assert config_lib.from_json((tmp_path / "config.json").read_text()) == changed(debug, epochs=1)
