@@ -18,10 +18,9 @@ from pathlib import Path
 from typing import Annotated
 
 import absl.logging
-import cv2
+import numpy as np
 import tyro
 
-from data_pipelines.contact_sheet import contact_sheet
 from data_pipelines.faces import Faces, join
 from data_pipelines.ibug300w import IBUG300W
 from data_pipelines.points_table import PointsTable
@@ -30,6 +29,10 @@ from data_pipelines.record import ATTRIBUTES
 from data_pipelines.source import BadFaceError, Source
 from data_pipelines.synthetic_set import Synthetic
 from data_pipelines.wflw import WFLW
+from jaxlm import plotting
+from jaxlm.landmarks import load_scheme
+
+SHEET_FACES = 24
 
 TYRO = (
     tyro.conf.OmitArgPrefixes,
@@ -139,13 +142,19 @@ def build(source: Source, options: Options, folder: Path) -> list[str]:
         if source.scheme.endswith(".toml"):
             shutil.copyfile(source.scheme, builder.data_path / SCHEME_FILE)
         faces = join(list(open_splits(source.name, unfinished).values()))
-        cv2.imwrite(str(builder.data_path / "contact_sheet.png"), contact_sheet(faces)[..., ::-1])
+        plotting.save_image(builder.data_path / "contact_sheet.png", sheet_of(faces))
         shutil.rmtree(folder, ignore_errors=True)
         folder.parent.mkdir(parents=True, exist_ok=True)
         Path(builder.data_dir).replace(folder)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     return skipped
+
+
+def sheet_of(faces: Faces) -> np.ndarray:
+    """A picture of up to 24 frames, evenly spaced over the faces, with their landmarks drawn; RGB uint8 [H, W, 3]."""
+    chosen = np.linspace(0, len(faces) - 1, min(len(faces), SHEET_FACES)).astype(int)
+    return plotting.contact_sheet(faces.images(chosen), faces.points[chosen], load_scheme(faces.scheme))
 
 
 def count_table(splits: Mapping[str, Faces]) -> str:

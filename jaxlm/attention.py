@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
-from jaxlm import plotting
+from jaxlm import augment, checkpoint, evaluate, plotting
 
 _FACES_A_ROW = 3
 
@@ -126,13 +126,10 @@ def _draw_weights(axes: Axes, matrix: np.ndarray, labels: Sequence[str]) -> Axes
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The command line that draws both pictures into the run's folder."""
-    from data_pipelines import input as input_lib
-    from jaxlm import augment, checkpoint
-
     parser = argparse.ArgumentParser(prog="python -m jaxlm.attention", description=__doc__)
     parser.add_argument("--workdir", required=True, type=pathlib.Path, help="folder of a trained run")
     parser.add_argument("--dataset", help="a prepared set or a packed .npz file (default: the one trained on)")
-    parser.add_argument("--split", default="test", help="split to take the faces from (default: %(default)s)")
+    parser.add_argument("--split", help="default: the set's test splits, else the part held out from training")
     parser.add_argument("--data-dir", help="where the prepared sets are (default: the one trained from)")
     parser.add_argument("--faces", type=int, default=12, help="how many faces (default: %(default)s)")
     arguments = parser.parse_args(argv)
@@ -140,7 +137,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         trained = checkpoint.load_model(arguments.workdir)
         config = trained.config
         dataset, data_dir = arguments.dataset or config.data.dataset, arguments.data_dir or config.data.data_dir
-        faces = input_lib.open_faces(dataset, arguments.split, data_dir)
+        faces, _ = evaluate.open_evaluation(config, dataset, arguments.split, data_dir)
         chosen = np.unique(np.linspace(0, len(faces) - 1, arguments.faces).round().astype(int))
         no_points = jnp.zeros((len(chosen), 1, 2))
         size, crop = config.model.input_size, config.data.crop
@@ -151,7 +148,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     files = [arguments.workdir / "sepbn_parameters.png", arguments.workdir / "sepbn_attention.png"]
     plot_parameters(files[0], layers)
     plot_attention(files[1], np.asarray(crops).round().astype(np.uint8), layers)
-    print(f"wrote {files[0]} and {files[1]}: {len(chosen)} faces of {dataset}, split {arguments.split}")
+    print(f"wrote {files[0]} and {files[1]}: {len(chosen)} faces of {dataset}, split {faces.split}")
 
 
 if __name__ == "__main__":

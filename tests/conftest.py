@@ -6,6 +6,8 @@ os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["JAX_NUM_CPU_DEVICES"] = "4"
 os.environ["NPROC"] = "16"  # See jaxlm/__init__.py; set here for tests that import jax first.
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+# Tests compile far more than they compute.
+os.environ["XLA_FLAGS"] = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 
 import atexit
 import dataclasses

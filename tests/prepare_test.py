@@ -48,8 +48,8 @@ def test_wflw_ends_with_counts_and_a_contact_sheet(tmp_path, capsys):
     assert ["train", "5", "1", "1", "1", "1", "1", "0"] in lines
     assert ["test", "3", "0", "0", "0", "0", "0", "1"] in lines
     sheet = cv2.imread(str(tmp_path / "data" / "wflw" / "32px" / "1.0.0" / "contact_sheet.png"))
-    assert sheet.shape == (2 * 256, 6 * 256, 3)
-    assert sheet[:256].any()
+    assert sheet.shape[1] > 6 * 200
+    assert sheet[:200].std() > 0
     faces = open_faces("wflw", "train", tmp_path / "data")
     assert (faces.scheme, faces.frame_size, faces.margin) == ("wflw98", 32, 2.0)
     assert "rectangle" in faces.box

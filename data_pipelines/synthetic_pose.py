@@ -1,0 +1,82 @@
+"""The pose of a synthetic face: turning the head, projecting it, and where its landmarks are then seen."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from data_pipelines.synthetic_face import Shape
+from data_pipelines.synthetic_template import ANGLES, template
+
+_PIVOT = np.array([0.0, 0.35, -0.45], np.float32)
+# The cheek, without the nose: the outline of a turned head is sought here.
+_LEFT_COLUMNS = np.flatnonzero((ANGLES >= -90) & (ANGLES <= -17))
+_RIGHT_COLUMNS = np.flatnonzero((ANGLES >= 17) & (ANGLES <= 90))
+# Lines of landmarks from the left to the right mouth corner.
+_LIP_LINES = ((76, 77, 78, 79, 80, 81, 82), (76, 87, 86, 85, 84, 83, 82), (88, 89, 90, 91, 92), (88, 95, 94, 93, 92))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Camera:
+    """A pinhole and a pose: from head coordinates to the frame, which spans 0 to 1 in x and y.
+
+    Attributes:
+      yaw: In radians; positive turns the nose to the image's right.
+      rotation: [3, 3], of yaw and pitch, about the middle of the head.
+      roll: [2, 2], applied in the image.
+      distance: From the pinhole to the middle of the head, in head units.
+      scale: Frame widths a head unit.
+      offset: [2], the middle of the head in the frame.
+    """
+
+    yaw: float
+    rotation: np.ndarray
+    roll: np.ndarray
+    distance: float
+    scale: float = 1.0
+    offset: tuple[float, float] = (0.0, 0.0)
+
+    def turn(self, points: np.ndarray) -> np.ndarray:
+        """Points [..., 3] with yaw, pitch and perspective, but upright, around the middle of the head."""
+        turned = (points - _PIVOT) @ self.rotation.T
+        turned[..., :2] *= self.distance / (self.distance - turned[..., 2:])
+        return turned
+
+    def place(self, turned: np.ndarray) -> np.ndarray:
+        """What `turn` gave, in the frame: x and y in frame widths, z in head units, larger is nearer."""
+        roll = np.zeros((3, 3), np.float32)
+        roll[:2, :2], roll[2, 2] = self.scale * self.roll.T, 1
+        return turned @ roll + np.array([*self.offset, 0], np.float32)
+
+    def project(self, points: np.ndarray) -> np.ndarray:
+        """Points [..., 3] of the head in the frame; see `place`."""
+        return self.place(self.turn(np.asarray(points, np.float32)))
+
+
+def make_camera(yaw: float, pitch: float, roll: float, distance: float) -> Camera:
+    """A camera of unit scale. Degrees; positive turns to the image's right, down, and clockwise."""
+    a, b, c = np.deg2rad([yaw, pitch, roll])
+    turn = np.array([[np.cos(a), 0, np.sin(a)], [0, 1, 0], [-np.sin(a), 0, np.cos(a)]])
+    nod = np.array([[1, 0, 0], [0, np.cos(b), np.sin(b)], [0, -np.sin(b), np.cos(b)]])
+    tilt = np.array([[np.cos(c), -np.sin(c)], [np.sin(c), np.cos(c)]])
+    return Camera(float(a), (nod @ turn).astype(np.float32), tilt.astype(np.float32), distance)
+
+
+def turn_landmarks(shape: Shape, camera: Camera) -> np.ndarray:
+    """The 98 landmarks [98, 3], as `Camera.turn` gives them.
+
+    A contour point is the outermost place of the front of its ring, as annotators mark it: the edge of the jaw on the
+    near side, the outline of the cheek on the side that turns away. Points of the lips stop at the lips' outline too.
+    """
+    points = camera.turn(shape.points)
+    rows = np.arange(16)
+    rings = camera.turn(shape.skull[template().contour_rows[rows]])
+    for side, columns, order in ((-1, _LEFT_COLUMNS, rows), (1, _RIGHT_COLUMNS, 32 - rows)):
+        outermost = np.argmax(side * rings[:, columns, 0], axis=1)
+        points[order] = rings[rows, columns[outermost]]
+    away = 1 if camera.yaw > 0 else -1
+    for line in _LIP_LINES:
+        half = list(line[::away][len(line) // 2 :])
+        points[half, 0] = away * np.maximum.accumulate(away * points[half, 0])
+    return points

@@ -1,0 +1,142 @@
+import dataclasses
+import json
+import pathlib
+
+import cv2
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from data_pipelines import input as input_lib
+from jaxlm import checkpoint, distributed, evaluate, inference, metrics, models, tasks, train
+from jaxlm.config import Config
+from jaxlm.landmarks import WFLW98
+
+
+@pytest.fixture(scope="module")
+def trained(pack: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """The workdir of a short debug run."""
+    workdir = tmp_path_factory.mktemp("trained")
+    options = ["--experiment", "debug", "--data.dataset", str(pack), "--data.cache", "device", "--epochs", "2"]
+    train.main([*options, "--workdir", str(workdir)])
+    return workdir
+
+
+def predictor_of(trained: pathlib.Path, batch_size: int) -> tuple[inference.Predictor, checkpoint.Trained]:
+    run = checkpoint.load_model(trained)
+    task = tasks.build(run.config.task, run.config.model.input_size)
+    mesh = distributed.make_mesh()
+    return inference.Predictor(run.model, task, run.config, 2.0, mesh, batch_size), run
+
+
+def test_points_do_not_depend_on_the_batch_size(trained: pathlib.Path, pack: pathlib.Path):
+    """22 faces fill no batch of 4, 16 or 64 evenly; every face comes once, in its place."""
+    faces = input_lib.open_faces(str(pack), "test", "")
+    results = []
+    for batch_size in (4, 16, 64):
+        predictor, run = predictor_of(trained, batch_size)
+        results.append(predictor(run.variables, faces))
+    assert np.isfinite(results[0]).all()
+    np.testing.assert_allclose(results[0], results[1], atol=1e-3)
+    np.testing.assert_allclose(results[0], results[2], atol=1e-3)
+    assert len({points.tobytes() for points in results[0]}) == len(faces)
+
+
+class Oracle(models.MODELS["cnn"]):
+    """Ignores the image: says that all points are in the middle of the crop."""
+
+    def __call__(self, images, *, train, temperature=1.0):
+        return jnp.full((images.shape[0], 2 * self.num_points), 0.0)
+
+
+@pytest.mark.parametrize("crop", [1.0, 1.25, 2.0])
+def test_crop_points_are_taken_back_to_the_frame(debug: Config, pack: pathlib.Path, crop: float):
+    config = dataclasses.replace(debug, data=dataclasses.replace(debug.data, crop=crop))
+    task = tasks.build(config.task, config.model.input_size)
+    predictor = inference.Predictor(Oracle(98), task, config, 2.0, distributed.make_mesh())
+    points = predictor({}, input_lib.open_faces(str(pack), "test", ""))
+    np.testing.assert_allclose(points, 31.5, atol=1e-4)
+
+
+def test_a_table_of_subsets():
+    nme = np.asarray([0.02, 0.04, 0.11, 0.2], np.float32)
+    masks = {"full": np.ones(4, bool), "easy": np.asarray([True, True, False, False]), "none": np.zeros(4, bool)}
+    full, easy = evaluate.table(nme, masks, (0.08, 0.1))
+    assert (full.subset, full.faces, easy.subset, easy.faces) == ("full", 4, "easy", 2)
+    np.testing.assert_allclose([full.nme, easy.nme], [9.25, 3.0], rtol=1e-6)
+    np.testing.assert_allclose([full.failure_rate["8"], full.failure_rate["10"], easy.failure_rate["10"]], [50, 50, 0])
+    np.testing.assert_allclose(
+        [full.auc["10"], easy.auc["8"]], [(0.08 + 0.06) / 4 / 0.1, (0.06 + 0.04) / 2 / 0.08], rtol=1e-5
+    )
+
+
+def test_the_report_prints_its_protocol_and_writes_numbers_and_pictures(
+    trained: pathlib.Path, pack: pathlib.Path, capsys: pytest.CaptureFixture
+):
+    evaluate.main(["--workdir", str(trained), "--dataset", str(pack)])
+    shown = capsys.readouterr().out
+    for expected in ("synthetic, test: 22 faces, 98 points", "inter-ocular", "the generator's", "FR@10 %", "AUC@10"):
+        assert expected in shown
+    directory = trained / "evaluation" / "synthetic-test"
+    document = json.loads((directory / "metrics.json").read_text())
+    predictions = np.load(directory / "predictions.npz")
+    faces = input_lib.open_faces(str(pack), "test", "")
+    distance = metrics.normaliser_distance(jnp.asarray(predictions["truth"]), WFLW98, "inter_ocular")
+    nme = metrics.face_nme(jnp.asarray(predictions["points"]), jnp.asarray(predictions["truth"]), distance)
+    np.testing.assert_allclose(nme, predictions["nme"], rtol=1e-4)
+    rows = {row["subset"]: row for row in document["rows"]}
+    np.testing.assert_allclose(rows["full"]["nme"], 100 * predictions["nme"].mean(), rtol=1e-5)
+    assert rows["blur"]["faces"] == faces.attributes[:, 5].sum()
+    assert predictions["names"].tolist() == list(faces.names)
+    for picture in ("ced.png", "worst.png"):
+        assert cv2.imread(str(directory / picture)).std() > 5
+
+
+def test_predictions_are_in_pixels_of_the_source_photo(trained: pathlib.Path, pack: pathlib.Path, tmp_path):
+    faces = input_lib.open_faces(str(pack), "test", "")
+    shifted = dataclasses.replace(faces, to_source=faces.to_source * 2 + np.float32([[0, 0, 5], [0, 0, 7]]))
+    predicted, nme = faces.points + 1, np.zeros(len(faces), np.float32)
+    everyone = {"full": np.ones(len(faces), bool)}
+    evaluate.write_report(tmp_path, shifted, predicted, nme, WFLW98, [], everyone, {"NME": "a, b"})
+    stored = np.load(tmp_path / "predictions.npz")
+    np.testing.assert_allclose(stored["points"], 2 * predicted + np.float32([5, 7]), rtol=1e-6)
+
+
+def test_validation_is_what_training_held_out(trained: pathlib.Path, pack: pathlib.Path):
+    config = checkpoint.load_model(trained).config
+    training = train.prepare_run(config)[1]
+    faces, masks = evaluate.open_evaluation(config, str(pack), "validation", "")
+    assert not set(faces.names) & set(training.names)
+    assert len(faces) + len(training) == 60
+    assert masks["full"].sum() == len(faces)
+
+
+def test_several_splits_are_subsets_of_one_table(trained: pathlib.Path, pack: pathlib.Path):
+    config = checkpoint.load_model(trained).config
+    faces, masks = evaluate.open_evaluation(config, str(pack), "train+test", "")
+    assert {name: int(mask.sum()) for name, mask in masks.items() if name in ("train", "test", "full")} == {
+        "train": 60,
+        "test": 22,
+        "full": 82,
+    }
+    assert faces.names[60] == "test/0"
+
+
+def test_points_of_98_are_scored_as_68(pack: pathlib.Path, debug: Config):
+    config = dataclasses.replace(debug, data=dataclasses.replace(debug.data, scheme="ibug68"))
+    assert evaluate.open_evaluation(config, str(pack), "test", "")[0].points.shape == (22, 68, 2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--split", "tset"], "no split tset"),
+        (["--dataset", "nothing", "--data-dir", "nowhere"], "not prepared"),
+        (["--step", "4711"], "no checkpoint of step 4711"),
+    ],
+)
+def test_wrong_arguments_end_with_an_explanation(trained: pathlib.Path, arguments, message, capsys):
+    with pytest.raises(SystemExit) as caught:
+        evaluate.main(["--workdir", str(trained), *arguments])
+    assert caught.value.code == 1
+    assert message in capsys.readouterr().err
