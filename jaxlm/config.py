@@ -8,6 +8,7 @@ import difflib
 import importlib
 import json
 import pkgutil
+import sys
 import typing
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -166,7 +167,12 @@ def parse_arguments(
 
     Overrides are spelled `--optim.learning-rate 1e-3`. A misspelt one ends the program with a suggestion.
     """
-    parser.add_argument("--experiment", required="--help" not in (argv or ()), help="a file of experiments/")
+    argv = sys.argv[1:] if argv is None else argv
+    parser.add_argument("--experiment", required=True, help=f"one of {', '.join(experiment_names())}")
+    if not any(argument.startswith("--experiment") for argument in argv) and {"-h", "--help"} & set(argv):
+        parser.epilog = "Any field of an experiment can be overridden; --experiment NAME --help lists them."
+        parser.print_help()
+        parser.exit()
     arguments, rest = parser.parse_known_args(argv)
     try:
         config = load_experiment(arguments.experiment)

@@ -68,6 +68,12 @@ def to_devices(tree: Any, sharding: NamedSharding) -> Any:
     return jax.tree.map(lambda leaf: jax.make_array_from_process_local_data(sharding, np.asarray(leaf)), tree)
 
 
+def wait_for_all(name: str) -> None:
+    """Returns when every process of the run has come here; `name` says what for."""
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices(name)
+
+
 def check_batch_size(batch_size: int, accumulate: int = 1) -> None:
     """Raises ValueError where a batch cannot be split evenly over devices and gradient-accumulation parts."""
     parts = jax.device_count() * accumulate

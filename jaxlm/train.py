@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import absl.logging
 import jax
 import numpy as np
 from jax.sharding import Mesh
@@ -62,6 +63,21 @@ def prepare_run(config: Config) -> tuple[Recipe, Faces, Faces]:
     faces = input_lib.open_faces(config.data.dataset, config.data.train_split, config.data.data_dir)
     training, validation = input_lib.hold_out(faces.in_scheme(config.data.scheme), config.data.validation_percent)
     return make_recipe(config, len(training), faces.margin), training, validation
+
+
+def make_synthetic_faces(config: Config) -> None:
+    """Renders the synthetic set if the experiment wants it and it is not there: it needs no source."""
+    from data_pipelines import prepared
+
+    folder = pathlib.Path(config.data.data_dir)
+    if config.data.dataset != "synthetic" or prepared.find_sets("synthetic", folder):
+        return
+    if jax.process_index() == 0:
+        from data_pipelines.prepare import Options, prepare
+        from data_pipelines.synthetic_set import Synthetic
+
+        prepare(Synthetic(), Options(folder))
+    distributed.wait_for_all("synthetic faces")
 
 
 def start_or_resume(
@@ -126,8 +142,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments, config = config_lib.parse_arguments(parser, argv)
     workdir = pathlib.Path(arguments.workdir or f"runs/{arguments.experiment}")
     workdir.mkdir(parents=True, exist_ok=True)
+    absl.logging.set_verbosity(absl.logging.ERROR)  # Orbax warns at each step that was not validated.
     distributed.start()
     try:
+        make_synthetic_faces(config)
         finished = fit(config, workdir)
     except (ValueError, FileNotFoundError, FloatingPointError, checkpoint.CheckpointError) as error:
         parser.exit(1, f"error: {error}\n")
@@ -140,6 +158,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(f"Curves: {curves}")
     if config.data.validation_percent:
         evaluate.report(workdir, split=evaluate.VALIDATION)
+    else:
+        print(f"No faces were held out. Evaluate on a test split: python -m jaxlm.evaluate --workdir {workdir}")
 
 
 if __name__ == "__main__":

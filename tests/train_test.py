@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -282,3 +283,39 @@ def test_a_workdir_of_another_run_is_refused_with_the_differences(pack: pathlib.
 def test_the_config_beside_the_checkpoints_is_the_one_that_was_run(debug: Config, tmp_path: pathlib.Path):
     train.fit(changed(debug, epochs=1), tmp_path)
     assert config_lib.from_json((tmp_path / "config.json").read_text()) == changed(debug, epochs=1)
+
+
+def test_two_processes_train_like_one(debug: Config, pack: pathlib.Path, tmp_path: pathlib.Path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    cluster = {"JAX_COORDINATOR_ADDRESS": f"127.0.0.1:{port}", "JAXLM_NUM_PROCESSES": "2", "JAX_NUM_CPU_DEVICES": "1"}
+    processes = [
+        subprocess.Popen(
+            command(pack, tmp_path / "two", "--epochs", "1"),
+            cwd=ROOT,
+            env=os.environ | cluster | {"JAXLM_PROCESS_ID": str(index)},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for index in range(2)
+    ]
+    try:
+        printed = [process.communicate(timeout=150)[1] for process in processes]
+    finally:
+        for process in processes:  # SIGTERM no longer ends a process that has joined a cluster.
+            process.kill()
+    assert [process.returncode for process in processes] == [0, 0], printed
+    config = changed(debug, epochs=1)
+    assert train.fit(config, tmp_path / "one")
+    two, one = final_state(config, tmp_path / "two"), final_state(config, tmp_path / "one")
+    assert two[0] == one[0] == 6
+    rows = [losses_and_errors(tmp_path / name) for name in ("two", "one")]
+    np.testing.assert_allclose(rows[0], rows[1], rtol=1e-3)
+
+
+def losses_and_errors(workdir: pathlib.Path) -> list[float]:
+    """Loss and NME of every row of a run's metrics."""
+    rows = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    return [row[key] for row in rows for key in ("loss", "nme") if key in row]
