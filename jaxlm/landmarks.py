@@ -221,8 +221,9 @@ def conversion(source: str, target: str) -> np.ndarray:
     Raises:
       ValueError: No such conversion is known.
     """
-    if source == target:
-        return np.arange(load_scheme(source).num_points)
+    scheme = load_scheme(source)
+    if scheme == load_scheme(target):  # Also where one is a copy of the other's file.
+        return np.arange(scheme.num_points)
     if (source, target) not in CONVERSIONS:
         known = ", ".join(f"{a} -> {b}" for a, b in CONVERSIONS)
         raise ValueError(f"points of scheme {source} cannot be read as {target}; known conversions: {known}")

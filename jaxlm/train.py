@@ -103,7 +103,8 @@ def fit(config: Config, workdir: pathlib.Path) -> bool:
     directory = checkpoint.directory_of(workdir)
     with checkpoint.Checkpoints(directory, config, config.keep) as checkpoints:
         start, state, shardings = start_or_resume(recipe, checkpoints, mesh)
-        checkpoint.write_config(workdir, config)
+        if jax.process_index() == 0:
+            checkpoint.write_config(workdir, config)
         step = functools.partial(train_step, recipe=recipe)
         if config.data.cache == "device":
             advance = feeding.cached(step, training, config, mesh, shardings)

@@ -59,6 +59,12 @@ def test_conversion_to_the_same_scheme_is_the_identity_and_unknown_ones_are_refu
         conversion("ibug68", "wflw98")
 
 
+def test_copies_of_a_scheme_file_are_one_scheme(tmp_path):
+    for name in ("a.toml", "b.toml"):
+        (tmp_path / name).write_text(OWN_SCHEME)
+    np.testing.assert_array_equal(conversion(str(tmp_path / "a.toml"), str(tmp_path / "b.toml")), np.arange(3))
+
+
 OWN_SCHEME = """
 name = "mask"
 names = ["left_eye", "right_eye", "chin"]

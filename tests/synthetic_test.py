@@ -8,14 +8,15 @@ import pytest
 
 from data_pipelines import synthetic
 from data_pipelines.record import ATTRIBUTES
-from data_pipelines.synthetic_face import NUM_IDENTITY, Expression, make_shape
-from data_pipelines.synthetic_features import paint_features
-from data_pipelines.synthetic_figure import Figure, make_figure
-from data_pipelines.synthetic_head import head_mask
-from data_pipelines.synthetic_look import RATES, Look, sample_look
-from data_pipelines.synthetic_pose import make_camera, turn_landmarks
-from data_pipelines.synthetic_surface import SMALL
-from data_pipelines.synthetic_template import template
+from data_pipelines.synthetic import renderer
+from data_pipelines.synthetic.face import NUM_IDENTITY, Expression, make_shape
+from data_pipelines.synthetic.features import paint_features
+from data_pipelines.synthetic.figure import Figure, make_figure
+from data_pipelines.synthetic.head import head_mask
+from data_pipelines.synthetic.look import RATES, Look, sample_look
+from data_pipelines.synthetic.pose import make_camera, turn_landmarks
+from data_pipelines.synthetic.surface import SMALL
+from data_pipelines.synthetic.template import template
 from jaxlm.landmarks import WFLW98
 
 FACES = 100
@@ -180,7 +181,7 @@ def test_closing_an_eye_brings_its_lids_together():
 
 def test_a_turned_head_hides_its_far_eye(monkeypatch):
     look = dataclasses.replace(_plain_look(), camera=make_camera(65, 0, 0, 6.0))
-    monkeypatch.setattr(synthetic, "sample_look", lambda rng: look)
+    monkeypatch.setattr(renderer, "sample_look", lambda rng: look)
     visible = synthetic.render(0, 0).visible
     assert visible[60:68].all()
     assert visible[:17].all()
@@ -194,7 +195,7 @@ def test_what_an_occluder_covers_is_not_visible(monkeypatch):
         pictures = {}
         for occluded in (False, True):
             look = dataclasses.replace(_plain_look(index), attributes=np.array([0, 0, 0, 0, occluded, 0], bool))
-            monkeypatch.setattr(synthetic, "sample_look", lambda rng, look=look: look)
+            monkeypatch.setattr(renderer, "sample_look", lambda rng, look=look: look)
             pictures[occluded] = synthetic.render(4, index)
         before, after = pictures[False], pictures[True]
         np.testing.assert_array_equal(before.points, after.points)

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from data_pipelines.record import ATTRIBUTES
-from data_pipelines.synthetic_face import NUM_IDENTITY, Expression
-from data_pipelines.synthetic_pose import Camera, make_camera
+from data_pipelines.synthetic.face import NUM_IDENTITY, Expression
+from data_pipelines.synthetic.pose import Camera, make_camera
 
 # How often each attribute holds among WFLW's test faces.
 RATES = {"pose": 0.13, "expression": 0.13, "illumination": 0.28, "makeup": 0.08, "occlusion": 0.29, "blur": 0.31}

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from data_pipelines.synthetic_figure import Figure
-from data_pipelines.synthetic_head import skin_tone
-from data_pipelines.synthetic_look import Light, Look
-from data_pipelines.synthetic_paint import curve, disc, draw_lines, fill, glaze, ribbon, stroke, within
+from data_pipelines.synthetic.figure import Figure
+from data_pipelines.synthetic.head import skin_tone
+from data_pipelines.synthetic.look import Light, Look
+from data_pipelines.synthetic.paint import curve, disc, draw_lines, fill, glaze, ribbon, stroke, within
 
 # Sizes in head units.
 _IRIS_RADIUS = 0.040

@@ -7,9 +7,9 @@ import functools
 import cv2
 import numpy as np
 
-from data_pipelines.synthetic_look import Light
-from data_pipelines.synthetic_paint import glaze
-from data_pipelines.synthetic_surface import noise
+from data_pipelines.synthetic.look import Light
+from data_pipelines.synthetic.paint import glaze
+from data_pipelines.synthetic.surface import noise
 
 
 def take_photo(scene: np.ndarray, size: int, light: Light, blurred: bool, rng: np.random.Generator) -> np.ndarray:

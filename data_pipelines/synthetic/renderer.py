@@ -1,8 +1,7 @@
 """Synthetic faces: seeded pictures of procedural heads with their exact 98 landmarks, made without any data.
 
-A face is drawn by lot (`synthetic_look`), shaped and posed in 3D (`synthetic_face`, `synthetic_pose`), painted over a
-background with its features exactly at the projected landmarks (`synthetic_head`, `synthetic_features`,
-`synthetic_hair`, `synthetic_scene`, `synthetic_occluders`) and photographed (`synthetic_photo`).
+A face is drawn by lot (`look`), shaped and posed in 3D (`face`, `pose`), painted over a background with its features
+exactly at the projected landmarks (`head`, `features`, `hair`, `scene`, `occluders`) and photographed (`photo`).
 """
 
 from __future__ import annotations
@@ -12,16 +11,16 @@ import dataclasses
 import cv2
 import numpy as np
 
-from data_pipelines.synthetic_face import make_shape
-from data_pipelines.synthetic_features import paint_features
-from data_pipelines.synthetic_figure import Figure, make_figure
-from data_pipelines.synthetic_hair import paint_back_hair, paint_hair
-from data_pipelines.synthetic_head import paint_ear, paint_skin
-from data_pipelines.synthetic_look import Look, sample_look
-from data_pipelines.synthetic_occluders import paint_occluder
-from data_pipelines.synthetic_photo import take_photo
-from data_pipelines.synthetic_pose import Camera, turn_landmarks
-from data_pipelines.synthetic_scene import make_background, paint_body
+from data_pipelines.synthetic.face import make_shape
+from data_pipelines.synthetic.features import paint_features
+from data_pipelines.synthetic.figure import Figure, make_figure
+from data_pipelines.synthetic.hair import paint_back_hair, paint_hair
+from data_pipelines.synthetic.head import paint_ear, paint_skin
+from data_pipelines.synthetic.look import Look, sample_look
+from data_pipelines.synthetic.occluders import paint_occluder
+from data_pipelines.synthetic.photo import take_photo
+from data_pipelines.synthetic.pose import Camera, turn_landmarks
+from data_pipelines.synthetic.scene import make_background, paint_body
 
 # The scene is painted at this many pixels a side, or at the photograph's size where that is larger.
 _SCENE = 256

@@ -5,11 +5,11 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from data_pipelines.synthetic_eyes import paint_eye, paint_glasses
-from data_pipelines.synthetic_figure import Figure, shade
-from data_pipelines.synthetic_head import head_mask, nose_outline, skin_tone
-from data_pipelines.synthetic_look import Look
-from data_pipelines.synthetic_paint import blend, curve, disc, draw_lines, fill, glaze, ribbon, stroke, within
+from data_pipelines.synthetic.eyes import paint_eye, paint_glasses
+from data_pipelines.synthetic.figure import Figure, shade
+from data_pipelines.synthetic.head import head_mask, nose_outline, skin_tone
+from data_pipelines.synthetic.look import Look
+from data_pipelines.synthetic.paint import blend, curve, disc, draw_lines, fill, glaze, ribbon, stroke, within
 
 # Beyond this yaw, in radians, the nose may hide features of the far side, or hides its eye for sure.
 _NOSE_IN_FRONT, _EYE_HIDDEN = 0.3, 1.02

@@ -5,11 +5,11 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from data_pipelines.synthetic_eyes import lens_outlines, paint_frame
-from data_pipelines.synthetic_figure import Figure
-from data_pipelines.synthetic_look import Look, pick
-from data_pipelines.synthetic_paint import blend, curve, draw_lines, fill, glaze, polygon_mask, ribbon
-from data_pipelines.synthetic_surface import noise_crop
+from data_pipelines.synthetic.eyes import lens_outlines, paint_frame
+from data_pipelines.synthetic.figure import Figure
+from data_pipelines.synthetic.look import Look, pick
+from data_pipelines.synthetic.paint import blend, curve, draw_lines, fill, glaze, polygon_mask, ribbon
+from data_pipelines.synthetic.surface import noise_crop
 
 Outlines = list[np.ndarray]
 

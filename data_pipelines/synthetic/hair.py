@@ -8,11 +8,11 @@ import functools
 import cv2
 import numpy as np
 
-from data_pipelines.synthetic_figure import Figure, gloss, shade
-from data_pipelines.synthetic_look import Look
-from data_pipelines.synthetic_paint import curve, draw_lines, fill
-from data_pipelines.synthetic_surface import noise, normals, rasterise
-from data_pipelines.synthetic_template import ANGLES, template
+from data_pipelines.synthetic.figure import Figure, gloss, shade
+from data_pipelines.synthetic.look import Look
+from data_pipelines.synthetic.paint import curve, draw_lines, fill
+from data_pipelines.synthetic.surface import noise, normals, rasterise
+from data_pipelines.synthetic.template import ANGLES, template
 
 _LINE_ANGLES = (0, 25, 45, 60, 70, 80, 90, 100, 140, 180)
 _SHORT = (-0.14, -0.135, -0.10, 0.00, 0.12, 0.22, 0.30, 0.22, 0.50, 0.58)

@@ -6,8 +6,8 @@ import dataclasses
 
 import numpy as np
 
-from data_pipelines.synthetic_face import Shape
-from data_pipelines.synthetic_template import ANGLES, template
+from data_pipelines.synthetic.face import Shape
+from data_pipelines.synthetic.template import ANGLES, template
 
 _PIVOT = np.array([0.0, 0.35, -0.45], np.float32)
 # The cheek, without the nose: the outline of a turned head is sought here.
@@ -39,15 +39,18 @@ class Camera:
 
     def turn(self, points: np.ndarray) -> np.ndarray:
         """Points [..., 3] with yaw, pitch and perspective, but upright, around the middle of the head."""
-        turned = (points - _PIVOT) @ self.rotation.T
-        turned[..., :2] *= self.distance / (self.distance - turned[..., 2:])
-        return turned
+        # One coordinate after the other: loops over the last axis, of three, are slow.
+        turned = self.rotation @ points.reshape(-1, 3).T - (self.rotation @ _PIVOT)[:, None]
+        turned[:2] *= self.distance / (self.distance - turned[2])
+        return np.ascontiguousarray(turned.T).reshape(points.shape)
 
     def place(self, turned: np.ndarray) -> np.ndarray:
         """What `turn` gave, in the frame: x and y in frame widths, z in head units, larger is nearer."""
-        roll = np.zeros((3, 3), np.float32)
-        roll[:2, :2], roll[2, 2] = self.scale * self.roll.T, 1
-        return turned @ roll + np.array([*self.offset, 0], np.float32)
+        placed = np.empty((3, turned.size // 3), np.float32)
+        upright = turned.reshape(-1, 3).T
+        placed[:2] = (self.scale * self.roll) @ upright[:2] + np.array(self.offset, np.float32)[:, None]
+        placed[2] = upright[2]
+        return np.ascontiguousarray(placed.T).reshape(turned.shape)
 
     def project(self, points: np.ndarray) -> np.ndarray:
         """Points [..., 3] of the head in the frame; see `place`."""

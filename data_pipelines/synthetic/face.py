@@ -1,7 +1,7 @@
 """The shape of a synthetic face: a template plus modes of identity and expression.
 
 Every mode moves the landmarks and the head's surface by one smooth field, so what is painted on the surface stays
-under the landmarks. Only eyelids and lips, which part, move apart from it. Coordinates: see `synthetic_template`.
+under the landmarks. Only eyelids and lips, which part, move apart from it. Coordinates: see `template`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import functools
 
 import numpy as np
 
-from data_pipelines.synthetic_template import nose_height, template
+from data_pipelines.synthetic.template import nose_height, template
 
 _LIDS = (((61, 62, 63), (67, 66, 65)), ((69, 70, 71), (75, 74, 73)))
 _EYE_CORNERS = ((60, 64), (68, 72))

@@ -6,11 +6,11 @@ import dataclasses
 
 import numpy as np
 
-from data_pipelines.synthetic_face import Shape
-from data_pipelines.synthetic_look import Light
-from data_pipelines.synthetic_pose import Camera, turn_landmarks
-from data_pipelines.synthetic_surface import normals
-from data_pipelines.synthetic_template import template
+from data_pipelines.synthetic.face import Shape
+from data_pipelines.synthetic.look import Light
+from data_pipelines.synthetic.pose import Camera, turn_landmarks
+from data_pipelines.synthetic.surface import normals
+from data_pipelines.synthetic.template import template
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -65,7 +65,7 @@ def make_figure(shape: Shape, camera: Camera) -> Figure:
 def shade(normal: np.ndarray, light: Light) -> np.ndarray:
     """How bright surfaces with unit normals [..., 3] are [...]: about 1 where they face the lamp."""
     # The lamp has a size: its light reaches a little around an edge.
-    diffuse = np.maximum(0, (normal @ light.direction + 0.25) / 1.25)
+    diffuse = np.maximum(0, 0.8 * (normal @ light.direction) + 0.2)
     return light.ambient * (0.95 - 0.2 * normal[..., 1]) + light.diffuse * diffuse
 
 

@@ -7,10 +7,10 @@ import functools
 import cv2
 import numpy as np
 
-from data_pipelines.synthetic_figure import Figure, gloss, shade
-from data_pipelines.synthetic_hair import inside_hairline
-from data_pipelines.synthetic_look import Look
-from data_pipelines.synthetic_paint import (
+from data_pipelines.synthetic.figure import Figure, gloss, shade
+from data_pipelines.synthetic.hair import inside_hairline
+from data_pipelines.synthetic.look import Look
+from data_pipelines.synthetic.paint import (
     blend,
     curve,
     draw_lines,
@@ -19,12 +19,12 @@ from data_pipelines.synthetic_paint import (
     ribbon,
     to_fixed,
 )
-from data_pipelines.synthetic_surface import SMALL, noise_crop, rasterise
-from data_pipelines.synthetic_template import ANGLES, template
+from data_pipelines.synthetic.surface import SMALL, noise_crop, rasterise
+from data_pipelines.synthetic.template import ANGLES, template
 
 # Skin is redder in the shade, as light that has passed through it is.
-_REDDENING = np.array([0.10, -0.03, -0.08], np.float32)
-_BLUSH = np.array([0.05, -0.10, -0.09], np.float32)
+_REDDENING = (0.10, -0.03, -0.08)
+_BLUSH = (0.05, -0.10, -0.09)
 # An ear's outline: how far back from the face contour, outwards, and down, in head units.
 _EAR = np.array(
     [
@@ -37,7 +37,7 @@ _EAR = np.array(
 
 @functools.cache
 def _maps() -> dict[str, np.ndarray]:
-    """Weights [rows, columns, 1] on the head: redness, hollows, and where a beard and a moustache grow."""
+    """Weights [rows, columns] on the head: redness, hollows, and where a beard and a moustache grow."""
     x, y, z = np.moveaxis(template().surface, -1, 0)
     front = np.cos(np.deg2rad(ANGLES))[None] > -0.3
 
@@ -60,36 +60,47 @@ def _maps() -> dict[str, np.ndarray]:
         "beard": np.maximum(jaw * (z > -0.55), sideburn) * (1 - mouth) * front,
         "moustache": np.clip(1 - np.hypot(x / 0.20, (y - 0.615 - 0.9 * x**2) / 0.042), 0, 0.5) * 2 * front,
     }
-    return {name: weight[..., None].astype(np.float32) for name, weight in maps.items()}
+    return {name: weight.astype(np.float32) for name, weight in maps.items()}
 
 
-def lit_skin(brightness: np.ndarray) -> np.ndarray:
-    """What light of a brightness [..., 1] makes of a skin's colour, a factor [..., 3]."""
-    return brightness * (1 + (1 - brightness) * _REDDENING)
+def lit_skin(brightness: np.ndarray | float) -> np.ndarray:
+    """What light of a brightness [...] makes of a skin's colour: a factor for each channel [3, ...]."""
+    shadow = 1 - brightness
+    return np.stack([brightness * (1 + change * shadow) for change in _REDDENING])
 
 
-def _albedo(look: Look) -> np.ndarray:
-    """The colour [rows, columns, 3] of skin and beard, without light."""
+def _albedo(look: Look) -> list[np.ndarray]:
+    """The colour of skin and beard without light, for each channel [rows, columns]."""
     maps = _maps()
-    skin, hair = look.skin, look.hair
-    red = 0.6 + (0.9 * look.makeup.strength if look.makeup else 0.0)
-    albedo = skin * (1 + (red * maps["red"]) * _BLUSH) * lit_skin(1 - (0.75 + 0.4 * look.age) * maps["hollow"])
+    red = (0.6 + (0.9 * look.makeup.strength if look.makeup else 0.0)) * maps["red"]
+    hollow = lit_skin(1 - (0.75 + 0.4 * look.age) * maps["hollow"])
     if look.style == "buzz":
-        stubble = np.clip(inside_hairline(look.style) / 0.05, 0, 1)[..., None] * 0.75
-        albedo += stubble * (0.9 * hair + 8 - albedo)
+        stubble = _stubble()
     elif look.style != "bald":
-        albedo *= _under_hair(look.style)
+        hollow *= _under_hair(look.style)
     if look.beard:
-        weight = np.maximum(look.beard * maps["beard"], look.moustache * maps["moustache"])
-        albedo += weight * (0.75 * hair + 6 - albedo)
-    return albedo
+        beard = np.maximum(look.beard * maps["beard"], look.moustache * maps["moustache"])
+    channels = []
+    for skin, hair, blush, dark in zip(look.skin, look.hair, _BLUSH, hollow, strict=True):
+        channel = skin * (1 + blush * red) * dark
+        if look.style == "buzz":
+            channel += stubble * (0.9 * hair + 8 - channel)
+        if look.beard:
+            channel += beard * (0.75 * hair + 6 - channel)
+        channels.append(channel)
+    return channels
+
+
+@functools.cache
+def _stubble() -> np.ndarray:
+    """How densely the scalp of a buzz cut is covered [rows, columns]."""
+    return 0.75 * np.clip(inside_hairline("buzz") / 0.05, 0, 1)
 
 
 @functools.cache
 def _under_hair(style: str) -> np.ndarray:
-    """How the shadow of the hair darkens the head [rows, columns, 1]."""
-    below = np.maximum(0, -inside_hairline(style))[..., None]
-    return (1 - 0.45 * np.exp(-below / 0.035)).astype(np.float32)
+    """How the shadow of the hair darkens the head [rows, columns]."""
+    return 1 - 0.45 * np.exp(-np.maximum(0, -inside_hairline(style)) / 0.035)
 
 
 def paint_skin(
@@ -101,10 +112,11 @@ def paint_skin(
       The skin, uint8 [SMALL, SMALL, 3], and its depth [SMALL, SMALL] in head units, minus infinity beside the head.
     """
     light, normal = look.light, figure.normal
-    colour = _albedo(look) * lit_skin(shade(normal, light)[..., None])
-    mirrored = gloss(normal, light)[..., None]
-    colour += mirrored * mirrored * mirrored * (light.diffuse * rng.uniform(10, 60))
-    values = np.concatenate([colour, figure.surface[..., 2:]], axis=-1)
+    mirrored = gloss(normal, light)
+    shine = (light.diffuse * rng.uniform(10, 60)) * mirrored * mirrored * mirrored
+    lit = lit_skin(shade(normal, light))
+    colour = [channel * factor + shine for channel, factor in zip(_albedo(look), lit, strict=True)]
+    values = np.stack([*colour, figure.surface[..., 2]], axis=-1)
     small, covered = rasterise(figure.surface, normal[..., 2], values, figure.near_last)
     skin = cv2.cvtColor(cv2.convertScaleAbs(small), cv2.COLOR_RGBA2RGB)
     _darken_folds(skin, figure, look)
@@ -171,7 +183,7 @@ def skin_tone(skin: np.ndarray, place: np.ndarray) -> np.ndarray:
 
 def _paint_beard(image: np.ndarray, figure: Figure, look: Look, rng: np.random.Generator) -> None:
     """Single hairs over the beard that the skin already has."""
-    weight = np.maximum(look.beard * _maps()["beard"], look.moustache * _maps()["moustache"])[:-1, :-1, 0]
+    weight = np.maximum(look.beard * _maps()["beard"], look.moustache * _maps()["moustache"])[:-1, :-1]
     rows, columns = np.nonzero((weight > 0.8 * look.beard) & (figure.normal[:-1, :-1, 2] > 0.1))
     if not len(rows):
         return
@@ -197,7 +209,7 @@ def paint_ear(image: np.ndarray, figure: Figure, look: Look, side: int) -> None:
         np.stack([root[0] + side * (out - 0.012), root[1] - 0.362 + down, root[2] - 0.03 - back], axis=-1)
     )
     normal = figure.camera.rotation @ np.array([side * 0.78, 0, 0.62], np.float32)
-    tone = 0.92 * look.skin * np.array([1.0, 0.93, 0.91]) * lit_skin(shade(normal, look.light))
+    tone = 0.92 * look.skin * np.array([1.0, 0.93, 0.91]) * lit_skin(float(shade(normal, look.light)))
     smooth = curve(ear, closed=True)
     fill(image, smooth, tone)
     middle = ear.mean(0)

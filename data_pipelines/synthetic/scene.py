@@ -5,11 +5,11 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from data_pipelines.synthetic_figure import Figure
-from data_pipelines.synthetic_head import lit_skin
-from data_pipelines.synthetic_look import Look, pick
-from data_pipelines.synthetic_paint import curve, disc, fill, paste
-from data_pipelines.synthetic_surface import noise_crop
+from data_pipelines.synthetic.figure import Figure
+from data_pipelines.synthetic.head import lit_skin
+from data_pipelines.synthetic.look import Look, pick
+from data_pipelines.synthetic.paint import curve, disc, fill, paste
+from data_pipelines.synthetic.surface import noise_crop
 
 # Backgrounds are out of focus: they are made at this size and enlarged.
 _SMALL = 72
@@ -101,8 +101,8 @@ def _neck_skin(figure: Figure, look: Look, top: np.ndarray, bottom: np.ndarray) 
     round_off = np.abs(across) ** 3 * (0.45 - 0.3 * look.light.direction[0] * np.sign(across))
     under = np.maximum(0, down - figure.points[16, 1]) / (0.15 * figure.scale)
     bright = (0.9 - np.minimum(round_off, 0.75)) * (1 - 0.6 * np.exp(-under))
-    skin = look.skin * lit_skin(np.float32(look.light.level) * bright[..., None])
-    return np.clip(skin, 0, 255).astype(np.uint8)
+    skin = look.skin[:, None, None] * lit_skin(look.light.level * bright)
+    return cv2.merge(list(np.clip(skin, 0, 255).astype(np.uint8)))
 
 
 def _cloth(look: Look, rng: np.random.Generator) -> np.ndarray:
