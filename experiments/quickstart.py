@@ -15,12 +15,12 @@ def config() -> Config:
         model=ModelConfig(
             name="cnn",
             input_size=64,
-            options={"norm": "sepbn", "widths": (16, 32, 64, 128, 256), "head_width": 256},
+            options={"norm": "sepbn", "widths": (8, 32, 64, 128, 256), "head_width": 256},
         ),
         task=TaskConfig(name="coordinates", options={"loss_name": "wing", "units": "unit"}),
         data=DataConfig(dataset="synthetic", batch_size=32, crop=1.1, cache="device"),
         augment=AugmentConfig(rotation=15.0, scale=0.05, shift=0.05, flip=True, colour=0.2),
-        optim=OptimConfig(name="adamw", learning_rate=2e-3, warmup_epochs=0.5, weight_decay=1e-3),
-        epochs=16,
+        optim=OptimConfig(name="adamw", learning_rate=3e-3, warmup_epochs=0.5, weight_decay=1e-3),
+        epochs=9,
         temperature=4.0,
     )
