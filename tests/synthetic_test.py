@@ -13,7 +13,8 @@ from data_pipelines.synthetic.face import NUM_IDENTITY, Expression, make_shape
 from data_pipelines.synthetic.features import paint_features
 from data_pipelines.synthetic.figure import Figure, make_figure
 from data_pipelines.synthetic.head import head_mask
-from data_pipelines.synthetic.look import RATES, Look, sample_look
+from data_pipelines.synthetic.look import Look
+from data_pipelines.synthetic.lot import RATES, sample_look
 from data_pipelines.synthetic.pose import make_camera, turn_landmarks
 from data_pipelines.synthetic.surface import SMALL
 from data_pipelines.synthetic.template import template
@@ -43,7 +44,7 @@ def _plain_look(seed: int = 0) -> Look:
 def _figure(yaw: float = 0.0, pitch: float = 0.0, expression: Expression | None = None) -> Figure:
     shape = make_shape(np.zeros(NUM_IDENTITY), expression or Expression())
     camera = dataclasses.replace(make_camera(yaw, pitch, 0, 6.0), scale=0.55, offset=(0.5, 0.4))
-    return make_figure(shape, camera)
+    return make_figure(shape, camera, turn_landmarks(shape, camera))
 
 
 def test_a_face_is_a_pure_function_of_seed_and_index():
@@ -130,7 +131,7 @@ def test_turning_the_other_way_mirrors_the_landmarks(yaw):
 def test_contour_points_lie_on_the_outline_of_the_head(yaw, points):
     """The contour of the side that turns away: 1.5 pixels further out there is no head, 1.5 further in there is."""
     figure, size = _figure(yaw), 256
-    mask = head_mask(figure, size)
+    mask = head_mask(figure, size, np.s_[0:size, 0:size])
     middle = figure.points[[30, 2, 57]].mean(0)
     for point in figure.points[list(points)]:
         outwards = (point - middle) / np.linalg.norm(point - middle) * 1.5

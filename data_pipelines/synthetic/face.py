@@ -13,8 +13,10 @@ import numpy as np
 
 from data_pipelines.synthetic.template import nose_height, template
 
-_LIDS = (((61, 62, 63), (67, 66, 65)), ((69, 70, 71), (75, 74, 73)))
-_EYE_CORNERS = ((60, 64), (68, 72))
+# Of both eyes [2, 3].
+_UPPER_LIDS, _LOWER_LIDS = np.array([[(61, 62, 63), (69, 70, 71)], [(67, 66, 65), (75, 74, 73)]])
+# How far a full gaze takes the pupil, in widths of the eye.
+_GAZE = np.array([0.15, 0.06], np.float32)
 _UPPER_LIP = (76, 77, 78, 79, 80, 81, 82, 88, 89, 90, 91, 92)
 # The first identity mode is the nose's height, of this deviation.
 _NOSE_DEVIATION = 0.16
@@ -154,23 +156,27 @@ def _modes() -> np.ndarray:
     face = template()
     everything = np.concatenate([face.points, face.surface.reshape(-1, 3)]).astype(np.float64)
     noses = np.concatenate([nose_height(*face.points.T[:2]), face.nose[..., 2].ravel()])
-    return np.stack(_identity_modes(everything, noses) + _expression_modes(everything)).astype(np.float32)
+    modes = np.stack(_identity_modes(everything, noses) + _expression_modes(everything))
+    # Next to nothing is nothing: denormal numbers are slow.
+    return np.where(np.abs(modes) > 1e-9, modes, 0).astype(np.float32)
 
 
 def make_shape(identity: np.ndarray, expression: Expression) -> Shape:
     """The face of an identity [NUM_IDENTITY], coefficients of unit variance, with an expression."""
     face = template()
     e = expression
-    amounts = np.array([*identity, e.jaw, e.smile, e.pout, e.brow_raise, e.frown], np.float32)
-    moved = np.tensordot(amounts, _modes(), axes=1)
+    amounts = np.array([*identity.tolist(), e.jaw, e.smile, e.pout, e.brow_raise, e.frown], np.float32)
+    modes = _modes()
+    moved = (amounts @ modes.reshape(len(modes), -1)).reshape(-1, 3)
     points = face.points + moved[:98]
-    for pupil, (upper, lower), corners, closed in zip((96, 97), _LIDS, _EYE_CORNERS, e.eyes_closed, strict=True):
-        width = points[corners[1], 0] - points[corners[0], 0]
-        points[pupil, :2] += np.array([0.15, 0.06]) * e.gaze * width
-        # The upper lid does nearly all of the way.
-        meet = points[list(lower)] + 0.15 * (points[list(upper)] - points[list(lower)])
-        for lid in (upper, lower):
-            points[list(lid)] += closed * (meet - points[list(lid)])
-        points[pupil] += closed * (meet[1] - points[pupil]) * (0, 1, 1)
+    closed = np.array(e.eyes_closed, np.float32)[:, None]
+    upper, lower = points[_UPPER_LIDS], points[_LOWER_LIDS]
+    # The upper lid does nearly all of the way.
+    meet = lower + 0.15 * (upper - lower)
+    points[_UPPER_LIDS] = upper + closed[..., None] * (meet - upper)
+    points[_LOWER_LIDS] = lower + closed[..., None] * (meet - lower)
+    width = points[64:73:8, :1] - points[60:69:8, :1]
+    points[96:, :2] += _GAZE * np.array(e.gaze, np.float32) * width
+    points[96:, 1:] += closed * (meet[:, 1, 1:] - points[96:, 1:])
     surface = face.surface + moved[98:].reshape(face.surface.shape)
     return Shape(points, surface, surface - face.nose * np.float32(1 + _NOSE_DEVIATION * identity[0]))

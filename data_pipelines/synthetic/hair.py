@@ -10,13 +10,16 @@ import numpy as np
 
 from data_pipelines.synthetic.figure import Figure, gloss, shade
 from data_pipelines.synthetic.look import Look
-from data_pipelines.synthetic.paint import curve, draw_lines, fill
+from data_pipelines.synthetic.paint import blend, curve, draw_lines, fill
 from data_pipelines.synthetic.surface import noise, normals, rasterise
 from data_pipelines.synthetic.template import ANGLES, template
 
 _LINE_ANGLES = (0, 25, 45, 60, 70, 80, 90, 100, 140, 180)
 _SHORT = (-0.14, -0.135, -0.10, 0.00, 0.12, 0.22, 0.30, 0.22, 0.50, 0.58)
 _DOWN = 2.0
+# Of hair at brightnesses in hundredths [256, 1]: what it keeps of its own colour, and what it mirrors.
+_STEPS = np.arange(256, dtype=np.float32)[:, None] / 100
+_GLINT = 14 * np.maximum(0, _STEPS - 0.9)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,11 +128,18 @@ def _hang(skull: np.ndarray) -> np.ndarray:
     return hanging
 
 
+@functools.cache
+def _texture_places() -> tuple[np.ndarray, np.ndarray]:
+    """Where on the head the shell's points are [rows, columns]: around it, -1 to 1, and the height."""
+    tall = template().skull[_COARSE][..., 1]
+    return np.broadcast_to(ANGLES[::2] / np.float32(180), tall.shape), tall
+
+
 def paint_hair(image: np.ndarray, figure: Figure, look: Look, rng: np.random.Generator) -> np.ndarray | None:
     """Paints hair, or a hat, over the head.
 
     Returns:
-      How far it covers each pixel [size, size], 0 to 1, or None for a bare head.
+      How far it covers each pixel, uint8 [size, size], or None for a bare head.
     """
     if look.style in ("bald", "buzz"):
         return None
@@ -137,42 +147,56 @@ def paint_hair(image: np.ndarray, figure: Figure, look: Look, rng: np.random.Gen
     shell = figure.camera.project(_shell(figure, look))
     normal = normals(shell, figure.scale)
     bright = 0.85 * shade(normal, look.light) + 0.5 * look.light.diffuse * gloss(normal, look.light)
-    around = np.broadcast_to(ANGLES[::2] / 180, above.shape)
-    values = np.stack([above, bright, around, template().skull[_COARSE][..., 1]], axis=-1)
-    small, covered = rasterise(shell, normal[..., 2], values, figure.near_last, 8)
+    # Hanging hair stretches the shell.
+    steps = (5 if look.style.startswith("long") else 3, 6)
+    small, covered = rasterise(shell, normal[2], [above, bright, *_texture_places()], figure.near_last, steps)
 
     # Only the part of the picture that has hair in it.
-    hairy = (covered > 0.15) & (small[..., 0] > -cut.ragged)
-    x, y, width, height = cv2.boundingRect(hairy.astype(np.uint8))
+    x, y, width, height = cv2.boundingRect(((covered > 0.15) & (small[..., 0] > -cut.ragged)).astype(np.uint8))
     if not width:
         return None
     size, grid = len(image), len(covered)
     part = np.s_[y : y + height, x : x + width]
-    left, top, right, bottom = (size * edge // grid for edge in (x, y, x + width, y + height))
-    box = np.s_[top:bottom, left:right]
-    small = cv2.resize(np.dstack([small[part], covered[part]]), (right - left, bottom - top))
-    above, bright, around, tall, covered = cv2.split(small)
-    fray = _fray(cut, around, tall, rng)
-    colour = look.hair if cut.texture else rng.uniform(20, 200, 3)
-    value = np.clip((100 if cut.texture else 90) * bright * (1 + 0.45 * fray), 0, 255).astype(np.uint8)
-    steps = np.arange(256)[:, None] / 100
-    table = np.clip(colour * steps + 14 * np.maximum(0, steps - 0.9), 0, 255).astype(np.uint8)
-    painted = cv2.LUT(cv2.merge([value] * 3), table[None])
-    edge = (above + cut.ragged * fray) * (45 if cut.ragged else 120)
+    box = np.s_[size * y // grid : size * (y + height) // grid, size * x // grid : size * (x + width) // grid]
+    region = image[box]
+    above, bright, around, tall = cv2.split(small[part])
+    sharp = 45 if cut.ragged else 120
     # Where the surface is stretched its pixels lie apart.
-    frizz = 5 * (np.minimum(2 * covered, 1) - 0.5 - (0.35 if cut.texture == "curls" else 0.12) * fray)
-    alpha = np.clip(np.minimum(edge, frizz), 0, 1)
-    image[box] = cv2.blendLinear(painted, image[box], alpha, 1 - alpha)
-    hidden = np.zeros((size, size), np.float32)
-    hidden[box] = alpha
+    frizz = 5 * np.minimum(2 * covered[part], 1) - 2.5
+    across, down = _texture_maps(cut, around, tall, rng)
+    smooth = cv2.resize(cv2.merge([sharp * above, bright, across, down]), region.shape[1::-1])
+    above, bright, across, down = cv2.split(smooth)
+    fray = _fray(cut, across, down)
+    loose = cv2.resize(frizz, region.shape[1::-1]) - (1.75 if cut.texture == "curls" else 0.6) * fray
+    alpha = np.minimum(above + (sharp * cut.ragged) * fray, loose)
+    mask = cv2.convertScaleAbs(np.maximum(alpha, 0), alpha=255)
+    value = cv2.convertScaleAbs(bright * (1 + 0.45 * fray), alpha=100 if cut.texture else 90)
+    colour = look.hair if cut.texture else rng.uniform(20, 200, 3)
+    table = np.minimum(_STEPS * colour + _GLINT, 255).astype(np.uint8)
+    blend(region, cv2.LUT(cv2.cvtColor(value, cv2.COLOR_GRAY2RGB), table[None]), mask)
+    hidden = np.zeros((size, size), np.uint8)
+    hidden[box] = mask
     return hidden
 
 
-def _fray(cut: _Style, around: np.ndarray, tall: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The strands' texture, -1 to 1, at places around the head (-1 to 1) and heights on it."""
+def _texture_maps(
+    cut: _Style, around: np.ndarray, tall: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Places in the cut's texture of places around the head (-1 to 1) and heights on it."""
     if cut.texture is None:
-        return 0.3 * np.sin(420 * around)
-    shift = rng.uniform(0, 512, 2).astype(np.float32)
-    across = 700 * around + (shift[0] + 3500 * cut.parting * tall)
-    texture = cv2.remap(noise(cut.texture), across, 260 * tall + shift[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
-    return (texture.astype(np.float32) - 128) * np.float32(1 / 128)
+        return 420 * around, tall
+    x, y = rng.uniform(0, 512, 2).tolist()
+    return 700 * around + (x + 3500 * cut.parting * tall), 260 * tall + y
+
+
+def _fray(cut: _Style, across: np.ndarray, down: np.ndarray) -> np.ndarray:
+    """The texture, -1 to 1, at the places of `_texture_maps`."""
+    if cut.texture is None:
+        return 0.3 * np.sin(across)
+    return cv2.remap(_strands(cut.texture), across, down, cv2.INTER_NEAREST, borderMode=cv2.BORDER_WRAP)
+
+
+@functools.cache
+def _strands(name: str) -> np.ndarray:
+    """A `noise` texture, float32 [512, 512], -1 to 1."""
+    return (noise(name).astype(np.float32) - 128) / 128

@@ -3,36 +3,34 @@
 from __future__ import annotations
 
 import functools
+import math
 
 import cv2
 import numpy as np
 
 from data_pipelines.synthetic.figure import Figure, gloss, shade
+from data_pipelines.synthetic.folds import paint_folds
 from data_pipelines.synthetic.hair import inside_hairline
 from data_pipelines.synthetic.look import Look
-from data_pipelines.synthetic.paint import (
-    blend,
-    curve,
-    draw_lines,
-    fill,
-    glaze,
-    ribbon,
-    to_fixed,
-)
+from data_pipelines.synthetic.paint import blend, curve, draw_lines, fill, pixel_box, ribbon, to_fixed
 from data_pipelines.synthetic.surface import SMALL, noise_crop, rasterise
 from data_pipelines.synthetic.template import ANGLES, template
 
 # Skin is redder in the shade, as light that has passed through it is.
 _REDDENING = (0.10, -0.03, -0.08)
+# The outline's rings where the face contour begins, and where the jaw does.
+_SKULL_RINGS, _JAW_RING = 9, 17
 _BLUSH = (0.05, -0.10, -0.09)
-# An ear's outline: how far back from the face contour, outwards, and down, in head units.
+# The outline of the ear on the image's right, from the face contour's point 30, in head units.
 _EAR = np.array(
     [
-        (0.00, 0.00, 0.27), (0.03, 0.02, 0.205), (0.09, 0.055, 0.170), (0.16, 0.085, 0.185), (0.19, 0.085, 0.26),
-        (0.16, 0.065, 0.35), (0.10, 0.040, 0.425), (0.05, 0.022, 0.485), (0.01, 0.008, 0.475), (0.00, 0.00, 0.39),
+        (-0.012, -0.092, -0.03), (0.008, -0.157, -0.06), (0.043, -0.192, -0.12), (0.073, -0.177, -0.19),
+        (0.073, -0.102, -0.22), (0.053, -0.012, -0.19), (0.028, 0.063, -0.13), (0.010, 0.123, -0.08),
+        (-0.004, 0.113, -0.04), (-0.012, 0.028, -0.03),
     ],
     np.float32,
 )  # fmt: skip
+_EAR_TONE = np.array([0.92, 0.856, 0.837], np.float32)
 
 
 @functools.cache
@@ -60,13 +58,14 @@ def _maps() -> dict[str, np.ndarray]:
         "beard": np.maximum(jaw * (z > -0.55), sideburn) * (1 - mouth) * front,
         "moustache": np.clip(1 - np.hypot(x / 0.20, (y - 0.615 - 0.9 * x**2) / 0.042), 0, 0.5) * 2 * front,
     }
-    return {name: weight.astype(np.float32) for name, weight in maps.items()}
+    # Next to nothing is nothing: denormal numbers are slow.
+    return {name: np.where(weight > 1e-4, weight, 0).astype(np.float32) for name, weight in maps.items()}
 
 
-def lit_skin(brightness: np.ndarray | float) -> np.ndarray:
-    """What light of a brightness [...] makes of a skin's colour: a factor for each channel [3, ...]."""
+def lit_skin(brightness: np.ndarray | float) -> list[np.ndarray]:
+    """What light of a brightness [...] makes of a skin's colour: a factor [...] for each of its three channels."""
     shadow = 1 - brightness
-    return np.stack([brightness * (1 + change * shadow) for change in _REDDENING])
+    return [brightness * (1 + change * shadow) for change in _REDDENING]
 
 
 def _albedo(look: Look) -> list[np.ndarray]:
@@ -77,12 +76,13 @@ def _albedo(look: Look) -> list[np.ndarray]:
     if look.style == "buzz":
         stubble = _stubble()
     elif look.style != "bald":
-        hollow *= _under_hair(look.style)
+        under = _under_hair(look.style)
+        hollow = [channel * under for channel in hollow]
     if look.beard:
         beard = np.maximum(look.beard * maps["beard"], look.moustache * maps["moustache"])
     channels = []
-    for skin, hair, blush, dark in zip(look.skin, look.hair, _BLUSH, hollow, strict=True):
-        channel = skin * (1 + blush * red) * dark
+    for skin, hair, blush, dark in zip(look.skin.tolist(), look.hair.tolist(), _BLUSH, hollow, strict=True):
+        channel = (skin + (skin * blush) * red) * dark
         if look.style == "buzz":
             channel += stubble * (0.9 * hair + 8 - channel)
         if look.beard:
@@ -116,20 +116,17 @@ def paint_skin(
     shine = (light.diffuse * rng.uniform(10, 60)) * mirrored * mirrored * mirrored
     lit = lit_skin(shade(normal, light))
     colour = [channel * factor + shine for channel, factor in zip(_albedo(look), lit, strict=True)]
-    values = np.stack([*colour, figure.surface[..., 2]], axis=-1)
-    small, covered = rasterise(figure.surface, normal[..., 2], values, figure.near_last)
+    small, covered = rasterise(figure.surface, normal[2], [*colour, figure.surface[2]], figure.near_last, (2, 3))
     skin = cv2.cvtColor(cv2.convertScaleAbs(small), cv2.COLOR_RGBA2RGB)
-    _darken_folds(skin, figure, look)
+    paint_folds(skin, figure, look)
 
     size = len(image)
-    texture = noise_crop(rng, "skin", size, 0.5)
+    part, box = _head_boxes(figure, size)
     strength = 0.04 + 0.10 * look.freckles + 0.06 * look.age
-    texture = cv2.LUT(texture, np.clip(128 + strength * (np.arange(256) - 128), 0, 255).astype(np.uint8))
-    large = cv2.resize(skin, (size, size), interpolation=cv2.INTER_CUBIC)
-    mask = head_mask(figure, size)
-    x, y, width, height = cv2.boundingRect(mask)
-    box = np.s_[y : y + height, x : x + width]
-    blend(image[box], cv2.multiply(large[box], cv2.merge([texture[box]] * 3), scale=1 / 128), mask[box])
+    grain = cv2.LUT(noise_crop(rng, "skin", size, 0.5)[box], _contrast(round(100 * strength)))
+    large = cv2.resize(skin[part], grain.shape[::-1], interpolation=cv2.INTER_CUBIC)
+    painted = cv2.multiply(large, cv2.cvtColor(grain, cv2.COLOR_GRAY2RGB), scale=1 / 128)
+    blend(image[box], painted, head_mask(figure, size, box))
     if look.beard:
         _paint_beard(image, figure, look, rng)
     depth = small[..., 3]
@@ -137,60 +134,55 @@ def paint_skin(
     return skin, depth
 
 
-def head_mask(figure: Figure, size: int) -> np.ndarray:
-    """How far the head with its nose covers each pixel, uint8 [size, size]."""
+def fill_head(figure: Figure, size: int) -> np.ndarray:
+    """The head with its nose, uint8 [size, size]: 255 where it is, 0 elsewhere."""
+    mask = np.zeros((size, size), np.uint8)
+    rings = to_fixed(figure.outline, size)
+    # The skull is convex down to the face contour, and below is what two or, about the cheeks, three rings span.
+    cheeks = [rings[first : first + 3] for first in range(_SKULL_RINGS, _JAW_RING, 2)]
+    jaw = [rings[first : first + 2] for first in range(_JAW_RING, len(rings) - 1)]
+    parts = [rings[: _SKULL_RINGS + 1], *cheeks, *jaw]
+    for part in parts:
+        cv2.fillConvexPoly(mask, cv2.convexHull(part.reshape(-1, 2)), (255,), cv2.LINE_8, 4)
+    cv2.fillPoly(mask, [to_fixed(figure.nose, size)], (255,), cv2.LINE_8, 4)
+    return mask
+
+
+def head_mask(figure: Figure, size: int, box: tuple[slice, slice]) -> np.ndarray:
+    """How far the head with its nose covers each pixel of a box in a picture of `size`, uint8."""
     # OpenCV's fill reaches half a pixel beyond an outline; half of that on a grid twice as fine.
-    mask = np.zeros((2 * size, 2 * size), np.uint8)
-    rings = to_fixed(figure.outline, 2 * size)
-    for pair in np.concatenate([rings[:-1], rings[1:]], axis=1):
-        cv2.fillConvexPoly(mask, cv2.convexHull(pair), (255,), cv2.LINE_8, 4)
-    cv2.fillPoly(mask, [to_fixed(nose_outline(figure), 2 * size)], (255,), cv2.LINE_8, 4)
-    return cv2.resize(mask, (size, size), interpolation=cv2.INTER_AREA)
+    rows, columns = box
+    fine = fill_head(figure, 2 * size)[2 * rows.start : 2 * rows.stop, 2 * columns.start : 2 * columns.stop]
+    shape = (columns.stop - columns.start, rows.stop - rows.start)
+    return cv2.resize(fine, shape, interpolation=cv2.INTER_AREA)
 
 
-def nose_outline(figure: Figure) -> np.ndarray:
-    """The nose [n, 2]: its ridge in profile, and its wing on the near side."""
-    points, tip = figure.points, figure.shape.points[54]
-    under = figure.place(tip + np.array([[0, 0.028, -0.012], [0, 0.05, -0.05]], np.float32))
-    return np.concatenate([curve(points[51:55]), under, points[[57, 55 if figure.yaw > 0 else 59]]])
+def _head_boxes(figure: Figure, size: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+    """The head's part of a picture of side SMALL, and the same part of one of side `size`, to the pixel."""
+    tip = figure.points[[54, 57]] + 0.08 * (figure.points[[54]] - figure.points[[57]])
+    rough = pixel_box(np.concatenate([figure.outline.reshape(-1, 2), figure.points, tip]), SMALL, 0.01)
+    # Only at multiples of `step` do the pixels of both begin at the same place.
+    step = SMALL // math.gcd(SMALL, size)
+    part = tuple(slice(side.start // step * step, -(-side.stop // step) * step) for side in rough)
+    return part, tuple(slice(side.start * size // SMALL, side.stop * size // SMALL) for side in part)
 
 
-def _darken_folds(skin: np.ndarray, figure: Figure, look: Look) -> None:
-    """The nose's shadow, folds from the nose to the mouth corners, bags under the eyes."""
-    points, light = figure.points, look.light
-    away = -0.16 * figure.scale * light.direction[:2]
-    side = points[59] if away[0] > 0 else points[55]
-    shadow = np.array([points[53], points[54], points[54] + away, points[57] + 0.9 * away, side + 0.3 * away, side])
-    glaze(skin, [shadow], 0.45 * skin_tone(skin, points[57]), 0.45 * min(1.0, light.diffuse), 0.010)
-    folds = []
-    down = 0.12 * (points[57] - points[51])
-    for wing, corner, cheek, inner, lid, outer in ((55, 76, 2, 64, 66, 60), (59, 82, 30, 68, 74, 72)):
-        aside = 0.10 * (points[cheek] - points[corner])
-        start, end = 1.12 * points[wing] - 0.12 * points[57], points[corner] + aside
-        folds.append(ribbon(curve(np.array([start, 0.5 * (start + end) + aside, end])), 0.014))
-        bag = np.array([points[inner] + 0.5 * down, points[lid] + 0.75 * down, points[outer] + 0.4 * down])
-        folds.append(ribbon(curve(bag), 0.011))
-    tone = skin_tone(skin, 0.5 * (points[55] + points[76]))
-    depth = 0.12 + 0.35 * look.age + 0.30 * max(0.0, look.expression.smile)
-    glaze(skin, folds, 0.62 * tone, depth, 0.006)
-
-
-def skin_tone(skin: np.ndarray, place: np.ndarray) -> np.ndarray:
-    """The colour [3] of a small skin picture at a place [2] in the frame."""
-    x, y = (min(max(int(v * SMALL), 0), SMALL - 1) for v in place.tolist())
-    return skin[y, x].astype(np.float32)
+@functools.cache
+def _contrast(percent: int) -> np.ndarray:
+    """A table, uint8 [256], that keeps so much of the contrast around 128."""
+    return np.clip(128 + percent / 100 * (np.arange(256) - 128), 0, 255).astype(np.uint8)
 
 
 def _paint_beard(image: np.ndarray, figure: Figure, look: Look, rng: np.random.Generator) -> None:
     """Single hairs over the beard that the skin already has."""
     weight = np.maximum(look.beard * _maps()["beard"], look.moustache * _maps()["moustache"])[:-1, :-1]
-    rows, columns = np.nonzero((weight > 0.8 * look.beard) & (figure.normal[:-1, :-1, 2] > 0.1))
+    rows, columns = np.nonzero((weight > 0.8 * look.beard) & (figure.normal[2, :-1, :-1] > 0.1))
     if not len(rows):
         return
     chosen = rng.integers(0, len(rows), 160)
     rows, columns = rows[chosen], columns[chosen]
     across, down = rng.uniform(0, 1, (2, 160, 1)).astype(np.float32)
-    surface = figure.surface[..., :2]
+    surface = np.moveaxis(figure.surface[:2], 0, -1)
     root, below = surface[rows, columns], surface[rows + 1, columns]
     root = root + across * (surface[rows, columns + 1] - root) + down * (below - root)
     tip = root + (0.5 + rng.normal(0, 0.3, (160, 2)).astype(np.float32)) * (below - surface[rows, columns])
@@ -204,15 +196,13 @@ def _paint_beard(image: np.ndarray, figure: Figure, look: Look, rng: np.random.G
 def paint_ear(image: np.ndarray, figure: Figure, look: Look, side: int) -> None:
     """The ear on the image's left (-1) or right (1)."""
     root = figure.shape.points[2 if side < 0 else 30]
-    back, out, down = _EAR.T
-    ear = figure.place(
-        np.stack([root[0] + side * (out - 0.012), root[1] - 0.362 + down, root[2] - 0.03 - back], axis=-1)
-    )
+    ear = figure.place(root + _EAR * np.array([side, 1, 1], np.float32))
     normal = figure.camera.rotation @ np.array([side * 0.78, 0, 0.62], np.float32)
-    tone = 0.92 * look.skin * np.array([1.0, 0.93, 0.91]) * lit_skin(float(shade(normal, look.light)))
+    tone = look.skin * _EAR_TONE * lit_skin(float(shade(normal, look.light)))
     smooth = curve(ear, closed=True)
     fill(image, smooth, tone)
-    middle = ear.mean(0)
+    middle = 0.5 * (ear[2] + ear[7])
     inner = middle + 0.62 * (ear[1:8] - middle)
     hollow = middle + 0.32 * (smooth - middle)
-    glaze(image, [ribbon(curve(inner), 0.016 * figure.scale), hollow], 0.5 * tone, 0.7, 0.004 * figure.scale)
+    for fold in (ribbon(curve(inner), 0.016 * figure.scale), hollow):
+        fill(image, fold, 0.65 * tone)

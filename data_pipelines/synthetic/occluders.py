@@ -7,7 +7,8 @@ import numpy as np
 
 from data_pipelines.synthetic.eyes import lens_outlines, paint_frame
 from data_pipelines.synthetic.figure import Figure
-from data_pipelines.synthetic.look import Look, pick
+from data_pipelines.synthetic.look import Look
+from data_pipelines.synthetic.lot import pick
 from data_pipelines.synthetic.paint import blend, curve, draw_lines, fill, glaze, polygon_mask, ribbon
 from data_pipelines.synthetic.surface import noise_crop
 

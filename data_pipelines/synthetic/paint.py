@@ -5,9 +5,8 @@ Places are in frame widths, 0 to 1 across a square picture, whatever its size in
 
 from __future__ import annotations
 
-import contextlib
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -15,12 +14,13 @@ import numpy as np
 Colour = np.ndarray | Sequence[float]
 
 _SHIFT = 4
-_QUARTER_TURN = np.array([-1, 1], np.float32)
+_HALF = 1 << (_SHIFT - 1)
 
 
 def to_fixed(points: np.ndarray, size: int) -> np.ndarray:
     """Points [..., 2] in frame widths as OpenCV's fixed-point pixel coordinates, pixel centres at integers."""
-    return np.rint((points * size - 0.5) * (1 << _SHIFT)).astype(np.int32)
+    # Half a step turns the cut to integers into rounding.
+    return (points * (size << _SHIFT) - (_HALF - 0.5)).astype(np.int32)
 
 
 def _scalar(colour: Colour) -> Sequence[float]:
@@ -52,19 +52,22 @@ def curve(points: np.ndarray, closed: bool = False, samples: int = 5) -> np.ndar
 
 
 @functools.cache
-def _taper(count: int) -> np.ndarray:
-    """Widths [count, 1] along a line: 0.35 at its ends, 1 in the middle."""
-    return np.clip(0.35 + 2.6 * np.minimum(np.arange(count), np.arange(count)[::-1])[:, None] / (count - 1), 0, 1)
+def taper(count: int) -> np.ndarray:
+    """Widths [count] along a line: 0.35 at its ends, 1 in the middle."""
+    from_end = np.minimum(np.arange(count), np.arange(count)[::-1]) / (count - 1)
+    return np.minimum(0.35 + 2.6 * from_end, 1).astype(np.complex64)
 
 
 def ribbon(line: np.ndarray, width: float) -> np.ndarray:
     """The outline [2 n, 2] of a line through points [n, 2] that narrows towards its ends."""
-    along = np.empty_like(line)
-    along[1:-1] = line[2:] - line[:-2]
-    along[0], along[-1] = line[1] - line[0], line[-1] - line[-2]
-    along *= 0.5 * width * _taper(len(line)) / np.sqrt((along * along).sum(1, keepdims=True) + 1e-12)
-    aside = along[:, ::-1] * _QUARTER_TURN
-    return np.concatenate([line + aside, (line - aside)[::-1]])
+    # Complex numbers make one array of x and y, and a quarter turn a product.
+    place = np.ascontiguousarray(line, np.float32).view(np.complex64)[:, 0]
+    along = np.empty_like(place)
+    along[1:-1] = place[2:] - place[:-2]
+    along[0], along[-1] = place[1] - place[0], place[-1] - place[-2]
+    aside = along * (taper(len(place)) * (0.5j * width) / (np.abs(along) + 1e-6))
+    outline = np.concatenate([place + aside, (place - aside)[::-1]]).astype(np.complex64, copy=False)
+    return outline.view(np.float32).reshape(-1, 2)
 
 
 def polygon_mask(outlines: Sequence[np.ndarray], shape: tuple[int, int]) -> np.ndarray:
@@ -80,16 +83,19 @@ def polygon_mask(outlines: Sequence[np.ndarray], shape: tuple[int, int]) -> np.n
 
 def blend(region: np.ndarray, paint: np.ndarray, mask: np.ndarray, opacity: float = 1.0) -> None:
     """Covers a part of a picture with another of its shape, where `mask`, uint8, says so."""
-    weight = cv2.multiply(mask, 1, scale=opacity / 255, dtype=cv2.CV_32F)
-    region[:] = cv2.blendLinear(paint, region, weight, 1 - weight).reshape(region.shape)
+    cover = cv2.convertScaleAbs(mask, alpha=opacity) if opacity < 1 else mask
+    if region.ndim == 3:
+        cover = cv2.cvtColor(cover, cv2.COLOR_GRAY2RGB)
+    under = cv2.multiply(region, cv2.bitwise_not(cover), scale=1 / 255)
+    cv2.add(cv2.multiply(paint, cover, scale=1 / 255), under, dst=region)
 
 
-def _box(outlines: Sequence[np.ndarray], size: int, margin: float) -> tuple[int, int, int, int]:
-    """The pixels left, top, right, bottom that polygons may touch, within the picture."""
-    every = np.concatenate(outlines) if len(outlines) > 1 else outlines[0]
-    left, top = (every.min(0) * size - margin).tolist()
-    right, bottom = (every.max(0) * size + margin).tolist()
-    return max(int(left), 0), max(int(top), 0), min(int(right) + 1, size), min(int(bottom) + 1, size)
+def pixel_box(points: np.ndarray, size: int, margin: float = 0.0) -> tuple[slice, slice]:
+    """The rows and columns of a picture that points [n, 2] span, and `margin` around them."""
+    x, y, width, height = cv2.boundingRect(np.ascontiguousarray(points * size, np.float32))
+    pad = int(margin * size) + 1
+    rows = slice(min(max(y - pad, 0), size), max(min(y + height + pad, size), 0))
+    return rows, slice(min(max(x - pad, 0), size), max(min(x + width + pad, size), 0))
 
 
 def fill(image: np.ndarray, outline: np.ndarray, colour: Colour) -> None:
@@ -97,10 +103,14 @@ def fill(image: np.ndarray, outline: np.ndarray, colour: Colour) -> None:
     cv2.fillPoly(image, [to_fixed(outline, len(image))], _scalar(colour), cv2.LINE_AA, _SHIFT)
 
 
-def stroke(image: np.ndarray, line: np.ndarray, colour: Colour, width: float) -> None:
-    """Draws a tapered line through points [n, 2], `width` frame widths wide in its middle."""
-    # The fill's own reach beyond an outline is part of the line.
-    fill(image, ribbon(line, max(width - 1.2 / len(image), 0.1 / len(image))), colour)
+def fill_fixed(image: np.ndarray, outline: np.ndarray, colour: Sequence[float]) -> None:
+    """Fills a polygon [n, 2] that `to_fixed` has made, a little beyond its outline."""
+    cv2.fillPoly(image, [outline], colour, cv2.LINE_AA, _SHIFT)
+
+
+def draw_fixed_lines(image: np.ndarray, lines: np.ndarray, colour: Sequence[float], thickness: int) -> None:
+    """Draws hard lines [m, n, 2] that `to_fixed` has made, so many pixels wide."""
+    cv2.polylines(image, list(lines), False, colour, max(1, thickness), cv2.LINE_8, _SHIFT)
 
 
 def draw_lines(image: np.ndarray, lines: np.ndarray, colour: Colour, width: float, closed: bool = False) -> None:
@@ -122,44 +132,64 @@ def glaze(image: np.ndarray, outlines: Sequence[np.ndarray], colour: Colour, opa
     size = len(image)
     # One fixed small kernel, of 1.1 pixels, on a grid as coarse as the blur takes.
     coarse = max(1.0, blur * size / 1.1)
-    left, top, right, bottom = _box(outlines, size, 3 * coarse)
-    if right <= left or bottom <= top:
+    box = pixel_box(np.concatenate(outlines), size, 3 * coarse / size)
+    region = image[box]
+    height, width = region.shape[:2]
+    if not region.size:
         return
-    height, width = bottom - top, right - left
-    local = [outline * size - (left, top) for outline in outlines]
-    if coarse > 1:
-        mask = np.zeros((int(height / coarse) + 1, int(width / coarse) + 1), np.uint8)
-        grid = np.array([mask.shape[1] / width, mask.shape[0] / height]) * (1 << _SHIFT)
-        fixed = [np.rint(outline * grid - (1 << _SHIFT) / 2).astype(np.int32) for outline in local]
-        for outline in fixed:
-            cv2.fillPoly(mask, [outline], 255, cv2.LINE_AA, _SHIFT)
-        mask = cv2.resize(cv2.GaussianBlur(mask, (5, 5), 0), (width, height), interpolation=cv2.INTER_LINEAR)
-    else:
-        mask = polygon_mask(local, (height, width))
-        if blur * size > 0.5:
-            mask = cv2.GaussianBlur(mask, (3, 3), 0)
-    region = image[top:bottom, left:right]
+    corner = (box[1].start, box[0].start)
+    mask = np.zeros((int(height / coarse) + 1, int(width / coarse) + 1), np.uint8)
+    grid = np.array([mask.shape[1] / width, mask.shape[0] / height], np.float32) * (1 << _SHIFT)
+    for outline in outlines:
+        fixed = ((outline * size - corner) * grid - (_HALF - 0.5)).astype(np.int32)
+        cv2.fillPoly(mask, [fixed], 255, cv2.LINE_AA, _SHIFT)
+    if blur * size > 0.5:
+        mask = cv2.GaussianBlur(mask, (5, 5) if coarse > 1 else (3, 3), 0)
+    mask = cv2.resize(mask, (width, height), interpolation=cv2.INTER_LINEAR)
     paint = np.empty_like(region)
     paint[:] = np.clip(colour, 0, 255)
     blend(region, paint, mask, opacity)
 
 
-@contextlib.contextmanager
-def within(image: np.ndarray, outline: np.ndarray) -> Iterator[np.ndarray]:
-    """Gives a copy of the image around a polygon [n, 2] to paint on; what lies within the polygon then returns."""
-    size = len(image)
-    left, top, right, bottom = _box([outline], size, 1)
-    copy = np.empty_like(image)
-    copy[top:bottom, left:right] = image[top:bottom, left:right]
-    yield copy
-    if right > left and bottom > top:
-        mask = polygon_mask([outline * size - (left, top)], (bottom - top, right - left))
-        blend(image[top:bottom, left:right], copy[top:bottom, left:right], mask)
+def tint(colour: Colour, opacity: float = 1.0) -> tuple[float, float, float, float]:
+    """A colour for a layer: RGBA, 0 to 255, the colour multiplied by the opacity."""
+    red, green, blue = _scalar(colour)
+    return opacity * min(red, 255), opacity * min(green, 255), opacity * min(blue, 255), 255 * opacity
 
 
-def paste(image: np.ndarray, texture: np.ndarray, outline: np.ndarray) -> None:
-    """Covers a polygon [n, 2] with a smaller picture of the whole frame, enlarged."""
+def clear_around(layer: np.ndarray, outline: np.ndarray, margin: float) -> None:
+    """Clears what a layer has around a polygon [n, 2] of `to_fixed`, up to `margin` pixels from its box."""
+    left, top, width, height = cv2.boundingRect(outline)
+    reach = int(margin * (1 << _SHIFT))
+    left, top, right, bottom = left - reach, top - reach, left + width + reach, top + height + reach
+    around = np.array([(left, top), (right, top), (right, bottom), (left, bottom)], np.int32)
+    # Of two polygons, one in the other, OpenCV fills what is between.
+    cv2.fillPoly(layer, [around, outline], (0, 0, 0, 0), cv2.LINE_AA, _SHIFT)
+
+
+def lay_over(image: np.ndarray, layer: np.ndarray, box: tuple[slice, slice]) -> None:
+    """Puts a part of a layer over a picture.
+
+    Args:
+      image: uint8 [size, size, 3].
+      layer: RGBA with multiplied colours, see `tint`, uint8 [k * size, k * size, 4] for a whole number k.
+      box: The part of the image.
+    """
+    finer, region = len(layer) // len(image), image[box]
+    rows, columns = (slice(finer * side.start, finer * side.stop) for side in box)
+    part = layer[rows, columns]
+    if finer > 1:
+        part = cv2.resize(part, region.shape[1::-1], interpolation=cv2.INTER_AREA)
+    bare = cv2.cvtColor(cv2.bitwise_not(cv2.extractChannel(part, 3)), cv2.COLOR_GRAY2RGB)
+    cv2.add(cv2.multiply(region, bare, scale=1 / 255), cv2.cvtColor(part, cv2.COLOR_RGBA2RGB), dst=region)
+
+
+def paste(image: np.ndarray, texture: np.ndarray, outline: np.ndarray, box: tuple[slice, slice]) -> None:
+    """Covers a polygon [n, 2] with a smaller picture, enlarged to fill the polygon's box."""
+    region = image[box]
+    if not region.size:
+        return
     mask = np.zeros(image.shape[:2], np.uint8)
     fill(mask, outline, (255,))
-    large = cv2.resize(texture, image.shape[1::-1], interpolation=cv2.INTER_LINEAR)
-    blend(image, large, mask)
+    large = cv2.resize(texture, region.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    blend(region, large, mask[box])

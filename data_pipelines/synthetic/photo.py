@@ -3,39 +3,54 @@
 from __future__ import annotations
 
 import functools
+import math
 
 import cv2
 import numpy as np
 
 from data_pipelines.synthetic.look import Light
+from data_pipelines.synthetic.lot import pick
 from data_pipelines.synthetic.paint import glaze
 from data_pipelines.synthetic.surface import noise
+
+# Of a warm white balance: what it does to red, green and blue.
+_WARM = np.array([1.0, 0.1, -1.0])
+# Of a picture's values, in steps of `_response`.
+_EXPOSURES = np.linspace(0, 1.08, 256)[:, None] * 256 + 0.5
 
 
 def take_photo(scene: np.ndarray, size: int, light: Light, blurred: bool, rng: np.random.Generator) -> np.ndarray:
     """A scene, uint8 [any, any, 3], as a photograph [size, size, 3]."""
-    image = cv2.resize(scene, (size, size), interpolation=cv2.INTER_AREA)
+    # What is not sharp is photographed at half the size and enlarged.
+    inner = max(1, size // 2) if blurred else size
+    image = scene if len(scene) == inner else cv2.resize(scene, (inner, inner), interpolation=cv2.INTER_AREA)
     if light.shadow:
         image = _cast_shadow(image, light.shadow, rng)
     image = cv2.LUT(image, tone_curve(light))
     if blurred:
-        image = _blur(image, rng)
+        image = cv2.resize(_blur(image, rng), (size, size), interpolation=cv2.INTER_LINEAR)
     amount = rng.uniform(0.05, 0.25) if blurred or light.gain < 0.6 else rng.uniform(0.0, 0.10)
     image = _add_noise(image, amount, rng)
     if rng.random() < (0.5 if blurred else 0.1):
-        quality = int(rng.integers(18, 45)) if blurred else int(rng.integers(60, 95))
-        coded = cv2.imencode(".jpg", image, (cv2.IMWRITE_JPEG_QUALITY, quality))[1]
+        quality = rng.integers(18, 45) if blurred else rng.integers(60, 95)
+        coded = cv2.imencode(".jpg", image, (cv2.IMWRITE_JPEG_QUALITY, int(quality)))[1]
         # Neither call knows that the first channel is red; the two mistakes cancel out.
         image = cv2.imdecode(coded, cv2.IMREAD_COLOR_BGR)
     return image
 
 
+@functools.cache
+def _response(gamma: int) -> np.ndarray:
+    """What the camera makes of exposures from 0 to 4 at a gamma in hundredths, [1025]: a soft shoulder at white."""
+    value = np.linspace(0, 4, 1025)
+    return np.minimum((value / (1 + value**6) ** (1 / 6)) ** (gamma / 100) * 262, 255)
+
+
 def tone_curve(light: Light) -> np.ndarray:
     """The camera's response, uint8 [1, 256, 3]: exposure and white balance, gamma, and a soft shoulder at white."""
-    balance = light.colour * (1 + 0.12 * light.warmth * np.array([1.0, 0.1, -1.0]))
-    value = light.gain * balance * np.linspace(0, 1.08, 256)[:, None]
-    value = (value / (1 + value**6) ** (1 / 6)) ** light.gamma
-    return np.clip(value * 262, 0, 255).astype(np.uint8)[None]
+    balance = light.gain * light.colour * (1 + 0.12 * light.warmth * _WARM)
+    exposure = np.minimum(_EXPOSURES * balance, 1024).astype(np.int32)
+    return _response(round(100 * light.gamma))[exposure].astype(np.uint8)[None]
 
 
 def _cast_shadow(image: np.ndarray, strength: float, rng: np.random.Generator) -> np.ndarray:
@@ -53,35 +68,34 @@ def _cast_shadow(image: np.ndarray, strength: float, rng: np.random.Generator) -
 
 
 def _blur(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Out of focus, moved, or enlarged from a tiny picture."""
+    """Out of focus, moved, or a tiny picture; of half the photograph's size or smaller."""
     size = len(image)
-    kind = rng.choice(3, p=(0.45, 0.25, 0.30))
+    kind = pick(rng, (0.45, 0.25, 0.30))
     if kind == 0:
         return cv2.GaussianBlur(image, (0, 0), size * rng.uniform(0.006, 0.014))
     if kind == 1:
         length = max(3, int(size * rng.uniform(0.02, 0.05)) | 1)
-        angle = rng.uniform(0, np.pi)
+        angle = rng.uniform(0, math.pi)
         kernel = np.zeros((length, length), np.float32)
-        reach = (length - 1) / 2 * np.array([np.cos(angle), np.sin(angle)])
+        reach = (length - 1) / 2 * np.array([math.cos(angle), math.sin(angle)])
         ends = np.rint((np.array([-reach, reach]) + (length - 1) / 2) * 16).astype(np.int32)
         cv2.polylines(kernel, [ends], False, 1.0, 1, cv2.LINE_8, 4)
         return cv2.filter2D(image, -1, kernel / kernel.sum())
-    small = int(size * rng.uniform(0.2, 0.4))
-    return cv2.resize(
-        cv2.resize(image, (small, small), interpolation=cv2.INTER_AREA), (size, size), interpolation=cv2.INTER_LINEAR
-    )
+    small = int(size * rng.uniform(0.4, 0.8))
+    return cv2.resize(image, (small, small), interpolation=cv2.INTER_AREA)
 
 
 @functools.cache
 def _sensor_noise(size: int) -> np.ndarray:
-    """Noise around 128, uint8 [2 * size, 2 * size, 3]."""
+    """Noise around 128, uint8 [n, n, 3], a third larger than pictures of `size`."""
     grain = noise("grain")
     channels = cv2.merge([grain, np.roll(grain, 170, 0), np.roll(grain, 170, 1)])
-    repeats = -(-2 * size // len(grain))
-    return np.ascontiguousarray(np.tile(channels, (repeats, repeats, 1))[: 2 * size, : 2 * size])
+    side = size * 4 // 3
+    repeats = -(-side // len(grain))
+    return np.ascontiguousarray(np.tile(channels, (repeats, repeats, 1))[:side, :side])
 
 
 def _add_noise(image: np.ndarray, amount: float, rng: np.random.Generator) -> np.ndarray:
     size = len(image)
-    x, y = rng.integers(0, size, 2).tolist()
+    x, y = (int(place) for place in rng.random(2) * (size // 3))
     return cv2.addWeighted(image, 1, _sensor_noise(size)[y : y + size, x : x + size], amount, -128 * amount)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
 
@@ -39,31 +40,46 @@ class Camera:
 
     def turn(self, points: np.ndarray) -> np.ndarray:
         """Points [..., 3] with yaw, pitch and perspective, but upright, around the middle of the head."""
-        # One coordinate after the other: loops over the last axis, of three, are slow.
-        turned = self.rotation @ points.reshape(-1, 3).T - (self.rotation @ _PIVOT)[:, None]
-        turned[:2] *= self.distance / (self.distance - turned[2])
-        return np.ascontiguousarray(turned.T).reshape(points.shape)
+        return np.ascontiguousarray(self._turn(points).T).reshape(points.shape)
 
     def place(self, turned: np.ndarray) -> np.ndarray:
         """What `turn` gave, in the frame: x and y in frame widths, z in head units, larger is nearer."""
-        placed = np.empty((3, turned.size // 3), np.float32)
-        upright = turned.reshape(-1, 3).T
-        placed[:2] = (self.scale * self.roll) @ upright[:2] + np.array(self.offset, np.float32)[:, None]
-        placed[2] = upright[2]
-        return np.ascontiguousarray(placed.T).reshape(turned.shape)
+        return np.ascontiguousarray(self._place(turned.reshape(-1, 3).T).T).reshape(turned.shape)
 
     def project(self, points: np.ndarray) -> np.ndarray:
-        """Points [..., 3] of the head in the frame; see `place`."""
-        return self.place(self.turn(np.asarray(points, np.float32)))
+        """Points [..., 3] of the head in the frame, one coordinate after the other [3, ...]; see `place`."""
+        points = np.asarray(points, np.float32)
+        return self._place(self._turn(points)).reshape(3, *points.shape[:-1])
+
+    def _turn(self, points: np.ndarray) -> np.ndarray:
+        # One coordinate after the other, [3, n]: loops over the last axis, of three, are slow.
+        turned = self.rotation @ points.reshape(-1, 3).T - (self.rotation @ _PIVOT)[:, None]
+        turned[:2] *= self.distance / (self.distance - turned[2])
+        return turned
+
+    def _place(self, turned: np.ndarray) -> np.ndarray:
+        placed = np.empty(turned.shape, np.float32)
+        np.matmul(self.scale * self.roll, turned[:2], out=placed[:2])
+        placed[0] += self.offset[0]
+        placed[1] += self.offset[1]
+        placed[2] = turned[2]
+        return placed
 
 
 def make_camera(yaw: float, pitch: float, roll: float, distance: float) -> Camera:
     """A camera of unit scale. Degrees; positive turns to the image's right, down, and clockwise."""
-    a, b, c = np.deg2rad([yaw, pitch, roll])
-    turn = np.array([[np.cos(a), 0, np.sin(a)], [0, 1, 0], [-np.sin(a), 0, np.cos(a)]])
-    nod = np.array([[1, 0, 0], [0, np.cos(b), np.sin(b)], [0, -np.sin(b), np.cos(b)]])
-    tilt = np.array([[np.cos(c), -np.sin(c)], [np.sin(c), np.cos(c)]])
-    return Camera(float(a), (nod @ turn).astype(np.float32), tilt.astype(np.float32), distance)
+    angles = math.radians(yaw), math.radians(pitch), math.radians(roll)
+    (sin_yaw, sin_pitch, sin_roll), (cos_yaw, cos_pitch, cos_roll) = map(math.sin, angles), map(math.cos, angles)
+    rotation = np.array(
+        [
+            (cos_yaw, 0, sin_yaw),
+            (-sin_pitch * sin_yaw, cos_pitch, sin_pitch * cos_yaw),
+            (-cos_pitch * sin_yaw, -sin_pitch, cos_pitch * cos_yaw),
+        ],
+        np.float32,
+    )
+    tilt = np.array([(cos_roll, -sin_roll), (sin_roll, cos_roll)], np.float32)
+    return Camera(angles[0], rotation, tilt, distance)
 
 
 def turn_landmarks(shape: Shape, camera: Camera) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Synthetic faces: seeded pictures of procedural heads with their exact 98 landmarks, made without any data.
 
-A face is drawn by lot (`look`), shaped and posed in 3D (`face`, `pose`), painted over a background with its features
+A face is drawn by lot (`lot`), shaped and posed in 3D (`face`, `pose`), painted over a background with its features
 exactly at the projected landmarks (`head`, `features`, `hair`, `scene`, `occluders`) and photographed (`photo`).
 """
 
@@ -16,7 +16,8 @@ from data_pipelines.synthetic.features import paint_features
 from data_pipelines.synthetic.figure import Figure, make_figure
 from data_pipelines.synthetic.hair import paint_back_hair, paint_hair
 from data_pipelines.synthetic.head import paint_ear, paint_skin
-from data_pipelines.synthetic.look import Look, sample_look
+from data_pipelines.synthetic.look import Look
+from data_pipelines.synthetic.lot import sample_look
 from data_pipelines.synthetic.occluders import paint_occluder
 from data_pipelines.synthetic.photo import take_photo
 from data_pipelines.synthetic.pose import Camera, turn_landmarks
@@ -55,8 +56,9 @@ def render(seed: int, index: int, size: int = 256, margin: float = 2.0) -> Face:
     rng = np.random.default_rng((seed, index))
     look = sample_look(rng)
     shape = make_shape(look.identity, look.expression)
-    camera = _aim(look.camera, look.camera.place(turn_landmarks(shape, look.camera))[:, :2], margin, rng)
-    figure = make_figure(shape, camera)
+    turned = turn_landmarks(shape, look.camera)
+    camera = _aim(look.camera, look.camera.place(turned)[:, :2], margin, rng)
+    figure = make_figure(shape, camera, turned)
     scene, visible = _paint(figure, look, max(size, _SCENE), rng)
     return Face(
         image=take_photo(scene, size, look.light, look.has("blur"), rng),
@@ -96,7 +98,7 @@ def _paint(figure: Figure, look: Look, size: int, rng: np.random.Generator) -> t
     visible[:33] = True  # The contour is where the head's outline is seen, whatever its pose.
     hair = paint_hair(image, figure, look, rng)
     if hair is not None:
-        visible &= _sample(hair, points) < 0.5
+        visible &= _sample(hair, points) < 128
     if look.has("occlusion"):
         visible &= _sample(paint_occluder(image, figure, look, rng), points) < 128
     return image, visible
@@ -104,5 +106,5 @@ def _paint(figure: Figure, look: Look, size: int, rng: np.random.Generator) -> t
 
 def _sample(picture: np.ndarray, points: np.ndarray) -> np.ndarray:
     """The nearest values [n] of a picture [size, size] at points [n, 2] in the frame."""
-    x, y = np.clip((points * len(picture)).astype(int), 0, len(picture) - 1).T
+    x, y = np.minimum(np.maximum(points * len(picture), 0), len(picture) - 1).astype(int).T
     return picture[y, x]

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 
 from data_pipelines.synthetic.figure import Figure
 from data_pipelines.synthetic.head import lit_skin
-from data_pipelines.synthetic.look import Look, pick
-from data_pipelines.synthetic.paint import curve, disc, fill, paste
+from data_pipelines.synthetic.look import Look
+from data_pipelines.synthetic.lot import pick
+from data_pipelines.synthetic.paint import curve, disc, fill, paste, pixel_box
 from data_pipelines.synthetic.surface import noise_crop
 
 # Backgrounds are out of focus: they are made at this size and enlarged.
-_SMALL = 72
+_SMALL = 96
 _RAMP = np.linspace(0, 1, _SMALL, dtype=np.float32)
+_STOCK = 96
 # The places of a coarse grid's pixels.
-_GRID = (np.arange(32, dtype=np.float32) + 0.5) / 32
+_GRID = (np.arange(24, dtype=np.float32) + 0.5) / 24
+_NECK = 0.31 * np.array([(-1, 0), (1, 0), (0.98, 0), (1.5, 0), (-1.5, 0), (-0.98, 0)], np.float32)
+_SHOULDER = np.array([(0.30, 0.0), (0.55, 0.10), (0.85, 0.20), (1.10, 0.32), (1.30, 0.60), (1.40, 1.40)], np.float32)
 
 
 def _colour(rng: np.random.Generator) -> np.ndarray:
@@ -68,48 +75,72 @@ def _leaves(rng: np.random.Generator) -> np.ndarray:
     return np.clip(green * leaf * np.sqrt(leaf), 0, 255).astype(np.uint8)
 
 
+@functools.cache
+def _backgrounds() -> list[np.ndarray]:
+    """A stock of backgrounds, uint8 [_SMALL, _SMALL, 3]; faces show parts of them in other colours."""
+    rng = np.random.default_rng(256)
+    makers = (_wall, _plaster, _room, _stripes, _lights, _leaves)
+    pictures = []
+    for _ in range(_STOCK):
+        picture = makers[pick(rng, (0.16, 0.22, 0.18, 0.12, 0.16, 0.16))](rng)
+        kernel = (1, 3, 5, 9)[pick(rng, (0.25, 0.25, 0.25, 0.25))]
+        pictures.append(cv2.GaussianBlur(picture, (kernel, kernel), 0))
+    return pictures
+
+
 def make_background(size: int, rng: np.random.Generator) -> np.ndarray:
     """A background, uint8 [size, size, 3]."""
-    makers = (_wall, _plaster, _room, _stripes, _lights, _leaves)
-    picture = makers[pick(rng, (0.16, 0.22, 0.18, 0.12, 0.16, 0.16))](rng)
-    kernel = (1, 3, 5, 9)[pick(rng, (0.25, 0.25, 0.25, 0.25))]
-    return cv2.resize(cv2.GaussianBlur(picture, (kernel, kernel), 0), (size, size), interpolation=cv2.INTER_LINEAR)
+    which, x, y, share, flip, red, green, blue = rng.random(8).tolist()
+    side = int(_SMALL * (0.6 + 0.4 * share))
+    left, top = int(x * (_SMALL - side + 1)), int(y * (_SMALL - side + 1))
+    part = _backgrounds()[int(which * _STOCK)][top : top + side, left : left + side]
+    part = cv2.multiply(part[:, :: 1 if flip < 0.5 else -1], (0.7 + 0.6 * red, 0.7 + 0.6 * green, 0.7 + 0.6 * blue, 0))
+    return cv2.resize(part, (size, size), interpolation=cv2.INTER_LINEAR)
 
 
 def paint_body(image: np.ndarray, figure: Figure, look: Look, rng: np.random.Generator) -> None:
     """The neck, straight down from the head, and clothes from the collar down."""
     scale, (x, y) = figure.scale, figure.camera.offset
     top = figure.place(np.array([0.0, 0.62, -0.55], np.float32))
-    middle = np.array([0.55 * top[0] + 0.45 * x, y + 0.72 * scale])
-    bottom = middle + np.array([0.0, 0.63 * scale])
+    middle = np.array([0.55 * top[0] + 0.45 * x, y + 0.72 * scale], np.float32)
+    bottom = middle + np.array([0.0, 0.63 * scale], np.float32)
     waist = 0.5 * (top + bottom)
-    sides = 0.31 * scale * np.array([(-1, 0), (1, 0), (0.98, 0), (1.5, 0), (-1.5, 0), (-0.98, 0)])
-    neck = curve(sides + np.array([top, top, waist, bottom, bottom, waist]), closed=True)
-    paste(image, _neck_skin(figure, look, top, bottom), neck)
+    neck = curve(scale * _NECK + np.array([top, top, waist, bottom, bottom, waist]), closed=True)
+    box = pixel_box(neck, len(image))
+    low, high = ((box[1].start, box[0].start), (box[1].stop, box[0].stop))
+    shading = _neck_skin(figure, look, top, bottom, [v / len(image) for v in low], [v / len(image) for v in high])
+    paste(image, shading, neck, box)
 
     depth = (0.10, 0.22, 0.45)[pick(rng, (0.34, 0.33, 0.33))]
-    right = np.array([(0.30, 0.0), (0.55, 0.10), (0.85, 0.20), (1.10, 0.32), (1.30, 0.60), (1.40, 1.40)])
-    collar = np.array([(-0.15, 0.75 * depth), (0.0, depth), (0.15, 0.75 * depth)])
-    outline = middle + scale * curve(np.concatenate([right[::-1] * (-1, 1), collar, right]))
-    paste(image, _cloth(look, rng), outline)
+    collar = np.array([(-0.15, 0.75 * depth), (0.0, depth), (0.15, 0.75 * depth)], np.float32)
+    outline = middle + scale * curve(np.concatenate([_SHOULDER[::-1] * (-1, 1), collar, _SHOULDER]))
+    paste(image, _cloth(look, rng), outline, pixel_box(outline, len(image)))
 
 
-def _neck_skin(figure: Figure, look: Look, top: np.ndarray, bottom: np.ndarray) -> np.ndarray:
-    """The shading of a neck from `top` to `bottom` [2]: round, and dark under the chin; uint8 [n, n, 3], the frame."""
-    across, down = _GRID - top[0], _GRID[:, None]
-    across = (across - (down - top[1]) * ((bottom[0] - top[0]) / (bottom[1] - top[1]))) / (0.33 * figure.scale)
-    round_off = np.abs(across) ** 3 * (0.45 - 0.3 * look.light.direction[0] * np.sign(across))
-    under = np.maximum(0, down - figure.points[16, 1]) / (0.15 * figure.scale)
-    bright = (0.9 - np.minimum(round_off, 0.75)) * (1 - 0.6 * np.exp(-under))
-    skin = look.skin[:, None, None] * lit_skin(look.light.level * bright)
-    return cv2.merge(list(np.clip(skin, 0, 255).astype(np.uint8)))
+def _neck_skin(
+    figure: Figure, look: Look, top: np.ndarray, bottom: np.ndarray, low: Sequence[float], high: Sequence[float]
+) -> np.ndarray:
+    """The shading of a neck from `top` to `bottom` [2]: round, and dark under the chin.
+
+    Returns:
+      uint8 [n, n, 3], of the part of the frame between the corners `low` and `high`, (x, y).
+    """
+    across, down = low[0] + (high[0] - low[0]) * _GRID, low[1] + (high[1] - low[1]) * _GRID[:, None]
+    lean = float((bottom[0] - top[0]) / (bottom[1] - top[1]))
+    across = (across - float(top[0] - lean * top[1]) - lean * down) * (1 / (0.33 * figure.scale))
+    away = np.abs(across)
+    round_off = away * away * (0.45 * away - (0.3 * float(look.light.direction[0])) * across)
+    under = np.maximum(0, down - float(figure.points[16, 1])) * (1 / (0.15 * figure.scale))
+    bright = look.light.level * ((0.9 - np.minimum(round_off, 0.75)) * (1 - 0.6 * np.exp(-under)))
+    channels = zip(look.skin.tolist(), lit_skin(bright), strict=True)
+    return cv2.merge([cv2.convertScaleAbs(factor, alpha=skin) for skin, factor in channels])
 
 
 def _cloth(look: Look, rng: np.random.Generator) -> np.ndarray:
-    """Cloudy, at times striped, uint8 [n, n, 3], the frame."""
-    tone = np.minimum(_colour(rng) * np.float32(look.light.level), 235)
-    folds = noise_crop(rng, "clouds", 64, 0.5).astype(np.float32)
+    """Cloudy, at times striped, uint8 [n, n, 3]."""
+    tone = (_colour(rng) * look.light.level).tolist()
+    folds = noise_crop(rng, "folds", 64, 0.125)
     if rng.random() < 0.3:
-        stripes = np.float32(rng.uniform(20, 90)) * (np.sin(np.arange(64) * rng.uniform(0.4, 1.8)) > 0)
-        folds = folds + (stripes if rng.random() < 0.5 else stripes[:, None])
-    return np.clip(tone * (0.78 + folds[..., None] / 580), 0, 255).astype(np.uint8)
+        stripes = (rng.uniform(20, 90) * (np.sin(np.arange(64) * rng.uniform(0.4, 1.8)) > 0)).astype(np.uint8)
+        folds = cv2.add(folds, np.tile(stripes, (64, 1)) if rng.random() < 0.5 else np.tile(stripes[:, None], 64))
+    return cv2.merge([cv2.convertScaleAbs(folds, alpha=min(t, 235) / 580, beta=0.78 * min(t, 235)) for t in tone])

@@ -87,7 +87,7 @@ class Template:
     profile_rows: np.ndarray
     contour_rows: np.ndarray
 
-    @property
+    @functools.cached_property
     def surface(self) -> np.ndarray:
         """The head [rows, columns, 3]."""
         return self.skull + self.nose
