@@ -21,6 +21,6 @@ def config() -> Config:
         data=DataConfig(dataset="synthetic", batch_size=12, crop=1.1, cache="device"),
         augment=AugmentConfig(rotation=5.0, scale=0.03, shift=0.02, flip=True),
         optim=OptimConfig(name="adamw", learning_rate=1e-3, warmup_epochs=0.5, weight_decay=1e-3),
-        epochs=8,
+        epochs=10,
         eval_every=2,
     )
