@@ -245,8 +245,8 @@ def test_sigterm_saves_and_the_same_command_goes_on(pack: pathlib.Path, tmp_path
 
 def test_runs_killed_at_any_moment_end_with_the_same_bits(debug: Config, pack: pathlib.Path, tmp_path: pathlib.Path):
     """With kill -9, from before the first checkpoint to after several were saved and deleted."""
-    more = ("--epochs", "30", "--keep", "1")
-    config = changed(debug, epochs=30, keep=1)
+    more = ("--epochs", "16", "--keep", "1")
+    config = changed(debug, epochs=16, keep=1)
     assert train.fit(config, tmp_path / "straight")
     rng, finished, killed = np.random.default_rng(0), False, 0
     while not finished:
@@ -255,7 +255,7 @@ def test_runs_killed_at_any_moment_end_with_the_same_bits(debug: Config, pack: p
             file = tmp_path / "killed" / "metrics.jsonl"
             lines = len(file.read_text().splitlines()) if file.exists() else 0
             while killed < 3 and process.poll() is None:
-                if file.exists() and len(file.read_text().splitlines()) > lines + rng.integers(1, 12):
+                if file.exists() and len(file.read_text().splitlines()) > lines + rng.integers(1, 8):
                     time.sleep(rng.uniform(0, 0.05))
                     break
                 time.sleep(0.01)
