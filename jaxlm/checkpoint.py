@@ -30,6 +30,8 @@ Tree = Any
 
 _DAMAGED = "damaged"
 _TRASH = "deleting"
+# Of every item of arrays. Reading one without them fails, too, but with a page of TensorStore's tracebacks.
+_ITEM_FILES = ("_METADATA", "manifest.ocdbt", "d")
 
 
 class CheckpointError(RuntimeError):
@@ -133,7 +135,7 @@ class Checkpoints:
         if steps:
             raise CheckpointError(
                 f"{self._directory}: none of the steps {steps} can be read (they are kept in {_DAMAGED}/);"
-                " start again in another workdir"
+                " the same command now starts from the beginning"
             )
         return None
 
@@ -180,6 +182,9 @@ def _read_record(directory: pathlib.Path, step: int) -> tuple[Config, dict[str, 
 def _read(directory: pathlib.Path, step: int, trees: dict[str, Tree]) -> dict[str, Tree]:
     """Items of one step, checked against their fingerprints."""
     _, expected = _read_record(directory, step)
+    for path in (directory / str(step) / name / file for name in trees for file in _ITEM_FILES):
+        if not path.exists():
+            raise CheckpointError(f"{path} is missing")
     with ocp.StandardCheckpointer() as checkpointer:
         restored = {name: checkpointer.restore(directory / str(step) / name, tree) for name, tree in trees.items()}
     found = _named(fingerprints(restored))
@@ -240,10 +245,7 @@ def _load_step(directory: pathlib.Path, step: int) -> Trained:
 
 def write_config(workdir: str | os.PathLike[str], config: Config) -> None:
     """Writes `config.json`, for people; the checkpoints hold their own copy."""
-    file = pathlib.Path(workdir) / "config.json"
-    temporary = file.with_suffix(".tmp")
-    temporary.write_text(config_lib.to_json(config) + "\n")
-    temporary.rename(file)
+    (pathlib.Path(workdir) / "config.json").write_text(config_lib.to_json(config) + "\n")
 
 
 def directory_of(workdir: str | os.PathLike[str]) -> pathlib.Path:

@@ -44,7 +44,7 @@ class Progress:
         )
         self._batch_size = batch_size
         self._step, self._time = start_step, time.perf_counter()
-        self._shown = ""
+        self._trained = self._validated = ""
 
     def train(self, step: int, values: Mapping[str, float]) -> None:
         """Training metrics averaged over the steps since the last call; NME is a fraction."""
@@ -53,10 +53,8 @@ class Progress:
         now = time.perf_counter()
         rate = (step - self._step) * self._batch_size / (now - self._time)
         self._write(step, "train", {**values, "images_per_second": rate})
-        self._bar.set_postfix_str(
-            f"loss {values['loss']:.4g}, NME {100 * values['nme']:.2f} %, {rate:.0f} images/s{self._shown}",
-            refresh=False,
-        )
+        self._trained = f"loss {values['loss']:.4g}, NME {100 * values['nme']:.2f} %, {rate:.0f} images/s"
+        self._bar.set_postfix_str(self._trained + self._validated, refresh=False)
         self._bar.update(step - self._step)
         self._step, self._time = step, now
 
@@ -65,7 +63,8 @@ class Progress:
         if self._silent:
             return
         self._write(step, "validation", values)
-        self._shown = f"; validation NME {100 * values['nme']:.2f} %"
+        self._validated = f"; validation NME {100 * values['nme']:.2f} %"
+        self._bar.set_postfix_str(self._trained + self._validated, refresh=False)
 
     def resume_clock(self) -> None:
         """Leaves the time since the last report (validation, a checkpoint) out of the rate."""

@@ -68,7 +68,10 @@ def test_the_best_is_remembered_by_the_next_process_and_steps_without_metrics_do
     assert steps_in(tmp_path) == [1, 5, 6]
 
 
-@pytest.mark.parametrize("damage", ["flip", "truncate", "remove", "remove_item", "remove_record", "empty_step"])
+DAMAGES = ["flip", "truncate", "remove", "remove_index", "remove_item", "remove_record", "empty_step"]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_step_is_set_aside_and_the_one_before_it_is_used(tmp_path, debug, damage, caplog):
     save_steps(tmp_path, debug, {1: 0.2, 2: 0.1})
     largest = data_files(tmp_path, 2)[0]
@@ -80,6 +83,8 @@ def test_a_damaged_step_is_set_aside_and_the_one_before_it_is_used(tmp_path, deb
         largest.write_bytes(largest.read_bytes()[:-20])
     elif damage == "remove":
         largest.unlink()
+    elif damage == "remove_index":
+        (tmp_path / "2" / "model" / "manifest.ocdbt").unlink()
     elif damage == "remove_item":
         shutil.rmtree(tmp_path / "2" / "state")
     elif damage == "remove_record":
