@@ -15,7 +15,7 @@ from data_pipelines.synthetic.figure import Figure, make_figure
 from data_pipelines.synthetic.head import head_mask
 from data_pipelines.synthetic.look import Look
 from data_pipelines.synthetic.lot import RATES, sample_look
-from data_pipelines.synthetic.pose import make_camera, turn_landmarks
+from data_pipelines.synthetic.pose import make_camera, turn_shape
 from data_pipelines.synthetic.surface import SMALL
 from data_pipelines.synthetic.template import template
 from jaxlm.landmarks import WFLW98
@@ -44,7 +44,7 @@ def _plain_look(seed: int = 0) -> Look:
 def _figure(yaw: float = 0.0, pitch: float = 0.0, expression: Expression | None = None) -> Figure:
     shape = make_shape(np.zeros(NUM_IDENTITY), expression or Expression())
     camera = dataclasses.replace(make_camera(yaw, pitch, 0, 6.0), scale=0.55, offset=(0.5, 0.4))
-    return make_figure(shape, camera, turn_landmarks(shape, camera))
+    return make_figure(shape, camera, turn_shape(shape, camera))
 
 
 def test_a_face_is_a_pure_function_of_seed_and_index():
@@ -120,8 +120,8 @@ def test_the_template_mirrors():
 @pytest.mark.parametrize("yaw", [0.0, 20.0, 60.0])
 def test_turning_the_other_way_mirrors_the_landmarks(yaw):
     shape = make_shape(np.zeros(NUM_IDENTITY), Expression(jaw=0.4, smile=0.5))
-    right = turn_landmarks(shape, make_camera(yaw, 8, 0, 5.0))
-    left = turn_landmarks(shape, make_camera(-yaw, 8, 0, 5.0))
+    right = turn_shape(shape, make_camera(yaw, 8, 0, 5.0))[:, :98].T
+    left = turn_shape(shape, make_camera(-yaw, 8, 0, 5.0))[:, :98].T
     np.testing.assert_allclose(left[list(WFLW98.flip)] * (-1, 1, 1), right, atol=1e-5)
 
 

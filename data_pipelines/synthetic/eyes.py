@@ -54,58 +54,86 @@ def eye_outline(side: int) -> list[list[Place]]:
     return [list(range(first, first + 5)), [first + 4, first + 5, first + 6, first + 7, first]]
 
 
-def paint_eye(
-    layer: np.ndarray, skin: np.ndarray, figure: Figure, look: Look, side: int, sketch: dict[str, np.ndarray]
+def paint_eyes(
+    layer: np.ndarray,
+    skin: np.ndarray,
+    figure: Figure,
+    look: Look,
+    sides: Sequence[int],
+    sketch: dict[str, np.ndarray],
 ) -> None:
-    """The eye on the image's left (0) or right (1); `skin` is what `paint_skin` returned."""
-    points, unit = figure.points[60 + 8 * side : 68 + 8 * side], len(layer) * figure.scale
-    tone = skin_tone(skin, points[2])
-    if math.hypot(*(points[6] - points[2]).tolist()) > 0.12 * _OPEN_HEIGHT * figure.scale:
-        _paint_eyeball(layer, figure, look, side, sketch)
-    fill_fixed(layer, sketch[f"crease{side}"], tint(0.55 * tone, 0.7))
+    """The eyes on the image's left (0) and right (1), or one of them; `skin` is what `paint_skin` returned."""
+    points, least = figure.points, 0.12 * _OPEN_HEIGHT * figure.scale
+    lids = [points[[62 + 8 * side, 66 + 8 * side]].tolist() for side in sides]
+    seen = [side for side, (upper, lower) in zip(sides, lids, strict=True) if math.dist(upper, lower) > least]
+    if seen:
+        _paint_eyeballs(layer, figure, look, seen, sketch)
+    for side in sides:
+        tone = skin_tone(skin, points[62 + 8 * side])
+        fill_fixed(layer, [sketch[f"crease{side}"]], tint(0.55 * tone, 0.7))
+        fill_fixed(layer, [sketch[f"lower{side}"]], tint(0.5 * tone))
     lashes = tint(0.2 * look.hair + 0.05 * tone)
-    fill_fixed(layer, sketch[f"lower{side}"], tint(0.5 * tone))
-    fill_fixed(layer, sketch[f"lashes{side}"], lashes)
+    fill_fixed(layer, [sketch[f"lashes{side}"] for side in sides], lashes)
     if look.makeup or look.lashes > _LONG_LASHES:
-        outwards = points[0] - points[4] if side == 0 else points[4] - points[0]
-        upwards = figure.points[51] - figure.points[57]
-        roots = sketch[f"eye{side}"][0:8:2] if side == 0 else sketch[f"eye{side}"][9:17:2]
-        tips = roots + to_fixed(0.10 * outwards + 0.067 * upwards, len(layer))
-        draw_fixed_lines(layer, np.stack([roots, tips], axis=1), lashes, round(0.003 * unit))
+        _paint_lashes(layer, figure, sides, sketch, lashes)
 
 
-def _paint_eyeball(layer: np.ndarray, figure: Figure, look: Look, side: int, sketch: dict[str, np.ndarray]) -> None:
-    """The white, the iris and the pupil, within the lids."""
+def _paint_lashes(
+    layer: np.ndarray,
+    figure: Figure,
+    sides: Sequence[int],
+    sketch: dict[str, np.ndarray],
+    colour: Sequence[float],
+) -> None:
+    """Long lashes, one by one."""
+    upwards = 0.067 * (figure.points[51] - figure.points[57])
+    lines = []
+    for side in sides:
+        inner, outer = (64, 60) if side == 0 else (68, 72)
+        roots = sketch[f"eye{side}"][0:7:2] if side == 0 else sketch[f"eye{side}"][6:13:2]
+        tips = roots + to_fixed(0.10 * (figure.points[outer] - figure.points[inner]) + upwards, len(layer))
+        lines.extend(np.stack([roots, tips], axis=1))
+    draw_fixed_lines(layer, lines, colour, round(0.003 * len(layer) * figure.scale))
+
+
+def _paint_eyeballs(
+    layer: np.ndarray, figure: Figure, look: Look, sides: Sequence[int], sketch: dict[str, np.ndarray]
+) -> None:
+    """The whites, the irises and the pupils, within the lids."""
     size = len(layer)
-    places = ((figure.points[60 + 8 * side : 68 + 8 * side]) * size).tolist()
-    (left, left_y), (right, right_y), (over, over_y), (under, under_y) = (places[index] for index in (0, 4, 2, 6))
-    x, y = (figure.points[96 + side] * size).tolist()
+    lit, outlines = look.light.level, [sketch[f"eye{side}"] for side in sides]
     radius = _IRIS_RADIUS * figure.scale * size
     flat = radius * max(0.45, math.cos(figure.yaw))
-    angle = math.degrees(math.atan2(right_y - left_y, right - left))
-    open_by = math.hypot(under - over, under_y - over_y) + 1e-6
-    down, down_y = radius * (under - over) / open_by, radius * (under_y - over_y) / open_by
-    to_light, to_light_y, _ = look.light.direction.tolist()
-    lit = look.light.level
+    places = (figure.points[60:] * size).tolist()
     iris = lit * look.iris
+    rim, middle, inner, pupil = tint(0.4 * iris), tint(iris), tint(1.35 * iris + 8), tint(0.1 * iris)
+    caruncle = tint(lit * _CARUNCLE)
     bright = max(90.0, 245 * min(1.0, look.light.ambient + look.light.diffuse))
-    outline = sketch[f"eye{side}"]
+    to_light, to_light_y, _ = look.light.direction.tolist()
 
-    def disc(x: float, y: float, wide: float, high: float, colour: Sequence[float]) -> None:
+    def disc(x: float, y: float, wide: float, high: float, angle: float, colour: Sequence[float]) -> None:
         place, axes = (int(16 * x - 7.5), int(16 * y - 7.5)), (max(8, int(16 * wide - 8)), max(8, int(16 * high - 8)))
         cv2.ellipse(layer, place, axes, angle, 0, 360, colour, -1, cv2.LINE_AA, 4)
 
-    fill_fixed(layer, outline, tint(lit * _WHITE))
-    corner = 0.4 * radius
-    disc(*places[4 - 4 * side], corner, corner, tint(lit * _CARUNCLE))
-    disc(x, y, flat, radius, tint(0.4 * iris))
-    disc(x, y, 0.86 * flat, 0.86 * radius, tint(iris))
-    disc(x + 0.25 * down, y + 0.25 * down_y, 0.55 * flat, 0.5 * radius, tint(1.35 * iris + 8))
-    disc(x, y, 0.44 * flat, 0.44 * radius, tint(0.1 * iris))
-    fill_fixed(layer, sketch[f"shadow{side}"], tint(lit * _LID_SHADOW))
-    glint, glint_y = x + 0.42 * radius * to_light - 0.12 * down, y + 0.42 * radius * to_light_y - 0.12 * down_y
-    disc(glint, glint_y, 0.17 * radius, 0.17 * radius, tint((bright, bright, bright)))
-    clear_around(layer, outline, radius)
+    fill_fixed(layer, outlines, tint(lit * _WHITE))
+    glints = []
+    for side in sides:
+        first = 8 * side
+        (left, left_y), (right, right_y), (over, over_y), (under, under_y) = (places[first + i] for i in (0, 4, 2, 6))
+        x, y = places[36 + side]
+        angle = math.degrees(math.atan2(right_y - left_y, right - left))
+        open_by = math.hypot(under - over, under_y - over_y) + 1e-6
+        down, down_y = radius * (under - over) / open_by, radius * (under_y - over_y) / open_by
+        disc(*places[first + 4 - 4 * side], 0.4 * radius, 0.4 * radius, angle, caruncle)
+        disc(x, y, flat, radius, angle, rim)
+        disc(x, y, 0.86 * flat, 0.86 * radius, angle, middle)
+        disc(x + 0.25 * down, y + 0.25 * down_y, 0.55 * flat, 0.5 * radius, angle, inner)
+        disc(x, y, 0.44 * flat, 0.44 * radius, angle, pupil)
+        glints.append((x + 0.42 * radius * to_light - 0.12 * down, y + 0.42 * radius * to_light_y - 0.12 * down_y))
+    fill_fixed(layer, [sketch[f"shadow{side}"] for side in sides], tint(lit * _LID_SHADOW))
+    for glint, glint_y in glints:
+        disc(glint, glint_y, 0.17 * radius, 0.17 * radius, 0, tint((bright, bright, bright)))
+    clear_around(layer, outlines, radius)
 
 
 @functools.cache
@@ -127,12 +155,16 @@ def lens_outlines(figure: Figure, width: float, height: float) -> list[np.ndarra
     return outlines
 
 
+def reflections(lenses: list[np.ndarray]) -> list[np.ndarray]:
+    """Outlines [n, 2] of what lenses mirror."""
+    middles = [lens.mean(0) for lens in lenses]
+    return [middle + 0.6 * (lens[44:58] - middle) for lens, middle in zip(lenses, middles, strict=True)]
+
+
 def paint_glasses(image: np.ndarray, figure: Figure, frame: np.ndarray, light: Light) -> None:
     """Glasses with clear lenses, in a frame of an RGB colour, painted on the picture itself."""
     lenses = lens_outlines(figure, 0.125, 0.085)
-    for lens in lenses:
-        middle = lens.mean(0)
-        glaze(image, [middle + 0.6 * (lens[44:58] - middle)], (255, 255, 255), 0.20)
+    glaze(image, reflections(lenses), (255, 255, 255), 0.20)
     paint_frame(image, figure, lenses, frame * light.level, 0.013)
 
 
@@ -140,11 +172,10 @@ def paint_frame(image: np.ndarray, figure: Figure, lenses: list[np.ndarray], col
     """Rims, bridge and, on the near side, the arm of a pair of glasses; `width` in head units."""
     width = width * figure.scale
     draw_lines(image, np.stack(lenses), colour, width, closed=True)
-    for lens, ear, side in zip(lenses, (2, 30), (-1, 1), strict=True):
+    for lens, arm, side in zip(lenses, figure.named("arms"), (-1, 1), strict=True):
         if side * figure.yaw < 0.15:
             hinge = lens[len(lens) // 2 if side < 0 else 0]
-            arm = figure.place(figure.shape.points[ear] + np.array([side * 0.01, -0.13, -0.02], np.float32))
             draw_lines(image, np.stack([hinge, arm])[None], 0.8 * colour, width)
-    nose = figure.place(figure.shape.points[51] + np.array([0.0, -0.02, 0.045], np.float32))
+    nose = figure.named("bridge")[0]
     inner = [lens[np.argmin(np.square(lens - nose).sum(1))] for lens in lenses]
     draw_lines(image, curve(np.array([inner[0], nose, inner[1]]))[None], colour, width)

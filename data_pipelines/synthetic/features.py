@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
 
-from data_pipelines.synthetic.eyes import eye_outline, eye_strokes, eye_widths, paint_eye, paint_glasses
+from data_pipelines.synthetic.anchors import ROWS
+from data_pipelines.synthetic.eyes import eye_outline, eye_strokes, eye_widths, paint_eyes, paint_glasses
 from data_pipelines.synthetic.figure import Figure, shade
 from data_pipelines.synthetic.head import fill_head
 from data_pipelines.synthetic.look import Look
@@ -36,11 +38,6 @@ _TEETH, _TONGUE = np.array([(226, 220, 206), (168, 78, 80)], np.float32)
 _LIP_LINE = np.array([0.22, 0.13, 0.13], np.float32)
 # The teeth's arch along a curve through five points.
 _ARCH = np.sqrt(np.sin(np.linspace(0, np.pi, 21, dtype=np.float32)).clip(0))[:, None]
-# Where the nostrils' rims rise behind the wings 55, 55, 59 and 59, in head units: the sketch's points from 98 on.
-_RIM_WINGS = [55, 55, 59, 59]
-_RIMS = np.array(
-    [(-0.010, -0.036, 0.012), (0.022, -0.062, 0.020), (0.010, -0.036, 0.012), (-0.022, -0.062, 0.020)], np.float32
-)
 _BROW = 4 * SAMPLES + 1
 
 
@@ -48,12 +45,13 @@ _BROW = 4 * SAMPLES + 1
 def _sketch() -> Sketch:
     """The features' lines and outlines."""
     shine = [{index: 0.45, 94: 0.275, 85: 0.275} for index in (87, 86, 84, 83)]
+    rim = ROWS["rims"].start
     strokes = {
         **eye_strokes(0),
         **eye_strokes(1),
         "nose": [55, 56, 57, 58, 59],
-        "wing55": [{55: 0.6, 56: 0.4}, 55, 98, 99],
-        "wing59": [{59: 0.6, 58: 0.4}, 59, 100, 101],
+        "wing55": [{55: 0.6, 56: 0.4}, 55, rim, rim + 1],
+        "wing59": [{59: 0.6, 58: 0.4}, 59, rim + 2, rim + 3],
         "shine": [*shine[:2], {85: 0.725, 94: 0.275}, *shine[2:]],
         "between": [88, 89, 90, 91, 92],
     }
@@ -66,27 +64,29 @@ def _sketch() -> Sketch:
         "bottom": [[82, 83, 84, 85, 86, 87, 76], [88, 95, 94, 93, 92]],
         "hole": [[88, 89, 90, 91, 92], [92, 93, 94, 95, 88]],
     }
-    return make_sketch(strokes, outlines, 98 + len(_RIMS))
+    return make_sketch(strokes, outlines, ROWS["rims"].stop)
 
 
 def paint_features(image: np.ndarray, skin: np.ndarray, figure: Figure, look: Look, rng: np.random.Generator) -> None:
     """Paints all features that the head does not hide; `skin` is what `paint_skin` returned."""
     layer = np.zeros((2 * len(image), 2 * len(image), 4), np.uint8)
-    rims = figure.place(figure.shape.points[_RIM_WINGS] + _RIMS)
     # OpenCV's fill reaches beyond an outline; that is part of a line.
     widths = [
         max(width * figure.scale - 1.2 / len(layer), 0.1 / len(layer))
         for width in (*eye_widths(look) * 2, 0.009, 0.009, 0.009, 0.012, 0.007)
     ]
-    sketch = _sketch().draw(np.concatenate([figure.points, rims]), widths, len(layer))
-    far, near = (0, 1) if figure.yaw < 0 else (1, 0)
-    if abs(figure.yaw) < _EYE_HIDDEN:
-        paint_eye(layer, skin, figure, look, far, sketch)
-    _paint_brow(layer, skin, figure, look, far, sketch[f"brow{far}"], rng)
+    sketch = _sketch().draw(figure.places[: ROWS["rims"].stop], widths, len(layer))
+    hairs = _brow_hairs([sketch["brow0"], sketch["brow1"]], rng)
+    near = (0, 1)
     if abs(figure.yaw) > _NOSE_IN_FRONT:
+        far, *near = (0, 1) if figure.yaw < 0 else (1, 0)
+        if abs(figure.yaw) < _EYE_HIDDEN:
+            paint_eyes(layer, skin, figure, look, (far,), sketch)
+        _paint_brow(layer, skin, figure, look, far, sketch[f"brow{far}"], hairs[far])
         _clear_hidden(layer, figure)
-    paint_eye(layer, skin, figure, look, near, sketch)
-    _paint_brow(layer, skin, figure, look, near, sketch[f"brow{near}"], rng)
+    paint_eyes(layer, skin, figure, look, near, sketch)
+    for side in near:
+        _paint_brow(layer, skin, figure, look, side, sketch[f"brow{side}"], hairs[side])
     _paint_mouth(layer, skin, figure, look, sketch)
     _paint_nose(layer, skin, figure, sketch)
     lay_over(image, layer, pixel_box(figure.points[33:], len(image), 0.06 * figure.scale))
@@ -96,11 +96,21 @@ def paint_features(image: np.ndarray, skin: np.ndarray, figure: Figure, look: Lo
 
 def _clear_hidden(layer: np.ndarray, figure: Figure) -> None:
     """Takes away what of the far eye and brow is behind the nose and its bridge, or beyond the head's outline."""
-    brow = figure.place(figure.shape.points[51] + np.array([[0, -0.12, 0.03]], np.float32))
     inner = figure.points[[64 if figure.yaw > 0 else 68]]
-    fill(layer, np.concatenate([brow, figure.nose, inner]), (0, 0, 0, 0))
+    fill(layer, np.concatenate([figure.named("above nose"), figure.nose, inner]), (0, 0, 0, 0))
     box = pixel_box(figure.points[33:], len(layer), 0.06 * figure.scale)
     layer[box] = cv2.bitwise_and(layer[box], layer[box], mask=fill_head(figure, len(layer))[box])
+
+
+def _brow_hairs(outlines: Sequence[np.ndarray], rng: np.random.Generator) -> np.ndarray:
+    """Hairs [2, 24, 2, 2] within the outlines of the left and the right brow, as these, of `to_fixed`."""
+    sides, (along, length) = np.arange(2)[:, None], rng.random((2, 2, 24))
+    brows = np.stack(outlines)
+    place = (along * (_BROW - 2)).astype(int)
+    # Hairs slant outwards as they rise; the lower edge runs the other way.
+    root = brows[sides, 2 * _BROW - 1 - place - 2 * (1 - sides)]
+    tip = brows[sides, place + 2 * sides]
+    return np.stack([root, root + ((0.4 + 0.6 * length[..., None]) * (tip - root)).astype(np.int32)], axis=2)
 
 
 def _paint_brow(
@@ -110,21 +120,15 @@ def _paint_brow(
     look: Look,
     side: int,
     outline: np.ndarray,
-    rng: np.random.Generator,
+    hairs: np.ndarray,
 ) -> None:
-    """The brow on the image's left (0) or right (1), within its outline."""
+    """The brow on the image's left (0) or right (1): an outline and hairs in it."""
     hair = 0.85 * look.light.level * look.hair
     tone = skin_tone(skin, figure.points[44 if side else 35])
-    fill_fixed(layer, outline, tint(hair + 0.1 * tone, look.brow_weight))
-    # Hairs slant outwards as they rise.
-    over, under = outline[:_BROW], outline[: _BROW - 1 : -1]
-    lot = rng.random((2, 24))
-    place = (lot[0] * (_BROW - 2)).astype(int)
-    root, tip = (under[place + 2], over[place]) if side == 0 else (under[place], over[place + 2])
-    hairs = np.stack([root, root + ((0.4 + 0.6 * lot[1][:, None]) * (tip - root)).astype(np.int32)], axis=1)
-    width = round(0.0035 * figure.scale * len(layer))
-    draw_fixed_lines(layer, hairs[:12], tint(0.55 * hair), width)
-    draw_fixed_lines(layer, hairs[12:], tint(0.85 * hair), width)
+    fill_fixed(layer, [outline], tint(hair + 0.1 * tone, look.brow_weight))
+    width, lines = round(0.0035 * figure.scale * len(layer)), list(hairs)
+    draw_fixed_lines(layer, lines[:12], tint(0.55 * hair), width)
+    draw_fixed_lines(layer, lines[12:], tint(0.85 * hair), width)
 
 
 def _paint_nose(layer: np.ndarray, skin: np.ndarray, figure: Figure, sketch: dict[str, np.ndarray]) -> None:
@@ -132,11 +136,11 @@ def _paint_nose(layer: np.ndarray, skin: np.ndarray, figure: Figure, sketch: dic
     points = figure.points
     tone = skin_tone(skin, points[57])
     edge, hole = tint(0.45 * tone, 0.5), tint(0.16 * tone, 0.82)
-    fill_fixed(layer, sketch["nose"], edge)
+    fill_fixed(layer, [sketch["nose"]], edge)
     for side, wing, inner in ((1, 55, 56), (-1, 59, 58)):
         if side * figure.yaw < -0.6:
             continue
-        fill_fixed(layer, sketch[f"wing{wing}"], edge)
+        fill_fixed(layer, [sketch[f"wing{wing}"]], edge)
         along = points[wing] - points[inner]
         centre = points[inner] + 0.38 * along + 0.10 * (points[54] - points[57])
         right, down = along.tolist()
@@ -157,12 +161,12 @@ def _paint_mouth(
     if open_by > 0.012:
         _paint_inside(layer, figure, look, open_by, sketch["hole"])
     else:
-        fill_fixed(layer, sketch["hole"], tint(0.12 * tone + 4))
+        fill_fixed(layer, [sketch["hole"]], tint(0.12 * tone + 4))
     opacity = 0.72 + 0.25 * strength
-    fill_fixed(layer, sketch["top"], tint(0.86 * lit_top * colour, opacity))
-    fill_fixed(layer, sketch["bottom"], tint(lit_bottom * colour, opacity))
-    fill_fixed(layer, sketch["shine"], tint(1.05 * lit_bottom * colour + 14 + 14 * strength, opacity))
-    fill_fixed(layer, sketch["between"], tint(tone * _LIP_LINE))
+    fill_fixed(layer, [sketch["top"]], tint(0.86 * lit_top * colour, opacity))
+    fill_fixed(layer, [sketch["bottom"]], tint(lit_bottom * colour, opacity))
+    fill_fixed(layer, [sketch["shine"]], tint(1.05 * lit_bottom * colour + 14 + 14 * strength, opacity))
+    fill_fixed(layer, [sketch["between"]], tint(tone * _LIP_LINE))
 
 
 def _paint_inside(layer: np.ndarray, figure: Figure, look: Look, open_by: float, hole: np.ndarray) -> None:
@@ -174,7 +178,7 @@ def _paint_inside(layer: np.ndarray, figure: Figure, look: Look, open_by: float,
     teeth = curve(points[88:93])
     long = min(0.9 * open_by, 0.040) * size * down
     white = _TEETH * (lit * min(1.0, 0.55 + 8 * open_by))
-    fill_fixed(layer, hole, tint((52, 18, 20)))
+    fill_fixed(layer, [hole], tint((52, 18, 20)))
     if open_by > 0.07:
         right, rise = (points[92] - points[88]).tolist()
         axes = (0.34 * math.hypot(right, rise), 0.38 * open_by * size)
@@ -183,4 +187,4 @@ def _paint_inside(layer: np.ndarray, figure: Figure, look: Look, open_by: float,
     fill(layer, np.concatenate([teeth - 0.2 * long, (teeth + _ARCH * long)[::-1]]), tint(white))
     draw_lines(layer, np.stack([teeth[2::3], teeth[2::3] + long], axis=1), tint(0.85 * white), 0.002 * size)
     fill(layer, ribbon(teeth, 0.012 * size), tint(0.5 * white + (20, 8, 8)))
-    clear_around(layer, hole, 0.05 * size * len(layer))
+    clear_around(layer, [hole], 0.05 * size * len(layer))

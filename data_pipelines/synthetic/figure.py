@@ -8,15 +8,13 @@ import math
 
 import numpy as np
 
+from data_pipelines.synthetic import anchors
 from data_pipelines.synthetic.face import Shape
 from data_pipelines.synthetic.look import Light
 from data_pipelines.synthetic.paint import curve
-from data_pipelines.synthetic.pose import Camera
+from data_pipelines.synthetic.pose import PARTS, Camera
 from data_pipelines.synthetic.surface import normals
-from data_pipelines.synthetic.template import template
-
-# Where the nose ends below its tip, in head units.
-_UNDER_NOSE = np.array([[0, 0.028, -0.012], [0, 0.05, -0.05]], np.float32)
+from data_pipelines.synthetic.template import ANGLES
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -26,6 +24,7 @@ class Figure:
     Attributes:
       shape: In head coordinates.
       camera: Its pose, and its place in the frame.
+      places: Landmarks and, then, all `anchors` [n, 2].
       points: Landmarks [98, 2].
       depth: Of the landmarks [98], in head units, larger is nearer.
       surface: The head [3, rows, columns], as `Camera.project` gives it.
@@ -35,6 +34,7 @@ class Figure:
 
     shape: Shape
     camera: Camera
+    places: np.ndarray
     points: np.ndarray
     depth: np.ndarray
     surface: np.ndarray
@@ -58,31 +58,36 @@ class Figure:
 
     def place(self, points: np.ndarray) -> np.ndarray:
         """Where points [..., 3] of the head appear in the frame [..., 2]."""
-        x, y, _ = self.camera.project(points)
-        return _side_by_side(x, y)
+        return np.moveaxis(self.camera.project(points)[:2], 0, -1)
+
+    def named(self, name: str) -> np.ndarray:
+        """Where those `anchors` appear in the frame [n, 2]."""
+        return self.places[anchors.ROWS[name]]
 
     @functools.cached_property
     def nose(self) -> np.ndarray:
         """The outline of the nose [n, 2]: its ridge in profile, and its wing on the near side."""
-        points, tip = self.points, self.shape.points[54]
-        under = self.place(tip + _UNDER_NOSE)
-        return np.concatenate([curve(points[51:55]), under, points[[57, 55 if self.yaw > 0 else 59]]])
-
-
-def _side_by_side(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Two coordinates [...] as points [..., 2]; much faster than `np.stack`."""
-    points = np.empty((*x.shape, 2), np.float32)
-    points[..., 0], points[..., 1] = x, y
-    return points
+        points = self.points
+        return np.concatenate(
+            [curve(points[51:55]), self.named("under nose"), points[[57, 55 if self.yaw > 0 else 59]]]
+        )
 
 
 def make_figure(shape: Shape, camera: Camera, turned: np.ndarray) -> Figure:
-    """The figure of a shape whose landmarks, as `turn_landmarks` gives them for this pose, are `turned` [98, 3]."""
-    points = camera.place(turned)
-    surface = camera.project(shape.surface)
-    x, y, _ = camera.project(shape.skull[template().profile_rows])
-    outline, normal = _side_by_side(x, y), normals(surface, camera.scale)
-    return Figure(shape, camera, points[:, :2], points[:, 2], surface, outline, normal)
+    """The figure of a shape that, as `turn_shape` gives it for this pose, is `turned`."""
+    placed = camera.place(turned)
+    flat, columns = np.ascontiguousarray(placed[:2, : PARTS["surface"].start].T), len(ANGLES)
+    surface = placed[:, PARTS["surface"]].reshape(3, -1, columns)
+    return Figure(
+        shape=shape,
+        camera=camera,
+        places=flat[PARTS["places"]],
+        points=flat[:98],
+        depth=placed[2, :98],
+        surface=surface,
+        outline=flat[PARTS["outline"]].reshape(-1, columns, 2),
+        normal=normals(surface, camera.scale),
+    )
 
 
 def shade(normal: np.ndarray, light: Light) -> np.ndarray:

@@ -37,15 +37,17 @@ def paint_folds(skin: np.ndarray, figure: Figure, look: Look) -> None:
     sketch = _sketch().draw(points, (0.008, 0.008, 0.005, 0.005), SMALL)
     if makeup:
         for shadow in (sketch["shadow0"], sketch["shadow1"]):
-            fill_fixed(layer, shadow, tint(0.9 * makeup.eyes, 0.75 * makeup.strength))
+            fill_fixed(layer, [shadow], tint(0.9 * makeup.eyes, 0.75 * makeup.strength))
         # The nose may be in front of the far eye.
         fill(layer, figure.nose, (0, 0, 0, 0))
     depth = 0.12 + 0.35 * look.age + 0.30 * max(0.0, look.expression.smile)
     tone = tint(0.62 * skin_tone(skin, 0.5 * (points[55] + points[76])), depth)
     for fold in ("fold0", "fold1", "bag0", "bag1"):
-        fill_fixed(layer, sketch[fold], tone)
+        fill_fixed(layer, [sketch[fold]], tone)
     away = -0.16 * figure.scale * light.direction[:2]
     side = points[59] if away[0] > 0 else points[55]
     shadow = np.array([points[53], points[54], points[54] + away, points[57] + 0.9 * away, side + 0.3 * away, side])
     fill(layer, shadow, tint(0.45 * skin_tone(skin, points[57]), 0.45 * min(1.0, light.diffuse)))
-    lay_over(skin, cv2.GaussianBlur(layer, (5, 5), 0), pixel_box(points[33:], SMALL, 0.03))
+    box = pixel_box(points[33:], SMALL, 0.03)
+    layer[box] = cv2.GaussianBlur(layer[box], (5, 5), 0)
+    lay_over(skin, layer, box)

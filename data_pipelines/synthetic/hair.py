@@ -11,7 +11,7 @@ import numpy as np
 from data_pipelines.synthetic.figure import Figure, gloss, shade
 from data_pipelines.synthetic.look import Look
 from data_pipelines.synthetic.paint import blend, curve, draw_lines, fill
-from data_pipelines.synthetic.surface import noise, normals, rasterise
+from data_pipelines.synthetic.surface import SMALL, noise, normals, rasterise
 from data_pipelines.synthetic.template import ANGLES, template
 
 _LINE_ANGLES = (0, 25, 45, 60, 70, 80, 90, 100, 140, 180)
@@ -94,34 +94,37 @@ def paint_back_hair(image: np.ndarray, figure: Figure, look: Look, rng: np.rando
 
 
 @functools.cache
-def _stand_off(style: str) -> tuple[np.ndarray, np.ndarray]:
-    """How far hair stands off [rows, columns, 1], for a volume of 1, and the axis [rows, 1, 3] it stands off from."""
-    tall = template().skull[_COARSE][..., 1:2]
+def _stand_off(style: str) -> np.ndarray:
+    """How far hair stands off the head [rows, columns, 3], for a volume of 1."""
+    skull = template().skull[_COARSE]
+    tall = skull[..., 1:2]
     # Fuller at the crown than at the sides, and thin at its edge.
     edge = np.clip(inside_hairline(style)[_COARSE][..., None] / 0.10, 0.12, 1)
     thickness = _STYLES[style].volume * (0.65 + 0.6 * np.clip(0.2 - tall, 0, 0.6)) * edge
     middle = 0.15 + np.minimum(0.75 * (tall[:, :1] - 0.15), 0.64)
     axis = np.concatenate([np.zeros_like(middle), middle, np.full_like(middle, -0.52)], axis=-1)
-    return thickness.astype(np.float32), axis.astype(np.float32)
+    outward = (_hang(skull) if style.startswith("long") else skull) - axis
+    return (thickness * outward / (np.linalg.norm(outward, axis=-1, keepdims=True) + 1e-3)).astype(np.float32)
 
 
 def _shell(figure: Figure, look: Look) -> np.ndarray:
     """The hair's outer surface [rows, columns, 3] in head coordinates."""
     skull = figure.shape.skull[_COARSE]
-    if look.style.startswith("long"):
-        skull = _hang(skull)
-    thickness, axis = _stand_off(look.style)
-    outward = skull - axis
-    return skull + outward * (look.volume * thickness / np.sqrt((outward * outward).sum(-1, keepdims=True) + 1e-6))
+    return (_hang(skull) if look.style.startswith("long") else skull) + np.float32(look.volume) * _stand_off(look.style)
+
+
+@functools.cache
+def _fall() -> tuple[int, np.ndarray, np.ndarray]:
+    """The first ring hair hangs from, how far the others [rows, 1] are below it, and how far it spreads [columns]."""
+    rows = template().skull[:, 0, 1]
+    first = int(np.searchsorted(rows, 0.36))
+    return first, (rows[first:] - rows[first])[:, None], 0.10 + 0.35 * np.clip((np.abs(ANGLES[::2]) - 60) / 30, 0, 1)
 
 
 def _hang(skull: np.ndarray) -> np.ndarray:
     """The head with what is below the eyes drawn straight down, as hair falls past the jaw."""
-    rows = template().skull[:, 0, 1]
-    first = int(np.searchsorted(rows, 0.36))
-    fallen = (rows[first:] - rows[first])[:, None]
+    first, fallen, spread = _fall()
     hanging = skull.copy()
-    spread = 0.10 + 0.35 * np.clip((np.abs(ANGLES[::2]) - 60) / 30, 0, 1)
     hanging[first:, :, 0] = skull[first, :, 0] * (1 + spread * fallen)
     hanging[first:, :, 1] += 0.9 * fallen
     hanging[first:, :, 2] = skull[first, :, 2]
@@ -147,42 +150,41 @@ def paint_hair(image: np.ndarray, figure: Figure, look: Look, rng: np.random.Gen
     shell = figure.camera.project(_shell(figure, look))
     normal = normals(shell, figure.scale)
     bright = 0.85 * shade(normal, look.light) + 0.5 * look.light.diffuse * gloss(normal, look.light)
+    sharp = 45 if cut.ragged else 120
+    across, down = _texture_maps(cut, rng)
     # Hanging hair stretches the shell.
     steps = (5 if look.style.startswith("long") else 3, 6)
-    small, covered = rasterise(shell, normal[2], [above, bright, *_texture_places()], figure.near_last, steps)
+    drawn, small, covered = rasterise(shell, normal[2], [sharp * above, bright, across, down], figure.near_last, steps)
 
     # Only the part of the picture that has hair in it.
-    x, y, width, height = cv2.boundingRect(((covered > 0.15) & (small[..., 0] > -cut.ragged)).astype(np.uint8))
+    x, y, width, height = cv2.boundingRect(((covered > 0.15) & (small[..., 0] > -sharp * cut.ragged)).astype(np.uint8))
     if not width:
         return None
-    size, grid = len(image), len(covered)
     part = np.s_[y : y + height, x : x + width]
-    box = np.s_[size * y // grid : size * (y + height) // grid, size * x // grid : size * (x + width) // grid]
+    top, left = drawn[0].start + y, drawn[1].start + x
+    size = len(image)
+    rows = np.s_[size * top // SMALL : size * (top + height) // SMALL]
+    box = rows, np.s_[size * left // SMALL : size * (left + width) // SMALL]
     region = image[box]
-    above, bright, around, tall = cv2.split(small[part])
-    sharp = 45 if cut.ragged else 120
     # Where the surface is stretched its pixels lie apart.
     frizz = 5 * np.minimum(2 * covered[part], 1) - 2.5
-    across, down = _texture_maps(cut, around, tall, rng)
-    smooth = cv2.resize(cv2.merge([sharp * above, bright, across, down]), region.shape[1::-1])
-    above, bright, across, down = cv2.split(smooth)
+    above, bright, across, down = cv2.split(cv2.resize(small[part], region.shape[1::-1]))
     fray = _fray(cut, across, down)
-    loose = cv2.resize(frizz, region.shape[1::-1]) - (1.75 if cut.texture == "curls" else 0.6) * fray
-    alpha = np.minimum(above + (sharp * cut.ragged) * fray, loose)
-    mask = cv2.convertScaleAbs(np.maximum(alpha, 0), alpha=255)
-    value = cv2.convertScaleAbs(bright * (1 + 0.45 * fray), alpha=100 if cut.texture else 90)
+    loose = cv2.scaleAdd(fray, -1.75 if cut.texture == "curls" else -0.6, cv2.resize(frizz, region.shape[1::-1]))
+    alpha = np.minimum(cv2.scaleAdd(fray, sharp * cut.ragged, above), loose)
+    mask = cv2.convertScaleAbs(cv2.threshold(alpha, 0, 0, cv2.THRESH_TOZERO)[1], alpha=255)
+    value = cv2.convertScaleAbs(cv2.scaleAdd(bright * fray, 0.45, bright), alpha=100 if cut.texture else 90)
     colour = look.hair if cut.texture else rng.uniform(20, 200, 3)
     table = np.minimum(_STEPS * colour + _GLINT, 255).astype(np.uint8)
-    blend(region, cv2.LUT(cv2.cvtColor(value, cv2.COLOR_GRAY2RGB), table[None]), mask)
+    blend(region, cv2.applyColorMap(value, table[:, None]), mask)
     hidden = np.zeros((size, size), np.uint8)
     hidden[box] = mask
     return hidden
 
 
-def _texture_maps(
-    cut: _Style, around: np.ndarray, tall: np.ndarray, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """Places in the cut's texture of places around the head (-1 to 1) and heights on it."""
+def _texture_maps(cut: _Style, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Where in the cut's texture the shell's points are [rows, columns], in pixels."""
+    around, tall = _texture_places()
     if cut.texture is None:
         return 420 * around, tall
     x, y = rng.uniform(0, 512, 2).tolist()
@@ -193,10 +195,14 @@ def _fray(cut: _Style, across: np.ndarray, down: np.ndarray) -> np.ndarray:
     """The texture, -1 to 1, at the places of `_texture_maps`."""
     if cut.texture is None:
         return 0.3 * np.sin(across)
-    return cv2.remap(_strands(cut.texture), across, down, cv2.INTER_NEAREST, borderMode=cv2.BORDER_WRAP)
+    texture = _strands(cut.texture)
+    # The texture repeats: its sides are powers of two.
+    last = len(texture) - 1
+    index = (down.astype(np.int32) & last) * len(texture) + (across.astype(np.int32) & last)
+    return texture.ravel().take(index) * np.float32(1 / 128)
 
 
 @functools.cache
 def _strands(name: str) -> np.ndarray:
-    """A `noise` texture, float32 [512, 512], -1 to 1."""
-    return (noise(name).astype(np.float32) - 128) / 128
+    """A `noise` texture, int8 [512, 512] around 0."""
+    return (noise(name) ^ 128).view(np.int8)

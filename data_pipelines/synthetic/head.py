@@ -12,24 +12,16 @@ from data_pipelines.synthetic.figure import Figure, gloss, shade
 from data_pipelines.synthetic.folds import paint_folds
 from data_pipelines.synthetic.hair import inside_hairline
 from data_pipelines.synthetic.look import Look
-from data_pipelines.synthetic.paint import blend, curve, draw_lines, fill, pixel_box, ribbon, to_fixed
+from data_pipelines.synthetic.lot import uniform
+from data_pipelines.synthetic.paint import blend, curve, draw_lines, fill_fixed, taper, to_fixed
 from data_pipelines.synthetic.surface import SMALL, noise_crop, rasterise
-from data_pipelines.synthetic.template import ANGLES, template
+from data_pipelines.synthetic.template import ANGLES, FIRST_CONTOUR_RING, template
 
 # Skin is redder in the shade, as light that has passed through it is.
 _REDDENING = (0.10, -0.03, -0.08)
-# The outline's rings where the face contour begins, and where the jaw does.
-_SKULL_RINGS, _JAW_RING = 9, 17
+# The outline's ring where the jaw begins, and beyond which yaw, in radians, its outline is hollow.
+_JAW_RING, _PROFILE = 17, 0.5
 _BLUSH = (0.05, -0.10, -0.09)
-# The outline of the ear on the image's right, from the face contour's point 30, in head units.
-_EAR = np.array(
-    [
-        (-0.012, -0.092, -0.03), (0.008, -0.157, -0.06), (0.043, -0.192, -0.12), (0.073, -0.177, -0.19),
-        (0.073, -0.102, -0.22), (0.053, -0.012, -0.19), (0.028, 0.063, -0.13), (0.010, 0.123, -0.08),
-        (-0.004, 0.113, -0.04), (-0.012, 0.028, -0.03),
-    ],
-    np.float32,
-)  # fmt: skip
 _EAR_TONE = np.array([0.92, 0.856, 0.837], np.float32)
 
 
@@ -113,36 +105,42 @@ def paint_skin(
     """
     light, normal = look.light, figure.normal
     mirrored = gloss(normal, light)
-    shine = (light.diffuse * rng.uniform(10, 60)) * mirrored * mirrored * mirrored
+    shine = (light.diffuse * uniform(rng, 10, 60)) * mirrored * mirrored * mirrored
     lit = lit_skin(shade(normal, light))
     colour = [channel * factor + shine for channel, factor in zip(_albedo(look), lit, strict=True)]
-    small, covered = rasterise(figure.surface, normal[2], [*colour, figure.surface[2]], figure.near_last, (2, 3))
-    skin = cv2.cvtColor(cv2.convertScaleAbs(small), cv2.COLOR_RGBA2RGB)
+    drawn, values, covered = rasterise(
+        figure.surface, normal[2], [*colour, figure.surface[2]], figure.near_last, (2, 3)
+    )
+    skin = np.zeros((SMALL, SMALL, 3), np.uint8)
+    skin[drawn] = cv2.cvtColor(cv2.convertScaleAbs(values), cv2.COLOR_RGBA2RGB)
     paint_folds(skin, figure, look)
 
     size = len(image)
-    part, box = _head_boxes(figure, size)
-    strength = 0.04 + 0.10 * look.freckles + 0.06 * look.age
-    grain = cv2.LUT(noise_crop(rng, "skin", size, 0.5)[box], _contrast(round(100 * strength)))
+    part, box = _head_boxes(drawn, size)
+    contrast = 0.04 + 0.10 * look.freckles + 0.06 * look.age
+    grain = noise_crop(rng, "skin", size, 0.5)[box]
+    grain = cv2.convertScaleAbs(grain, alpha=contrast, beta=128 * (1 - contrast))
     large = cv2.resize(skin[part], grain.shape[::-1], interpolation=cv2.INTER_CUBIC)
     painted = cv2.multiply(large, cv2.cvtColor(grain, cv2.COLOR_GRAY2RGB), scale=1 / 128)
     blend(image[box], painted, head_mask(figure, size, box))
     if look.beard:
         _paint_beard(image, figure, look, rng)
-    depth = small[..., 3]
-    depth[covered < 0.3] = -np.inf
+    depth = np.full((SMALL, SMALL), -np.inf, np.float32)
+    np.copyto(depth[drawn], values[..., 3], where=covered >= 0.3)
     return skin, depth
 
 
+# A turned head is filled twice in a row.
+@functools.lru_cache(maxsize=1)
 def fill_head(figure: Figure, size: int) -> np.ndarray:
-    """The head with its nose, uint8 [size, size]: 255 where it is, 0 elsewhere."""
+    """The head with its nose, uint8 [size, size]: 255 where it is, 0 elsewhere. Not to be written to."""
     mask = np.zeros((size, size), np.uint8)
     rings = to_fixed(figure.outline, size)
-    # The skull is convex down to the face contour, and below is what two or, about the cheeks, three rings span.
-    cheeks = [rings[first : first + 3] for first in range(_SKULL_RINGS, _JAW_RING, 2)]
-    jaw = [rings[first : first + 2] for first in range(_JAW_RING, len(rings) - 1)]
-    parts = [rings[: _SKULL_RINGS + 1], *cheeks, *jaw]
-    for part in parts:
+    # The skull is convex down to the face contour, and below is what three rings span or, about a jaw in profile, two.
+    step = 1 if abs(figure.yaw) > _PROFILE else 2
+    cheeks = [rings[first : first + 3] for first in range(FIRST_CONTOUR_RING, _JAW_RING, 2)]
+    jaw = [rings[first : first + step + 1] for first in range(_JAW_RING, len(rings) - 1, step)]
+    for part in (rings[: FIRST_CONTOUR_RING + 1], *cheeks, *jaw):
         cv2.fillConvexPoly(mask, cv2.convexHull(part.reshape(-1, 2)), (255,), cv2.LINE_8, 4)
     cv2.fillPoly(mask, [to_fixed(figure.nose, size)], (255,), cv2.LINE_8, 4)
     return mask
@@ -157,20 +155,12 @@ def head_mask(figure: Figure, size: int, box: tuple[slice, slice]) -> np.ndarray
     return cv2.resize(fine, shape, interpolation=cv2.INTER_AREA)
 
 
-def _head_boxes(figure: Figure, size: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """The head's part of a picture of side SMALL, and the same part of one of side `size`, to the pixel."""
-    tip = figure.points[[54, 57]] + 0.08 * (figure.points[[54]] - figure.points[[57]])
-    rough = pixel_box(np.concatenate([figure.outline.reshape(-1, 2), figure.points, tip]), SMALL, 0.01)
+def _head_boxes(drawn: tuple[slice, slice], size: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+    """A part of a picture of side SMALL, a little grown, and the same part of one of side `size`, to the pixel."""
     # Only at multiples of `step` do the pixels of both begin at the same place.
     step = SMALL // math.gcd(SMALL, size)
-    part = tuple(slice(side.start // step * step, -(-side.stop // step) * step) for side in rough)
+    part = tuple(slice(side.start // step * step, -(-side.stop // step) * step) for side in drawn)
     return part, tuple(slice(side.start * size // SMALL, side.stop * size // SMALL) for side in part)
-
-
-@functools.cache
-def _contrast(percent: int) -> np.ndarray:
-    """A table, uint8 [256], that keeps so much of the contrast around 128."""
-    return np.clip(128 + percent / 100 * (np.arange(256) - 128), 0, 255).astype(np.uint8)
 
 
 def _paint_beard(image: np.ndarray, figure: Figure, look: Look, rng: np.random.Generator) -> None:
@@ -193,16 +183,22 @@ def _paint_beard(image: np.ndarray, figure: Figure, look: Look, rng: np.random.G
     draw_lines(image, hairs[90:], 1.15 * tone, 0.002)
 
 
+@functools.cache
+def _ear_matrix() -> np.ndarray:
+    """The matrix [n, 10] from an ear's anchors to its outline, and to the fold and the hollow in it."""
+    anchors = np.eye(10, dtype=np.float32)
+    middle = 0.5 * (anchors[2] + anchors[7])
+    outline, line = curve(anchors, closed=True) - middle, curve(anchors[1:8]) - middle
+    half = 0.055 * taper(len(line)).real[:, None] * line
+    fold = np.concatenate([0.62 * line + half, (0.62 * line - half)[::-1]])
+    return middle + np.concatenate([outline, fold, 0.32 * outline])
+
+
 def paint_ear(image: np.ndarray, figure: Figure, look: Look, side: int) -> None:
     """The ear on the image's left (-1) or right (1)."""
-    root = figure.shape.points[2 if side < 0 else 30]
-    ear = figure.place(root + _EAR * np.array([side, 1, 1], np.float32))
     normal = figure.camera.rotation @ np.array([side * 0.78, 0, 0.62], np.float32)
-    tone = look.skin * _EAR_TONE * lit_skin(float(shade(normal, look.light)))
-    smooth = curve(ear, closed=True)
-    fill(image, smooth, tone)
-    middle = 0.5 * (ear[2] + ear[7])
-    inner = middle + 0.62 * (ear[1:8] - middle)
-    hollow = middle + 0.32 * (smooth - middle)
-    for fold in (ribbon(curve(inner), 0.016 * figure.scale), hollow):
-        fill(image, fold, 0.65 * tone)
+    tone = look.skin * _EAR_TONE * lit_skin(float(shade(normal.tolist(), look.light)))
+    places = figure.named("left ear" if side < 0 else "right ear")
+    lines = to_fixed(_ear_matrix() @ places, len(image))
+    fill_fixed(image, [lines[:50]], tone.tolist())
+    fill_fixed(image, [lines[50:-50], lines[-50:]], (0.65 * tone).tolist())

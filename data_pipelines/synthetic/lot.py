@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import bisect
 import dataclasses
+import functools
 import itertools
 import math
-from collections.abc import Sequence
 
 import numpy as np
 
@@ -45,9 +45,19 @@ _FRAMES = np.array([(20, 18, 18), (24, 22, 26), (60, 40, 28), (130, 126, 120), (
 _STYLE_ODDS = (0.05, 0.09, 0.22, 0.16, 0.09, 0.15, 0.07, 0.09, 0.04, 0.04)
 
 
-def pick(rng: np.random.Generator, odds: Sequence[float]) -> int:
+def pick(rng: np.random.Generator, odds: tuple[float, ...]) -> int:
     """An index into `odds`, which sum to 1, drawn with them. Much faster than `rng.choice`."""
-    return min(bisect.bisect(list(itertools.accumulate(odds)), rng.random()), len(odds) - 1)
+    return bisect.bisect(_bounds(odds), rng.random())
+
+
+@functools.cache
+def _bounds(odds: tuple[float, ...]) -> list[float]:
+    return list(itertools.accumulate(odds[:-1]))
+
+
+def uniform(rng: np.random.Generator, low: float, high: float) -> float:
+    """The same number as `rng.uniform`, four times as fast."""
+    return low + (high - low) * rng.random()
 
 
 def _clip(value: float, low: float, high: float) -> float:
@@ -56,10 +66,10 @@ def _clip(value: float, low: float, high: float) -> float:
 
 def _between(rng: np.random.Generator, table: np.ndarray) -> np.ndarray:
     """A colour between two neighbours of a table [n, 3], a little off."""
-    place = rng.uniform(0, len(table) - 1)
+    place = uniform(rng, 0, len(table) - 1)
     first = int(place)
     colour = table[first] + (place - first) * (table[first + 1] - table[first])
-    return np.clip(colour * rng.uniform(0.92, 1.08) + rng.normal(0, 3, 3), 8, 255)
+    return np.clip(colour * uniform(rng, 0.92, 1.08) + rng.normal(0, 3, 3), 8, 255)
 
 
 def _sample_camera(rng: np.random.Generator, large: bool) -> Camera:
@@ -68,12 +78,12 @@ def _sample_camera(rng: np.random.Generator, large: bool) -> Camera:
     if large:
         kind, side = pick(rng, (0.65, 0.20, 0.15)), 1 - 2 * pick(rng, (0.5, 0.5))
         if kind == 0:
-            yaw = side * rng.uniform(35, 70)
+            yaw = side * uniform(rng, 35, 70)
         elif kind == 1:
-            pitch = side * rng.uniform(20, 30)
+            pitch = side * uniform(rng, 20, 30)
         else:
-            roll = side * rng.uniform(28, 50)
-    return make_camera(yaw, pitch, roll, rng.uniform(3.5, 8))
+            roll = side * uniform(rng, 28, 50)
+    return make_camera(yaw, pitch, roll, uniform(rng, 3.5, 8))
 
 
 def _sample_expression(rng: np.random.Generator, strong: bool) -> Expression:
@@ -87,20 +97,20 @@ def _sample_expression(rng: np.random.Generator, strong: bool) -> Expression:
         return rest
     change = dataclasses.replace
     kind = pick(rng, (0.25, 0.22, 0.2, 0.1, 0.1, 0.13))
-    strength = rng.uniform(0.7, 1.1)
+    strength = uniform(rng, 0.7, 1.1)
     if kind == 0:  # Shouting or yawning.
         return change(
-            rest, jaw=strength, smile=0.0, brow_raise=rng.uniform(0, 1), eyes_closed=(rng.uniform(-0.1, 0.9),) * 2
+            rest, jaw=strength, smile=0.0, brow_raise=uniform(rng, 0, 1), eyes_closed=(uniform(rng, -0.1, 0.9),) * 2
         )
     if kind == 1:  # Laughing.
-        return change(rest, smile=strength, jaw=rng.uniform(0.25, 0.6), eyes_closed=(rng.uniform(0.1, 0.7),) * 2)
+        return change(rest, smile=strength, jaw=uniform(rng, 0.25, 0.6), eyes_closed=(uniform(rng, 0.1, 0.7),) * 2)
     if kind == 2:
-        return change(rest, eyes_closed=(1.0, 1.0), jaw=jaw * rng.uniform(0, 3))
+        return change(rest, eyes_closed=(1.0, 1.0), jaw=jaw * uniform(rng, 0, 3))
     if kind == 3:  # Winking.
         return change(rest, eyes_closed=(1.0, lids) if rng.random() < 0.5 else (lids, 1.0), smile=strength * 0.7)
     if kind == 4:
         return change(rest, pout=strength, smile=-0.2, jaw=0.05)
-    return change(rest, frown=1.2 * strength, brow_raise=-0.5, smile=-0.6, jaw=rng.uniform(0, 0.3))
+    return change(rest, frown=1.2 * strength, brow_raise=-0.5, smile=-0.6, jaw=uniform(rng, 0, 0.3))
 
 
 def _unit(x: float, y: float, z: float) -> np.ndarray:
@@ -116,17 +126,19 @@ def _sample_light(rng: np.random.Generator, hard: bool) -> Light:
         kind = pick(rng, (0.3, 0.2, 0.18, 0.14, 0.18))
         if kind == 0:  # From the side.
             side = 1 - 2 * pick(rng, (0.5, 0.5))
-            direction = _unit(side * rng.uniform(0.9, 1.2), rng.normal(-0.2, 0.3), rng.uniform(0.05, 0.4))
-            light = change(light, direction=direction, ambient=rng.uniform(0.20, 0.32), diffuse=rng.uniform(0.8, 1.05))
+            direction = _unit(side * uniform(rng, 0.9, 1.2), rng.normal(-0.2, 0.3), uniform(rng, 0.05, 0.4))
+            light = change(
+                light, direction=direction, ambient=uniform(rng, 0.20, 0.32), diffuse=uniform(rng, 0.8, 1.05)
+            )
         elif kind == 1:
-            light = change(light, gain=rng.uniform(0.45, 0.65), gamma=1.1)
+            light = change(light, gain=uniform(rng, 0.45, 0.65), gamma=1.1)
         elif kind == 2:
-            light = change(light, gain=rng.uniform(1.35, 1.65), diffuse=0.8)
+            light = change(light, gain=uniform(rng, 1.35, 1.65), diffuse=0.8)
         elif kind == 3:
             tint = _TINTS[rng.integers(len(_TINTS))]
             light = change(light, colour=tint, ambient=0.4, diffuse=0.8, warmth=0.0)
         else:
-            light = change(light, shadow=rng.uniform(0.4, 0.65), gain=1.12)
+            light = change(light, shadow=uniform(rng, 0.4, 0.65), gain=1.12)
     return light
 
 
@@ -136,7 +148,7 @@ def sample_look(rng: np.random.Generator) -> Look:
     has = dict(zip(ATTRIBUTES, attributes, strict=True))
     skin = _between(rng, _SKINS)
     dark = skin.mean() < 130
-    hair = _HAIRS[0 if dark else pick(rng, _HAIR_ODDS)] * rng.uniform(0.85, 1.15)
+    hair = _HAIRS[0 if dark else pick(rng, _HAIR_ODDS)] * uniform(rng, 0.85, 1.15)
     style = HAIR_STYLES[pick(rng, _STYLE_ODDS)]
     feminine = has["makeup"] or style.startswith("long") or style == "tied" or rng.random() < 0.2
     if has["makeup"] and style in ("bald", "buzz"):
@@ -145,7 +157,7 @@ def sample_look(rng: np.random.Generator) -> Look:
     makeup = None
     if has["makeup"]:
         lips, eyes = _LIPSTICKS[rng.integers(len(_LIPSTICKS))], _SHADOWS[rng.integers(len(_SHADOWS))]
-        makeup = Makeup(lips, eyes, rng.uniform(0.6, 1.0), rng.uniform(0.008, 0.015))
+        makeup = Makeup(lips, eyes, uniform(rng, 0.6, 1.0), uniform(rng, 0.008, 0.015))
     return Look(
         attributes=attributes,
         identity=(0.95 * rng.standard_normal(NUM_IDENTITY)).clip(-2.2, 2.2),
@@ -155,13 +167,13 @@ def sample_look(rng: np.random.Generator) -> Look:
         skin=skin.astype(np.float32),
         hair=np.clip(hair, 5, 245).astype(np.float32),
         iris=_IRISES[0] if dark else _between(rng, _IRISES),
-        lips=skin * _LIPS * rng.uniform(0.92, 1.06) + _LIPS_ADD,
+        lips=skin * _LIPS * uniform(rng, 0.92, 1.06) + _LIPS_ADD,
         style=style,
-        volume=rng.uniform(0.05, 0.12),
-        beard=(0.35, 0.6, 0.95)[rng.integers(3)] * rng.uniform(0.7, 1) if bearded else 0.0,
-        moustache=rng.uniform(0.4, 0.9) if bearded and rng.random() < 0.8 else 0.0,
-        brow_weight=rng.uniform(0.45, 0.8),
-        lashes=rng.uniform(0.010, 0.014) if feminine else rng.uniform(0.006, 0.009),
+        volume=uniform(rng, 0.05, 0.12),
+        beard=(0.35, 0.6, 0.95)[rng.integers(3)] * uniform(rng, 0.7, 1) if bearded else 0.0,
+        moustache=uniform(rng, 0.4, 0.9) if bearded and rng.random() < 0.8 else 0.0,
+        brow_weight=uniform(rng, 0.45, 0.8),
+        lashes=uniform(rng, 0.010, 0.014) if feminine else uniform(rng, 0.006, 0.009),
         age=rng.beta(1.3, 2.5),
         freckles=max(0.0, rng.normal(-0.5, 0.6)) if not dark else 0.0,
         glasses=_FRAMES[rng.integers(len(_FRAMES))] if rng.random() < 0.16 else None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from data_pipelines.synthetic.eyes import lens_outlines, paint_frame
+from data_pipelines.synthetic.eyes import lens_outlines, paint_frame, reflections
 from data_pipelines.synthetic.figure import Figure
 from data_pipelines.synthetic.look import Look
 from data_pipelines.synthetic.lot import pick
@@ -40,7 +40,7 @@ def _paint_solid(
     thick = cv2.blur(cv2.resize(mask, coarse, interpolation=cv2.INTER_AREA), (5, 5), borderType=cv2.BORDER_REPLICATE)
     clouds = cv2.resize(noise_crop(rng, "clouds", 64, 0.3), coarse).astype(np.float32) / 128 - 1
     bright = 1 - depth + depth * thick.astype(np.float32) / 255 + 0.15 * clouds
-    surface = np.clip(tone * bright[..., None], 0, 250).astype(np.uint8)
+    surface = cv2.merge([cv2.convertScaleAbs(bright, alpha=channel) for channel in tone.tolist()])
     blend(image[top:bottom, left:right], cv2.resize(surface, (width, height)), mask)
 
 
@@ -86,8 +86,7 @@ def _paint_sunglasses(image: np.ndarray, figure: Figure, look: Look, rng: np.ran
     tone = lit * rng.uniform(8, 45, 3)
     for lens in lenses:
         _paint_solid(image, lens, tone, 0.3, rng)
-        middle = lens.mean(0)
-        glaze(image, [middle + 0.6 * (lens[44:58] - middle)], (235, 240, 250), 0.35, 0.012 * figure.scale)
+    glaze(image, reflections(lenses), (235, 240, 250), 0.35, 0.012 * figure.scale)
     paint_frame(image, figure, lenses, lit * np.array([20.0, 18.0, 18.0]), 0.016)
     return lenses
 

@@ -103,14 +103,14 @@ def fill(image: np.ndarray, outline: np.ndarray, colour: Colour) -> None:
     cv2.fillPoly(image, [to_fixed(outline, len(image))], _scalar(colour), cv2.LINE_AA, _SHIFT)
 
 
-def fill_fixed(image: np.ndarray, outline: np.ndarray, colour: Sequence[float]) -> None:
-    """Fills a polygon [n, 2] that `to_fixed` has made, a little beyond its outline."""
-    cv2.fillPoly(image, [outline], colour, cv2.LINE_AA, _SHIFT)
+def fill_fixed(image: np.ndarray, outlines: Sequence[np.ndarray], colour: Sequence[float]) -> None:
+    """Fills polygons [n, 2], none in another, that `to_fixed` has made, a little beyond their outlines."""
+    cv2.fillPoly(image, outlines, colour, cv2.LINE_AA, _SHIFT)
 
 
-def draw_fixed_lines(image: np.ndarray, lines: np.ndarray, colour: Sequence[float], thickness: int) -> None:
-    """Draws hard lines [m, n, 2] that `to_fixed` has made, so many pixels wide."""
-    cv2.polylines(image, list(lines), False, colour, max(1, thickness), cv2.LINE_8, _SHIFT)
+def draw_fixed_lines(image: np.ndarray, lines: Sequence[np.ndarray], colour: Sequence[float], thickness: int) -> None:
+    """Draws hard lines [n, 2] that `to_fixed` has made, so many pixels wide."""
+    cv2.polylines(image, lines, False, colour, max(1, thickness), cv2.LINE_8, _SHIFT)
 
 
 def draw_lines(image: np.ndarray, lines: np.ndarray, colour: Colour, width: float, closed: bool = False) -> None:
@@ -157,14 +157,15 @@ def tint(colour: Colour, opacity: float = 1.0) -> tuple[float, float, float, flo
     return opacity * min(red, 255), opacity * min(green, 255), opacity * min(blue, 255), 255 * opacity
 
 
-def clear_around(layer: np.ndarray, outline: np.ndarray, margin: float) -> None:
-    """Clears what a layer has around a polygon [n, 2] of `to_fixed`, up to `margin` pixels from its box."""
-    left, top, width, height = cv2.boundingRect(outline)
-    reach = int(margin * (1 << _SHIFT))
-    left, top, right, bottom = left - reach, top - reach, left + width + reach, top + height + reach
-    around = np.array([(left, top), (right, top), (right, bottom), (left, bottom)], np.int32)
+def clear_around(layer: np.ndarray, outlines: Sequence[np.ndarray], margin: float) -> None:
+    """Clears what a layer has around polygons [n, 2] of `to_fixed`, up to `margin` pixels from their boxes."""
+    reach, around = int(margin * (1 << _SHIFT)), []
+    for outline in outlines:
+        left, top, width, height = cv2.boundingRect(outline)
+        left, top, right, bottom = left - reach, top - reach, left + width + reach, top + height + reach
+        around.append(np.array([(left, top), (right, top), (right, bottom), (left, bottom)], np.int32))
     # Of two polygons, one in the other, OpenCV fills what is between.
-    cv2.fillPoly(layer, [around, outline], (0, 0, 0, 0), cv2.LINE_AA, _SHIFT)
+    cv2.fillPoly(layer, [*around, *outlines], (0, 0, 0, 0), cv2.LINE_AA, _SHIFT)
 
 
 def lay_over(image: np.ndarray, layer: np.ndarray, box: tuple[slice, slice]) -> None:

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from data_pipelines.synthetic.look import Light
-from data_pipelines.synthetic.lot import pick
+from data_pipelines.synthetic.lot import pick, uniform
 from data_pipelines.synthetic.paint import glaze
 from data_pipelines.synthetic.surface import noise
 
@@ -29,7 +29,7 @@ def take_photo(scene: np.ndarray, size: int, light: Light, blurred: bool, rng: n
     image = cv2.LUT(image, tone_curve(light))
     if blurred:
         image = cv2.resize(_blur(image, rng), (size, size), interpolation=cv2.INTER_LINEAR)
-    amount = rng.uniform(0.05, 0.25) if blurred or light.gain < 0.6 else rng.uniform(0.0, 0.10)
+    amount = uniform(rng, 0.05, 0.25) if blurred or light.gain < 0.6 else uniform(rng, 0.0, 0.10)
     image = _add_noise(image, amount, rng)
     if rng.random() < (0.5 if blurred else 0.1):
         quality = rng.integers(18, 45) if blurred else rng.integers(60, 95)
@@ -56,7 +56,7 @@ def tone_curve(light: Light) -> np.ndarray:
 def _cast_shadow(image: np.ndarray, strength: float, rng: np.random.Generator) -> np.ndarray:
     """Darkens part of the picture, as a wall, a branch or a blind between it and the sun does."""
     mask = np.full((112, 112), 255, np.uint8)
-    angle = rng.uniform(0, np.pi)
+    angle = uniform(rng, 0, np.pi)
     along, across = np.array([np.cos(angle), np.sin(angle)]), np.array([-np.sin(angle), np.cos(angle)])
     centre = 0.5 + rng.normal(0, 0.06, 2)
     bands = ((-2, 0),) if rng.random() < 0.6 else tuple((step, step + 0.09) for step in np.arange(-0.6, 0.6, 0.18))
@@ -72,16 +72,16 @@ def _blur(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     size = len(image)
     kind = pick(rng, (0.45, 0.25, 0.30))
     if kind == 0:
-        return cv2.GaussianBlur(image, (0, 0), size * rng.uniform(0.006, 0.014))
+        return cv2.GaussianBlur(image, (0, 0), size * uniform(rng, 0.006, 0.014))
     if kind == 1:
-        length = max(3, int(size * rng.uniform(0.02, 0.05)) | 1)
-        angle = rng.uniform(0, math.pi)
+        length = max(3, int(size * uniform(rng, 0.02, 0.05)) | 1)
+        angle = uniform(rng, 0, math.pi)
         kernel = np.zeros((length, length), np.float32)
         reach = (length - 1) / 2 * np.array([math.cos(angle), math.sin(angle)])
         ends = np.rint((np.array([-reach, reach]) + (length - 1) / 2) * 16).astype(np.int32)
         cv2.polylines(kernel, [ends], False, 1.0, 1, cv2.LINE_8, 4)
         return cv2.filter2D(image, -1, kernel / kernel.sum())
-    small = int(size * rng.uniform(0.4, 0.8))
+    small = int(size * uniform(rng, 0.4, 0.8))
     return cv2.resize(image, (small, small), interpolation=cv2.INTER_AREA)
 
 

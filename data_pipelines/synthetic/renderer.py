@@ -17,10 +17,10 @@ from data_pipelines.synthetic.figure import Figure, make_figure
 from data_pipelines.synthetic.hair import paint_back_hair, paint_hair
 from data_pipelines.synthetic.head import paint_ear, paint_skin
 from data_pipelines.synthetic.look import Look
-from data_pipelines.synthetic.lot import sample_look
+from data_pipelines.synthetic.lot import sample_look, uniform
 from data_pipelines.synthetic.occluders import paint_occluder
 from data_pipelines.synthetic.photo import take_photo
-from data_pipelines.synthetic.pose import Camera, turn_landmarks
+from data_pipelines.synthetic.pose import Camera, turn_shape
 from data_pipelines.synthetic.scene import make_background, paint_body
 
 # The scene is painted at this many pixels a side, or at the photograph's size where that is larger.
@@ -56,8 +56,8 @@ def render(seed: int, index: int, size: int = 256, margin: float = 2.0) -> Face:
     rng = np.random.default_rng((seed, index))
     look = sample_look(rng)
     shape = make_shape(look.identity, look.expression)
-    turned = turn_landmarks(shape, look.camera)
-    camera = _aim(look.camera, look.camera.place(turned)[:, :2], margin, rng)
+    turned = turn_shape(shape, look.camera)
+    camera = _aim(look.camera, look.camera.place(turned[:, :98])[:2], margin, rng)
     figure = make_figure(shape, camera, turned)
     scene, visible = _paint(figure, look, max(size, _SCENE), rng)
     return Face(
@@ -69,9 +69,9 @@ def render(seed: int, index: int, size: int = 256, margin: float = 2.0) -> Face:
 
 
 def _aim(camera: Camera, points: np.ndarray, margin: float, rng: np.random.Generator) -> Camera:
-    """Brings the box around points [98, 2], as a detector may find it, to the middle of the frame."""
-    low, high = points.min(0), points.max(0)
-    side = (high - low).max() * rng.uniform(0.98, 1.06)
+    """Brings the box around points [2, 98], as a detector may find it, to the middle of the frame."""
+    low, high = points.min(1), points.max(1)
+    side = (high - low).max() * uniform(rng, 0.98, 1.06)
     centre = (low + high) / 2 + rng.normal(0, 0.012, 2) * side
     scale = 1 / (margin * side)
     return dataclasses.replace(camera, scale=float(scale), offset=tuple((0.5 - centre * scale).tolist()))

@@ -94,14 +94,15 @@ def make_background(size: int, rng: np.random.Generator) -> np.ndarray:
     side = int(_SMALL * (0.6 + 0.4 * share))
     left, top = int(x * (_SMALL - side + 1)), int(y * (_SMALL - side + 1))
     part = _backgrounds()[int(which * _STOCK)][top : top + side, left : left + side]
-    part = cv2.multiply(part[:, :: 1 if flip < 0.5 else -1], (0.7 + 0.6 * red, 0.7 + 0.6 * green, 0.7 + 0.6 * blue, 0))
+    part = part if flip < 0.5 else cv2.flip(part, 1)
+    part = cv2.transform(part, np.diag((0.7 + 0.6 * red, 0.7 + 0.6 * green, 0.7 + 0.6 * blue)))
     return cv2.resize(part, (size, size), interpolation=cv2.INTER_LINEAR)
 
 
 def paint_body(image: np.ndarray, figure: Figure, look: Look, rng: np.random.Generator) -> None:
     """The neck, straight down from the head, and clothes from the collar down."""
     scale, (x, y) = figure.scale, figure.camera.offset
-    top = figure.place(np.array([0.0, 0.62, -0.55], np.float32))
+    top = figure.named("neck")[0]
     middle = np.array([0.55 * top[0] + 0.45 * x, y + 0.72 * scale], np.float32)
     bottom = middle + np.array([0.0, 0.63 * scale], np.float32)
     waist = 0.5 * (top + bottom)
@@ -112,9 +113,15 @@ def paint_body(image: np.ndarray, figure: Figure, look: Look, rng: np.random.Gen
     paste(image, shading, neck, box)
 
     depth = (0.10, 0.22, 0.45)[pick(rng, (0.34, 0.33, 0.33))]
-    collar = np.array([(-0.15, 0.75 * depth), (0.0, depth), (0.15, 0.75 * depth)], np.float32)
-    outline = middle + scale * curve(np.concatenate([_SHOULDER[::-1] * (-1, 1), collar, _SHOULDER]))
+    outline = middle + scale * _clothes(depth)
     paste(image, _cloth(look, rng), outline, pixel_box(outline, len(image)))
+
+
+@functools.cache
+def _clothes(depth: float) -> np.ndarray:
+    """Their outline [n, 2] below the neck, in head units, with a collar of a depth."""
+    collar = np.array([(-0.15, 0.75 * depth), (0.0, depth), (0.15, 0.75 * depth)], np.float32)
+    return curve(np.concatenate([_SHOULDER[::-1] * (-1, 1), collar, _SHOULDER]))
 
 
 def _neck_skin(

@@ -15,7 +15,7 @@ from data_pipelines.synthetic.paint import curve, taper, to_fixed
 # A place: a landmark, or landmarks and their weights.
 Place = int | Mapping[int, float]
 # Steps from one place of a line to the next.
-SAMPLES = 4
+SAMPLES = 3
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

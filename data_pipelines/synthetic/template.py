@@ -46,7 +46,7 @@ _PROFILE = np.array(
         (0.970, 0.000, -0.050, -0.06, -0.07),
     ]
 )
-_FIRST_CONTOUR_ROW = 9
+FIRST_CONTOUR_RING = 9
 
 # Frontal (x, y) of the landmarks on the image's left and on the middle line; the others mirror them.
 _LEFT = {
@@ -77,15 +77,14 @@ class Template:
       points: Landmarks [98, 3].
       skull: The head without its nose [rows, columns, 3]: closed rings from the crown down to the chin.
       nose: What the nose adds to it [rows, columns, 3].
-      profile_rows: The rings of `_PROFILE`; those between are interpolated.
-      contour_rows: The rings [17] that hold contour points 0..16.
+      profile_rows: The rings of `_PROFILE`; those between are interpolated. From `FIRST_CONTOUR_RING` on they hold
+        contour points 0..16.
     """
 
     points: np.ndarray
     skull: np.ndarray
     nose: np.ndarray
     profile_rows: np.ndarray
-    contour_rows: np.ndarray
 
     @functools.cached_property
     def surface(self) -> np.ndarray:
@@ -142,7 +141,7 @@ def template() -> Template:
         points[index] = px, py, ring + _relief(px, py) + nose_height(px, py)
         points[WFLW98.flip[index]] = points[index] * (-1, 1, 1)
     profile_rows = np.searchsorted(profile[:, 0], _PROFILE[:, 0])
-    contour_rows = profile_rows[_FIRST_CONTOUR_ROW:]
+    contour_rows = profile_rows[FIRST_CONTOUR_RING:]
     points[:17] = skull[contour_rows, np.searchsorted(ANGLES, -90)]
     points[32:15:-1] = skull[contour_rows, np.searchsorted(ANGLES, 90)]
-    return Template(*(array.astype(np.float32) for array in (points, skull, nose)), profile_rows, contour_rows)
+    return Template(*(array.astype(np.float32) for array in (points, skull, nose)), profile_rows)
