@@ -14,12 +14,15 @@ from data_pipelines.prepared import variant_name
 from data_pipelines.source import BadFaceError, OnBad, Source, records
 from jaxlm.landmarks import load_scheme
 
+BUCKETS = 64
+"""Files that a set too large for memory is gathered in before it is written."""
+
 
 class FaceBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """Writes the faces of a source as TFDS records that can be read by index without TensorFlow.
 
     One class serves all sets, since they differ in their sources only; the instance takes the source's name. A set
-    lands in DATA_DIR/NAME/256px/1.0.0, its faces in the order of the source.
+    lands in DATA_DIR/NAME/256px/1.1.0, its faces in the order of the source.
     """
 
     VERSION = tfds.core.Version(record.VERSION)
@@ -71,7 +74,16 @@ class FaceBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
                 if isinstance(result, BadFaceError):
                     self._on_bad(result)
                 else:
-                    yield written, record.encode(result)
+                    yield sort_key(written, len(labels)), record.encode(result)
                     written += 1
         if not written:
             raise ValueError(f"split {split} of {self.name}: not one of its {len(labels)} faces can be used")
+
+
+def sort_key(index: int, count: int) -> int:
+    """The key under which TFDS sorts face `index` of at most `count`.
+
+    TFDS gathers a set of more than 1 GB in files by the leading part of its 128-bit keys, and then sorts each file in
+    memory. Keys that merely count would all go to one file, hence the whole set into memory.
+    """
+    return (index * BUCKETS // count << 122) + index

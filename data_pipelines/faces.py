@@ -7,12 +7,27 @@ import dataclasses
 import functools
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
-from data_pipelines.record import decode_image
+from data_pipelines.record import ATTRIBUTES, Record, decode_image
 from jaxlm.landmarks import conversion
+
+LABELS = {
+    "points": "points",
+    "visible": "visible",
+    "attributes": "attributes",
+    "to_source": "to_source",
+    "yaw": "yaw",
+    "names": "name",
+    "groups": "group",
+}
+"""The fields of `Faces` that hold one row a face, and the field of `Record` that each row is."""
+
+YAW_BINS = {"yaw 0-30": (-np.inf, 30), "yaw 30-60": (30, 60), "yaw 60-90": (60, np.inf)}
+"""The subsets of AFLW2000-3D, by |yaw| in degrees: above the first bound, up to and with the second."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -30,6 +45,7 @@ class Faces:
       visible: bool [n, P].
       attributes: bool [n, 6], in the order of `record.ATTRIBUTES`.
       to_source: float32 [n, 2, 3], affine maps from frame pixels to pixels of the source photo.
+      yaw: float32 [n], degrees in -180 to 180, NaN where it is not known; see `record.Record`.
       names: n names, one for each face.
       groups: n names of the photo or person; faces that share one must not be split up.
       read_encoded: Returns the JPEG bytes of the frames at the given indices [k].
@@ -45,6 +61,7 @@ class Faces:
     visible: np.ndarray
     attributes: np.ndarray
     to_source: np.ndarray
+    yaw: np.ndarray
     names: tuple[str, ...]
     groups: tuple[str, ...]
     read_encoded: Callable[[np.ndarray], list[bytes]]
@@ -67,6 +84,7 @@ class Faces:
             visible=self.visible[indices],
             attributes=self.attributes[indices],
             to_source=self.to_source[indices],
+            yaw=self.yaw[indices],
             names=tuple(self.names[i] for i in indices),
             groups=tuple(self.groups[i] for i in indices),
             read_encoded=lambda chosen: self.read_encoded(indices[chosen]),
@@ -80,6 +98,34 @@ class Faces:
         """
         chosen = conversion(self.scheme, name)
         return dataclasses.replace(self, scheme=name, points=self.points[:, chosen], visible=self.visible[:, chosen])
+
+
+def subset_masks(faces: Faces) -> dict[str, np.ndarray]:
+    """The faces with each attribute and in each bin of yaw, bool [n]."""
+    return {name: faces.attributes[:, index] for index, name in enumerate(ATTRIBUTES)} | yaw_masks(faces.yaw)
+
+
+def yaw_masks(yaw: np.ndarray) -> dict[str, np.ndarray]:
+    """The faces in each of the `YAW_BINS`, bool [n], by their yaws [n]; a face of unknown yaw (NaN) is in none."""
+    size = np.abs(yaw)
+    return {name: (size > low) & (size <= high) for name, (low, high) in YAW_BINS.items()}
+
+
+def collect_labels(records: Iterable[Record]) -> dict[str, np.ndarray]:
+    """The labels of some records, as arrays that an .npz file can hold without pickling."""
+    rows = [[getattr(record, field) for field in LABELS.values()] for record in records]
+    return {key: np.array(column) for key, column in zip(LABELS, zip(*rows, strict=True), strict=True)}
+
+
+def pack_labels(faces: Faces) -> dict[str, np.ndarray]:
+    """What `collect_labels` makes, of faces at hand."""
+    return {key: np.asarray(getattr(faces, key)) for key in LABELS}
+
+
+def unpack_labels(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """The fields of `Faces` in what `collect_labels` or `pack_labels` made."""
+    fields = {key: arrays[key] for key in LABELS}
+    return fields | {key: tuple(fields[key].tolist()) for key in ("names", "groups")}
 
 
 @functools.cache
@@ -105,6 +151,7 @@ def join(parts: Sequence[Faces]) -> Faces:
         visible=np.concatenate([part.visible for part in parts]),
         attributes=np.concatenate([part.attributes for part in parts]),
         to_source=np.concatenate([part.to_source for part in parts]),
+        yaw=np.concatenate([part.yaw for part in parts]),
         names=sum((part.names for part in parts), ()),
         groups=sum((part.groups for part in parts), ()),
         read_encoded=read_encoded,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +14,10 @@ from data_pipelines.record import ATTRIBUTES, Record, encode_image
 from data_pipelines.source import BadFaceError
 from jaxlm import geometry
 
+BOX_SCALE = 1.1
+LANDMARK_BOX = f"bounding box of the landmarks x {BOX_SCALE}, made square"
+"""The face box of sets that come without one: `geometry.box_around` of the landmarks with `BOX_SCALE`."""
+
 MAX_SIDE_IN_IMAGES = 8
 """A region this many times as large as its photo is taken for a wrong box rather than drawn on a huge canvas."""
 
@@ -22,13 +27,14 @@ class Label:
     """One annotated face of a photo.
 
     Attributes:
-      image: The photo's file.
+      image: The photo's file, or the file that holds it.
       points: Landmarks [N, 2], (x, y) in pixels of the photo, pixel centres at integers.
       box: [x1, y1, x2, y2], first and last pixel of the face.
       where: The file and line of the annotation, for error messages.
       name: See `Record`.
       group: See `Record`.
       attributes: bool [6], see `Record`.
+      yaw: See `Record`.
     """
 
     image: Path
@@ -38,6 +44,7 @@ class Label:
     name: str
     group: str
     attributes: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(len(ATTRIBUTES), bool))
+    yaw: float = math.nan
 
 
 def parse_numbers(tokens: Sequence[str], where: str) -> np.ndarray:
@@ -58,7 +65,7 @@ def parse_numbers(tokens: Sequence[str], where: str) -> np.ndarray:
 
 
 def make_record(label: Label, frame_size: int, margin: float) -> Record:
-    """Cuts the frame of one face.
+    """Reads the photo of one face and cuts its frame.
 
     Args:
       label: The annotated face.
@@ -68,10 +75,18 @@ def make_record(label: Label, frame_size: int, margin: float) -> Record:
     Raises:
       BadFaceError: The photo is missing or broken, the box has zero size, or the face is not in the photo.
     """
+    return cut_face(label, read_image(label.image, label.where), frame_size, margin)
+
+
+def cut_face(label: Label, image: np.ndarray, frame_size: int, margin: float) -> Record:
+    """Cuts the frame of one face from its photo, RGB uint8 [H, W, 3]; see `make_record`.
+
+    Raises:
+      BadFaceError: The box has zero size, or the face is not in the photo.
+    """
     x1, y1, x2, y2 = label.box
     if x2 <= x1 or y2 <= y1:
         raise BadFaceError(f"{label.where}: the face box x {x1:g} to {x2:g}, y {y1:g} to {y2:g} has zero size")
-    image = read_image(label.image, label.where)
     height, width = image.shape[:2]
     inside = np.all((label.points > -0.5) & (label.points < (width - 0.5, height - 0.5)), axis=-1)
     if not inside.any() or x2 < 0 or y2 < 0 or x1 >= width or y1 >= height:
@@ -89,6 +104,7 @@ def make_record(label: Label, frame_size: int, margin: float) -> Record:
         to_source=geometry.invert(to_frame).astype(np.float32),
         name=label.name,
         group=label.group,
+        yaw=label.yaw,
     )
 
 
@@ -102,6 +118,15 @@ def read_image(path: Path, where: str) -> np.ndarray:
         data = path.read_bytes()
     except OSError:
         raise BadFaceError(f"{where}: the image {path} is missing") from None
+    return decode_photo(data, path, where)
+
+
+def decode_photo(data: bytes, path: Path, where: str) -> np.ndarray:
+    """The photo in the bytes of an image file, RGB uint8 [H, W, 3], turned upright if its EXIF data say so.
+
+    Raises:
+      BadFaceError: The bytes are truncated or no image; the message starts with `where` and names `path`.
+    """
     if is_truncated(data):
         raise BadFaceError(f"{where}: the image {path} is truncated")
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data_pipelines.frames import Label, make_record, parse_numbers
+from data_pipelines.frames import BOX_SCALE, LANDMARK_BOX, Label, make_record, parse_numbers
 from data_pipelines.source import BadFaceError, OnBad
 from jaxlm.geometry import box_around
 
@@ -20,7 +20,6 @@ FOLDERS = {
     "challenging": ("ibug",),
 }
 NUM_POINTS = 68
-BOX_SCALE = 1.1
 IMAGE_SUFFIXES = (".jpg", ".png", ".jpeg", ".JPG", ".PNG", ".JPEG")
 
 
@@ -36,7 +35,7 @@ class IBUG300W:
 
     name: typing.ClassVar[str] = "ibug300w"
     scheme: typing.ClassVar[str] = "ibug68"
-    box: typing.ClassVar[str] = f"bounding box of the landmarks x {BOX_SCALE}, made square"
+    box: typing.ClassVar[str] = LANDMARK_BOX
 
     to_record = staticmethod(make_record)
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from data_pipelines.faces import Faces, hold_out, join
+from data_pipelines.faces import Faces, hold_out, join, subset_masks
 from data_pipelines.prepared import SPLIT_UNIONS, open_faces, open_splits, write_pack
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "join",
     "open_faces",
     "open_splits",
+    "subset_masks",
     "train_batches",
     "write_pack",
 ]

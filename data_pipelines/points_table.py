@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from data_pipelines.frames import Label, make_record, parse_numbers
-from data_pipelines.ibug300w import BOX_SCALE, find_image, read_pts
+from data_pipelines.frames import BOX_SCALE, LANDMARK_BOX, Label, make_record, parse_numbers
+from data_pipelines.ibug300w import find_image, read_pts
 from data_pipelines.source import BadFaceError, OnBad
 from jaxlm.geometry import box_around
 from jaxlm.landmarks import load_scheme
@@ -41,7 +41,7 @@ class PointsTable:
     annotations: Path | None = None
     group_by: str = "(.*)"
 
-    box: typing.ClassVar[str] = f"bounding box of the landmarks x {BOX_SCALE}, made square"
+    box: typing.ClassVar[str] = LANDMARK_BOX
 
     to_record = staticmethod(make_record)
 

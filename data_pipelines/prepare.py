@@ -21,10 +21,14 @@ import absl.logging
 import numpy as np
 import tyro
 
-from data_pipelines.faces import Faces, join
+from data_pipelines.aflw2000 import AFLW2000
+from data_pipelines.annotation_pickle import AnnotationPickle
+from data_pipelines.catalogue import AFLW2K3D, The300WLP
+from data_pipelines.face_synthetics import FaceSynthetics
+from data_pipelines.faces import YAW_BINS, Faces, join, subset_masks
 from data_pipelines.ibug300w import IBUG300W
 from data_pipelines.points_table import PointsTable
-from data_pipelines.prepared import SCHEME_FILE, SPLIT_UNIONS, open_splits, set_folder, write_pack
+from data_pipelines.prepared import SCHEME_FILE, SPLIT_UNIONS, open_splits, set_folder, write_labels, write_pack
 from data_pipelines.record import ATTRIBUTES
 from data_pipelines.source import BadFaceError, Source
 from data_pipelines.synthetic_set import Synthetic
@@ -45,6 +49,11 @@ AnySource = (
     Annotated[WFLW, tyro.conf.subcommand("wflw")]
     | Annotated[IBUG300W, tyro.conf.subcommand("ibug300w")]
     | Annotated[PointsTable, tyro.conf.subcommand("points_table")]
+    | Annotated[FaceSynthetics, tyro.conf.subcommand("face_synthetics")]
+    | Annotated[AFLW2000, tyro.conf.subcommand("aflw2000")]
+    | Annotated[AFLW2K3D, tyro.conf.subcommand("aflw2k3d")]
+    | Annotated[The300WLP, tyro.conf.subcommand("the300w_lp")]
+    | Annotated[AnnotationPickle, tyro.conf.subcommand("annotation_pickle")]
     | Annotated[Synthetic, tyro.conf.subcommand("synthetic")]
 )
 
@@ -54,7 +63,7 @@ class Options:
     """How to prepare a set.
 
     Attributes:
-      data_dir: Folder of all prepared sets; this one lands in its NAME/256px/1.0.0.
+      data_dir: Folder of all prepared sets; this one lands in its NAME/256px/1.1.0.
       frame_size: Width and height of a frame in pixels.
       margin: Side of the region a frame shows, in sides of the face box made square; with 2 the box fills the central
         half.
@@ -141,6 +150,7 @@ def build(source: Source, options: Options, folder: Path) -> list[str]:
             builder.download_and_prepare()
         if source.scheme.endswith(".toml"):
             shutil.copyfile(source.scheme, builder.data_path / SCHEME_FILE)
+        write_labels(builder.data_path)
         faces = join(list(open_splits(source.name, unfinished).values()))
         plotting.save_image(builder.data_path / "contact_sheet.png", sheet_of(faces))
         shutil.rmtree(folder, ignore_errors=True)
@@ -158,16 +168,18 @@ def sheet_of(faces: Faces) -> np.ndarray:
 
 
 def count_table(splits: Mapping[str, Faces]) -> str:
-    """The number of faces in each split and, where there are attributes, in each subset."""
+    """The number of faces in each split and, where there are attributes or yaws, in each subset."""
     rows = dict(splits)
     for name, union in SPLIT_UNIONS.items():
         if all(split in splits for split in union.split("+")):
             rows[name] = join([splits[split] for split in union.split("+")])
-    columns = ATTRIBUTES if any(faces.attributes.any() for faces in splits.values()) else ()
+    everything = subset_masks(join(list(splits.values())))
+    groups = [group for group in (ATTRIBUTES, YAW_BINS) if any(everything[name].any() for name in group)]
+    columns = [name for group in groups for name in group]
     table = [("split", "faces", *columns)]
     for split, faces in rows.items():
-        counts = faces.attributes.sum(axis=0) if columns else ()
-        table.append((split, str(len(faces)), *(str(count) for count in counts)))
+        masks = subset_masks(faces)
+        table.append((split, str(len(faces)), *(str(masks[name].sum()) for name in columns)))
     widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
     lines = []
     for row in table:

@@ -5,15 +5,20 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import shutil
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from data_pipelines.faces import Faces, join
+from data_pipelines.faces import LABELS, Faces, collect_labels, join, pack_labels, unpack_labels
 from data_pipelines.record import VERSION, decode
+
+if TYPE_CHECKING:
+    import tensorflow_datasets as tfds
 
 SPLIT_UNIONS = {"full": "common+challenging"}
 """Names that stand for several splits: the full test set of 300-W."""
@@ -23,8 +28,13 @@ METADATA = ("scheme", "frame_size", "margin", "box")
 SCHEME_FILE = "scheme.toml"
 """A user's own scheme, in the folder of the set."""
 
-PACK_ARRAYS = ("encoded", "offsets", "points", "visible", "attributes", "to_source", "names", "groups")
-PACK_ERRORS = (ValueError, KeyError, EOFError, zipfile.BadZipFile)
+LABELS_FILE = "labels.npz"
+"""The labels of all splits, in the folder of the set: opening a set reads them and no record."""
+
+PACK_ARRAYS = ("encoded", "offsets", *LABELS)
+NPZ_ERRORS = (ValueError, KeyError, EOFError, zipfile.BadZipFile)
+
+_SPLIT = re.compile(r"(\w+)(?:\[(\d*):(\d*)\])?")
 
 
 def variant_name(frame_size: int, margin: float) -> str:
@@ -49,20 +59,33 @@ def open_faces(dataset: str, split: str, data_dir: str | os.PathLike) -> Faces:
     Args:
       dataset: Name of a set, for example `wflw`; with its variant, as in `wflw/384px`, if several are prepared; or the
         path of a packed .npz file.
-      split: Name of a split, several joined with `+`, or `full` for 300-W's common and challenging.
+      split: Name of a split, several joined with `+`, or `full` for 300-W's common and challenging. `train[:10000]`
+        are the first 10,000 faces of a split, `train[10000:]` the others.
       data_dir: Folder of the prepared sets.
 
     Raises:
       FileNotFoundError: The set is not prepared, or there is no such file.
-      ValueError: There is no such split, the file is no pack, or the name fits several variants.
+      ValueError: There is no such split, it has fewer faces than asked for, the file is no pack, or the name fits
+        several variants.
     """
     splits, read_split = _open(dataset, Path(data_dir))
     wanted = split if split in splits else SPLIT_UNIONS.get(split, split)
-    unknown = [part for part in wanted.split("+") if part not in splits]
+    parts = {part: _SPLIT.fullmatch(part) for part in wanted.split("+")}
+    unknown = [part for part, match in parts.items() if not match or match[1] not in splits]
     if unknown:
         raise ValueError(f"{dataset} has no split {'+'.join(unknown)}; it has {', '.join(splits)}")
-    parts = [read_split(part) for part in wanted.split("+")]
-    return dataclasses.replace(join(parts), split=split)
+    faces = [_take(read_split(match[1]), match[2], match[3]) for match in parts.values()]
+    return dataclasses.replace(join(faces), split=split)
+
+
+def _take(faces: Faces, start: str | None, stop: str | None) -> Faces:
+    """The faces `start` to `stop` - 1, as the split's name gives them: '' is an end of the split, None no bounds."""
+    if start is None:
+        return faces
+    first, last = int(start or 0), int(stop or len(faces))
+    if not first < last <= len(faces):
+        raise ValueError(f"{faces.split}[{start}:{stop}]: {faces.dataset} has {len(faces)} faces in {faces.split}")
+    return faces.take(np.arange(first, last))
 
 
 def open_splits(dataset: str, data_dir: str | os.PathLike) -> dict[str, Faces]:
@@ -92,24 +115,51 @@ def _open_set(dataset: str, data_dir: Path) -> tuple[list[str], Callable[[str], 
     import tensorflow_datasets as tfds
 
     builder = tfds.builder_from_directory(folders[0])
+    labels_file = folders[0] / LABELS_FILE
+    try:
+        labels = np.load(labels_file)
+    except (OSError, *NPZ_ERRORS):
+        raise ValueError(f"{labels_file} is missing or damaged; prepare the set again with --overwrite") from None
 
     def read_split(split: str) -> Faces:
-        records = builder.as_data_source(split, decoders={"image": tfds.decode.SkipDecoding()})
-        labels = [dataclasses.replace(decode(records[i]), image=b"") for i in range(len(records))]
+        records = _data_source(builder, split)
         return Faces(
             dataset=name,
             split=split,
             **_metadata(builder.info.metadata, folders[0] / SCHEME_FILE),
-            points=np.stack([label.points for label in labels]),
-            visible=np.stack([label.visible for label in labels]),
-            attributes=np.stack([label.attributes for label in labels]),
-            to_source=np.stack([label.to_source for label in labels]),
-            names=tuple(label.name for label in labels),
-            groups=tuple(label.group for label in labels),
+            **unpack_labels(_arrays_of(split, LABELS, labels, labels_file)),
             read_encoded=lambda indices: [records[int(i)]["image"] for i in indices],
         )
 
     return list(builder.info.splits), read_split
+
+
+def write_labels(folder: Path) -> None:
+    """Collects the labels of all records of the set in `folder` in one file beside them; see `LABELS_FILE`."""
+    import tensorflow_datasets as tfds
+
+    builder = tfds.builder_from_directory(folder)
+    arrays = {}
+    for split in builder.info.splits:
+        records = _data_source(builder, split)
+        labels = (dataclasses.replace(decode(records[i]), image=b"") for i in range(len(records)))
+        arrays |= {f"{split}/{key}": array for key, array in collect_labels(labels).items()}
+    np.savez(folder / LABELS_FILE, **arrays)
+
+
+def _data_source(builder: tfds.core.DatasetBuilder, split: str) -> Sequence[dict[str, Any]]:
+    """The records of a split, read by index, their images still encoded."""
+    import tensorflow_datasets as tfds
+
+    return builder.as_data_source(split, decoders={"image": tfds.decode.SkipDecoding()})
+
+
+def _arrays_of(split: str, keys: Iterable[str], arrays: Mapping[str, np.ndarray], path: Path) -> dict[str, np.ndarray]:
+    """What the .npz file `path` holds of a split under `keys`."""
+    try:
+        return {key: arrays[f"{split}/{key}"] for key in keys}
+    except NPZ_ERRORS as error:
+        raise ValueError(f"{path} is damaged: {error}") from None
 
 
 def _metadata(stored: Mapping[str, str | int | float], scheme_file: Path) -> dict:
@@ -130,7 +180,8 @@ def write_pack(file: str | os.PathLike, splits: Mapping[str, Faces]) -> None:
     if path.suffix != ".npz":
         raise ValueError(f"{path}: the name of a pack ends in .npz")
     first = next(iter(splits.values()))
-    metadata = {key: getattr(first, key) for key in METADATA} | {"dataset": first.dataset, "splits": list(splits)}
+    metadata = {key: getattr(first, key) for key in METADATA}
+    metadata |= {"version": VERSION, "dataset": first.dataset, "splits": list(splits)}
     path.parent.mkdir(parents=True, exist_ok=True)
     if first.scheme.endswith(".toml"):
         shutil.copyfile(first.scheme, path.with_suffix(".toml"))
@@ -148,12 +199,7 @@ def _pack_arrays(faces: Faces) -> dict[str, np.ndarray]:
     return {
         "encoded": np.frombuffer(b"".join(frames), np.uint8),
         "offsets": np.cumsum([0] + [len(frame) for frame in frames]),
-        "points": faces.points,
-        "visible": faces.visible,
-        "attributes": faces.attributes,
-        "to_source": faces.to_source,
-        "names": np.array(faces.names),
-        "groups": np.array(faces.groups),
+        **pack_labels(faces),
     }
 
 
@@ -163,23 +209,19 @@ def _open_pack(path: Path) -> tuple[list[str], Callable[[str], Faces]]:
     try:
         arrays = np.load(path)
         metadata = json.loads(str(arrays["metadata"]))
-    except PACK_ERRORS:
+    except NPZ_ERRORS:
         raise ValueError(f"{path} is not a pack that `prepare --pack` wrote, or it is damaged") from None
+    if metadata.get("version") != VERSION:
+        raise ValueError(f"{path} is a pack of an earlier version; prepare the set again, with --pack {path}")
 
     def read_split(split: str) -> Faces:
-        try:
-            stored = {key: arrays[f"{split}/{key}"] for key in PACK_ARRAYS}
-        except PACK_ERRORS as error:
-            raise ValueError(f"{path} is damaged: {error}") from None
-        encoded, offsets = stored.pop("encoded"), stored.pop("offsets")
-        names, groups = (tuple(stored.pop(key).tolist()) for key in ("names", "groups"))
+        stored = _arrays_of(split, PACK_ARRAYS, arrays, path)
+        encoded, offsets = stored["encoded"], stored["offsets"]
         return Faces(
             dataset=metadata["dataset"],
             split=split,
             **_metadata(metadata, path.with_suffix(".toml")),
-            **stored,
-            names=names,
-            groups=groups,
+            **unpack_labels(stored),
             read_encoded=lambda indices: [encoded[offsets[i] : offsets[i + 1]].tobytes() for i in indices],
         )
 

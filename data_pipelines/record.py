@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import typing
 
 import cv2
@@ -14,7 +15,7 @@ if typing.TYPE_CHECKING:
 ATTRIBUTES = ("pose", "expression", "illumination", "makeup", "occlusion", "blur")
 """The attributes of WFLW, whose order every table of attributes here follows."""
 
-VERSION = "1.0.0"
+VERSION = "1.1.0"
 """Of the record's layout; prepared sets of another version are not found."""
 
 JPEG_QUALITY = 95
@@ -33,6 +34,8 @@ class Record:
       name: Names the face within its set.
       group: Equal for faces of one photo, or of one person; a split by group never has one photo on both sides.
       style: Number of the style the frame was rendered in; -1 is the photo itself.
+      yaw: Angle in degrees by which the head is turned to the side, in -180 to 180; NaN where it is not known. Its
+        sign is the source's own, and some sources give its size alone.
     """
 
     image: bytes
@@ -43,6 +46,7 @@ class Record:
     name: str
     group: str
     style: int = -1
+    yaw: float = math.nan
 
 
 def features(frame_size: int, num_points: int) -> tfds.features.FeaturesDict:
@@ -59,6 +63,7 @@ def features(frame_size: int, num_points: int) -> tfds.features.FeaturesDict:
             "name": tfds.features.Text(),
             "group": tfds.features.Text(),
             "style": np.int32,
+            "yaw": np.float32,
         }
     )
 

@@ -60,6 +60,7 @@ def synthetic_faces(count: int, split: str, size: int = 64) -> Faces:
         visible=np.stack([face.visible for face in faces]),
         attributes=np.stack([face.attributes for face in faces]),
         to_source=np.tile(np.eye(2, 3, dtype=np.float32), (count, 1, 1)),
+        yaw=np.full(count, np.nan, np.float32),
         names=tuple(f"{split}/{index}" for index in range(count)),
         groups=tuple(f"{split}/{index // 2}" for index in range(count)),
         read_encoded=lambda indices: [encoded[index] for index in indices],

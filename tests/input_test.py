@@ -11,7 +11,7 @@ from tiny_archives import write_300w, write_wflw
 
 from data_pipelines import prepare
 from data_pipelines.input import Faces, batch_indices, eval_batches, hold_out, open_faces, train_batches, write_pack
-from data_pipelines.record import decode_image, encode_image
+from data_pipelines.record import VERSION, decode_image, encode_image
 from jaxlm.landmarks import conversion
 
 REPOSITORY = Path(__file__).parents[1]
@@ -32,6 +32,7 @@ def make_faces(count=23, size=8):
         visible=rng.random((count, 98)) < 0.5,
         attributes=rng.random((count, 6)) < 0.5,
         to_source=rng.normal(size=(count, 2, 3)).astype(np.float32),
+        yaw=rng.uniform(-90, 90, count).astype(np.float32),
         names=tuple(f"face_{i}" for i in range(count)),
         groups=tuple(f"photo_{i // 2}" for i in range(count)),
         read_encoded=lambda indices: [encoded[i] for i in indices],
@@ -99,6 +100,16 @@ def test_a_pack_with_a_flipped_byte_is_noticed(data_dir, tmp_path):
     (tmp_path / "flipped.npz").write_bytes(data)
     with pytest.raises(ValueError, match=r"flipped\.npz is damaged"):
         open_faces(str(tmp_path / "flipped.npz"), "train", "")
+
+
+def test_a_pack_of_an_earlier_version_is_refused_by_name(tmp_path):
+    file = tmp_path / "toy.npz"
+    write_pack(file, {"train": make_faces()})
+    arrays = dict(np.load(file))
+    arrays["metadata"] = np.array(str(arrays["metadata"]).replace(f'"{VERSION}"', '"1.0.0"'))
+    np.savez(file, **arrays)
+    with pytest.raises(ValueError, match=r"toy\.npz is a pack of an earlier version; prepare the set again"):
+        open_faces(str(file), "train", "")
 
 
 def test_writing_a_pack_needs_its_ending_and_replaces_the_old_one_whole(tmp_path):

@@ -47,7 +47,7 @@ def test_wflw_ends_with_counts_and_a_contact_sheet(tmp_path, capsys):
     assert ["split", "faces", *ATTRIBUTES] in lines
     assert ["train", "5", "1", "1", "1", "1", "1", "0"] in lines
     assert ["test", "3", "0", "0", "0", "0", "0", "1"] in lines
-    sheet = cv2.imread(str(tmp_path / "data" / "wflw" / "32px" / "1.0.0" / "contact_sheet.png"))
+    sheet = cv2.imread(str(tmp_path / "data" / "wflw" / "32px" / "1.1.0" / "contact_sheet.png"))
     assert sheet.shape[1] > 6 * 200
     assert sheet[:200].std() > 0
     faces = open_faces("wflw", "train", tmp_path / "data")
@@ -182,7 +182,7 @@ def test_a_users_own_set_and_scheme_travel_in_set_and_pack(tmp_path):
     options = ("--name", "cats", "--scheme", scheme, "--margin", 1.5, "--pack", pack)
     run("points_table", tmp_path / "photos", tmp_path / "data", *options)
     scheme.unlink()
-    assert (tmp_path / "data" / "cats" / "32px_margin1.5" / "1.0.0").is_dir()
+    assert (tmp_path / "data" / "cats" / "32px_margin1.5" / "1.1.0").is_dir()
     for name in ("cats", str(pack)):
         faces = open_faces(name, "train", tmp_path / "data")
         assert faces.dataset == "cats"

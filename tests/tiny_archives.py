@@ -4,6 +4,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import scipy.io
 
 LISTS = "WFLW_annotations/list_98pt_rect_attr_train_test"
 
@@ -57,4 +58,47 @@ def write_300w(source: Path) -> Path:
     for i, name in enumerate(["afw/12_1.jpg", "afw/12_2.jpg", "helen/testset/34_1.jpg", "lfpw/testset/image_0001.png"]):
         write_annotated(source / name, ring(68, (40.0 + i, 33.0)), seed=i)
     write_annotated(source / "ibug" / "image_003_1.jpg", ring(68), seed=9)
+    return source
+
+
+def landmark_text(points: np.ndarray) -> str:
+    """A landmark file of FaceSynthetics: the points, then two pupils."""
+    return "".join(f"{x:.3f} {y:.3f}\n" for x, y in [*points, (40, 30), (50, 30)])
+
+
+def write_face_synthetics(source: Path, count: int = 3) -> Path:
+    """A folder of FaceSynthetics with small images."""
+    for i in range(count):
+        write_photo(source / f"{i:06d}.png", seed=i)
+        (source / f"{i:06d}_ldmks.txt").write_text(landmark_text(ring(68, (40.0 + i, 35.0))))
+    return source
+
+
+def write_aflw2000(source: Path, yaws: list[float]) -> Path:
+    """A folder of AFLW2000-3D: one face of each yaw, in degrees."""
+    for i, yaw in enumerate(yaws):
+        write_photo(source / f"image{i:05d}.jpg", 450, 450, seed=i)
+        points = np.concatenate([ring(68, (220.0 + i, 230.0), 90.0), np.ones((68, 1))], axis=1)
+        pose = np.deg2rad([[5.0, yaw, -5.0, 0, 0, 0, 0]])
+        matrices = {"pt3d_68": points.T.astype(np.float32), "Pose_Para": pose.astype(np.float32)}
+        scipy.io.savemat(source / f"image{i:05d}.mat", matrices, do_compression=True)
+    return source
+
+
+def write_300w_lp(source: Path, num_photos: int = 2, poses: tuple[float, ...] = (0.1, -1.0)) -> Path:
+    """A folder of 300W-LP: each photo rendered at each yaw, in radians."""
+    rng = np.random.default_rng(0)
+    (source / "landmarks" / "AFW").mkdir(parents=True)
+    sizes = {"Illum_Para": 10, "Color_Para": 7, "Tex_Para": 199, "Shape_Para": 199, "Exp_Para": 29}
+    for photo in range(num_photos):
+        fitted = {name: rng.normal(size=(1, size)) for name, size in sizes.items()}
+        for i, yaw in enumerate(poses):
+            stem = f"AFW_{photo}_{i}"
+            write_photo(source / "AFW" / f"{stem}.jpg", 450, 450, seed=10 * photo + i)
+            points = ring(68, (220.0, 230.0), 80.0 + i)
+            pose = np.array([[0.0, yaw, 0, 0, 0, 0, 0]])
+            matrices = {"pt2d": points.T, "roi": np.zeros((1, 4)), "Pose_Para": pose}
+            scipy.io.savemat(source / "AFW" / f"{stem}.mat", fitted | matrices)
+            landmarks = {"pts_2d": points + 5, "pts_3d": points}
+            scipy.io.savemat(source / "landmarks" / "AFW" / f"{stem}_pts.mat", landmarks)
     return source
