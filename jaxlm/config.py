@@ -74,6 +74,8 @@ class AugmentConfig:
     """Mirror every other face."""
     colour: float = 0.0
     """Strength of brightness, contrast and saturation jitter."""
+    hue: float = 0.0
+    """Hues turn by a uniform +- this fraction of the colour circle."""
     grey: float = 0.0
     """Chance that a face is turned grey."""
     blur: float = 0.0
@@ -89,9 +91,11 @@ class OptimConfig:
     name: Literal["sgd", "adamw"] = "adamw"
     """`sgd` has momentum 0.9 and couples the weight decay, as the published recipes do; `adamw` decouples it."""
     learning_rate: float = 1e-3
-    """The peak of linear warm-up and cosine decay."""
+    """Where linear warm-up ends and decay begins."""
     warmup_epochs: float = 1.0
     """Epochs of linear warm-up, fractions allowed."""
+    decay: tuple[tuple[float, float], ...] = ()
+    """Pairs (epoch, factor): from each epoch on the learning rate is multiplied by its factor; none: a cosine."""
     weight_decay: float = 0.0
     """Acts on every parameter, biases and normalisation included."""
     clip_norm: float | None = None
@@ -125,10 +129,12 @@ class Config:
     """Epochs between validations, each followed by a checkpoint."""
     keep: int = 2
     """Checkpoints kept beside the one with the best validation NME."""
+    max_megabytes: float | None = None
+    """Training does not start where the float32 parameters take more than this, in 10^6 bytes."""
 
 
 # What may differ between a run and its continuation: the numbers do not depend on it.
-_RUNTIME_FIELDS = ("data.data_dir", "data.cache", "fsdp", "steps_per_call", "keep")
+_RUNTIME_FIELDS = ("data.data_dir", "data.cache", "fsdp", "steps_per_call", "keep", "max_megabytes")
 
 
 def experiment_names() -> list[str]:
@@ -209,26 +215,29 @@ def complete(table: dict[str, type], name: str, options: Options) -> Options:
     Fields without a default are the caller's to fill (a model's number of points) and are no options.
 
     Raises:
-      ValueError: The name or an option is unknown; the nearest one is suggested.
+      ValueError: The name, an option or the value of a choice is unknown; the nearest one is suggested.
     """
-    _check_known("name", name, table)
+    _check_known(name, table, f"unknown name {name!r}")
     fields = {
         field.name: field.default
         for field in dataclasses.fields(table[name])
         if field.name not in ("parent", "name", "dtype") and field.default is not dataclasses.MISSING
     }
     for option in options:
-        _check_known(f"option of {name}", option, fields)
-    tuples = {option: tuple(value) for option, value in options.items() if isinstance(value, list)}
-    return fields | options | tuples
+        _check_known(option, fields, f"unknown option of {name} {option!r}")
+    types = typing.get_type_hints(table[name])
+    for option, value in options.items():
+        if typing.get_origin(types[option]) is Literal:
+            _check_known(value, typing.get_args(types[option]), f"{option} of {name} cannot be {value!r}")
+    return fields | {option: _with_tuples(value) for option, value in options.items()}
 
 
-def _check_known(what: str, key: str, known: typing.Iterable[str]) -> None:
+def _check_known(key: str, known: typing.Iterable[str], problem: str) -> None:
     known = list(known)
     if key not in known:
-        near = difflib.get_close_matches(key, known, n=1)
+        near = difflib.get_close_matches(str(key), known, n=1)
         hint = f" Did you mean {near[0]}?" if near else ""
-        raise ValueError(f"unknown {what} {key!r}.{hint} Known: {', '.join(known)}.")
+        raise ValueError(f"{problem}.{hint} Known: {', '.join(known)}.")
 
 
 def to_json(config: Config) -> str:
@@ -244,10 +253,15 @@ def from_json(text: str) -> Config:
 def _from_dict(cls: type, values: dict[str, Any]) -> Any:
     types = typing.get_type_hints(cls)
     nested = {
-        key: _from_dict(types[key], value) if dataclasses.is_dataclass(types[key]) else value
+        key: _from_dict(types[key], value) if dataclasses.is_dataclass(types[key]) else _with_tuples(value)
         for key, value in values.items()
     }
     return cls(**nested)
+
+
+def _with_tuples(value: Any) -> Any:
+    """A value of JSON with tuples for its lists."""
+    return tuple(map(_with_tuples, value)) if isinstance(value, list) else value
 
 
 def differences(stored: Config, asked: Config) -> list[str]:

@@ -1,6 +1,7 @@
 """Losses of predicted points: one value per face [B], so that padding and weights stay the caller's business.
 
-All take points [B, N, 2] in the pixels of the crop that the network sees; the constants below are in those pixels.
+Here they take points [B, N, 2] in the pixels of the crop that the network sees, and the constants below are in those
+pixels; the losses of heat-maps are in heatmap_losses.py.
 """
 
 from collections.abc import Callable
@@ -22,7 +23,7 @@ def l1(predicted: jax.Array, truth: jax.Array, weight: jax.Array | None = None) 
     Raises:
       AssertionError: The shapes do not agree; nothing is broadcast.
     """
-    return _weighted_mean(jnp.abs(_residual(predicted, truth, weight)), weight)
+    return _mean_over_coordinates(jnp.abs(_residual(predicted, truth, weight)), weight)
 
 
 def smooth_l1(predicted: jax.Array, truth: jax.Array, weight: jax.Array | None = None, beta: float = 1.0) -> jax.Array:
@@ -38,7 +39,7 @@ def smooth_l1(predicted: jax.Array, truth: jax.Array, weight: jax.Array | None =
       AssertionError: The shapes do not agree; nothing is broadcast.
     """
     size = jnp.abs(_residual(predicted, truth, weight))
-    return _weighted_mean(jnp.where(size < beta, 0.5 * size**2 / beta, size - 0.5 * beta), weight)
+    return _mean_over_coordinates(jnp.where(size < beta, 0.5 * size**2 / beta, size - 0.5 * beta), weight)
 
 
 def wing(
@@ -61,7 +62,15 @@ def wing(
     size = jnp.abs(_residual(predicted, truth, weight))
     logarithm = width * jnp.log1p(size / epsilon)
     offset = width - width * jnp.log1p(width / epsilon)
-    return _weighted_mean(jnp.where(size < width, logarithm, size - offset), weight)
+    return _mean_over_coordinates(jnp.where(size < width, logarithm, size - offset), weight)
+
+
+def weighted_mean(per_point: jax.Array, weight: jax.Array | None) -> jax.Array:
+    """Mean [B] of values [B, N], weighted by [B, N] unless that is None; 0 for a face without weight."""
+    if weight is None:
+        return per_point.mean(axis=-1)
+    total = weight.sum(axis=-1)
+    return (per_point * weight).sum(axis=-1) / jnp.where(total > 0, total, 1)
 
 
 LOSSES: dict[str, Callable[..., jax.Array]] = {"l1": l1, "smooth_l1": smooth_l1, "wing": wing}
@@ -77,10 +86,6 @@ def _residual(predicted: jax.Array, truth: jax.Array, weight: jax.Array | None) 
     return jnp.where(weight[..., None] > 0, predicted - truth, 0)
 
 
-def _weighted_mean(values: jax.Array, weight: jax.Array | None) -> jax.Array:
+def _mean_over_coordinates(values: jax.Array, weight: jax.Array | None) -> jax.Array:
     """Mean [B] of values [B, N, 2] over coordinates and points; 0 for a face without weight."""
-    per_point = values.mean(axis=-1)
-    if weight is None:
-        return per_point.mean(axis=-1)
-    total = weight.sum(axis=-1)
-    return (per_point * weight).sum(axis=-1) / jnp.where(total > 0, total, 1)
+    return weighted_mean(values.mean(axis=-1), weight)

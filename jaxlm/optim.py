@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -12,7 +14,7 @@ from jaxlm.config import OptimConfig
 FLOOR = 1e-10
 
 
-def learning_rate(peak: float, warmup_steps: int, total_steps: int) -> optax.Schedule:
+def cosine_decay(peak: float, warmup_steps: int, total_steps: int) -> optax.Schedule:
     """Linear warm-up from `FLOOR` to `peak`, then a half cosine back to `FLOOR` at `total_steps`.
 
     With i the step, W the warm-up and T the total: `FLOOR + (peak - FLOOR) i / W` up to W, then
@@ -25,6 +27,18 @@ def learning_rate(peak: float, warmup_steps: int, total_steps: int) -> optax.Sch
         left = (total_steps - step) / max(total_steps - warmup_steps, 1)
         falling = jnp.sin(0.5 * jnp.pi * left) ** 2
         return FLOOR + (peak - FLOOR) * jnp.where(step < warmup_steps, rising, falling)
+
+    return schedule
+
+
+def step_decay(peak: float, warmup_steps: int, decay: Sequence[tuple[int, float]]) -> optax.Schedule:
+    """Linear warm-up from 0 to `peak`; from each step in `decay` on, the rate is multiplied by that step's factor."""
+
+    def schedule(step: jax.Array) -> jax.Array:
+        rate = peak * (jnp.minimum(1.0, step / warmup_steps) if warmup_steps else jnp.ones(()))
+        for boundary, factor in decay:
+            rate = rate * jnp.where(step >= boundary, factor, 1.0)
+        return rate
 
     return schedule
 
@@ -43,7 +57,11 @@ def optimiser(
     AdamW it is decoupled.
     """
     warmup_steps = round(config.warmup_epochs * steps_per_epoch)
-    schedule = learning_rate(config.learning_rate, warmup_steps, epochs * steps_per_epoch)
+    if config.decay:
+        decay = [(round(epoch * steps_per_epoch), factor) for epoch, factor in config.decay]
+        schedule = step_decay(config.learning_rate, warmup_steps, decay)
+    else:
+        schedule = cosine_decay(config.learning_rate, warmup_steps, epochs * steps_per_epoch)
     clip = optax.clip_by_global_norm(config.clip_norm) if config.clip_norm else optax.identity()
     if config.name == "sgd":
         update = optax.chain(optax.add_decayed_weights(config.weight_decay), optax.sgd(schedule, momentum=0.9))

@@ -7,9 +7,10 @@ from typing import Literal, Protocol
 
 import chex
 import jax
+import jax.numpy as jnp
 
 from jaxlm import config as config_lib
-from jaxlm import losses
+from jaxlm import heatmap_losses, heatmaps, losses
 from jaxlm.config import TaskConfig
 
 
@@ -21,6 +22,9 @@ class Task(Protocol):
 
     def points(self, outputs: jax.Array) -> jax.Array:
         """Points [B, N, 2] that raw outputs stand for."""
+
+    def confidence(self, outputs: jax.Array) -> jax.Array | None:
+        """How sure the model is of each point, [B, N] in 0..1; None where raw outputs do not say."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,8 +57,117 @@ class CoordinateTask:
             points = 0.5 * self.input_size * points + 0.5 * (self.input_size - 1)
         return points
 
+    def confidence(self, outputs: jax.Array) -> None:
+        del outputs  # A regressed coordinate says nothing about its error.
 
-TASKS: dict[str, type] = {"coordinates": CoordinateTask}
+
+@dataclasses.dataclass(frozen=True)
+class HeatMapTask:
+    """Heat-maps: outputs [B, S, S, N], one map for each landmark, of S = input_size / stride cells a side.
+
+    With the losses `mse` and `adaptive_wing` a map's heights copy those of a drawn Gaussian; with `soft_argmax` and
+    `star` it holds logits whose softmax is a probability. Only the published target, 100 high, suits a model that ends
+    in a ReLU: with the others that layer dies (adaptive_wing) or keeps logits from falling. Points more than three
+    sigma outside of the maps do not count in the loss.
+
+    Confidence is the height of the peak as a fraction of the target's, or the probability within two sigma of the
+    point along both axes (over 0.9 for a Gaussian of the target's sigma, low where a map is spread or has two peaks).
+
+    Attributes:
+      input_size: Side of the crop in pixels.
+      loss_name: A loss of jaxlm/heatmap_losses.py.
+      target: `unbiased`: 1 high at the point itself, half-pixel cells; `published`: that of the ShuffleNetV2
+        code, stretched to 0..100, cells x / stride, for `mse` alone. The published sigma is 4, at 96 cells a side.
+      sigma: Standard deviation in cells of the drawn Gaussian, or of the one that `soft_argmax` pulls towards; DARK
+        smooths by it.
+      decoder: How points are read, a function of jaxlm/heatmaps.py; `soft_argmax` reads logits alone.
+      legacy_axes: Rows are x and columns are y, as in the published code; with the published target alone.
+      stride: Side of a cell in pixels.
+    """
+
+    input_size: int
+    loss_name: Literal["mse", "adaptive_wing", "soft_argmax", "star"] = "adaptive_wing"
+    target: Literal["unbiased", "published"] = "unbiased"
+    sigma: float = 2.0
+    decoder: Literal["argmax", "quarter", "dark", "soft_argmax"] = "dark"
+    legacy_axes: bool = False
+    stride: int = 4
+
+    def __post_init__(self) -> None:
+        if self.target == "published" and self.loss_name != "mse":
+            raise ValueError(f"the published target is for loss mse, not {self.loss_name}, which wants target unbiased")
+        if self.legacy_axes and self.target != "published":
+            raise ValueError("legacy_axes reproduces the published code, so it wants target published")
+        if self.decoder == "soft_argmax" and not self._reads_logits:
+            raise ValueError(
+                f"decoder soft_argmax reads logits, and loss {self.loss_name} teaches heights;"
+                " take decoder dark, quarter or argmax, or loss soft_argmax or star"
+            )
+        if self.sigma <= 0:
+            raise ValueError(f"sigma must be above 0 cells, not {self.sigma}")
+        if self.stride < 1 or self.input_size % self.stride:
+            raise ValueError(f"a crop of {self.input_size} pixels cannot be cut into cells of {self.stride}")
+
+    def loss(self, outputs: jax.Array, points: jax.Array, visible: jax.Array) -> jax.Array:
+        del visible  # As in CoordinateTask.
+        self._check_shape(outputs)
+        cells = heatmaps.to_cells(self._swap(points), self.stride, self._centred)
+        weight = heatmaps.in_reach(cells, self._size, self.sigma)
+        if self.loss_name == "soft_argmax":
+            return heatmap_losses.soft_argmax(outputs, cells, weight, sigma=self.sigma)
+        if self.loss_name == "star":
+            return heatmap_losses.star(outputs, cells, weight)
+        draw = heatmaps.draw_published if self.target == "published" else heatmaps.draw_unbiased
+        compare = heatmap_losses.heatmap_mse if self.loss_name == "mse" else heatmap_losses.adaptive_wing
+        return compare(outputs, draw(cells, self._size, self.sigma), weight)
+
+    def points(self, outputs: jax.Array) -> jax.Array:
+        self._check_shape(outputs)
+        return self._swap(heatmaps.to_pixels(self._decode(outputs), self.stride, self._centred))
+
+    def confidence(self, outputs: jax.Array) -> jax.Array:
+        self._check_shape(outputs)
+        if self._reads_logits:
+            probability = heatmaps.probabilities(outputs)
+            return heatmaps.mass_near(probability, self._decode(outputs), radius=2 * self.sigma)
+        peak = heatmaps.PUBLISHED_PEAK if self.target == "published" else 1.0
+        return jnp.clip(outputs.max(axis=(1, 2)) / peak, 0.0, 1.0)
+
+    def _decode(self, outputs: jax.Array) -> jax.Array:
+        """The point [B, N, 2] of each map in cells, along its columns and its rows."""
+        if self.decoder == "argmax":
+            return heatmaps.argmax(outputs)
+        if self.decoder == "quarter":
+            return heatmaps.quarter(outputs)
+        if self.decoder == "soft_argmax":
+            return heatmaps.soft_argmax(outputs)
+        return heatmaps.dark(heatmaps.probabilities(outputs) if self._reads_logits else outputs, self.sigma)
+
+    @property
+    def _reads_logits(self) -> bool:
+        return self.loss_name in ("soft_argmax", "star")
+
+    @property
+    def _centred(self) -> bool:
+        return self.target == "unbiased"
+
+    @property
+    def _size(self) -> int:
+        return self.input_size // self.stride
+
+    def _swap(self, points: jax.Array) -> jax.Array:
+        """Points with x and y exchanged where rows are x."""
+        return points[..., ::-1] if self.legacy_axes else points
+
+    def _check_shape(self, outputs: jax.Array) -> None:
+        if outputs.ndim != 4 or outputs.shape[1:3] != (self._size, self._size):
+            raise ValueError(
+                f"heat-maps of crops of {self.input_size} pixels at stride {self.stride} are"
+                f" [B, {self._size}, {self._size}, N]; the model's outputs are {list(outputs.shape)}"
+            )
+
+
+TASKS: dict[str, type] = {"coordinates": CoordinateTask, "heatmaps": HeatMapTask}
 
 
 def build(config: TaskConfig, input_size: int) -> Task:
@@ -63,4 +176,5 @@ def build(config: TaskConfig, input_size: int) -> Task:
     Raises:
       ValueError: The task or one of its options is unknown.
     """
-    return TASKS[config.name](input_size=input_size, **config_lib.complete(TASKS, config.name, config.options))
+    options = config_lib.complete(TASKS, config.name, config.options)
+    return TASKS[config.name](input_size=input_size, **options)

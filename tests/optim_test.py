@@ -20,13 +20,28 @@ from jaxlm.config import OptimConfig
 )
 def test_learning_rate_of_the_published_sepbn_recipe(step: int, expected: float):
     """Oracle S9: 2000 epochs of 937 steps, 800 of them warm-up."""
-    schedule = optim.learning_rate(1e-3, 800 * 937, 2000 * 937)
+    schedule = optim.cosine_decay(1e-3, 800 * 937, 2000 * 937)
     np.testing.assert_allclose(jax.jit(schedule)(step), expected, rtol=2e-6)
 
 
 def test_learning_rate_without_warm_up_starts_at_its_peak():
-    schedule = optim.learning_rate(0.1, 0, 10)
+    schedule = optim.cosine_decay(0.1, 0, 10)
     np.testing.assert_allclose([schedule(0), schedule(5), schedule(10)], [0.1, 0.05, 1e-10], rtol=1e-6)
+
+
+def test_learning_rate_of_the_released_heat_map_code_falls_from_its_first_epoch_on():
+    """Oracle H5: Adam at 0.004, milestones 0 to 5, gamma 0.2."""
+    decay = tuple((epoch, 0.2) for epoch in range(6))
+    config = OptimConfig(name="adamw", learning_rate=4e-3, warmup_epochs=0, decay=decay)
+    _, schedule = optim.optimiser(config, steps_per_epoch=10, epochs=6)
+    rates = [float(jax.jit(schedule)(10 * epoch + 9)) for epoch in range(6)]
+    np.testing.assert_allclose(rates, [8e-4, 1.6e-4, 3.2e-5, 6.4e-6, 1.28e-6, 2.56e-7], rtol=1e-5)
+
+
+def test_step_decay_warms_up_then_falls_at_the_step_where_an_epoch_begins():
+    schedule = optim.step_decay(0.01, warmup_steps=4, decay=[(10, 0.4), (15, 0.4)])
+    rates = [float(schedule(step)) for step in (0, 1, 4, 9, 10, 14, 15, 99)]
+    np.testing.assert_allclose(rates, [0, 0.0025, 0.01, 0.01, 0.004, 0.004, 0.0016, 0.0016], rtol=1e-5)
 
 
 def test_temperature_falls_from_30_to_1_in_29_epochs_and_stays():

@@ -1,8 +1,13 @@
+"""Tasks: what raw outputs mean, for coordinates and for heat-maps."""
+
+from typing import Any
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxlm import tasks
+from jaxlm import heatmaps, tasks
 from jaxlm.config import TaskConfig
 
 
@@ -31,3 +36,111 @@ def test_unknown_losses_and_options_are_named():
         tasks.build(TaskConfig(options={"loss_name": "l3"}), 64)
     with pytest.raises(ValueError, match="Did you mean units"):
         tasks.build(TaskConfig(options={"unit": "pixels"}), 64)
+    with pytest.raises(ValueError, match=r"unknown name 'heatmap'.* Did you mean heatmaps"):
+        tasks.build(TaskConfig(name="heatmap"), 64)
+
+
+def test_regressed_coordinates_carry_no_confidence():
+    assert tasks.build(TaskConfig(), input_size=128).confidence(jnp.zeros((2, 10))) is None
+
+
+PUBLISHED = {"target": "published", "loss_name": "mse", "sigma": 4.0, "decoder": "argmax"}
+
+
+def _heatmap_task(input_size: int = 64, **options: Any) -> tasks.HeatMapTask:
+    return tasks.build(TaskConfig("heatmaps", options), input_size)
+
+
+def _points(seed: int, low: float, high: float) -> jax.Array:
+    return jnp.asarray(np.random.default_rng(seed).uniform(low, high, (2, 30, 2)), jnp.float32)
+
+
+@pytest.mark.parametrize(("legacy_axes", "row", "column"), [(True, 25, 65), (False, 65, 25)])
+def test_legacy_axes_are_those_of_the_published_code(legacy_axes: bool, row: int, column: int):
+    """Oracle H3: the label (100, 260) of a 384 px crop."""
+    task = _heatmap_task(384, legacy_axes=legacy_axes, **PUBLISHED)
+    maps = jnp.zeros((1, 96, 96, 1)).at[0, row, column].set(100.0)
+    np.testing.assert_array_equal(task.points(maps), [[[100, 260]]])
+    cells = jnp.asarray([[[column, row]]], jnp.float32)
+    target = heatmaps.draw_published(cells, 96)
+    np.testing.assert_array_equal(task.loss(target, jnp.asarray([[[100.0, 260.0]]]), jnp.ones((1, 1))), [0])
+
+
+@pytest.mark.parametrize("legacy_axes", [True, False])
+def test_published_maps_give_points_back_within_two_pixels(legacy_axes: bool):
+    """Oracle H4."""
+    task = _heatmap_task(legacy_axes=legacy_axes, **PUBLISHED)
+    points = _points(0, 0, 61.9)
+    cells = points[..., ::-1] / 4 if legacy_axes else points / 4
+    error = jnp.abs(jax.jit(task.points)(heatmaps.draw_published(cells, 16)) - points)
+    assert 1.9 < error.max() <= 2.0
+
+
+@pytest.mark.parametrize(
+    ("loss_name", "decoder", "worst"),
+    [
+        ("adaptive_wing", "argmax", 2.001),
+        ("adaptive_wing", "quarter", 1.1),
+        ("adaptive_wing", "dark", 0.02),
+        ("mse", "dark", 0.02),
+        ("soft_argmax", "soft_argmax", 0.03),
+        ("soft_argmax", "dark", 0.02),
+        ("star", "soft_argmax", 0.03),
+    ],
+)
+def test_perfect_maps_have_the_points_no_loss_and_full_confidence(loss_name: str, decoder: str, worst: float):
+    task = _heatmap_task(128, loss_name=loss_name, decoder=decoder, sigma=1.5)
+    points = _points(1, 30, 97)
+    cells = heatmaps.to_cells(points, 4, centred=True)
+    logits = loss_name in ("soft_argmax", "star")
+    outputs = (heatmaps.log_gaussian_probabilities if logits else heatmaps.draw_unbiased)(cells, 32, 1.5)
+    assert jnp.abs(jax.jit(task.points)(outputs) - points).max() <= worst
+    loss = jax.jit(task.loss)(outputs, points, jnp.ones((2, 30)))
+    # STAR still counts the spread: two eigenvalues of sigma^2 in half sides of the map.
+    np.testing.assert_allclose(loss, [2 * (1.5 / 15.5) ** 2 if loss_name == "star" else 0.0] * 2, rtol=0.05, atol=1e-4)
+    confidence = jax.jit(task.confidence)(outputs)
+    assert confidence.shape == (2, 30)
+    assert (confidence > 0.85).all()
+    assert (confidence <= 1).all()
+
+
+@pytest.mark.parametrize("options", [PUBLISHED, {}, {"loss_name": "soft_argmax"}, {"loss_name": "star"}])
+def test_confidence_falls_where_a_map_shows_nothing(options: dict):
+    confidence = jax.jit(_heatmap_task(**options).confidence)
+    assert (confidence(0.01 * jnp.ones((1, 16, 16, 2))) < 0.45).all()
+    assert (confidence(-jnp.ones((1, 16, 16, 2))) >= 0).all()
+
+
+@pytest.mark.parametrize("options", [PUBLISHED, {}, {"loss_name": "soft_argmax"}, {"loss_name": "star"}])
+def test_points_far_outside_of_the_crop_do_not_count(options: dict):
+    task = _heatmap_task(**options)
+    outputs = jnp.asarray(np.random.default_rng(2).normal(0, 1, (1, 16, 16, 2)), jnp.float32)
+    points, visible = jnp.asarray([[[20.0, 30.0], [20.0, -500.0]]]), jnp.ones((1, 2))
+    value_and_gradient = jax.jit(jax.value_and_grad(lambda maps: task.loss(maps, points, visible).sum()))
+    loss, gradient = value_and_gradient(outputs)
+    np.testing.assert_array_equal(gradient[..., 1], 0)
+    assert jnp.abs(gradient[..., 0]).sum() > 0
+    np.testing.assert_allclose(loss, value_and_gradient(outputs.at[..., 1].set(0.0))[0], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"loss_name": "adaptiv_wing"}, "loss_name of heatmaps cannot be 'adaptiv_wing'. Did you mean adaptive_wing"),
+        ({"decoder": "drak"}, r"Did you mean dark\?"),
+        ({"target": "published"}, "for loss mse, not adaptive_wing"),
+        ({"legacy_axes": True}, "wants target published"),
+        ({"decoder": "soft_argmax"}, "reads logits, and loss adaptive_wing teaches heights"),
+        ({"sigma": 0.0}, "sigma must be above 0"),
+        ({"stride": 5}, "64 pixels cannot be cut into cells of 5"),
+    ],
+)
+def test_options_that_contradict_each_other_are_refused(options: dict, message: str):
+    with pytest.raises(ValueError, match=message):
+        _heatmap_task(**options)
+
+
+@pytest.mark.parametrize("shape", [(1, 32, 32, 5), (1, 16, 15, 5), (1, 10)])
+def test_outputs_of_another_size_are_refused(shape: tuple):
+    with pytest.raises(ValueError, match=r"\[B, 16, 16, N\]; the model's outputs are \[1, "):
+        _heatmap_task().points(jnp.zeros(shape))
