@@ -4,17 +4,23 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxlm.config import AugmentConfig
 
+# From RGB to luma and two channels of colour (NTSC, 1953).
+_YIQ = np.array([[0.299, 0.587, 0.114], [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]])
+
 
 def change(key: jax.Array, crops: jax.Array, config: AugmentConfig) -> jax.Array:
-    """Blur, colour jitter, grey and occlusion of crops [B, S, S, 3] in 0..255, in this order, as `config` asks."""
-    blur_key, colour_key, grey_key, occlusion_key = jax.random.split(key, 4)
+    """Blur, colour and hue jitter, grey, occlusion of crops [B, S, S, 3] in 0..255, in this order, as `config` asks."""
+    blur_key, colour_key, grey_key, occlusion_key, hue_key = jax.random.split(key, 5)
     if config.blur:
         crops = _choose(blur_key, config.blur, blur, crops)
     if config.colour:
         crops = jitter_colour(colour_key, crops, config.colour)
+    if config.hue:
+        crops = jitter_hue(hue_key, crops, config.hue)
     if config.grey:
         crops = _choose(grey_key, config.grey, lambda _, crops: jnp.broadcast_to(luma(crops), crops.shape), crops)
     if config.occlusion:
@@ -42,6 +48,18 @@ def jitter_colour(key: jax.Array, crops: jax.Array, strength: float) -> jax.Arra
     mean = grey.mean(axis=(1, 2, 3), keepdims=True)
     coloured = saturation * crops + (1 - saturation) * grey
     return jnp.clip(brightness * (contrast * coloured + (1 - contrast) * mean), 0, 255)
+
+
+def jitter_hue(key: jax.Array, crops: jax.Array, amount: float) -> jax.Array:
+    """Turns the hues of each face by an angle uniform in +- `amount` circles; brightness and colourfulness stay.
+
+    Hue is the angle in the plane of the I and Q channels of YIQ.
+    """
+    angle = 2 * jnp.pi * jax.random.uniform(key, (crops.shape[0],), minval=-amount, maxval=amount)
+    cosine, sine, zero, one = jnp.cos(angle), jnp.sin(angle), jnp.zeros_like(angle), jnp.ones_like(angle)
+    turn = jnp.stack([one, zero, zero, zero, cosine, -sine, zero, sine, cosine], axis=-1).reshape(-1, 3, 3)
+    matrix = jnp.asarray(np.linalg.inv(_YIQ), jnp.float32) @ turn @ jnp.asarray(_YIQ, jnp.float32)
+    return jnp.clip(jnp.einsum("bhwc,bdc->bhwd", crops, matrix, precision="highest"), 0, 255)
 
 
 def blur(key: jax.Array, crops: jax.Array) -> jax.Array:

@@ -16,7 +16,7 @@ from jaxlm.landmarks import WFLW98
 
 FLIP = np.asarray(WFLW98.flip)
 GEOMETRY = AugmentConfig(rotation=25.0, shear=0.3, scale=0.15, shift=0.1, flip=True)
-EVERYTHING = dataclasses.replace(GEOMETRY, colour=0.4, grey=0.5, blur=0.5, occlusion=0.5)
+EVERYTHING = dataclasses.replace(GEOMETRY, colour=0.4, hue=0.1, grey=0.5, blur=0.5, occlusion=0.5)
 
 
 def _frames(count: int, side: int, seed: int = 0) -> tuple[jax.Array, jax.Array]:
@@ -256,14 +256,14 @@ def test_a_scale_that_empties_the_crop_is_refused():
         augment.draw_amounts(jax.random.key(0), 1, AugmentConfig(scale=0.5), 128)
 
 
-@pytest.mark.parametrize("switch", ["colour", "grey", "blur", "occlusion"])
+@pytest.mark.parametrize("switch", ["colour", "hue", "grey", "blur", "occlusion"])
 def test_photometric_switches_change_their_share_of_the_faces(switch):
     crops = jnp.asarray(np.random.default_rng(0).uniform(0, 255, (400, 8, 8, 3)), jnp.float32)
     change = jax.jit(appearance.change, static_argnums=2)
     changed = change(jax.random.key(0), crops, AugmentConfig(**{switch: 0.3}))
     share = np.mean(np.abs(crops - changed).max(axis=(1, 2, 3)) > 1)
-    if switch == "colour":
-        assert share == 1
+    if switch in ("colour", "hue"):
+        assert share > 0.98
     else:
         # A box may be thinner than a pixel, a blur too narrow to see: not every chosen face changes.
         assert 0.15 < share < 0.37
@@ -284,6 +284,19 @@ def test_colour_jitter_of_a_plain_grey_crop_is_its_brightness():
     assert np.ptp(jittered, axis=(1, 2, 3)).max() < 1e-3
     assert 60 <= jittered.min() < 65
     assert 135 < jittered.max() <= 140 + 1e-3
+
+
+def test_hue_jitter_turns_colours_and_keeps_grey_and_luma():
+    jitter = jax.jit(appearance.jitter_hue)
+    grey = jnp.full((4, 2, 2, 3), 90.0)
+    np.testing.assert_allclose(jitter(jax.random.key(0), grey, 0.5), grey, atol=0.1)
+    crops = jnp.broadcast_to(jnp.asarray([140.0, 110.0, 100.0]), (300, 2, 2, 3))
+    turned = np.asarray(jitter(jax.random.key(0), crops, 0.5))
+    np.testing.assert_allclose(appearance.luma(turned), appearance.luma(crops), atol=0.1)
+    # Half a circle either way reaches every hue: each channel is the largest for a third of the faces.
+    np.testing.assert_allclose(np.bincount(turned[:, 0, 0].argmax(axis=-1)) / 300, 1 / 3, atol=0.1)
+    slightly = np.asarray(jitter(jax.random.key(0), crops, 0.02))
+    assert (slightly[:, 0, 0].argmax(axis=-1) == 0).all()
 
 
 def test_blur_is_a_gaussian_of_five_taps():
