@@ -61,6 +61,20 @@ def table(nme: np.ndarray, subsets: Mapping[str, np.ndarray], thresholds: Sequen
     return rows
 
 
+def mean_of_bins(rows: Sequence[Row]) -> Row | None:
+    """The plain mean of the rows of the yaw bins, "all" in the tables of AFLW2000-3D; None if a bin is missing."""
+    bins = [row for row in rows if row.subset.startswith("yaw")]
+    if len(bins) < 3:
+        return None
+    return Row(
+        subset="mean of bins",
+        faces=sum(row.faces for row in bins),
+        nme=float(np.mean([row.nme for row in bins])),
+        failure_rate={t: float(np.mean([row.failure_rate[t] for row in bins])) for t in bins[0].failure_rate},
+        auc={t: float(np.mean([row.auc[t] for row in bins])) for t in bins[0].auc},
+    )
+
+
 def print_report(rows: Sequence[Row], protocol: Mapping[str, Any]) -> None:
     """Prints the protocol, then the rows as aligned columns."""
     for name, value in protocol.items():
@@ -86,18 +100,18 @@ def open_evaluation(
 
     `split` is a split of the prepared set, several joined with +, `full`, or `validation`: the part of the training
     split that `config` holds out. By default it is the set's test split or splits, and `validation` where it has none.
-    Subsets are the splits, if there are several, all faces, and the attributes.
+    Subsets are the splits, if there are several, all faces, the attributes, and the bins of yaw where it is known.
 
     Raises:
       ValueError: There is no such split, or no face in it.
       FileNotFoundError: The set is not prepared.
     """
     from data_pipelines import input as input_lib
-    from data_pipelines.record import ATTRIBUTES
 
     splits = input_lib.open_splits(dataset, data_dir)
     if split is None:
-        split = "+".join(name for name in splits if name != config.data.train_split) or VALIDATION
+        trained_on = {part.partition("[")[0] for part in config.data.train_split.split("+")}
+        split = "+".join(name for name in splits if name not in trained_on) or VALIDATION
     if split == VALIDATION and VALIDATION not in splits:
         training = input_lib.open_faces(dataset, config.data.train_split, data_dir)
         held_out = input_lib.hold_out(training, config.data.validation_percent)[1]
@@ -111,7 +125,7 @@ def open_evaluation(
     owner = np.repeat(np.arange(len(parts)), [len(part) for part in parts.values()])
     masks = {name: owner == index for index, name in enumerate(parts)} if len(parts) > 1 else {}
     masks["full"] = np.ones(len(faces), bool)
-    return faces, masks | {name: faces.attributes[:, index] for index, name in enumerate(ATTRIBUTES)}
+    return faces, masks | input_lib.subset_masks(faces)
 
 
 def report(
@@ -121,6 +135,7 @@ def report(
     split: str | None = None,
     normaliser: str | None = None,
     step: int | None = None,
+    flip_test: bool = False,
 ) -> list[Row]:
     """Evaluates a trained model, prints the table, and writes metrics, predictions and pictures.
 
@@ -128,15 +143,19 @@ def report(
     """
     trained = checkpoint.load_model(workdir, step)
     config, scheme = trained.config, load_scheme(trained.config.data.scheme)
-    normaliser = normaliser or metrics.default_normaliser(scheme)
     faces, subsets = open_evaluation(config, dataset or config.data.dataset, split, data_dir or config.data.data_dir)
+    # Where yaws are known the convention is that of AFLW2000-3D.
+    normaliser = normaliser or ("box" if np.isfinite(faces.yaw).any() else metrics.default_normaliser(scheme))
     task = tasks.build(config.task, config.model.input_size)
-    predictor = inference.Predictor(trained.model, task, config, faces.margin, distributed.make_mesh())
+    flip = scheme.flip if flip_test else None
+    predictor = inference.Predictor(trained.model, task, config, faces.margin, distributed.make_mesh(), flip=flip)
     predicted = predictor(trained.variables, faces)
-    nme = inference.face_errors(predicted, faces, scheme, normaliser)
+    nme = inference.face_errors(predicted.points, faces, scheme, normaliser)
     rows = table(nme, subsets, thresholds_of(scheme))
+    bins = mean_of_bins(rows)
+    rows += [bins] if bins else []
     protocol = {
-        "run": f"{workdir}, step {trained.step}",
+        "run": f"{workdir}, step {trained.step}" + (", averaged with the mirrored crop" if flip_test else ""),
         "data": f"{faces.dataset}, {faces.split}: {len(faces)} faces, {scheme.num_points} points ({scheme.name})",
         "box": faces.box,
         "NME": f"mean over points and faces, by {normaliser.replace('_', '-')} distance",
@@ -153,14 +172,14 @@ def report(
 def write_report(
     directory: pathlib.Path,
     faces: Faces,
-    predicted: np.ndarray,
+    predicted: inference.Predictions,
     nme: np.ndarray,
     scheme: Scheme,
     rows: Sequence[Row],
     subsets: Mapping[str, np.ndarray],
     protocol: Mapping[str, Any],
 ) -> list[pathlib.Path]:
-    """Writes metrics.json, predictions.npz (points in pixels of the source photos), ced.png and worst.png."""
+    """Writes metrics.json, predictions.npz (in pixels of the source photos), ced.png and worst.png."""
     directory.mkdir(parents=True, exist_ok=True)
     names = ("metrics.json", "predictions.npz", "ced.png", "worst.png")
     metrics_file, predictions_file, ced_file, worst_file = files = [directory / name for name in names]
@@ -168,15 +187,24 @@ def write_report(
     metrics_file.write_text(json.dumps(document, indent=2) + "\n")
     in_photo = [
         np.einsum("nij,npj->npi", faces.to_source[:, :, :2], points) + faces.to_source[:, None, :, 2]
-        for points in (predicted, faces.points)
+        for points in (predicted.points, faces.points)
     ]
-    np.savez(predictions_file, names=np.array(faces.names), points=in_photo[0], truth=in_photo[1], nme=nme)
+    arrays = {"names": np.array(faces.names), "points": in_photo[0], "truth": in_photo[1], "nme": nme}
+    if predicted.confidence is not None:
+        arrays["confidence"] = predicted.confidence
+    np.savez(predictions_file, **arrays)
     title = f"{faces.dataset} {faces.split}, {protocol['NME'].split(', ')[1]}"
     curves = {name: nme[mask] for name, mask in subsets.items() if mask.any()}
     plotting.ced_plot(ced_file, curves, thresholds_of(scheme), protocol=title)
     worst = np.argsort(-nme)[:_WORST]
     plotting.worst_faces(
-        worst_file, faces.images(worst), predicted[worst], faces.points[worst], nme[worst], scheme, protocol=title
+        worst_file,
+        faces.images(worst),
+        predicted.points[worst],
+        faces.points[worst],
+        nme[worst],
+        scheme,
+        protocol=title,
     )
     return files
 
@@ -189,6 +217,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--data-dir", help="where the set was prepared (default: as in training)")
     parser.add_argument("--split", help="default: the set's test splits, else the part held out from training")
     parser.add_argument("--normaliser", choices=metrics.NORMALISERS, help="default: inter_ocular, or box without eyes")
+    parser.add_argument("--flip-test", action="store_true", help="average with the points of the mirrored crop")
     parser.add_argument("--step", type=int, help="checkpoint to take (default: the best by validation, else the last)")
     arguments = parser.parse_args(argv)
     distributed.start()

@@ -8,6 +8,7 @@ import itertools
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -15,7 +16,9 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.extend.core import Jaxpr
 
-from jaxlm import macs
+from jaxlm import config as config_lib
+from jaxlm import landmarks, macs, models
+from jaxlm.config import Config
 
 Shape = tuple[int, ...]
 
@@ -189,16 +192,30 @@ def as_table(summary: Summary) -> str:
     return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:], "", *totals])
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    from jaxlm import config as config_lib
-    from jaxlm import landmarks, models
+def _model_of(config: Config) -> nn.Module:
+    num_points = landmarks.load_scheme(config.data.scheme).num_points
+    return models.build(config.model.name, num_points, config.model.options, config.dtype)
 
+
+def check_size(config: Config) -> None:
+    """Raises ValueError where an experiment's model takes more than the `max_megabytes` that it allows itself."""
+    if config.max_megabytes is None:
+        return
+    image = jax.ShapeDtypeStruct((1, config.model.input_size, config.model.input_size, 3), jnp.float32)
+    variables = jax.eval_shape(partial(_model_of(config).init, train=False), jax.random.key(0), image)
+    megabytes = 4 * count_parameters(variables["params"]) / 1e6
+    if megabytes > config.max_megabytes:
+        raise ValueError(
+            f"the model's float32 parameters take {megabytes:.2f} MB, more than max_megabytes = "
+            f"{config.max_megabytes:g}; make it narrower, or allow more with --max-megabytes"
+        )
+
+
+def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m jaxlm.summary", description=__doc__)
     parser.add_argument("--json", action="store_true", help="print the totals as one JSON object")
     arguments, config = config_lib.parse_arguments(parser, argv)
-    num_points = landmarks.load_scheme(config.data.scheme).num_points
-    model = models.build(config.model.name, num_points, config.model.options, config.dtype)
-    summary = summarise(model, config.model.input_size)
+    summary = summarise(_model_of(config), config.model.input_size)
     if arguments.json:
         totals = {key: getattr(summary, key) for key in ("parameters", "macs", "products", "megabytes")}
         print(json.dumps({"experiment": arguments.experiment, "input_size": config.model.input_size} | totals))

@@ -18,7 +18,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from jaxlm import checkpoint, distributed, evaluate, feeding, inference, plotting
+from jaxlm import checkpoint, distributed, evaluate, feeding, inference, plotting, summary
 from jaxlm import config as config_lib
 from jaxlm.config import Config
 from jaxlm.progress import Progress, read_metrics
@@ -124,7 +124,8 @@ def fit(config: Config, workdir: pathlib.Path) -> bool:
                     model, rest = to_items(state)
                     nme = None
                     if len(validation):
-                        errors = inference.face_errors(predictor(model, validation), validation, recipe.scheme)
+                        predicted = predictor(model, validation).points
+                        errors = inference.face_errors(predicted, validation, recipe.scheme)
                         nme = float(np.mean(errors))
                         progress.validation(end, {"nme": nme})
                     checkpoints.save(end, model, rest, nme)
@@ -146,6 +147,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     absl.logging.set_verbosity(absl.logging.ERROR)  # Orbax warns at each step that was not validated.
     distributed.start()
     try:
+        summary.check_size(config)
         make_synthetic_faces(config)
         finished = fit(config, workdir)
     except (ValueError, FileNotFoundError, FloatingPointError, checkpoint.CheckpointError) as error:

@@ -1,8 +1,10 @@
 import dataclasses
+import functools
 import json
 import pathlib
 
 import cv2
+import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -35,7 +37,7 @@ def test_points_do_not_depend_on_the_batch_size(trained: pathlib.Path, pack: pat
     results = []
     for batch_size in (4, 16, 64):
         predictor, run = predictor_of(trained, batch_size)
-        results.append(predictor(run.variables, faces))
+        results.append(predictor(run.variables, faces).points)
     assert np.isfinite(results[0]).all()
     np.testing.assert_allclose(results[0], results[1], atol=1e-3)
     np.testing.assert_allclose(results[0], results[2], atol=1e-3)
@@ -54,8 +56,49 @@ def test_crop_points_are_taken_back_to_the_frame(debug: Config, pack: pathlib.Pa
     config = dataclasses.replace(debug, data=dataclasses.replace(debug.data, crop=crop))
     task = tasks.build(config.task, config.model.input_size)
     predictor = inference.Predictor(Oracle(98), task, config, 2.0, distributed.make_mesh())
-    points = predictor({}, input_lib.open_faces(str(pack), "test", ""))
+    points = predictor({}, input_lib.open_faces(str(pack), "test", "")).points
     np.testing.assert_allclose(points, 31.5, atol=1e-4)
+
+
+class Brightest(nn.Module):
+    """Heat-maps of one scheme of four points that are the image's own rows and columns, whatever its weights are."""
+
+    def __call__(self, images, *, train, temperature=1.0):
+        bright = images.mean(axis=-1)
+        return jnp.stack([bright, bright, bright, bright], axis=-1)
+
+
+def test_the_flip_test_averages_points_and_confidences_with_those_of_the_mirrored_crop(debug: Config):
+    config = dataclasses.replace(debug, model=dataclasses.replace(debug.model, input_size=32))
+    task = tasks.HeatMapTask(32, stride=1, decoder="argmax")
+    frames = jnp.zeros((2, 64, 64, 3), jnp.uint8).at[:, 20, 24].set(255)
+    predict = functools.partial(
+        inference.predict_step, {}, frames, model=Brightest(), task=task, config=config, margin=2.0
+    )
+    plain, averaged = predict(), predict(flip=(1, 0, 2, 3))
+    np.testing.assert_allclose(plain.points, np.broadcast_to([24.0, 20.0], (2, 4, 2)), atol=1e-4)
+    np.testing.assert_allclose(averaged.points, plain.points, atol=1e-4)
+    np.testing.assert_allclose(averaged.confidence, plain.confidence, atol=1e-4)
+
+
+class FromTheLeft(Brightest):
+    """Says that the first point is at the left border and the others at the right one, mirrored or not."""
+
+    def __call__(self, images, *, train, temperature=1.0):
+        columns = jnp.arange(images.shape[2]) / images.shape[2]
+        maps = jnp.stack([1 - columns, columns, columns, columns], axis=-1)
+        return jnp.broadcast_to(maps, (*images.shape[:3], 4))
+
+
+def test_the_flip_test_exchanges_left_and_right(debug: Config):
+    config = dataclasses.replace(debug, model=dataclasses.replace(debug.model, input_size=32))
+    task = tasks.HeatMapTask(32, stride=1, decoder="argmax")
+    frames = jnp.zeros((1, 64, 64, 3), jnp.uint8)
+    flipped = inference.predict_step(
+        {}, frames, model=FromTheLeft(), task=task, config=config, margin=2.0, flip=(1, 0, 2, 3)
+    )
+    # Points 0 and 1 agree with their mirror images; 2 and 3 say right in both, and meet in the middle.
+    np.testing.assert_allclose(flipped.points[0, :, 0], [16, 47, 31.5, 31.5], atol=1e-3)
 
 
 def test_a_table_of_subsets():
@@ -95,11 +138,11 @@ def test_the_report_prints_its_protocol_and_writes_numbers_and_pictures(
 def test_predictions_are_in_pixels_of_the_source_photo(trained: pathlib.Path, pack: pathlib.Path, tmp_path):
     faces = input_lib.open_faces(str(pack), "test", "")
     shifted = dataclasses.replace(faces, to_source=faces.to_source * 2 + np.float32([[0, 0, 5], [0, 0, 7]]))
-    predicted, nme = faces.points + 1, np.zeros(len(faces), np.float32)
+    predicted, nme = inference.Predictions(faces.points + 1, None), np.zeros(len(faces), np.float32)
     everyone = {"full": np.ones(len(faces), bool)}
     evaluate.write_report(tmp_path, shifted, predicted, nme, WFLW98, [], everyone, {"NME": "a, b"})
     stored = np.load(tmp_path / "predictions.npz")
-    np.testing.assert_allclose(stored["points"], 2 * predicted + np.float32([5, 7]), rtol=1e-6)
+    np.testing.assert_allclose(stored["points"], 2 * predicted.points + np.float32([5, 7]), rtol=1e-6)
 
 
 def test_validation_is_what_training_held_out(trained: pathlib.Path, pack: pathlib.Path):

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxlm import metrics
+from data_pipelines.faces import yaw_masks
+from jaxlm import evaluate, metrics
 from jaxlm.landmarks import FIVE, IBUG68, WFLW98, Scheme
 
 ORACLE = pathlib.Path(__file__).parents[2] / "shared/data/metrics_oracle"
@@ -172,3 +173,17 @@ def test_float32_is_enough_for_a_large_set():
     np.testing.assert_allclose(summary.nme, exact.mean(), rtol=2e-6)
     np.testing.assert_allclose(summary.auc, [np.maximum(0, np.float32(0.1) - exact).mean() / 0.1], rtol=2e-6)
     np.testing.assert_allclose(summary.failure_rate, [(nme > np.float32(0.1)).mean()], rtol=2e-7)
+
+
+def test_yaw_bins_of_aflw2000(shared_data):
+    """The re-annotated points scored against the original ones, by the published poses."""
+    labels = shared_data / "aflw2000" / "labels_only"
+    truth = np.load(labels / "AFLW2000-3D.pts68.npy")[:, :2].transpose(0, 2, 1)
+    points = np.load(labels / "AFLW2000-3D-Reannotated.pts68.npy").transpose(0, 2, 1)
+    distance = metrics.normaliser_distance(jnp.asarray(truth), IBUG68, "box")
+    nme = np.asarray(metrics.face_nme(jnp.asarray(points), jnp.asarray(truth), distance))
+    bins = yaw_masks(np.load(labels / "AFLW2000-3D.pose.npy"))
+    rows = evaluate.table(nme, {"full": np.ones(2000, bool)} | bins, [0.1])
+    assert [row.faces for row in rows] == [2000, 1312, 383, 305]
+    np.testing.assert_allclose([row.nme for row in rows], [3.088, 2.812, 3.234, 4.096], atol=5e-4)
+    np.testing.assert_allclose(evaluate.mean_of_bins(rows).nme, 3.381, atol=5e-4)

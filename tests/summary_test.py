@@ -1,12 +1,13 @@
 """Parameters and MACs against the published figures and against counts made by hand."""
 
+import dataclasses
 import json
 
 import jax
 import pytest
 from flax import linen as nn
 
-from jaxlm import models, summary
+from jaxlm import models, summary, train
 from jaxlm.summary import summarise
 
 
@@ -175,3 +176,13 @@ def test_command_line_prints_json(
     totals = json.loads(capsys.readouterr().out)
     assert (totals["parameters"], totals["macs"]) == (parameters, macs)
     assert totals["megabytes"] == pytest.approx(4e-6 * parameters)
+
+
+def test_a_model_above_its_limit_is_refused_before_training(debug, tmp_path, capsys):
+    summary.check_size(debug)
+    summary.check_size(dataclasses.replace(debug, max_megabytes=1.0))
+    with pytest.raises(ValueError, match=r"take 0\.0\d MB, more than max_megabytes = 0\.01"):
+        summary.check_size(dataclasses.replace(debug, max_megabytes=0.01))
+    with pytest.raises(SystemExit):
+        train.main(["--experiment", "debug", "--max-megabytes", "0.01", "--workdir", str(tmp_path)])
+    assert "max_megabytes" in capsys.readouterr().err
