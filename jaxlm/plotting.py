@@ -167,7 +167,7 @@ def ced_plot(file: File, nme: Mapping[str, np.ndarray], thresholds: Sequence[flo
     NME and `thresholds` are fractions, drawn in per cent; each threshold is marked, and the largest one nearly ends the
     axis. `protocol`, the title, names data, split and normaliser.
     """
-    figure = Figure(figsize=(7, 5), layout="constrained")
+    figure = Figure(figsize=(9, 5), layout="constrained")
     axes = figure.subplots()
     end = 125 * max(thresholds)
     for index, (label, values) in enumerate(nme.items()):
@@ -181,7 +181,7 @@ def ced_plot(file: File, nme: Mapping[str, np.ndarray], thresholds: Sequence[flo
         axes.axvline(100 * threshold, color="0.45", linewidth=1, linestyle="--")
     style(axes)
     axes.set(xlim=(0, end), ylim=(0, 101), xlabel="NME (%)", ylabel="faces with at most this NME (%)", title=protocol)
-    axes.legend(title="mean NME", loc="lower right", framealpha=1, edgecolor="white")
+    figure.legend(title="mean NME", loc="outside right upper", frameon=False)
     figure.savefig(file, dpi=130)
 
 

@@ -138,11 +138,11 @@ def test_ced_curve_is_exact(tmp_path: pathlib.Path, figures: list[Figure]) -> No
     assert [line.get_xdata()[0] for line in axes.lines[2:]] == pytest.approx([8, 10])
     assert axes.get_xlim() == pytest.approx((0, 12.5))
     assert axes.get_title() == "synthetic test, inter-ocular"
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == [
+    assert [text.get_text() for text in figures[0].legends[0].get_texts()] == [
         "full: 11.00 % (n = 4)",
         "half: 3.00 % (n = 2)",
     ]
-    assert shape_of(tmp_path / "ced.png") == (650, 910, 3)
+    assert shape_of(tmp_path / "ced.png") == (650, 1170, 3)
 
 
 def test_training_curves_draw_both_splits(tmp_path: pathlib.Path, figures: list[Figure]) -> None:
