@@ -1,9 +1,154 @@
-"""Layers that several models share."""
+"""Layers that several models share, in forms that XLA's CPU backend runs fast.
+
+XLA:CPU is slow at depthwise and transposed convolutions, at the kernel gradient of dense ones and at the gradient of
+max-pooling; benchmarks/README.md has the measurements. Each such operator is a function here with two forms that agree
+to rounding, and a module with the parameters of its Flax counterpart, so that weights fit either form.
+"""
 
 from __future__ import annotations
 
+import math
+from functools import reduce
+
 import jax
 import jax.numpy as jnp
+from flax import linen as nn
+from jax import lax
+from jax.typing import DTypeLike
+
+Shape = tuple[int, ...]
+Residuals = tuple[jax.Array, jax.Array]
+
+_NHWC = ("NHWC", "HWIO", "NHWC")
+_PAD_ONE = ((1, 1), (1, 1))
+_INIT = nn.initializers.kaiming_normal()
+# Each output pixel of a 4 x 4 transposed convolution with stride 2 meets a quarter of the kernel.
+_TRANSPOSED_INIT = nn.initializers.variance_scaling(8.0, "fan_in", "truncated_normal", in_axis=-1, out_axis=-2)
+
+
+def rewritten() -> bool:
+    """The one rule for all operators: the rewritten form on a CPU, XLA's own operator on any other device."""
+    return jax.default_backend() == "cpu"
+
+
+class Conv3x3(nn.Module):
+    """3 x 3 convolution without bias, padding 1: [B, H, W, C] -> [B, ceil(H / stride), ceil(W / stride), features].
+
+    Parameters are those of `nn.Conv(features, (3, 3), strides=stride, padding=1, use_bias=False)`.
+    """
+
+    features: int
+    stride: int = 1
+    dtype: DTypeLike = jnp.float32
+    kernel_init: nn.initializers.Initializer = _INIT
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        kernel = self.param("kernel", self.kernel_init, (3, 3, x.shape[-1], self.features), jnp.float32)
+        return conv_3x3(x.astype(self.dtype), kernel.astype(self.dtype), self.stride)
+
+
+class DepthwiseConv3x3(nn.Module):
+    """3 x 3 convolution of each channel by itself, no bias, padding 1: [B, H, W, C] -> [B, ceil(H / stride), ..., C].
+
+    Parameters are those of `nn.Conv(C, (3, 3), strides=stride, padding=1, feature_group_count=C, use_bias=False)`.
+    """
+
+    stride: int = 1
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        kernel = self.param("kernel", _INIT, (3, 3, 1, x.shape[-1]), jnp.float32)
+        return depthwise_conv_3x3(x.astype(self.dtype), kernel.astype(self.dtype), self.stride)
+
+    def count_macs(self, input_shape: Shape, output_shape: Shape) -> tuple[int, int]:
+        """Products and element-wise operations, for `jaxlm.summary`."""
+        del input_shape
+        return 9 * math.prod(output_shape), 0
+
+
+class ConvTranspose4x4(nn.Module):
+    """4 x 4 transposed convolution without bias, stride 2, padding 1: [B, H, W, C] -> [B, 2 H, 2 W, features].
+
+    Equal to PyTorch's `ConvTranspose2d(C, features, 4, 2, 1, bias=False)`. Parameters are those of
+    `nn.ConvTranspose(features, (4, 4), strides=(2, 2), padding="SAME", transpose_kernel=True, use_bias=False)`: the
+    kernel [4, 4, features, C] is PyTorch's [C, features, 4, 4] with its axes in another order, nothing mirrored.
+    """
+
+    features: int
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        kernel = self.param("kernel", _TRANSPOSED_INIT, (4, 4, self.features, x.shape[-1]), jnp.float32)
+        return conv_transpose_4x4(x.astype(self.dtype), kernel.astype(self.dtype))
+
+    def count_macs(self, input_shape: Shape, output_shape: Shape) -> tuple[int, int]:
+        """Products and element-wise operations, for `jaxlm.summary`; every input pixel meets the whole kernel."""
+        return math.prod(input_shape) * 16 * output_shape[-1], 0
+
+
+class MaxPool3x3(nn.Module):
+    """Maximum over 3 x 3 pixels, stride 2, padding 1: [B, H, W, C] -> [B, ceil(H / 2), ceil(W / 2), C]."""
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return max_pool_3x3(x)
+
+    def count_macs(self, input_shape: Shape, output_shape: Shape) -> tuple[int, int]:
+        """Products and element-wise operations, for `jaxlm.summary`."""
+        del output_shape
+        return 0, math.prod(input_shape)
+
+
+def conv_3x3(x: jax.Array, kernel: jax.Array, stride: int = 1) -> jax.Array:
+    """Convolves x [B, H, W, C] with kernel [3, 3, C, D], padding 1.
+
+    The CPU form, for stride 1, has a kernel gradient of its own; value and input gradient are XLA's.
+    """
+    return _conv_3x3(x, kernel) if stride == 1 and rewritten() else _convolve(x, kernel, stride)
+
+
+def depthwise_conv_3x3(x: jax.Array, kernel: jax.Array, stride: int = 1) -> jax.Array:
+    """Convolves each channel of x [B, H, W, C] with its own part of kernel [3, 3, 1, C], padding 1.
+
+    The CPU form is nine shifted multiply-adds.
+    """
+    if not rewritten():
+        return _convolve(x, kernel, stride, groups=x.shape[-1])
+    height, width = x.shape[1:3]
+    padded = _pad(x)
+    return sum(
+        padded[:, row : row + height : stride, column : column + width : stride]
+        * kernel[row : row + 1, column : column + 1]
+        for row in range(3)
+        for column in range(3)
+    )
+
+
+def conv_transpose_4x4(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """Transposed convolution of x [B, H, W, C] with kernel [4, 4, D, C], stride 2, padding 1: [B, 2 H, 2 W, D].
+
+    The CPU form computes the four phases of the output as 2 x 2 convolutions, without the zeros that a transposed
+    convolution puts between pixels, and interleaves them.
+    """
+    if rewritten():
+        return _conv_transpose_4x4(x, kernel)
+    return lax.conv_transpose(x, kernel, (2, 2), "SAME", dimension_numbers=_NHWC, transpose_kernel=True)
+
+
+def max_pool_3x3(x: jax.Array) -> jax.Array:
+    """Maximum of x [B, H, W, C] over 3 x 3 pixels, stride 2, padding 1: [B, ceil(H / 2), ceil(W / 2), C].
+
+    Of equal elements the first in reading order takes the gradient, in both forms.
+    """
+    if not rewritten():
+        return nn.max_pool(x, (3, 3), (2, 2), _PAD_ONE)
+    height, width = x.shape[1:3]
+    padded = _pad(x, -jnp.inf)
+    x = reduce(_first_maximum, (padded[:, :, start : start + width : 2] for start in range(3)))
+    return reduce(_first_maximum, (x[:, start : start + height : 2] for start in range(3)))
 
 
 @jax.jit
@@ -16,3 +161,89 @@ def max_pool_2x2(x: jax.Array) -> jax.Array:
     height, width = x.shape[1] // 2 * 2, x.shape[2] // 2 * 2
     rows = jnp.maximum(x[:, 0:height:2], x[:, 1:height:2])
     return jnp.maximum(rows[:, :, 0:width:2], rows[:, :, 1:width:2])
+
+
+def _convolve(x: jax.Array, kernel: jax.Array, stride: int = 1, groups: int = 1) -> jax.Array:
+    return lax.conv_general_dilated(
+        x, kernel, (stride, stride), _PAD_ONE, dimension_numbers=_NHWC, feature_group_count=groups
+    )
+
+
+@jax.custom_vjp
+def _conv_3x3(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    return _convolve(x, kernel)
+
+
+def _conv_3x3_forward(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, Residuals]:
+    return _convolve(x, kernel), (x, kernel)
+
+
+def _conv_3x3_backward(residuals: Residuals, gradient: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The kernel's gradient is products of x with the nine shifts of the output's gradient, three at a time.
+
+    Shifting the gradient lets XLA transpose x once for all products.
+    """
+    x, kernel = residuals
+    (x_gradient,) = jax.linear_transpose(lambda x: _convolve(x, kernel), x)(gradient)
+    height, width = x.shape[1:3]
+    padded = _pad(gradient)
+    columns = jnp.concatenate([padded[:, :, 2 - column : 2 - column + width] for column in range(3)], axis=-1)
+    rows = [_product(x, columns[:, 2 - row : 2 - row + height]) for row in range(3)]
+    inputs, outputs = kernel.shape[2:]
+    return x_gradient, jnp.stack(rows).reshape(3, inputs, 3, outputs).swapaxes(1, 2)
+
+
+_conv_3x3.defvjp(_conv_3x3_forward, _conv_3x3_backward)
+
+
+@jax.custom_vjp
+def _conv_transpose_4x4(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """Output row 2 m is x[m - 1] kernel[3] + x[m] kernel[1], row 2 m + 1 is x[m] kernel[2] + x[m + 1] kernel[0]."""
+    kernel = kernel.swapaxes(2, 3)
+    phases = ((slice(3, None, -2), (1, 0)), (slice(2, None, -2), (0, 1)))
+    rows = []
+    for row, row_pad in phases:
+        columns = [
+            lax.conv_general_dilated(x, kernel[row, column], (1, 1), (row_pad, column_pad), dimension_numbers=_NHWC)
+            for column, column_pad in phases
+        ]
+        rows.append(jnp.stack(columns, axis=3))
+    batch, height, width, _ = x.shape
+    return jnp.stack(rows, axis=2).reshape(batch, 2 * height, 2 * width, -1)
+
+
+def _conv_transpose_4x4_forward(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, Residuals]:
+    return _conv_transpose_4x4(x, kernel), (x, kernel)
+
+
+def _conv_transpose_4x4_backward(residuals: Residuals, gradient: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The input's gradient is a convolution with stride 2; the kernel's are four products with 2 x 2 blocks.
+
+    Kernel row 2 i + j carries x[m] to padded output row 2 (m + i) + j, row j of block m + i; and so for columns.
+    """
+    x, kernel = residuals
+    batch, height, width, inputs = x.shape
+    blocks = _pad(gradient).reshape(batch, height + 1, 2, width + 1, 2, -1).swapaxes(2, 3)
+    blocks = blocks.reshape(batch, height + 1, width + 1, -1)
+    products = [
+        _product(x, blocks[:, row : row + height, column : column + width]) for row in range(2) for column in range(2)
+    ]
+    products = jnp.stack(products).reshape(2, 2, inputs, 2, 2, -1)
+    return _convolve(gradient, kernel, stride=2), products.transpose(0, 3, 1, 4, 5, 2).reshape(kernel.shape)
+
+
+_conv_transpose_4x4.defvjp(_conv_transpose_4x4_forward, _conv_transpose_4x4_backward)
+
+
+def _pad(x: jax.Array, value: float = 0.0) -> jax.Array:
+    return jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=value)
+
+
+def _product(x: jax.Array, y: jax.Array) -> jax.Array:
+    """Sum over images and pixels of x [B, H, W, C] times y [B, H, W, D]: [C, D]."""
+    return jnp.einsum("bhwc,bhwd->cd", x, y)
+
+
+def _first_maximum(x: jax.Array, y: jax.Array) -> jax.Array:
+    """`jnp.maximum`, but of equal elements x takes the whole gradient."""
+    return jnp.where(x >= y, x, y)

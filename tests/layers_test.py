@@ -1,0 +1,172 @@
+"""The operators that are rewritten for CPUs: equal to XLA's own in value and gradient, with Flax's parameters."""
+
+import functools
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen as nn
+from jax import lax
+
+from jaxlm.models import layers
+
+Operator = Callable[..., jax.Array]
+
+DIMENSIONS = ("NHWC", "HWIO", "NHWC")
+PAD_ONE = ((1, 1), (1, 1))
+
+
+def convolve(x: jax.Array, kernel: jax.Array, stride: int = 1, groups: int = 1) -> jax.Array:
+    strides = (stride, stride)
+    return lax.conv_general_dilated(
+        x, kernel, strides, PAD_ONE, dimension_numbers=DIMENSIONS, feature_group_count=groups
+    )
+
+
+def conv_transpose(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    return lax.conv_transpose(x, kernel, (2, 2), "SAME", dimension_numbers=DIMENSIONS, transpose_kernel=True)
+
+
+# Name: ours, XLA's own operator, shape of the kernel for C = 6 channels.
+OPERATORS: dict[str, tuple[Operator, Operator, tuple[int, ...]]] = {
+    "conv": (layers.conv_3x3, convolve, (3, 3, 6, 5)),
+    "conv, stride 2": (
+        functools.partial(layers.conv_3x3, stride=2),
+        functools.partial(convolve, stride=2),
+        (3, 3, 6, 5),
+    ),
+    "depthwise": (layers.depthwise_conv_3x3, functools.partial(convolve, groups=6), (3, 3, 1, 6)),
+    "depthwise, stride 2": (
+        functools.partial(layers.depthwise_conv_3x3, stride=2),
+        functools.partial(convolve, groups=6, stride=2),
+        (3, 3, 1, 6),
+    ),
+    "transposed": (layers.conv_transpose_4x4, conv_transpose, (4, 4, 5, 6)),
+}
+
+MODULES: dict[str, tuple[nn.Module, nn.Module]] = {
+    "conv": (layers.Conv3x3(5), nn.Conv(5, (3, 3), padding=1, use_bias=False)),
+    "conv, stride 2": (layers.Conv3x3(5, stride=2), nn.Conv(5, (3, 3), strides=2, padding=1, use_bias=False)),
+    "depthwise": (
+        layers.DepthwiseConv3x3(),
+        nn.Conv(6, (3, 3), padding=1, feature_group_count=6, use_bias=False),
+    ),
+    "transposed": (
+        layers.ConvTranspose4x4(5),
+        nn.ConvTranspose(5, (4, 4), strides=(2, 2), padding="SAME", transpose_kernel=True, use_bias=False),
+    ),
+}
+
+
+def normal(shape: Sequence[int], seed: int, dtype: str = "float32") -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32).astype(dtype)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def value_and_gradients(operator: Operator, *inputs: jax.Array) -> tuple[jax.Array, ...]:
+    """The result and the gradient of a fixed weighting of it by each input."""
+    result, pullback = jax.vjp(operator, *inputs)
+    weights = jnp.sin(jnp.arange(result.size, dtype=jnp.float32)).reshape(result.shape).astype(result.dtype)
+    return result, *pullback(weights)
+
+
+def assert_agree(ours: Operator, theirs: Operator, inputs: Sequence[np.ndarray], tolerance: float) -> None:
+    """Values and gradients agree, relative to the largest number of each."""
+    pairs = zip(value_and_gradients(ours, *inputs), value_and_gradients(theirs, *inputs), strict=True)
+    for result, expected in pairs:
+        assert result.dtype == expected.dtype
+        expected = np.asarray(expected, np.float32)
+        scale = np.abs(expected).max()
+        np.testing.assert_allclose(np.asarray(result, np.float32), expected, rtol=0, atol=tolerance * scale)
+
+
+@pytest.mark.parametrize("size", [(8, 10), (7, 6), (1, 3)], ids=str)
+@pytest.mark.parametrize("name", OPERATORS)
+def test_operators_equal_those_of_xla_with_their_gradients(name: str, size: tuple[int, int]) -> None:
+    ours, theirs, kernel = OPERATORS[name]
+    assert_agree(ours, theirs, (normal((2, *size, 6), 0), normal(kernel, 1)), 1e-5)
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_operators_map_over_an_axis(name: str) -> None:
+    ours, theirs, kernel = OPERATORS[name]
+    assert_agree(jax.vmap(ours), jax.vmap(theirs), (normal((3, 2, 4, 5, 6), 0), normal((3, *kernel), 1)), 1e-5)
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_operators_work_in_bfloat16(name: str) -> None:
+    ours, theirs, kernel = OPERATORS[name]
+    assert_agree(ours, theirs, (normal((2, 6, 6, 6), 0, "bfloat16"), normal(kernel, 1, "bfloat16")), 3e-2)
+
+
+@pytest.mark.parametrize("size", [(8, 10), (7, 6), (1, 3)], ids=str)
+def test_max_pool_equals_that_of_flax_and_gives_ties_to_the_first(size: tuple[int, int]) -> None:
+    pool = functools.partial(nn.max_pool, window_shape=(3, 3), strides=(2, 2), padding=PAD_ONE)
+    ties = np.random.default_rng(0).integers(-2, 2, (2, *size, 3)).astype(np.float32)
+    for x in (normal((2, *size, 3), 1), ties):
+        for result, expected in zip(
+            value_and_gradients(layers.max_pool_3x3, x), value_and_gradients(pool, x), strict=True
+        ):
+            np.testing.assert_allclose(result, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_modules_have_the_parameters_of_flax(name: str) -> None:
+    ours, theirs = MODULES[name]
+    x = normal((2, 7, 8, 6), 0)
+    variables = jax.jit(ours.init)(jax.random.key(0), x)
+    expected = jax.eval_shape(theirs.init, jax.random.key(0), x)
+    assert jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), variables) == jax.tree.map(
+        lambda leaf: (leaf.shape, leaf.dtype), expected
+    )
+    np.testing.assert_allclose(jax.jit(ours.apply)(variables, x), jax.jit(theirs.apply)(variables, x), atol=2e-5)
+
+
+def test_transposed_convolution_is_that_of_pytorch() -> None:
+    """Each input pixel adds its multiple of the kernel, two output pixels a step, with a border of one cut away."""
+    x, kernel = normal((1, 3, 4, 2), 0), normal((2, 5, 4, 4), 1)
+    expected = np.zeros((1, 2 * 3 + 2, 2 * 4 + 2, 5), np.float32)
+    for row in range(3):
+        for column in range(4):
+            patch = np.einsum("bc,cdij->bijd", x[:, row, column], kernel)
+            expected[:, 2 * row : 2 * row + 4, 2 * column : 2 * column + 4] += patch
+    result = jax.jit(layers.conv_transpose_4x4)(x, kernel.transpose(2, 3, 1, 0))
+    np.testing.assert_allclose(result, expected[:, 1:-1, 1:-1], atol=1e-5)
+
+
+def test_weights_start_with_outputs_of_the_variance_that_relu_keeps() -> None:
+    x = normal((1, 16, 16, 96), 0)
+    for module in (layers.Conv3x3(96), layers.DepthwiseConv3x3(), layers.ConvTranspose4x4(96)):
+        y = jax.jit(module.init_with_output)(jax.random.key(1), x)[0]
+        assert np.var(y[:, 2:-2, 2:-2]) == pytest.approx(2.0, rel=0.25)
+
+
+def primitives(operator: Operator, *inputs: np.ndarray) -> list[str]:
+    """What XLA is asked to do; a new function each time, for JAX remembers what it has traced."""
+    return [equation.primitive.name for equation in jax.make_jaxpr(lambda *x: operator(*x))(*inputs).jaxpr.eqns]
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_other_devices_run_the_operators_of_xla(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, theirs, kernel = OPERATORS[name]
+    inputs = normal((1, 4, 4, 6), 0), normal(kernel, 1)
+    if name != "conv, stride 2":  # Which has one form.
+        assert primitives(ours, *inputs) != primitives(theirs, *inputs)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert primitives(ours, *inputs) == primitives(theirs, *inputs)
+
+
+def test_other_devices_run_the_max_pool_of_xla(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = normal((1, 4, 4, 6), 0)
+    assert "reduce_window_max" not in primitives(layers.max_pool_3x3, x)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert "reduce_window_max" in primitives(layers.max_pool_3x3, x)
+
+
+def test_counts_are_those_of_the_plain_operators() -> None:
+    shape = (1, 8, 8, 6)
+    assert layers.DepthwiseConv3x3(stride=2).count_macs(shape, (1, 4, 4, 6)) == (9 * 4 * 4 * 6, 0)
+    assert layers.ConvTranspose4x4(5).count_macs(shape, (1, 16, 16, 5)) == (8 * 8 * 16 * 6 * 5, 0)
+    assert layers.MaxPool3x3().count_macs(shape, (1, 4, 4, 6)) == (0, 8 * 8 * 6)
