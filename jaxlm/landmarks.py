@@ -15,6 +15,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
+from jaxlm import mean_faces
+
 Edges = tuple[tuple[int, int], ...]
 
 
@@ -30,6 +32,7 @@ class Scheme:
       parts: Named groups of points, for example `nose`; a point may be in no group.
       edges: Pairs of points to join in a drawing.
       names: One name for each point, or empty.
+      mean_face: Mean shape (x, y) of aligned faces as fractions of the side of a square around them, or empty.
     """
 
     name: str
@@ -39,6 +42,7 @@ class Scheme:
     parts: Mapping[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
     edges: Edges = ()
     names: tuple[str, ...] = ()
+    mean_face: tuple[tuple[float, float], ...] = ()
 
     @property
     def num_points(self) -> int:
@@ -50,6 +54,8 @@ class Scheme:
             raise ValueError(f"scheme {self.name}: `flip` must exchange points in pairs, each of 0..{count - 1} once")
         if self.names and len(self.names) != count:
             raise ValueError(f"scheme {self.name}: {len(self.names)} names for {count} points")
+        if self.mean_face and np.shape(self.mean_face) != (count, 2):
+            raise ValueError(f"scheme {self.name}: `mean_face` holds {count} points (x, y)")
         used = {"eye_corners": self.eye_corners or (), "pupils": sum(self.pupils or ((), ()), ())}
         used |= {f"parts.{part}": points for part, points in self.parts.items()}
         used["edges"] = sum(self.edges, ())
@@ -108,6 +114,18 @@ WFLW98 = Scheme(
     + _line(_span(68, 75), closed=True)
     + _line(_span(76, 87), closed=True)
     + _line(_span(88, 95), closed=True),
+    mean_face=mean_faces.WFLW98,
+)
+
+# For each of the 68 points, the one of WFLW that marks the same place.
+_WFLW98_TO_IBUG68 = (
+    *range(0, 33, 2),
+    *_span(33, 37),
+    *_span(42, 46),
+    *_span(51, 59),
+    *(60, 61, 63, 64, 65, 67),
+    *(68, 69, 71, 72, 73, 75),
+    *_span(76, 95),
 )
 
 IBUG68 = Scheme(
@@ -139,6 +157,7 @@ IBUG68 = Scheme(
     + _line(_span(42, 47), closed=True)
     + _line(_span(48, 59), closed=True)
     + _line(_span(60, 67), closed=True),
+    mean_face=tuple(mean_faces.WFLW98[i] for i in _WFLW98_TO_IBUG68),
 )
 
 COFW29 = Scheme(
@@ -202,17 +221,7 @@ FIVE = Scheme(
 SCHEMES: dict[str, Scheme] = {scheme.name: scheme for scheme in (WFLW98, IBUG68, COFW29, AFLW19, FIVE)}
 
 # For each point of the second scheme, the point of the first that marks the same place.
-CONVERSIONS: dict[tuple[str, str], tuple[int, ...]] = {
-    ("wflw98", "ibug68"): (
-        *range(0, 33, 2),
-        *_span(33, 37),
-        *_span(42, 46),
-        *_span(51, 59),
-        *(60, 61, 63, 64, 65, 67),
-        *(68, 69, 71, 72, 73, 75),
-        *_span(76, 95),
-    ),
-}
+CONVERSIONS: dict[tuple[str, str], tuple[int, ...]] = {("wflw98", "ibug68"): _WFLW98_TO_IBUG68}
 
 
 def conversion(source: str, target: str) -> np.ndarray:
@@ -235,7 +244,7 @@ def load_scheme(name: str) -> Scheme:
 
     The file holds `name`, then `count` or `names`, and any of `flip` (pairs of points that change places when the
     face is mirrored), `eye_corners` (two points), `pupils` (two lists of points), `edges` (lists of points, each
-    drawn as a line) and a table `parts` (lists of points).
+    drawn as a line), `mean_face` (its points, in 0..1) and a table `parts` (lists of points).
 
     Raises:
       ValueError: No scheme has that name, or the file's tables contradict each other.
@@ -258,7 +267,7 @@ def load_scheme(name: str) -> Scheme:
 
 def _parse(table: dict) -> Scheme:
     """A scheme from the contents of a .toml file; see `load_scheme`."""
-    known = {"name", "count", "names", "flip", "eye_corners", "pupils", "edges", "parts"}
+    known = {"name", "count", "names", "flip", "eye_corners", "pupils", "edges", "parts", "mean_face"}
     unknown = sorted(set(table) - known)
     if unknown:
         raise ValueError(f"unknown keys {unknown}; known: {sorted(known)}")
@@ -281,4 +290,5 @@ def _parse(table: dict) -> Scheme:
         parts={part: tuple(points) for part, points in table.get("parts", {}).items()},
         edges=sum((_line(points) for points in table.get("edges", [])), ()),
         names=names,
+        mean_face=tuple((float(x), float(y)) for x, y in table.get("mean_face", [])),
     )

@@ -1,0 +1,316 @@
+"""DPR: published sizes, the composition of its stages, what each stage trains, and parity with the released weights."""
+
+import functools
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen as nn
+from flax import traverse_util
+from jax.typing import DTypeLike
+
+from jaxlm import augment, convert, models
+from jaxlm import reinitialisation as frames
+from jaxlm.landmarks import WFLW98, load_scheme
+from jaxlm.models import dpr, dpr_networks
+from jaxlm.models.dpr_networks import GlobalReinit, LocalReinit, PartRegressors
+from jaxlm.models.mobilenet import SmallMobileNetV2
+from jaxlm.summary import summarise
+
+WIDE = (1, 64, 64, 3)
+RELEASED = ("98_points_global_reinit.pth.tar", "98_points_global_regress.pth.tar", "98_points_local_reinit.pth.tar")
+
+
+class TinyRegressor(nn.Module):
+    """Stands for the regressors where their work does not matter; compiling five of them takes a minute."""
+
+    num_points: int
+    head_width: int = 0
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, images: jax.Array, *, train: bool) -> jax.Array:
+        x = images.reshape(images.shape[0], 4, images.shape[1] // 4, 4, images.shape[2] // 4, 3).mean((2, 4))
+        x = nn.BatchNorm(use_running_average=not train, momentum=0.9)(x)
+        return nn.Dense(2 * self.num_points, name="fc")(x.reshape(x.shape[0], -1))
+
+
+@pytest.fixture
+def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (dpr, dpr_networks):
+        monkeypatch.setattr(module, "SmallMobileNetV2", TinyRegressor)
+
+
+def pixels(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+
+
+@functools.cache
+def gsr() -> dpr.GSR:
+    return models.build("dpr_gsr", 98, {}, "float32")
+
+
+@functools.cache
+def glsr(**options: str) -> dpr.GLSR:
+    return models.build("dpr_glsr", 68, {"scheme": "ibug68"} | options, "float32")
+
+
+@functools.cache
+def variables_of(model: dpr.GSR | dpr.GLSR) -> dict:
+    """Variables of a network that sees differences: larger than at the start, with a theta off the identity."""
+    variables = jax.jit(functools.partial(model.init, train=False))(jax.random.key(0), np.zeros(WIDE, np.float32))
+    flat = traverse_util.flatten_dict(variables, sep="/")
+    rng = np.random.default_rng(1)
+    for path, leaf in flat.items():
+        if path.endswith("/kernel") and "/fc" in path:
+            flat[path] = jnp.asarray(rng.normal(scale=0.5 / np.sqrt(leaf.shape[0]), size=leaf.shape), jnp.float32)
+    return traverse_util.unflatten_dict(flat, sep="/")
+
+
+@functools.partial(jax.jit, static_argnames=("model", "train"))
+def run(model: nn.Module, variables: dict, images: jax.Array, train: bool = False) -> tuple[dpr.DPROutputs, dict]:
+    return model.apply(variables, images, train=train, mutable=["batch_stats"])
+
+
+def with_leaf(variables: dict, path: str, value: np.ndarray) -> dict:
+    flat = traverse_util.flatten_dict(variables, sep="/")
+    assert path in flat
+    return traverse_util.unflatten_dict(flat | {path: jnp.asarray(value, jnp.float32)}, sep="/")
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "parameters", "megamacs"),
+    [
+        ("mobilenetv2_small", {}, 493_510, 47.46),
+        ("dpr_gsr", {}, 44_909 + 493_510, 47.46 + 6.34),
+        ("dpr_glsr", {"local": "network"}, 1_961_821, 101.3),
+    ],
+)
+def test_published_sizes(model: str, options: dict, parameters: int, megamacs: float):
+    measured = summarise(models.build(model, 98, options, jnp.float32), 256)
+    assert measured.parameters == parameters
+    assert sum(layer.products for layer in measured.layers) / 1e6 == pytest.approx(megamacs, abs=0.05)
+
+
+def test_local_reinitialisation_has_the_published_size():
+    variables = jax.eval_shape(LocalReinit().init, jax.random.key(0), np.zeros((1, 98, 2)))
+    assert sum(leaf.size for leaf in jax.tree.leaves(variables)) == 135_456
+
+
+def test_part_regressors_have_the_published_size():
+    crops = {part: np.zeros((1, 128, 128, 3), np.float32) for part in frames.PARTS}
+    variables = jax.eval_shape(functools.partial(PartRegressors().init, train=False), jax.random.key(0), crops)
+    assert sum(leaf.size for leaf in jax.tree.leaves(variables["params"])) == 1_287_946
+
+
+def test_untrained_reinitialisation_changes_nothing():
+    crops = np.random.default_rng(0).normal(size=(2, 128, 128, 3)).astype(np.float32)
+    theta, _ = jax.jit(GlobalReinit().init_with_output)(jax.random.key(0), crops)
+    np.testing.assert_array_equal(theta, np.broadcast_to(np.eye(2, 3), (2, 2, 3)))
+    mean = 256 * jnp.asarray(frames.mean_face(WFLW98))[None]
+    thetas, _ = jax.jit(LocalReinit().init_with_output)(jax.random.key(0), mean)
+    for part, closed in frames.closed_form_thetas(mean, WFLW98).items():
+        np.testing.assert_allclose(thetas[part], closed, atol=1e-5)
+
+
+@pytest.mark.usefixtures("tiny")
+def test_an_untrained_model_puts_the_mean_face_into_the_box():
+    images = augment.normalise(pixels(1, 256, 256, 3).astype(np.float32))
+    variables = jax.jit(functools.partial(gsr().init, train=False))(jax.random.key(0), images)
+    variables = with_leaf(variables, "params/global_regress/fc/kernel", np.zeros((48, 196)))
+    outputs, _ = run(gsr(), variables, images)
+    np.testing.assert_allclose(outputs.points[0], 64 + 128 * frames.mean_face(WFLW98), atol=1e-3)
+
+
+@pytest.mark.usefixtures("tiny")
+def test_the_face_frame_is_where_residuals_are_measured():
+    outputs, _ = run(gsr(), variables_of(gsr()), augment.normalise(pixels(*WIDE).astype(np.float32)))
+    face_points = frames.residual_to_points(outputs.residuals, frames.mean_face(WFLW98), 256)
+    np.testing.assert_allclose(augment.move(outputs.points, outputs.matrix), face_points, atol=1e-3)
+    to_crop = jnp.asarray(augment.crop_affine(64, 128, 2.0))[None]
+    np.testing.assert_allclose(
+        outputs.matrix, frames.compose(frames.crop_to_face(outputs.theta), to_crop), rtol=1e-5, atol=1e-4
+    )
+    assert np.abs(outputs.theta[0] - np.eye(2, 3)).max() > 0.01
+    np.testing.assert_array_equal(outputs.points, outputs.points_global)
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_wide_crop_and_a_photo_of_it_give_the_same_points():
+    """Outside of either there is black, so the grey of a normalised zero would show."""
+    wide = pixels(1, 256, 256, 3)
+    outputs, _ = run(gsr(), variables_of(gsr()), augment.normalise(wide.astype(np.float32)))
+    photo = dpr.locate_in_photos(gsr(), variables_of(gsr()), wide, [[64, 64, 191, 191]])
+    np.testing.assert_allclose(outputs.points, photo.points, atol=2e-3)
+
+
+@pytest.mark.usefixtures("tiny")
+def test_points_move_with_the_face_through_a_padded_photo():
+    face, box = pixels(90, 70, 3), np.float32([10, 12, 60, 80])
+    photo = np.zeros((200, 150, 3), np.uint8)
+    photo[40:130, 30:100] = face
+    batch, boxes = frames.photo_batch([face, photo], [box, box + np.float32([30, 40, 30, 40])])
+    points = dpr.locate_in_photos(gsr(), variables_of(gsr()), batch, boxes).points
+    np.testing.assert_allclose(points[0] + np.float32([[30, 40]]), points[1], atol=5e-3)
+
+
+@pytest.mark.usefixtures("tiny")
+def test_parts_replace_their_points_and_the_contour_stays():
+    outputs, _ = run(glsr(), variables_of(glsr()), augment.normalise(pixels(*WIDE).astype(np.float32)))
+    scheme = load_scheme("ibug68")
+    in_face, in_face_global = (augment.move(p, outputs.matrix) for p in (outputs.points, outputs.points_global))
+    np.testing.assert_allclose(outputs.points[:, :17], outputs.points_global[:, :17], atol=1e-4)
+    closed = frames.closed_form_thetas(in_face_global, scheme)
+    for part, indices in frames.facial_parts(scheme).items():
+        np.testing.assert_allclose(outputs.part_thetas[part], closed[part], rtol=1e-3, atol=1e-3)
+        mean = frames.mean_parts(scheme)[part]
+        in_part = augment.move(in_face[:, indices], frames.theta_to_map(outputs.part_thetas[part], 128))
+        expected = frames.residual_to_points(outputs.part_residuals[part], mean, 128)
+        np.testing.assert_allclose(in_part, expected, atol=5e-3)
+        assert np.abs(outputs.points - outputs.points_global)[:, indices].max() > 0.1
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_degenerate_theta_falls_back_to_the_box_at_evaluation_alone():
+    images = augment.normalise(pixels(*WIDE).astype(np.float32))
+    flat = with_leaf(variables_of(gsr()), "params/global_reinit/head/fc2/kernel", np.zeros((32, 6)))
+    flat = with_leaf(flat, "params/global_reinit/head/fc2/bias", np.zeros(6))
+    identity = with_leaf(flat, "params/global_reinit/head/fc2/bias", np.eye(2, 3).ravel())
+    outputs, _ = run(gsr(), flat, images)
+    assert frames.is_degenerate(outputs.theta).all()
+    np.testing.assert_array_equal(outputs.points, run(gsr(), identity, images)[0].points)
+    assert not np.isfinite(run(gsr(), flat, images, train=True)[0].points).all()
+
+
+@functools.partial(jax.jit, static_argnames="model")
+def gradients(model: nn.Module, variables: dict, images: jax.Array) -> tuple[dict, dict]:
+    """Gradients of a loss that every output takes part in, and the batch statistics afterwards."""
+
+    def loss(params: dict) -> tuple[jax.Array, dict]:
+        outputs, updates = model.apply(variables | {"params": params}, images, train=True, mutable=["batch_stats"])
+        return sum(jnp.sum(jnp.sin(leaf)) for leaf in jax.tree.leaves(outputs)), updates["batch_stats"]
+
+    return jax.grad(loss, has_aux=True)(variables["params"])
+
+
+def moved(before: dict, after: dict) -> set[str]:
+    """Names of the networks of which any array changed."""
+    return {
+        network
+        for network in after
+        if any(np.any(a != b) for a, b in zip(*map(jax.tree.leaves, (before[network], after[network])), strict=True))
+    }
+
+
+NETWORKS = ("global_reinit", "global_regress", "local_reinit", "part_regressors")
+
+
+@pytest.mark.usefixtures("tiny")
+@pytest.mark.parametrize("stage", ["global_reinit", "local_reinit", "part_regressors", "joint"])
+def test_a_stage_trains_its_network_alone(stage: str):
+    model = glsr(local="network", stage=stage)
+    variables = variables_of(model)
+    gradient, statistics = gradients(model, variables, augment.normalise(pixels(*WIDE).astype(np.float32)))
+    trained = set(NETWORKS) if stage == "joint" else {stage}
+    assert moved(jax.tree.map(np.zeros_like, gradient), gradient) == trained
+    assert moved(variables["batch_stats"], statistics) == trained & {"global_regress", "part_regressors"}
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
+
+
+def test_options_that_do_not_fit():
+    with pytest.raises(ValueError, match="scheme = wflw98 has 98 points and the data 68"):
+        models.build("dpr_gsr", 68, {}, "float32")
+    with pytest.raises(ValueError, match="set local = network"):
+        models.build("dpr_glsr", 98, {"stage": "local_reinit"}, "float32")
+    with pytest.raises(ValueError, match="scheme cofw29 has no mean face"):
+        models.build("dpr_gsr", 29, {"scheme": "cofw29"}, "float32")
+
+
+@pytest.fixture(scope="module")
+def released(shared_data: pathlib.Path) -> dict:
+    """The authors' weights."""
+    pytest.importorskip("torch")
+    state = convert.merge({name: convert.read_checkpoint(shared_data / "dpr" / name) for name in RELEASED})
+    converted = convert.convert_state(state, "dpr_glsr", without=["part_regressors"])
+    assert converted.report.ok
+    return converted.variables
+
+
+@pytest.fixture(scope="module")
+def reference(shared_data: pathlib.Path) -> dict[str, np.ndarray]:
+    with np.load(shared_data / "dpr" / "gsr_reference.npz") as archive:
+        return dict(archive)
+
+
+@jax.jit
+def theta_of(released: dict, crops: jax.Array) -> jax.Array:
+    return GlobalReinit().apply({"params": released["params"]["global_reinit"]}, crops)
+
+
+@jax.jit
+def residuals_of(released: dict, faces: jax.Array) -> jax.Array:
+    variables = {collection: tree["global_regress"] for collection, tree in released.items()}
+    return SmallMobileNetV2(98).apply(variables, faces, train=False).reshape(-1, 98, 2)
+
+
+def ramp(size: int) -> np.ndarray:
+    """The published input: a ramp over BGR planes, in this project's RGB pixels."""
+    planes = np.linspace(-1, 1, 3 * size * size, dtype=np.float32).reshape(3, size, size)
+    return planes[::-1].transpose(1, 2, 0)[None] * np.float32(127.5 / 128)
+
+
+def rgb(image: np.ndarray) -> np.ndarray:
+    return augment.normalise(image[None, :, :, ::-1].astype(np.float32))
+
+
+def test_released_weights_on_images_without_a_face(released: dict):
+    zeros = theta_of(released, np.zeros((1, 128, 128, 3), np.float32))[0].ravel()
+    np.testing.assert_allclose(
+        zeros, [0.7983912, -0.02545854, 0.10884441, 0.02780899, 0.8987538, 0.00527052], atol=1e-6
+    )
+    ramps = theta_of(released, ramp(128))[0].ravel()
+    np.testing.assert_allclose(
+        ramps, [0.79749244, -0.05691918, 0.1233981, 0.06132332, 0.87478757, -0.00713893], atol=1e-6
+    )
+    zeros = residuals_of(released, np.zeros((1, 256, 256, 3), np.float32)).ravel()
+    np.testing.assert_allclose(zeros[:4], [0.08628277, -0.10125463, 0.07915638, -0.12751982], atol=1e-5)
+    assert zeros.sum() == pytest.approx(-14.13426, abs=1e-4)
+    ramps = residuals_of(released, ramp(256)).ravel()
+    np.testing.assert_allclose(ramps[:4], [0.07000534, -0.08514409, 0.06504901, -0.11295239], atol=1e-5)
+    assert ramps.sum() == pytest.approx(-11.40378, abs=1e-4)
+
+
+def test_released_weights_on_stored_crops(released: dict, reference: dict):
+    for name in faces_of(reference):
+        theta = theta_of(released, rgb(reference[f"{name}/input128_bgr"]))
+        residuals = residuals_of(released, rgb(reference[f"{name}/input256_bgr"]))
+        np.testing.assert_allclose(theta.ravel(), reference[f"{name}/reinit_params"], atol=1e-6)
+        np.testing.assert_allclose(residuals.ravel(), reference[f"{name}/residual"], atol=1e-5)
+        matrix = frames.compose(frames.crop_to_face(theta), frames.box_to_crop(reference[f"{name}/rect"][None]))
+        points = frames.residual_to_points(residuals, frames.mean_face(WFLW98), 256)
+        in_photo = augment.move(points, frames.invert(matrix))[0]
+        np.testing.assert_allclose(in_photo, reference[name], atol=1e-3)
+        thetas = LocalReinit().apply({"params": released["params"]["local_reinit"]}, points)
+        local = np.stack([thetas[part][0].ravel() for part in frames.PARTS])
+        np.testing.assert_allclose(local, reference[f"{name}/local_theta"], atol=2e-6)
+        closed = frames.closed_form_thetas(points, WFLW98)
+        errors = [np.linalg.norm(thetas[part] - closed[part]) / np.linalg.norm(closed[part]) for part in frames.PARTS]
+        assert np.median(errors) < 0.025
+
+
+def test_released_weights_on_photographs(released: dict, reference: dict, shared_data: pathlib.Path):
+    cv2 = pytest.importorskip("cv2")
+    names = faces_of(reference)
+    files = {file.stem: file for file in (shared_data / "wflw" / "WFLW_images").rglob("*.jpg")}
+    photos = [cv2.imread(str(files[name.removesuffix("_0")]))[:, :, ::-1] for name in names]
+    batch, boxes = frames.photo_batch(photos, np.stack([reference[f"{name}/rect"] for name in names]))
+    outputs = dpr.locate_in_photos(gsr(), released, batch, boxes)
+    for name, points in zip(names, np.asarray(outputs.points), strict=True):
+        nme = np.linalg.norm(points - reference[f"{name}/gt"], axis=-1).mean() / reference[f"{name}/iod"]
+        assert nme == pytest.approx(reference[f"{name}/nme"], abs=5e-4)
+
+
+def faces_of(reference: dict) -> list[str]:
+    return sorted(name for name in reference if "/" not in name)
