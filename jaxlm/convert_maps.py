@@ -1,0 +1,182 @@
+"""Name maps: which tensors of a model's PyTorch state dict become which of our arrays."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import traverse_util
+
+from jaxlm import convert_layers as layers
+from jaxlm import models
+from jaxlm.convert_layers import Entry, Shapes
+from jaxlm.landmarks import load_scheme
+from jaxlm.reinitialisation import PARTS
+
+State = Mapping[str, np.ndarray]
+
+# How many convolutions each stage has.
+_VGG_STAGES = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
+
+
+class NameMap(NamedTuple):
+    """What becomes of a state dict.
+
+    Attributes:
+      entries: One for each of our arrays.
+      shapes: Of the arrays that our model has, by path.
+      ignored: Patterns (fnmatch) of tensors that are left out on purpose.
+      metadata: Kept with the weights.
+    """
+
+    entries: list[Entry]
+    shapes: Shapes
+    ignored: tuple[str, ...]
+    metadata: dict[str, Any]
+
+
+def dpr_gsr(state: State, scheme: str) -> NameMap:
+    """The released global networks of DPR, which look at BGR pixels (v - 127.5) / 127.5.
+
+    The first kernels are turned to RGB and multiplied by 128 / 127.5, for this project's pixels (v - 127.5) / 128.
+    """
+    del state
+    return _of_model(_dpr_global(), "dpr_gsr", {"scheme": scheme}, scheme, input_size=256, crop=2.0)
+
+
+def dpr_glsr(state: State, scheme: str) -> NameMap:
+    """All networks of DPR; without local reinitialisation among the tensors, the closed form takes its place.
+
+    The names of the part regressors are those of the released code; their weights are not to be had.
+    """
+    network = any(f"{part}_net.0.weight" in state for part in PARTS)
+    entries = _dpr_global()
+    for part in PARTS:
+        if network:
+            entries += layers.perceptron(f"{part}_net", f"local_reinit/{part}", layers=3)
+        entries += _mobilenet(f"{part}_net", f"{part}_loc", f"part_regressors/{part}", cells=1)
+    options = {"scheme": scheme, "local": "network" if network else "closed_form"}
+    return _of_model(entries, "dpr_glsr", options, scheme, input_size=256, crop=2.0)
+
+
+def cnn(state: State, scheme: str) -> NameMap:
+    """The released SepBN network, whose K whole normalisations have equal statistics; one set of them is kept.
+
+    Where they differ, the conversion reports an error.
+    """
+    sets = max(1, sum(name.startswith("bn1.bn.") and name.endswith(".weight") for name in state))
+    entries: list[Entry] = []
+    for i in range(1, 7):
+        entries += layers.conv(f"conv{i}", f"block{i}/conv", bias=True)
+        entries += layers.separable_norm(f"bn{i}", f"block{i}/norm", sets)
+    entries += layers.dense("fc1", "fc1", cells=4) + layers.dense("fc2", "fc2")
+    widths = [_outputs(state, f"conv{i}.weight", default=64 * 2 ** (i - 1)) for i in range(1, 7)]
+    head_width = _outputs(state, "fc1.weight", default=2048)
+    options = {"norm": "sepbn", "sets": sets, "widths": widths, "head_width": head_width}
+    return _of_model(entries, "cnn", options, scheme, input_size=128, crop=1.0)
+
+
+def resnet18(state: State, scheme: str) -> NameMap:
+    """The ResNet-18 of torchvision without its classifier.
+
+    Paths: conv1, norm1, layer1_0/conv1, layer1_0/norm1, ..., layer2_0/downsample_conv, layer2_0/downsample_norm, ...
+    """
+    del state, scheme
+    entries: list[Entry] = []
+    shapes: Shapes = {}
+
+    def add(conv: tuple[str, str], norm: tuple[str, str], side: int, inputs: int, outputs: int) -> None:
+        entries.extend(layers.conv(*conv) + layers.norm(*norm))
+        shapes.update(layers.conv_shapes(conv[1], side, inputs, outputs) | layers.norm_shapes(norm[1], outputs))
+
+    add(("conv1", "conv1"), ("bn1", "norm1"), 7, 3, 64)
+    inputs = 64
+    for stage, width in enumerate((64, 128, 256, 512), start=1):
+        for block in range(2):
+            source, target = f"layer{stage}.{block}", f"layer{stage}_{block}"
+            add((f"{source}.conv1", f"{target}/conv1"), (f"{source}.bn1", f"{target}/norm1"), 3, inputs, width)
+            add((f"{source}.conv2", f"{target}/conv2"), (f"{source}.bn2", f"{target}/norm2"), 3, width, width)
+            if inputs != width:
+                conv = f"{source}.downsample.0", f"{target}/downsample_conv"
+                add(conv, (f"{source}.downsample.1", f"{target}/downsample_norm"), 1, inputs, width)
+            inputs = width
+    return NameMap(entries, shapes, ("fc.*", "*.num_batches_tracked"), _imagenet("resnet18"))
+
+
+def vgg(state: State, scheme: str, *, name: str) -> NameMap:
+    """The convolutions of torchvision's VGG-16 or VGG-19, without batch normalisation and without the classifier.
+
+    Paths are the paper's names: conv1_1, conv1_2, conv2_1, ...
+    """
+    del state, scheme
+    entries: list[Entry] = []
+    shapes: Shapes = {}
+    index, inputs = 0, 3
+    for stage, count in enumerate(_VGG_STAGES[name], start=1):
+        width = min(64 * 2 ** (stage - 1), 512)
+        for number in range(1, count + 1):
+            entries += layers.conv(f"features.{index}", f"conv{stage}_{number}", bias=True)
+            shapes |= layers.conv_shapes(f"conv{stage}_{number}", 3, inputs, width, bias=True)
+            index, inputs = index + 2, width  # A ReLU follows each convolution, ...
+        index += 1  # ... and a pool each stage.
+    return NameMap(entries, shapes, ("classifier.*",), _imagenet(name))
+
+
+MAPS: dict[str, Callable[[State, str], NameMap]] = {
+    "cnn": cnn,
+    "dpr_glsr": dpr_glsr,
+    "dpr_gsr": dpr_gsr,
+    "resnet18": resnet18,
+    "vgg16": functools.partial(vgg, name="vgg16"),
+    "vgg19": functools.partial(vgg, name="vgg19"),
+}
+
+
+def _of_model(
+    entries: list[Entry], name: str, options: dict[str, Any], scheme: str, *, input_size: int, crop: float
+) -> NameMap:
+    """The map for a model of `jaxlm.models`, whose initialisation tells the shapes."""
+    model = models.build(name, load_scheme(scheme).num_points, options, jnp.float32)
+    images = jax.ShapeDtypeStruct((1, input_size, input_size, 3), jnp.float32)
+    variables = jax.eval_shape(functools.partial(model.init, train=False), jax.random.key(0), images)
+    shapes = {path: leaf.shape for path, leaf in traverse_util.flatten_dict(variables, sep="/").items()}
+    metadata = {"model": name, "options": options, "scheme": scheme, "input_size": input_size, "crop": crop}
+    return NameMap(entries, shapes, ("*.num_batches_tracked",), metadata | {"pixels": "RGB, (v - 127.5) / 128"})
+
+
+def _outputs(state: State, name: str, default: int) -> int:
+    """How many outputs the layer with this weight has; `default` where the weight is missing."""
+    return len(state[name]) if name in state else default
+
+
+def _imagenet(name: str) -> dict[str, Any]:
+    pixels = "RGB, (v / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]"
+    return {"model": name, "options": {}, "pixels": pixels}
+
+
+def _dpr_global() -> list[Entry]:
+    entries: list[Entry] = []
+    for i, (conv, prelu) in enumerate(((0, 2), (3, 4), (5, 7), (8, 9), (10, 12), (13, 14)), start=1):
+        layout = layers.bgr_kernel if i == 1 else layers.kernel
+        entries += layers.conv(f"localization.{conv}", f"global_reinit/conv{i}", bias=True, layout=layout)
+        entries += layers.prelu(f"localization.{prelu}", f"global_reinit/prelu{i}")
+    entries += layers.perceptron("fc_loc", "global_reinit/head", layers=2, cells=4)
+    return entries + _mobilenet("features", "pts_net", "global_regress", cells=4)
+
+
+def _mobilenet(features: str, head: str, target: str, cells: int) -> list[Entry]:
+    """A `SmallMobileNetV2` whose last map has `cells` cells; its first block has no expansion."""
+    entries = layers.conv(f"{features}.0.0", f"{target}/stem_conv", layout=layers.bgr_kernel)
+    entries += layers.norm(f"{features}.0.1", f"{target}/stem_norm")
+    for block in range(1, 18):
+        parts = ("depthwise", "project") if block == 1 else ("expand", "depthwise", "project")
+        for index, layer in enumerate(parts):
+            entries += layers.conv(f"{features}.{block}.conv.{3 * index}", f"{target}/block{block}/{layer}_conv")
+            entries += layers.norm(f"{features}.{block}.conv.{3 * index + 1}", f"{target}/block{block}/{layer}_norm")
+    entries += layers.conv(f"{features}.18.0", f"{target}/last_conv")
+    entries += layers.norm(f"{features}.18.1", f"{target}/last_norm")
+    return entries + layers.perceptron(head, f"{target}/head", layers=3, cells=cells)
