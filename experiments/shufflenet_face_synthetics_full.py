@@ -1,0 +1,14 @@
+"""shufflenet_face_synthetics on all faces without augmentation, the second row of the published table.
+
+python -m jaxlm.train --experiment shufflenet_face_synthetics_full
+"""
+
+import dataclasses
+
+from experiments import shufflenet_face_synthetics
+from jaxlm.config import AugmentConfig, Config
+
+
+def config() -> Config:
+    """shufflenet_face_synthetics without augmentation."""
+    return dataclasses.replace(shufflenet_face_synthetics.config(), augment=AugmentConfig())

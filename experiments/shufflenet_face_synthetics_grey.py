@@ -1,0 +1,14 @@
+"""shufflenet_face_synthetics with all faces turned grey and nothing else, the third row of the published table.
+
+python -m jaxlm.train --experiment shufflenet_face_synthetics_grey
+"""
+
+import dataclasses
+
+from experiments import shufflenet_face_synthetics
+from jaxlm.config import AugmentConfig, Config
+
+
+def config() -> Config:
+    """shufflenet_face_synthetics on grey faces."""
+    return dataclasses.replace(shufflenet_face_synthetics.config(), augment=AugmentConfig(grey=1.0))

@@ -1,0 +1,18 @@
+"""The recipe of shufflenet_best on jaxlm's own synthetic faces, with their 98 points; nothing to download.
+
+    python -m jaxlm.train --experiment shufflenet_synthetic --workdir runs/shufflenet_synthetic
+
+Ours: see experiments/README.md.
+"""
+
+import dataclasses
+
+from experiments import shufflenet_best
+from jaxlm.config import Config
+
+
+def config() -> Config:
+    """shufflenet_best on other data."""
+    base = shufflenet_best.config()
+    data = dataclasses.replace(base.data, dataset="synthetic", scheme="wflw98", validation_percent=10, batch_size=16)
+    return dataclasses.replace(base, data=data)
