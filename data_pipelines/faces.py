@@ -96,7 +96,10 @@ class Faces:
         Raises:
           ValueError: The points cannot be read in that scheme.
         """
-        chosen = conversion(self.scheme, name)
+        try:
+            chosen = conversion(self.scheme, name)
+        except ValueError as error:
+            raise ValueError(f"{self.dataset}, split {self.split}: {error}") from None
         return dataclasses.replace(self, scheme=name, points=self.points[:, chosen], visible=self.visible[:, chosen])
 
 
