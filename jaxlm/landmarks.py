@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from jaxlm import mean_faces
+from jaxlm import boundaries, mean_faces
 
 Edges = tuple[tuple[int, int], ...]
 
@@ -33,6 +33,7 @@ class Scheme:
       edges: Pairs of points to join in a drawing.
       names: One name for each point, or empty.
       mean_face: Mean shape (x, y) of aligned faces as fractions of the side of a square around them, or empty.
+      boundaries: Named curves, each through its points in order; of two points at least.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Scheme:
     edges: Edges = ()
     names: tuple[str, ...] = ()
     mean_face: tuple[tuple[float, float], ...] = ()
+    boundaries: Mapping[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
 
     @property
     def num_points(self) -> int:
@@ -58,7 +60,11 @@ class Scheme:
             raise ValueError(f"scheme {self.name}: `mean_face` holds {count} points (x, y)")
         used = {"eye_corners": self.eye_corners or (), "pupils": sum(self.pupils or ((), ()), ())}
         used |= {f"parts.{part}": points for part, points in self.parts.items()}
+        used |= {f"boundaries.{name}": points for name, points in self.boundaries.items()}
         used["edges"] = sum(self.edges, ())
+        short = [name for name, points in self.boundaries.items() if len(points) < 2]
+        if short:
+            raise ValueError(f"scheme {self.name}: no curve goes through the one point of `boundaries` {short}")
         for field, points in used.items():
             outside = [i for i in points if not 0 <= i < count]
             if outside:
@@ -115,6 +121,7 @@ WFLW98 = Scheme(
     + _line(_span(76, 87), closed=True)
     + _line(_span(88, 95), closed=True),
     mean_face=mean_faces.WFLW98,
+    boundaries=boundaries.WFLW98,
 )
 
 # For each of the 68 points, the one of WFLW that marks the same place.
@@ -158,6 +165,7 @@ IBUG68 = Scheme(
     + _line(_span(48, 59), closed=True)
     + _line(_span(60, 67), closed=True),
     mean_face=tuple(mean_faces.WFLW98[i] for i in _WFLW98_TO_IBUG68),
+    boundaries=boundaries.IBUG68,
 )
 
 COFW29 = Scheme(
@@ -244,7 +252,7 @@ def load_scheme(name: str) -> Scheme:
 
     The file holds `name`, then `count` or `names`, and any of `flip` (pairs of points that change places when the
     face is mirrored), `eye_corners` (two points), `pupils` (two lists of points), `edges` (lists of points, each
-    drawn as a line), `mean_face` (its points, in 0..1) and a table `parts` (lists of points).
+    drawn as a line), `mean_face` (its points, in 0..1) and tables `parts` and `boundaries` (lists of points).
 
     Raises:
       ValueError: No scheme has that name, or the file's tables contradict each other.
@@ -267,7 +275,7 @@ def load_scheme(name: str) -> Scheme:
 
 def _parse(table: dict) -> Scheme:
     """A scheme from the contents of a .toml file; see `load_scheme`."""
-    known = {"name", "count", "names", "flip", "eye_corners", "pupils", "edges", "parts", "mean_face"}
+    known = {"name", "count", "names", "flip", "eye_corners", "pupils", "edges", "parts", "mean_face", "boundaries"}
     unknown = sorted(set(table) - known)
     if unknown:
         raise ValueError(f"unknown keys {unknown}; known: {sorted(known)}")
@@ -291,4 +299,5 @@ def _parse(table: dict) -> Scheme:
         edges=sum((_line(points) for points in table.get("edges", [])), ()),
         names=names,
         mean_face=tuple((float(x), float(y)) for x, y in table.get("mean_face", [])),
+        boundaries={name: tuple(points) for name, points in table.get("boundaries", {}).items()},
     )

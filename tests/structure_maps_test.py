@@ -1,0 +1,150 @@
+"""Structure maps against distances by hand, and the tables of boundaries."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxlm import structure_maps
+from jaxlm.landmarks import FIVE, IBUG68, WFLW98, Scheme, load_scheme
+
+# A curve of three points and a straight one of two.
+PAIR = Scheme("pair", tuple(range(5)), boundaries={"bow": (0, 1, 2), "line": (3, 4)})
+
+
+def face(scheme: Scheme, size: int) -> np.ndarray:
+    """The scheme's mean face in the middle of a map, [1, N, 2]."""
+    return (0.15 + 0.7 * np.asarray(scheme.mean_face, np.float32))[None] * size
+
+
+def boundary_maps(points: np.ndarray, scheme: Scheme, size: int, sigma: float = 1.0) -> np.ndarray:
+    draw = functools.partial(structure_maps.boundary_maps, scheme=scheme, size=size, sigma=sigma)
+    return np.asarray(jax.jit(draw)(points))
+
+
+def grid(size: int) -> tuple[np.ndarray, np.ndarray]:
+    y, x = np.mgrid[:size, :size].astype(np.float32)
+    return x, y
+
+
+def test_dot_is_a_gaussian_of_the_distance_to_a_point_between_pixels() -> None:
+    x, y = grid(16)
+    dots = structure_maps.dot_map(jnp.asarray([[[5.3, 9.75]]]), 16, sigma=2.0)
+    assert dots.shape == (1, 16, 16, 1)
+    np.testing.assert_allclose(dots[0, ..., 0], np.exp(-((x - 5.3) ** 2 + (y - 9.75) ** 2) / 8), rtol=1e-5)
+
+
+def test_dots_are_1_at_landmarks_on_pixels_and_join_by_their_maximum() -> None:
+    points = jnp.asarray([[[2.0, 3.0], [10.0, 3.0], [-40.0, 3.0]]])
+    dots = structure_maps.dot_map(points, 16)[0, ..., 0]
+    assert dots[3, 2] == dots[3, 10] == 1.0
+    assert dots[3, 6] == pytest.approx(np.exp(-8.0))
+
+
+@pytest.mark.parametrize(("point", "pixel"), [((10.9, 10.2), (10, 10)), ((2.5, 9.0), (3, 9)), ((2.0, 0.0), (2, 0))])
+def test_published_dots_sit_on_whole_pixels_in_a_window_of_seven(point: tuple, pixel: tuple) -> None:
+    dots = structure_maps.published_dot_map(jnp.asarray([[point]]), 16)
+    x, y = grid(16)
+    x, y = x - pixel[0], y - pixel[1]
+    expected = np.where((abs(x) <= 3) & (abs(y) <= 3), np.exp(-(x**2 + y**2) / 2), 0)
+    for channel in range(3):
+        np.testing.assert_allclose(dots[0, ..., channel], expected, rtol=1e-6)
+
+
+def test_published_dots_outside_of_the_map_leave_it_empty() -> None:
+    points = jnp.asarray([[[-9.0, 4.0], [4.0, 19.5]]])
+    assert not structure_maps.published_dot_map(points, 16).any()
+
+
+def test_straight_boundary_is_a_gaussian_of_the_distance_to_a_segment() -> None:
+    points = jnp.asarray([[[0, 0], [0, 5], [0, 9], [4.25, 6.5], [10.25, 6.5]]], jnp.float32)
+    x, y = grid(16)
+    distance = np.hypot(x - np.clip(x, 4.25, 10.25), y - 6.5)
+    expected = np.where(distance < 3 * 1.5, np.exp(-(distance**2) / (2 * 1.5**2)), 0)
+    maps = boundary_maps(points, PAIR, 16, sigma=1.5)
+    assert maps.shape == (1, 16, 16, 2)
+    np.testing.assert_allclose(maps[0, ..., 1], expected, atol=1e-6)
+    np.testing.assert_allclose(maps[0, 2, 0, 0], 1.0, atol=1e-6)
+
+
+def test_spline_is_natural_and_cubic() -> None:
+    # By hand: chords 5 and 5, so 20 m = 6 (0.8 + 0.8) * (0, -1) and m = (0, -0.48) in the middle, 0 at the ends.
+    curve = np.asarray(structure_maps.spline(jnp.asarray([[[0.0, 0.0], [3.0, 4.0], [6.0, 0.0]]])))[0]
+    assert curve.shape == (9, 2)
+    np.testing.assert_allclose(curve[[0, 4, 8]], [[0, 0], [3, 4], [6, 0]], atol=1e-6)
+    # Half way, 25 / 6 * -0.48 * (1/8 - 1/2) = 0.75 above the chord's middle.
+    np.testing.assert_allclose(curve[2], [1.5, 2.75], atol=1e-5)
+    np.testing.assert_allclose(curve[6], [4.5, 2.75], atol=1e-5)
+
+
+def test_spline_through_a_circle_follows_it() -> None:
+    angle = np.linspace(0, np.pi, 17)
+    points = 50 + 30 * np.stack([np.cos(angle), np.sin(angle)], -1).astype(np.float32)
+    curve = np.asarray(structure_maps.spline(jnp.asarray(points[None]))[0])
+    np.testing.assert_allclose(np.hypot(*(curve - 50).T)[8:-8], 30, atol=0.01)
+
+
+def test_coincident_landmarks_do_no_harm() -> None:
+    points = jnp.asarray([[[4.0, 4.0], [4.0, 4.0], [4.0, 4.0], [9.0, 9.0], [9.0, 9.0]]])
+    maps = boundary_maps(points, PAIR, 16)
+    assert np.isfinite(maps).all()
+    np.testing.assert_allclose(maps[0], structure_maps.dot_map(points[0, ::3][:, None], 16)[..., 0].T, atol=0.012)
+
+
+@pytest.mark.parametrize(("scheme", "count"), [(IBUG68, 13), (WFLW98, 15)], ids=["68", "98"])
+def test_each_scheme_has_its_published_number_of_maps(scheme: Scheme, count: int) -> None:
+    points = jnp.asarray(face(scheme, 64))
+    maps = boundary_maps(points, scheme, 64)
+    assert maps.shape == (1, 64, 64, count)
+    assert maps.min() == 0.0
+    assert (maps.max(axis=(0, 1, 2)) > 0.9).all()
+    # Every landmark of a boundary lies on its curve.
+    for channel, curve in enumerate(scheme.boundaries.values()):
+        for x, y in np.rint(face(scheme, 64)[0, list(curve)]).astype(int):
+            assert maps[0, y, x, channel] >= np.exp(-0.25) - 1e-3
+
+
+@pytest.mark.parametrize("scheme", [IBUG68, WFLW98], ids=["68", "98"])
+def test_mirrored_points_give_mirrored_maps_of_the_mirrored_boundaries(scheme: Scheme) -> None:
+    rng = np.random.default_rng(0)
+    points = face(scheme, 32) + rng.normal(0, 0.5, (1, scheme.num_points, 2)).astype(np.float32)
+    mirrored = points[:, np.asarray(scheme.flip)] * [-1, 1] + [31, 0]
+    curves = [frozenset(curve) for curve in scheme.boundaries.values()]
+    order = [curves.index(frozenset(scheme.flip[i] for i in curve)) for curve in curves]
+    maps = boundary_maps(jnp.asarray(points), scheme, 32)
+    flipped = boundary_maps(jnp.asarray(mirrored, jnp.float32), scheme, 32)
+    np.testing.assert_allclose(flipped[..., order], maps[:, :, ::-1], atol=2e-4)
+
+
+def test_boundaries_of_98_points_run_through_the_same_places_as_those_of_68() -> None:
+    assert list(WFLW98.boundaries)[:13] == list(IBUG68.boundaries)
+    points = jnp.asarray(face(WFLW98, 64))
+    chosen = jnp.asarray(face(IBUG68, 64))
+    dense = boundary_maps(points, WFLW98, 64, sigma=3.0)[..., :13]
+    sparse = boundary_maps(chosen, IBUG68, 64, sigma=3.0)
+    assert np.abs(dense - sparse).max() < 0.3
+
+
+def test_points_of_wflw_on_no_boundary_are_the_pupils() -> None:
+    on_curves = {point for curve in WFLW98.boundaries.values() for point in curve}
+    assert set(range(98)) - on_curves == {96, 97}
+    assert {point for curve in IBUG68.boundaries.values() for point in curve} == set(range(68))
+
+
+def test_a_scheme_without_boundaries_is_refused() -> None:
+    with pytest.raises(ValueError, match="scheme five has no boundaries"):
+        boundary_maps(jnp.zeros((1, 5, 2)), FIVE, 16)
+
+
+def test_a_scheme_file_may_list_boundaries(tmp_path) -> None:
+    file = tmp_path / "own.toml"
+    file.write_text('name = "own"\ncount = 4\n[boundaries]\nbrow = [0, 1, 3]\n')
+    assert load_scheme(str(file)).boundaries == {"brow": (0, 1, 3)}
+    file.write_text('name = "own"\ncount = 4\n[boundaries]\nbrow = [0, 1, 4]\n')
+    with pytest.raises(ValueError, match=r"`boundaries.brow` names points \[4\]"):
+        load_scheme(str(file))
+    with pytest.raises(ValueError, match=r"no curve goes through the one point of `boundaries` \['dot'\]"):
+        dataclasses.replace(FIVE, boundaries={"dot": (1,)})
