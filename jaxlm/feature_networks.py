@@ -1,0 +1,117 @@
+"""Feature networks: what a perceptual loss compares instead of pixels.
+
+Each maps normalised photos [B, S, S, 3] to named feature maps [B, h, w, C]. Each is a pytree with its weights as
+leaves, so it goes into a jitted function as an argument and its weights do not become constants there.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Protocol
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from flax import traverse_util
+
+from jaxlm.models.vgg import VGG, imagenet_normalise, load_vgg
+
+Features = dict[str, jax.Array]
+
+# The layers of AVS, beside the photo itself.
+_VGG_LAYERS = ("conv1_2", "conv2_2", "conv3_2", "conv4_2", "conv5_2")
+
+# Side in cells of the coarsest maps of the pyramid.
+_COARSEST = 4
+
+
+class FeatureNetwork(Protocol):
+    """What `jaxlm.translation_losses` asks of a network."""
+
+    def __call__(self, images: jax.Array) -> Features:
+        """Named feature maps [B, h, w, C] of normalised photos [B, S, S, 3]."""
+
+
+@flax.struct.dataclass
+class LaplacianFeatures:
+    """A Laplacian pyramid (Burt and Adelson, 1983) and the spread of colours: no weights, always at hand.
+
+    `band_64px` [B, 64, 64, 3] and so on, down to 8 px, are what the mean over 2 x 2 pixels loses; `base` [B, 4, 4, 3]
+    is the photo's mean colour in 4 x 4 cells, and `spread` [B, 4, 4, 3] the standard deviation there.
+    """
+
+    def __call__(self, images: jax.Array) -> Features:
+        """Features of photos [B, S, S, 3] whose side is 4 times a power of two."""
+        side = images.shape[1]
+        features = {"spread": _spread(images, side // _COARSEST)}
+        while side > _COARSEST:
+            smaller = _block_mean(images, 2)
+            features[f"band_{side}px"] = images - jax.image.resize(smaller, images.shape, "bilinear")
+            images, side = smaller, side // 2
+        return features | {"base": images}
+
+
+@flax.struct.dataclass
+class VGGFeatures:
+    """The photo and a layer of each stage of VGG-19, those of AVS; made by `load_vgg_features`."""
+
+    variables: dict[str, Any]
+    model: VGG = flax.struct.field(pytree_node=False)
+
+    def __call__(self, images: jax.Array) -> Features:
+        features = self.model.apply(self.variables, imagenet_normalise(images))
+        return {"input": images} | {layer: features[layer] for layer in _VGG_LAYERS}
+
+
+@flax.struct.dataclass
+class DetectorFeatures:
+    """The photo and what some layers of a trained detector make of it.
+
+    Attributes:
+      variables: The detector's parameters and batch statistics.
+      model: Of `jaxlm.models`.
+      input_size: Side in pixels of the crops that it was trained on, to which photos are resized.
+      layers: Paths of the modules whose outputs are compared, for example ("block1", "block2", "block3").
+    """
+
+    variables: dict[str, Any]
+    model: nn.Module = flax.struct.field(pytree_node=False)
+    input_size: int = flax.struct.field(pytree_node=False)
+    layers: tuple[str, ...] = flax.struct.field(pytree_node=False)
+
+    def __call__(self, images: jax.Array) -> Features:
+        """Raises ValueError where the detector has no layer of a name, or one that gives no map."""
+        crops = jax.image.resize(images, (len(images), self.input_size, self.input_size, 3), "bilinear")
+        found = _layer_outputs(self.model, self.variables, crops)
+        maps = {name: output for name, output in found.items() if getattr(output, "ndim", 0) == 4}
+        unknown = [layer for layer in self.layers if layer not in maps]
+        if unknown:
+            raise ValueError(f"the detector has no layers {unknown} that give maps; it has {', '.join(maps)}")
+        return {"input": images} | {layer: maps[layer] for layer in self.layers}
+
+
+def load_vgg_features(path: str | os.PathLike[str]) -> VGGFeatures:
+    """The feature network of AVS from converted weights of VGG-19, or of VGG-16; see `load_vgg` for errors."""
+    model, variables = load_vgg(path)
+    return VGGFeatures(variables, model)
+
+
+def _layer_outputs(model: nn.Module, variables: Any, images: jax.Array) -> dict[str, Any]:
+    """What every submodule returned for normalised photos, by its path."""
+    _, state = model.apply(variables, images, train=False, capture_intermediates=True, mutable=["intermediates"])
+    flat = traverse_util.flatten_dict(state["intermediates"], sep="/")
+    return {path.removesuffix("/__call__"): outputs[0] for path, outputs in flat.items()}
+
+
+def _block_mean(images: jax.Array, side: int) -> jax.Array:
+    """Means of blocks of side x side pixels: [B, H, W, C] -> [B, H / side, W / side, C]."""
+    batch, height, width, channels = images.shape
+    return images.reshape(batch, height // side, side, width // side, side, channels).mean(axis=(2, 4))
+
+
+def _spread(images: jax.Array, side: int) -> jax.Array:
+    """Standard deviation of each channel in blocks of side x side pixels."""
+    variance = _block_mean(images**2, side) - _block_mean(images, side) ** 2
+    # The square root has no slope at 0.
+    return jnp.sqrt(jnp.maximum(variance, 0.0) + 1e-4)

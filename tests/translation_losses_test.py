@@ -1,0 +1,218 @@
+"""Losses of the translator against values by hand, its feature networks, and the published schedules."""
+
+import functools
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxlm import feature_networks, translation_losses
+from jaxlm.convert_maps import MAPS
+from jaxlm.feature_networks import DetectorFeatures, FeatureNetwork, LaplacianFeatures
+from jaxlm.models import vgg
+from jaxlm.models.cnn import VanillaCNN
+from jaxlm.models.vunet import VUNetOutputs
+from jaxlm.weights import save_weights
+
+
+def photos(count: int = 4, size: int = 32) -> jax.Array:
+    return jax.random.uniform(jax.random.key(0), (count, size, size, 3), minval=-1.0)
+
+
+def save_vgg(file: pathlib.Path, width: int = 2, **metadata: object) -> dict:
+    """A random VGG-19 of little width in a file; its parameters."""
+    variables = vgg.VGG(width=width).init(jax.random.key(1), jnp.zeros((1, 32, 32, 3)))
+    save_weights(file, variables, {"model": "vgg19", "options": {"width": width}} | metadata)
+    return variables["params"]
+
+
+@pytest.fixture(scope="module")
+def vgg_file(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    file = tmp_path_factory.mktemp("vgg") / "vgg19.npz"
+    save_vgg(file)
+    return file
+
+
+@pytest.fixture(scope="module", params=["laplacian", "vgg", "detector"])
+def network(request: pytest.FixtureRequest, vgg_file: pathlib.Path) -> FeatureNetwork:
+    if request.param == "laplacian":
+        return LaplacianFeatures()
+    if request.param == "vgg":
+        return feature_networks.load_vgg_features(vgg_file)
+    model = VanillaCNN(5, widths=(4, 6, 8), head_width=4)
+    variables = model.init(jax.random.key(0), jnp.zeros((1, 16, 16, 3)), train=False)
+    return DetectorFeatures(dict(variables), model, input_size=16, layers=("block1", "block2"))
+
+
+def test_a_perceptual_loss_is_0_for_the_same_photo_and_about_1_for_another(network: FeatureNetwork) -> None:
+    images = photos()
+    scales = translation_losses.layer_scales(network, images)
+    assert scales.content.keys() == scales.gram.keys() == network(images).keys()
+    # The network goes into a jitted function as an argument.
+    loss = jax.jit(functools.partial(translation_losses.perceptual, gram_weight=0.1))
+    np.testing.assert_array_equal(loss(images, images, network, scales), np.zeros(4))
+    others = loss(jnp.roll(images, 1, axis=0), images, network, scales)
+    assert others.shape == (4,)
+    # The mean over the batch that set the scales is 1 for each layer and kind of term, by their definition.
+    assert jnp.mean(others) == pytest.approx(1.1, rel=1e-4)
+
+
+def test_each_term_is_a_mean_over_its_scale_by_hand() -> None:
+    def network(images: jax.Array) -> dict[str, jax.Array]:
+        return {"a": images, "b": 100 * images[:, :1, :1]}
+
+    truth = jnp.zeros((2, 2, 2, 1))
+    predicted = jnp.asarray([1.0, 0.0, 0.0, 1.0, 2.0, 2.0, 2.0, 2.0]).reshape(2, 2, 2, 1)
+    terms = translation_losses.layer_terms(network(predicted), network(truth))
+    np.testing.assert_allclose(terms.content["a"], [0.5, 2.0])
+    np.testing.assert_allclose(terms.gram["a"], [0.5, 4.0])
+    np.testing.assert_allclose(terms.content["b"], [100, 200])
+    np.testing.assert_allclose(terms.gram["b"], [1e4, 4e4])
+    scales = translation_losses.LayerTerms({"a": 0.5, "b": 100.0}, {"a": 0.5, "b": 1e4})
+    loss = translation_losses.perceptual(predicted, truth, network, scales, gram_weight=0.5)
+    np.testing.assert_allclose(loss, [(1.5 + 1.5) / 2, (4 + 4 + 2 + 2) / 2])
+
+
+def test_gram_matrix_is_the_mean_product_of_channels() -> None:
+    features = photos(2, 4)
+    flat = np.asarray(features).reshape(2, 16, 3)
+    expected = np.stack([face.T @ face / 16 for face in flat])
+    np.testing.assert_allclose(translation_losses.gram(features), expected, rtol=1e-5)
+
+
+def test_scales_want_two_photos() -> None:
+    with pytest.raises(ValueError, match="distances between photos; 1 are too few"):
+        translation_losses.layer_scales(LaplacianFeatures(), photos(1))
+
+
+def test_shapes_are_not_broadcast() -> None:
+    scales = translation_losses.LayerTerms({}, {})
+    with pytest.raises(AssertionError):
+        translation_losses.perceptual(photos(1), photos(4), LaplacianFeatures(), scales)
+
+
+def test_pyramid_holds_the_photo_and_flat_photos_have_no_bands() -> None:
+    images = photos(2, 32)
+    features = LaplacianFeatures()(images)
+    assert {name: feature.shape[1] for name, feature in features.items()} == {
+        "band_32px": 32,
+        "band_16px": 16,
+        "band_8px": 8,
+        "base": 4,
+        "spread": 4,
+    }
+    rebuilt = features["base"]
+    for side in (8, 16, 32):
+        rebuilt = features[f"band_{side}px"] + jax.image.resize(rebuilt, (2, side, side, 3), "bilinear")
+    np.testing.assert_allclose(rebuilt, images, atol=1e-6)
+    flat = LaplacianFeatures()(jnp.full((1, 16, 16, 3), 0.3))
+    np.testing.assert_allclose(flat["band_16px"], 0, atol=1e-7)
+    np.testing.assert_allclose(flat["base"], 0.3, rtol=1e-6)
+    np.testing.assert_allclose(flat["spread"], 0.01, atol=1e-3)
+
+
+def test_spread_is_the_standard_deviation_of_each_cell() -> None:
+    images = photos(1, 16)
+    cells = np.asarray(images).reshape(4, 4, 4, 4, 3).std(axis=(1, 3))
+    np.testing.assert_allclose(LaplacianFeatures()(images)["spread"][0], np.sqrt(cells**2 + 1e-4), rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["vgg16", "vgg19"])
+def test_vgg_has_the_parameters_that_a_conversion_gives(name: str) -> None:
+    init = vgg.VGG(vgg.STAGES[name]).init
+    shapes = jax.eval_shape(init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
+    assert vgg._shapes(shapes) == MAPS[name]({}, "wflw98").shapes
+
+
+def test_vgg_pools_between_stages_and_ends_each_layer_in_a_relu(vgg_file: pathlib.Path) -> None:
+    model, variables = vgg.load_vgg(vgg_file)
+    images = photos(1, 32)
+    features = model.apply(variables, images)
+    assert [features[f"conv{k}_1"].shape for k in range(1, 6)] == [
+        (1, 32, 32, 2),
+        (1, 16, 16, 4),
+        (1, 8, 8, 8),
+        (1, 4, 4, 16),
+        (1, 2, 2, 16),
+    ]
+    kernel, bias = (np.asarray(variables["params"]["conv2_1"][name]) for name in ("kernel", "bias"))
+    pooled = np.asarray(features["conv1_2"]).reshape(16, 2, 16, 2, 2).max(axis=(1, 3))
+    expected = np.einsum("hwc,hwcd->d", pooled[4:7, 7:10], kernel) + bias
+    np.testing.assert_allclose(features["conv2_1"][0, 5, 8], np.maximum(expected, 0), atol=1e-5)
+
+
+def test_vgg_sees_imagenet_pixels() -> None:
+    images = (np.asarray([0.0, 127.5, 255.0], np.float32) - 127.5) / 128
+    expected = (np.asarray([0, 0.5, 1]) - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
+    np.testing.assert_allclose(vgg.imagenet_normalise(images[None, None, None])[0, 0, 0], expected, atol=1e-6)
+
+
+def test_weights_of_another_shape_or_network_are_refused(tmp_path: pathlib.Path) -> None:
+    file = tmp_path / "wide.npz"
+    save_vgg(file, options={"width": 3})
+    with pytest.raises(ValueError, match=r"wide\.npz: 32 arrays do not fit vgg19\n  params/conv1_1/bias: \(2,\), want"):
+        vgg.load_vgg(file)
+    params = save_vgg(file)
+    del params["conv5_4"]
+    params["conv6_1"] = params["conv1_1"]
+    save_weights(file, {"params": params}, {"model": "vgg19", "options": {"width": 2}})
+    with pytest.raises(ValueError, match=r"4 arrays do not fit vgg19") as caught:
+        vgg.load_vgg(file)
+    assert "params/conv5_4/kernel: missing, wanted (3, 3, 16, 16)" in str(caught.value)
+    assert "params/conv6_1/bias: (2,), wanted nothing" in str(caught.value)
+    save_vgg(file, model="resnet18")
+    with pytest.raises(ValueError, match="holds 'resnet18', not one of vgg16, vgg19"):
+        vgg.load_vgg(file)
+
+
+def test_detector_features_are_its_layers_and_unknown_ones_are_refused() -> None:
+    model = VanillaCNN(5, widths=(4, 6), head_width=4)
+    variables = model.init(jax.random.key(0), jnp.zeros((1, 16, 16, 3)), train=False)
+    images = photos(2, 32)
+    features = DetectorFeatures(dict(variables), model, input_size=16, layers=("block1",))(images)
+    assert {name: feature.shape for name, feature in features.items()} == {
+        "input": (2, 32, 32, 3),
+        "block1": (2, 8, 8, 4),
+    }
+    with pytest.raises(ValueError, match=r"no layers \['fc1'\] that give maps; it has .*block2"):
+        DetectorFeatures(dict(variables), model, input_size=16, layers=("block1", "fc1"))(images)
+
+
+def test_kl_divergence_is_that_of_unit_gaussians() -> None:
+    posterior = (jnp.ones((2, 2, 2, 3)), jnp.zeros((2, 4, 4, 3)))
+    prior = (jnp.zeros((2, 2, 2, 3)), jnp.zeros((2, 4, 4, 3)).at[1, 0, 0, 0].set(3.0))
+    coarse, fine = translation_losses.kl_divergences(posterior, prior)
+    np.testing.assert_allclose(coarse, [6, 6])  # Half of twelve dimensions.
+    np.testing.assert_allclose(fine, [0, 4.5])
+    slopes = jax.grad(lambda q, p: translation_losses.kl_divergences(q, p)[0].sum(), argnums=(0, 1))(posterior, prior)
+    np.testing.assert_allclose(slopes[0][0], 1.0)
+    np.testing.assert_allclose(slopes[1][0], -1.0)
+
+
+def test_translation_loss_adds_the_mean_divergence_and_logs_each_latent() -> None:
+    images = photos(4, 16)
+    network = LaplacianFeatures()
+    scales = translation_losses.layer_scales(network, images)
+    posterior = (jnp.ones((4, 4, 4, 2)), jnp.zeros((4, 8, 8, 2)).at[0, :, :, 0].set(4.0))
+    prior = jax.tree.map(jnp.zeros_like, posterior)
+    outputs = VUNetOutputs(images, posterior, prior)
+    loss, metrics = translation_losses.translation_loss(outputs, images, network, scales, beta=2.0)
+    # 16 and, in the first face, 512 nats; 160 dimensions.
+    np.testing.assert_allclose(loss, [2 * (16 + 512) / 160, *[2 * 16 / 160] * 3], rtol=1e-6)
+    expected = {"perceptual": 0, "kl_4px": 16, "active_4px": 0, "kl_8px": 128, "active_8px": 0.5}
+    assert {name: float(value) for name, value in metrics.items()} == expected
+
+
+def test_published_schedules() -> None:
+    rate, weight = translation_losses.published_learning_rate(), translation_losses.published_warmup(1.0)
+    np.testing.assert_allclose([rate(0), rate(1_000), rate(25_500)], [1e-3, 1e-3, 5e-4], rtol=1e-6)
+    assert rate(50_000) == rate(60_000) == 0
+    np.testing.assert_allclose([weight(0), weight(25_000)], 1e-6, rtol=0.02)  # A float32 difference from 1.
+    np.testing.assert_allclose([weight(31_250), weight(37_500), weight(50_000)], [0.5, 1, 1], rtol=1e-5)
+
+
+def test_linear_warmup() -> None:
+    weight = translation_losses.linear_warmup(0.5, 100)
+    np.testing.assert_allclose([weight(0), weight(50), weight(100), weight(1_000)], [0, 0.25, 0.5, 0.5], rtol=1e-6)
