@@ -104,6 +104,8 @@ class OptimConfig:
     """Evaluate and keep an exponential moving average of the weights with this decay a step."""
     accumulate: int = 1
     """Split each batch into this many parts and average their gradients, to save memory."""
+    rates: tuple[tuple[str, float], ...] = ()
+    """Pairs (path of parameters, factor of their learning rate): ("head", 0.1); 0 freezes, weight decay included."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,6 +115,10 @@ class Config:
     data: DataConfig = dataclasses.field(default_factory=DataConfig)
     augment: AugmentConfig = dataclasses.field(default_factory=AugmentConfig)
     optim: OptimConfig = dataclasses.field(default_factory=OptimConfig)
+    init_from: str | None = None
+    """Workdir of another run, or an .npz file of weights, to start from; what has no counterpart there is drawn."""
+    init_copies: tuple[tuple[str, str], ...] = ()
+    """Pairs (path there, path here) of `init_from`: a network that is not there starts as a copy of another one."""
     seed: int = 0
     """Draws the initial weights, the order of the faces and the augmentation."""
     epochs: int = 10
@@ -200,11 +206,17 @@ def check(config: Config) -> None:
 
     points = landmarks.load_scheme(config.data.scheme).num_points
     models.build(config.model.name, points, config.model.options, config.dtype)
-    tasks.build(config.task, config.model.input_size)
+    tasks.build(config.task, config.model)
+    for option, field, value in (("scheme", "scheme", config.data.scheme), ("context", "crop", config.data.crop)):
+        asked = config.model.options.get(option, value)
+        if asked != value:
+            raise ValueError(f"model.options.{option} = {asked} and data.{field} = {value} must be the same")
     fields = flatten(dataclasses.asdict(config))
     for name in ("epochs", "eval_every", "keep", "steps_per_call", "fsdp", "data.batch_size", "optim.accumulate"):
         if fields[name] < 1:
             raise ValueError(f"{name} must be at least 1, not {fields[name]}")
+    if any(factor < 0 for _, factor in config.optim.rates):
+        raise ValueError(f"factors of optim.rates must be at least 0: {config.optim.rates}")
     if not 0 <= config.data.validation_percent < 100:
         raise ValueError(f"data.validation_percent must be in 0..99, not {config.data.validation_percent}")
 

@@ -146,7 +146,7 @@ def report(
     faces, subsets = open_evaluation(config, dataset or config.data.dataset, split, data_dir or config.data.data_dir)
     # Where yaws are known the convention is that of AFLW2000-3D.
     normaliser = normaliser or ("box" if np.isfinite(faces.yaw).any() else metrics.default_normaliser(scheme))
-    task = tasks.build(config.task, config.model.input_size)
+    task = tasks.build(config.task, config.model)
     flip = scheme.flip if flip_test else None
     predictor = inference.Predictor(trained.model, task, config, faces.margin, distributed.make_mesh(), flip=flip)
     predicted = predictor(trained.variables, faces)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -48,13 +50,50 @@ def temperature(start: float, step: jax.Array, steps_per_epoch: int) -> jax.Arra
     return jnp.maximum(1.0, start - (step // steps_per_epoch).astype(jnp.float32))
 
 
+def scale_parts(rates: Sequence[tuple[str, float]]) -> optax.GradientTransformation:
+    """Multiplies the updates of parts of the parameters by constants.
+
+    Args:
+      rates: Pairs (path, factor); `head` and `head/fc1` are paths. Factors of nested paths multiply.
+
+    Raises:
+      ValueError: A path leads to no parameter; raised where the state is made.
+    """
+
+    def init(params: optax.Params) -> optax.EmptyState:
+        names = [_name(path) for path, _ in jax.tree_util.tree_leaves_with_path(params)]
+        for part, _ in rates:
+            if not any(_within(name, part) for name in names):
+                known = ", ".join(sorted({name.split("/")[0] for name in names}))
+                raise ValueError(f"optim.rates names {part!r}, where there are no parameters; there are {known}")
+        return optax.EmptyState()
+
+    def update(updates: optax.Updates, state: optax.EmptyState, params: optax.Params | None = None) -> Any:
+        del params
+
+        def scale(path: Any, leaf: jax.Array) -> jax.Array:
+            return leaf * math.prod(factor for part, factor in rates if _within(_name(path), part))
+
+        return jax.tree_util.tree_map_with_path(scale, updates), state
+
+    return optax.GradientTransformation(init, update)
+
+
+def _name(path: Any) -> str:
+    return jax.tree_util.keystr(path, simple=True, separator="/")
+
+
+def _within(name: str, part: str) -> bool:
+    return f"{name}/".startswith(f"{part}/")
+
+
 def optimiser(
     config: OptimConfig, steps_per_epoch: int, epochs: int
 ) -> tuple[optax.GradientTransformation, optax.Schedule]:
     """The gradient transformation of an experiment, and the learning rate by step that it follows.
 
     Weight decay acts on all parameters. For SGD it is added to the gradient before the momentum, as PyTorch does; for
-    AdamW it is decoupled.
+    AdamW it is decoupled. Factors of parts apply to the whole update, and frozen parts are left out of the clipping.
     """
     warmup_steps = round(config.warmup_epochs * steps_per_epoch)
     if config.decay:
@@ -67,4 +106,7 @@ def optimiser(
         update = optax.chain(optax.add_decayed_weights(config.weight_decay), optax.sgd(schedule, momentum=0.9))
     else:
         update = optax.adamw(schedule, weight_decay=config.weight_decay)
-    return optax.chain(clip, update), schedule
+    if not config.rates:
+        return optax.chain(clip, update), schedule
+    frozen = scale_parts([rate for rate in config.rates if rate[1] == 0])
+    return optax.chain(frozen, clip, update, scale_parts(config.rates)), schedule

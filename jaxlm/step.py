@@ -68,7 +68,7 @@ def make_recipe(config: Config, num_faces: int, margin: float) -> Recipe:
     return Recipe(
         config=config,
         model=models.build(config.model.name, scheme.num_points, config.model.options, jnp.dtype(config.dtype)),
-        task=tasks.build(config.task, config.model.input_size),
+        task=tasks.build(config.task, config.model),
         scheme=scheme,
         optimiser=optimiser,
         learning_rate=learning_rate,
@@ -96,7 +96,8 @@ def train_step(state: TrainState, batch: Batch, recipe: Recipe) -> tuple[TrainSt
     """One step of gradient descent.
 
     `batch` holds image [B, F, F, 3] uint8 frames, points [B, N, 2] in frame pixels and visible [B, N]. The metrics are
-    scalars: loss, NME (a fraction, of the augmented faces), gradient norm, learning rate.
+    scalars: loss, NME (a fraction, of the augmented faces), gradient norm, learning rate, and the share of faces whose
+    predicted map is degenerate where the model predicts maps.
     """
     config = recipe.config
     key = jax.random.fold_in(jax.random.key(config.seed), state.step)
@@ -122,10 +123,13 @@ def train_step(state: TrainState, batch: Batch, recipe: Recipe) -> tuple[TrainSt
         )
         loss = jnp.mean(recipe.task.loss(outputs, points, visible))
         distance = metrics.normaliser_distance(points, recipe.scheme, normaliser)
-        nme = jnp.mean(metrics.face_nme(recipe.task.points(outputs), points, distance))
-        return loss, (nme, mutated.get("batch_stats", {}))
+        values = {"loss": loss, "nme": jnp.mean(metrics.face_nme(recipe.task.points(outputs), points, distance))}
+        degenerate = recipe.task.degenerate(outputs)
+        if degenerate is not None:
+            values["degenerate"] = jnp.mean(degenerate, dtype=jnp.float32)
+        return loss, (values, mutated.get("batch_stats", {}))
 
-    grads, loss, nme, batch_stats = _accumulated_gradients(
+    grads, values, batch_stats = _accumulated_gradients(
         loss_fn, state, (crops, points, visible), config.optim.accumulate
     )
     updates, opt_state = recipe.optimiser.update(grads, state.opt_state, state.params)
@@ -135,37 +139,31 @@ def train_step(state: TrainState, batch: Batch, recipe: Recipe) -> tuple[TrainSt
         # A young average forgets faster, so that it does not drag the initial weights along.
         decay = jnp.minimum(config.optim.ema_decay, (1.0 + state.step) / (10.0 + state.step))
         ema_params = optax.incremental_update(params, ema_params, 1.0 - decay)
-    values = {
-        "loss": loss,
-        "nme": nme,
-        "gradient_norm": optax.global_norm(grads),
-        "learning_rate": recipe.learning_rate(state.step),
-    }
+    values |= {"gradient_norm": optax.global_norm(grads), "learning_rate": recipe.learning_rate(state.step)}
     return TrainState(state.step + 1, params, batch_stats, opt_state, ema_params), values
 
 
 def _accumulated_gradients(
     loss_fn: Callable[..., Any], state: TrainState, faces: tuple[jax.Array, ...], parts: int
-) -> tuple[Tree, jax.Array, jax.Array, Tree]:
-    """Gradients, loss and NME averaged over `parts` parts of a batch in turn, and the last statistics."""
-    value_and_grad = jax.value_and_grad(loss_fn, has_aux=True)
+) -> tuple[Tree, dict[str, jax.Array], Tree]:
+    """Gradients and the loss's own values averaged over `parts` parts of a batch in turn, and the last statistics."""
+    grad = jax.grad(loss_fn, has_aux=True)
     if parts == 1:
-        (loss, (nme, batch_stats)), grads = value_and_grad(state.params, state.batch_stats, *faces)
-        return grads, loss, nme, batch_stats
+        grads, (values, batch_stats) = grad(state.params, state.batch_stats, *faces)
+        return grads, values, batch_stats
 
-    def add_part(carry: tuple[Tree, Tree], part: tuple[jax.Array, ...]) -> tuple[tuple[Tree, Tree], None]:
+    def add_part(carry: tuple[Tree, Tree], part: tuple[jax.Array, ...]) -> tuple[tuple[Tree, Tree], Metrics]:
         sums, batch_stats = carry
-        (loss, (nme, batch_stats)), grads = value_and_grad(state.params, batch_stats, *part)
-        return (jax.tree.map(jnp.add, sums, (grads, loss, nme)), batch_stats), None
+        grads, (values, batch_stats) = grad(state.params, batch_stats, *part)
+        return (jax.tree.map(jnp.add, sums, grads), batch_stats), values
 
     # Parts take every `parts`-th face, so that each is spread over the devices as the batch is.
     split = [jnp.moveaxis(x.reshape(x.shape[0] // parts, parts, *x.shape[1:]), 1, 0) for x in faces]
-    zeros = (jax.tree.map(jnp.zeros_like, state.params), jnp.zeros(()), jnp.zeros(()))
+    zeros = jax.tree.map(jnp.zeros_like, state.params)
     # Unrolled on a CPU, where XLA runs convolutions inside loops on one thread.
     unroll = jax.default_backend() == "cpu"
-    (sums, batch_stats), _ = lax.scan(add_part, (zeros, state.batch_stats), tuple(split), unroll=unroll)
-    grads, loss, nme = jax.tree.map(lambda total: total / parts, sums)
-    return grads, loss, nme, batch_stats
+    (sums, batch_stats), values = lax.scan(add_part, (zeros, state.batch_stats), tuple(split), unroll=unroll)
+    return jax.tree.map(lambda total: total / parts, sums), jax.tree.map(jnp.mean, values), batch_stats
 
 
 def to_items(state: TrainState) -> tuple[Tree, Tree]:

@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import chex
 import jax
 import jax.numpy as jnp
 
 from jaxlm import config as config_lib
-from jaxlm import heatmap_losses, heatmaps, losses
-from jaxlm.config import TaskConfig
+from jaxlm import heatmap_losses, heatmaps, losses, models
+from jaxlm.config import ModelConfig, TaskConfig
+from jaxlm.reinitialisation_task import ReinitialisationTask
 
 
 class Task(Protocol):
     """What training and evaluation ask of a task. Points are (x, y) in crop pixels, centres at integers."""
 
-    def loss(self, outputs: jax.Array, points: jax.Array, visible: jax.Array) -> jax.Array:
+    def loss(self, outputs: Any, points: jax.Array, visible: jax.Array) -> jax.Array:
         """Losses [B] of raw outputs for true points [B, N, 2], visible [B, N]."""
 
-    def points(self, outputs: jax.Array) -> jax.Array:
+    def points(self, outputs: Any) -> jax.Array:
         """Points [B, N, 2] that raw outputs stand for."""
 
-    def confidence(self, outputs: jax.Array) -> jax.Array | None:
+    def confidence(self, outputs: Any) -> jax.Array | None:
         """How sure the model is of each point, [B, N] in 0..1; None where raw outputs do not say."""
+
+    def degenerate(self, outputs: Any) -> jax.Array | None:
+        """Whether an affine map that the model predicts cannot be used, [B]; None where it predicts none."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,6 +63,9 @@ class CoordinateTask:
 
     def confidence(self, outputs: jax.Array) -> None:
         del outputs  # A regressed coordinate says nothing about its error.
+
+    def degenerate(self, outputs: jax.Array) -> None:
+        del outputs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,6 +140,9 @@ class HeatMapTask:
         peak = heatmaps.PUBLISHED_PEAK if self.target == "published" else 1.0
         return jnp.clip(outputs.max(axis=(1, 2)) / peak, 0.0, 1.0)
 
+    def degenerate(self, outputs: jax.Array) -> None:
+        del outputs
+
     def _decode(self, outputs: jax.Array) -> jax.Array:
         """The point [B, N, 2] of each map in cells, along its columns and its rows."""
         if self.decoder == "argmax":
@@ -167,14 +177,23 @@ class HeatMapTask:
             )
 
 
-TASKS: dict[str, type] = {"coordinates": CoordinateTask, "heatmaps": HeatMapTask}
+TASKS: dict[str, type] = {
+    "coordinates": CoordinateTask,
+    "heatmaps": HeatMapTask,
+    "reinitialisation": ReinitialisationTask,
+}
 
 
-def build(config: TaskConfig, input_size: int) -> Task:
-    """The task of an experiment.
+def build(config: TaskConfig, model: ModelConfig) -> Task:
+    """The task of an experiment. Its fields without a default are the model's: its input_size and its options.
 
     Raises:
-      ValueError: The task or one of its options is unknown.
+      ValueError: The task or one of its options is unknown, or the model lacks an option that the task shares with it.
     """
     options = config_lib.complete(TASKS, config.name, config.options)
-    return TASKS[config.name](input_size=input_size, **options)
+    theirs = {"input_size": model.input_size} | config_lib.complete(models.MODELS, model.name, model.options)
+    shared = [field.name for field in dataclasses.fields(TASKS[config.name]) if field.default is dataclasses.MISSING]
+    lacking = [name for name in shared if name not in theirs]
+    if lacking:
+        raise ValueError(f"task {config.name} is for models with {', '.join(lacking)}, which {model.name} has not")
+    return TASKS[config.name](**{name: theirs[name] for name in shared}, **options)

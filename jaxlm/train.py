@@ -18,7 +18,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from jaxlm import checkpoint, distributed, evaluate, feeding, inference, plotting, summary
+from jaxlm import checkpoint, distributed, evaluate, feeding, inference, initialisation, plotting, summary
 from jaxlm import config as config_lib
 from jaxlm.config import Config
 from jaxlm.progress import Progress, read_metrics
@@ -48,6 +48,18 @@ def check_finite(values: Mapping[str, np.ndarray], start: int, checkpoints: path
             f"the loss of step {start + bad[0]} is {values['loss'][bad[0]]}, the gradient's norm"
             f" {values['gradient_norm'][bad[0]]}; the run stops. The last good checkpoint is kept in {checkpoints}."
             " Try a lower --optim.learning-rate, a longer --optim.warmup-epochs or --optim.clip-norm 1."
+        )
+
+
+def check_maps(values: Mapping[str, np.ndarray], start: int, checkpoints: pathlib.Path) -> None:
+    """Raises FloatingPointError naming the first step, counted from `start`, with a degenerate predicted map."""
+    bad = np.flatnonzero(values.get("degenerate", 0))
+    if len(bad):
+        raise FloatingPointError(
+            f"in step {start + bad[0]} the affine maps predicted for {values['degenerate'][bad[0]]:.0%} of the faces"
+            " are degenerate: they flatten or mirror the face, or are not finite; the run stops. The last good"
+            f" checkpoint is kept in {checkpoints}. Try a lower --optim.learning-rate, a smaller factor in"
+            " --optim.rates for the network that predicts the maps, or more epochs of the stage before."
         )
 
 
@@ -91,7 +103,12 @@ def start_or_resume(
     )
     restored = checkpoints.restore(*to_items(placed))
     if restored is None:
-        return 0, jax.jit(functools.partial(init_state, recipe), out_shardings=shardings)(), shardings
+        state = jax.jit(functools.partial(init_state, recipe), out_shardings=shardings)()
+        if recipe.config.init_from:
+            state, report = initialisation.start_from(state, recipe.config.init_from, recipe.config.init_copies)
+            if jax.process_index() == 0:
+                print(f"Starting from {recipe.config.init_from}:\n{report}", file=sys.stderr)
+        return 0, state, shardings
     step, model, rest = restored
     return step, from_items(model, rest), shardings
 
@@ -117,6 +134,7 @@ def fit(config: Config, workdir: pathlib.Path) -> bool:
         with progress, distributed.StopSignal() as stop_signal:
             for begin, end in segments(start, recipe.total_steps, length, boundary):
                 state, values = advance(state, begin, end)
+                check_maps(values, begin, directory)
                 check_finite(values, begin, directory)
                 progress.train(end, {name: float(np.mean(value)) for name, value in values.items()})
                 stopping = stop_signal.asked(end)

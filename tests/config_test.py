@@ -5,6 +5,7 @@ import json
 import pytest
 
 from jaxlm import config as config_lib
+from jaxlm import tasks
 from jaxlm.config import AugmentConfig, Config, OptimConfig
 
 
@@ -33,6 +34,16 @@ def test_any_field_can_be_overridden():
     assert (config.optim.clip_norm, config.seed, config.model.options["widths"]) == (None, 7, (2, 3))
 
 
+def test_stages_are_overrides_of_one_experiment():
+    stage = ("--model.options.stage", "global_regress", "--optim.rates", "global_reinit", "0", "--init-from", "runs/a")
+    config = parse("--experiment", "dpr_gsr_300w", *stage)
+    assert tasks.build(config.task, config.model).stage == "global_regress"
+    assert (config.optim.rates, config.init_from) == ((("global_reinit", 0.0),), "runs/a")
+    glsr = parse("--experiment", "dpr_synthetic", "--model.name", "dpr_glsr", "--task.options.weighting", "none")
+    assert glsr.model.options["local"] == "closed_form"
+    assert tasks.build(glsr.task, glsr.model).weighting == "none"
+
+
 def test_options_that_an_experiment_leaves_at_their_default_can_be_overridden():
     assert parse("--experiment", "cnn_wflw", "--model.options.sets", "5").model.options["sets"] == 5
 
@@ -48,6 +59,11 @@ def test_options_that_an_experiment_leaves_at_their_default_can_be_overridden():
         (["--experiment", "debug", "--task.options.loss-name", "l3"], "known: l1"),
         (["--experiment", "debug", "--data.scheme", "wflw_98"], "did you mean wflw98"),
         (["--experiment", "debug", "--epochs", "0"], "epochs"),
+        (["--experiment", "debug", "--optim.rates", "fc1", "-1"], "optim.rates"),
+        (["--experiment", "debug", "--task.name", "reinitialisation"], "unknown option of reinitialisation"),
+        (["--experiment", "dpr_gsr_300w", "--data.crop", "1.5"], "data.crop = 1.5 must be the same"),
+        (["--experiment", "dpr_gsr_300w", "--model.options.stage", "joind"], "Did you mean joint"),
+        (["--experiment", "dpr_gsr_300w", "--data.scheme", "wflw98"], "68"),
     ],
 )
 def test_a_wrong_command_line_ends_with_a_suggestion(argv, message, capsys):

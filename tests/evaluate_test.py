@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from data_pipelines import input as input_lib
-from jaxlm import checkpoint, distributed, evaluate, inference, metrics, models, tasks, train
+from jaxlm import augment, checkpoint, distributed, evaluate, inference, metrics, models, tasks, train
 from jaxlm.config import Config
 from jaxlm.landmarks import WFLW98
 
@@ -26,7 +26,7 @@ def trained(pack: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> pat
 
 def predictor_of(trained: pathlib.Path, batch_size: int) -> tuple[inference.Predictor, checkpoint.Trained]:
     run = checkpoint.load_model(trained)
-    task = tasks.build(run.config.task, run.config.model.input_size)
+    task = tasks.build(run.config.task, run.config.model)
     mesh = distributed.make_mesh()
     return inference.Predictor(run.model, task, run.config, 2.0, mesh, batch_size), run
 
@@ -54,7 +54,7 @@ class Oracle(models.MODELS["cnn"]):
 @pytest.mark.parametrize("crop", [1.0, 1.25, 2.0])
 def test_crop_points_are_taken_back_to_the_frame(debug: Config, pack: pathlib.Path, crop: float):
     config = dataclasses.replace(debug, data=dataclasses.replace(debug.data, crop=crop))
-    task = tasks.build(config.task, config.model.input_size)
+    task = tasks.build(config.task, config.model)
     predictor = inference.Predictor(Oracle(98), task, config, 2.0, distributed.make_mesh())
     points = predictor({}, input_lib.open_faces(str(pack), "test", "")).points
     np.testing.assert_allclose(points, 31.5, atol=1e-4)
@@ -68,13 +68,11 @@ class Brightest(nn.Module):
         return jnp.stack([bright, bright, bright, bright], axis=-1)
 
 
-def test_the_flip_test_averages_points_and_confidences_with_those_of_the_mirrored_crop(debug: Config):
-    config = dataclasses.replace(debug, model=dataclasses.replace(debug.model, input_size=32))
+def test_the_flip_test_averages_points_and_confidences_with_those_of_the_mirrored_crop():
     task = tasks.HeatMapTask(32, stride=1, decoder="argmax")
     frames = jnp.zeros((2, 64, 64, 3), jnp.uint8).at[:, 20, 24].set(255)
-    predict = functools.partial(
-        inference.predict_step, {}, frames, model=Brightest(), task=task, config=config, margin=2.0
-    )
+    to_crop = augment.crop_affine(64, 32, margin=2.0)
+    predict = functools.partial(inference.predict_step, {}, frames, to_crop, model=Brightest(), task=task, size=32)
     plain, averaged = predict(), predict(flip=(1, 0, 2, 3))
     np.testing.assert_allclose(plain.points, np.broadcast_to([24.0, 20.0], (2, 4, 2)), atol=1e-4)
     np.testing.assert_allclose(averaged.points, plain.points, atol=1e-4)
@@ -90,13 +88,11 @@ class FromTheLeft(Brightest):
         return jnp.broadcast_to(maps, (*images.shape[:3], 4))
 
 
-def test_the_flip_test_exchanges_left_and_right(debug: Config):
-    config = dataclasses.replace(debug, model=dataclasses.replace(debug.model, input_size=32))
+def test_the_flip_test_exchanges_left_and_right():
     task = tasks.HeatMapTask(32, stride=1, decoder="argmax")
     frames = jnp.zeros((1, 64, 64, 3), jnp.uint8)
-    flipped = inference.predict_step(
-        {}, frames, model=FromTheLeft(), task=task, config=config, margin=2.0, flip=(1, 0, 2, 3)
-    )
+    to_crop = augment.crop_affine(64, 32, margin=2.0)
+    flipped = inference.predict_step({}, frames, to_crop, model=FromTheLeft(), task=task, size=32, flip=(1, 0, 2, 3))
     # Points 0 and 1 agree with their mirror images; 2 and 3 say right in both, and meet in the middle.
     np.testing.assert_allclose(flipped.points[0, :, 0], [16, 47, 31.5, 31.5], atol=1e-3)
 

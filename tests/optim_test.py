@@ -89,3 +89,54 @@ def test_adamw_decouples_weight_decay():
     params = jnp.full(2, 3.0)
     updates, _ = optimiser.update(jnp.zeros(2), optimiser.init(params), params)
     np.testing.assert_allclose(updates, -0.1 * 0.01 * 3.0, rtol=1e-6)
+
+
+PARAMETERS = {
+    "trunk": {"conv": {"kernel": jnp.full(3, 2.0)}},
+    "head": {"kernel": jnp.full(2, -1.0), "bias": jnp.ones(1)},
+}
+
+
+@pytest.mark.parametrize("name", ["sgd", "adamw"])
+def test_a_factor_is_that_of_the_learning_rate(name: str):
+    """Weight decay included: each part moves as it would at its own rate."""
+    gradients = jax.tree.map(lambda leaf: 0.3 * leaf + 0.1, PARAMETERS)
+
+    def three_steps(config: OptimConfig) -> dict:
+        optimiser, _ = optim.optimiser(config, steps_per_epoch=10, epochs=10)
+        params, state = PARAMETERS, optimiser.init(PARAMETERS)
+        for _ in range(3):
+            updates, state = optimiser.update(gradients, state, params)
+            params = jax.tree.map(jnp.add, params, updates)
+        return jax.tree.map(jnp.subtract, params, PARAMETERS)
+
+    settings = {"name": name, "warmup_epochs": 0, "weight_decay": 0.01}
+    rates = (("trunk", 0.5), ("trunk/conv", 0.5), ("head/bias", 0.0))
+    parts = three_steps(OptimConfig(learning_rate=1e-3, rates=rates, **settings))
+    whole = three_steps(OptimConfig(learning_rate=1e-3, **settings))
+    quarter = three_steps(OptimConfig(learning_rate=2.5e-4, **settings))
+    np.testing.assert_array_equal(parts["head"]["bias"], 0)
+    np.testing.assert_allclose(parts["head"]["kernel"], whole["head"]["kernel"], rtol=1e-6)
+    np.testing.assert_allclose(parts["trunk"]["conv"]["kernel"], quarter["trunk"]["conv"]["kernel"], rtol=1e-3)
+
+
+def test_frozen_parts_do_not_count_in_the_clipping():
+    config = OptimConfig(
+        name="sgd", learning_rate=1.0, warmup_epochs=0, clip_norm=1.0, rates=(("trunk", 0.0), ("head/kernel", 0.1))
+    )
+    optimiser, _ = optim.optimiser(config, 10, 10)
+    gradients = {
+        "trunk": {"conv": {"kernel": jnp.full(3, 1e6)}},
+        "head": {"kernel": jnp.asarray([30.0, 0.0]), "bias": jnp.asarray([40.0])},
+    }
+    updates, _ = optimiser.update(gradients, optimiser.init(PARAMETERS), PARAMETERS)
+    np.testing.assert_allclose(updates["head"]["bias"], [-0.8], rtol=1e-6)
+    np.testing.assert_allclose(updates["head"]["kernel"], [-0.06, 0], rtol=1e-6)
+    np.testing.assert_array_equal(updates["trunk"]["conv"]["kernel"], 0)
+
+
+@pytest.mark.parametrize("part", ["heads", "head/kern", "kernel"])
+def test_a_part_without_parameters_is_named(part: str):
+    optimiser, _ = optim.optimiser(OptimConfig(rates=((part, 0.1),)), 10, 10)
+    with pytest.raises(ValueError, match=f"names '{part}', where there are no parameters; there are head, trunk"):
+        optimiser.init(PARAMETERS)

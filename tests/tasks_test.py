@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 
 from jaxlm import heatmaps, tasks
-from jaxlm.config import TaskConfig
+from jaxlm.config import ModelConfig, TaskConfig
 
 
 def test_pixels_are_taken_as_they_are_in_the_order_x_y():
-    task = tasks.build(TaskConfig(), input_size=128)
+    task = tasks.build(TaskConfig(), ModelConfig(input_size=128))
     np.testing.assert_array_equal(task.points(jnp.asarray([[1.0, 2.0, 3.0, 4.0]])), [[[1, 2], [3, 4]]])
 
 
 def test_units_count_from_the_centre_in_half_sides():
-    task = tasks.build(TaskConfig(options={"units": "unit"}), input_size=64)
+    task = tasks.build(TaskConfig(options={"units": "unit"}), ModelConfig(input_size=64))
     points = task.points(jnp.asarray([[0.0, 0.0, 1.0, -1.0]]))
     np.testing.assert_allclose(points, [[[31.5, 31.5], [63.5, -0.5]]])
 
@@ -25,7 +25,7 @@ def test_units_count_from_the_centre_in_half_sides():
 @pytest.mark.parametrize("units", ["pixels", "unit"])
 def test_the_loss_is_one_for_one_pixel_in_either_unit(units: str):
     """Oracle S11: the L1 loss of a constant offset of one pixel is 1.0."""
-    task = tasks.build(TaskConfig(options={"units": units}), input_size=64)
+    task = tasks.build(TaskConfig(options={"units": units}), ModelConfig(input_size=64))
     outputs = jnp.linspace(-0.5, 0.5, 20).reshape(2, 10)
     loss = task.loss(outputs, task.points(outputs) + 1.0, jnp.ones((2, 5), bool))
     np.testing.assert_allclose(loss, [1.0, 1.0], rtol=1e-6)
@@ -33,22 +33,22 @@ def test_the_loss_is_one_for_one_pixel_in_either_unit(units: str):
 
 def test_unknown_losses_and_options_are_named():
     with pytest.raises(ValueError, match="known: l1, smooth_l1, wing"):
-        tasks.build(TaskConfig(options={"loss_name": "l3"}), 64)
+        tasks.build(TaskConfig(options={"loss_name": "l3"}), ModelConfig())
     with pytest.raises(ValueError, match="Did you mean units"):
-        tasks.build(TaskConfig(options={"unit": "pixels"}), 64)
+        tasks.build(TaskConfig(options={"unit": "pixels"}), ModelConfig())
     with pytest.raises(ValueError, match=r"unknown name 'heatmap'.* Did you mean heatmaps"):
-        tasks.build(TaskConfig(name="heatmap"), 64)
+        tasks.build(TaskConfig(name="heatmap"), ModelConfig())
 
 
 def test_regressed_coordinates_carry_no_confidence():
-    assert tasks.build(TaskConfig(), input_size=128).confidence(jnp.zeros((2, 10))) is None
+    assert tasks.build(TaskConfig(), ModelConfig(input_size=128)).confidence(jnp.zeros((2, 10))) is None
 
 
 PUBLISHED = {"target": "published", "loss_name": "mse", "sigma": 4.0, "decoder": "argmax"}
 
 
 def _heatmap_task(input_size: int = 64, **options: Any) -> tasks.HeatMapTask:
-    return tasks.build(TaskConfig("heatmaps", options), input_size)
+    return tasks.build(TaskConfig("heatmaps", options), ModelConfig(input_size=input_size))
 
 
 def _points(seed: int, low: float, high: float) -> jax.Array:

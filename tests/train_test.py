@@ -319,3 +319,13 @@ def losses_and_errors(workdir: pathlib.Path) -> list[float]:
     """Loss and NME of every row of a run's metrics."""
     rows = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
     return [row[key] for row in rows for key in ("loss", "nme") if key in row]
+
+
+def test_a_degenerate_map_stops_the_run_and_names_the_step(tmp_path: pathlib.Path):
+    values = {"degenerate": np.asarray([0, 0, 0.25]), "loss": np.zeros(3)}
+    with pytest.raises(
+        FloatingPointError, match=r"in step 42 the affine maps predicted for 25% .*--optim.learning-rate"
+    ):
+        train.check_maps(values, 40, tmp_path)
+    train.check_maps(values | {"degenerate": np.zeros(3)}, 40, tmp_path)
+    train.check_maps({"loss": np.zeros(3)}, 40, tmp_path)

@@ -1,0 +1,87 @@
+"""DPR's stages in training steps: each lowers its loss and moves its own network alone, weight decay or not."""
+
+import dataclasses
+import functools
+import pathlib
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import pytest
+from jax.typing import DTypeLike
+
+from data_pipelines import input as input_lib
+from jaxlm import config as config_lib
+from jaxlm.config import AugmentConfig, Config
+from jaxlm.models import dpr, dpr_networks
+from jaxlm.step import init_state, make_recipe, train_step
+
+
+class TinyRegressor(nn.Module):
+    """Stands for the regressors; compiling the gradients of five of them takes minutes."""
+
+    num_points: int
+    head_width: int = 0
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, images: jax.Array, *, train: bool) -> jax.Array:
+        x = images.reshape(images.shape[0], 8, images.shape[1] // 8, 8, images.shape[2] // 8, 3).mean((2, 4))
+        x = nn.BatchNorm(use_running_average=not train, momentum=0.9)(x)
+        init = nn.initializers.normal(0.01)
+        return nn.Dense(2 * self.num_points, kernel_init=init)(x.reshape(x.shape[0], -1))
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (dpr, dpr_networks):
+        monkeypatch.setattr(module, "SmallMobileNetV2", TinyRegressor)
+
+
+NETWORKS = ("global_reinit", "global_regress", "local_reinit", "part_regressors")
+
+
+def stage_config(pack: pathlib.Path, stage: str) -> Config:
+    """A stage of dpr_synthetic on small frames, unjittered, with much weight decay; other networks are frozen."""
+    config = config_lib.load_experiment("dpr_synthetic")
+    local = stage in ("local_reinit", "part_regressors")
+    options = config.model.options | {"stage": stage} | ({"local": "network"} if local else {})
+    networks = NETWORKS if local else NETWORKS[:2]
+    frozen = tuple((name, 0.0) for name in networks if stage not in (name, "joint"))
+    return config_lib.spell_out(
+        dataclasses.replace(
+            config,
+            model=dataclasses.replace(
+                config.model, name="dpr_glsr" if local else "dpr_gsr", input_size=64, options=options
+            ),
+            data=dataclasses.replace(config.data, dataset=str(pack), batch_size=16),
+            augment=AugmentConfig(),
+            optim=dataclasses.replace(config.optim, rates=frozen, weight_decay=0.1, warmup_epochs=0.0),
+        )
+    )
+
+
+@pytest.mark.parametrize("stage", [*NETWORKS, "joint"])
+def test_a_stage_lowers_its_loss_and_moves_nothing_but_its_network(pack: pathlib.Path, stage: str):
+    config = stage_config(pack, stage)
+    recipe = make_recipe(config, 48, 2.0)
+    before = state = jax.jit(functools.partial(init_state, recipe))()
+    step = jax.jit(functools.partial(train_step, recipe=recipe))
+    batch = next(input_lib.train_batches(input_lib.open_faces(str(pack), "train", ""), 16, 0, 0, 1))
+    batch = {name: batch[name] for name in ("image", "points", "visible")}
+    losses = []
+    for _ in range(10):
+        state, metrics = step(state, batch)
+        losses.append(float(metrics["loss"]))
+        assert metrics["degenerate"] == 0
+    assert losses[-1] < 0.9 * losses[0]
+    changed = {
+        network
+        for network in state.params
+        if jax.tree.reduce(
+            lambda found, same: found or not same,
+            jax.tree.map(lambda a, b: bool((a == b).all()), before.params[network], state.params[network]),
+            False,
+        )
+    }
+    assert changed == (set(NETWORKS[:2]) if stage == "joint" else {stage})

@@ -1,0 +1,138 @@
+"""Starting from other weights: what is taken, what is reported, and that a run does so once."""
+
+import dataclasses
+import functools
+import pathlib
+
+import jax
+import numpy as np
+import pytest
+
+from jaxlm import checkpoint, distributed, initialisation, train
+from jaxlm import config as config_lib
+from jaxlm.config import Config
+from jaxlm.reinitialisation import PARTS
+from jaxlm.step import init_state, make_recipe
+from jaxlm.weights import save_weights
+
+
+def kernel(value: float, *shape: int) -> np.ndarray:
+    return np.full(shape, value, np.float32)
+
+
+OURS = {
+    "params": {"trunk": {"kernel": kernel(0, 2)}, "head": {"kernel": kernel(0, 3), "bias": kernel(0, 1)}},
+    "batch_stats": {"trunk": {"mean": kernel(0, 4)}},
+}
+
+
+def test_arrays_of_equal_path_and_shape_are_taken_and_all_others_reported():
+    theirs = {
+        "params": {
+            "trunk": {"kernel": kernel(1, 2)},
+            "head": {"kernel": kernel(1, 5)},
+            "other": {"bias": kernel(1, 1)},
+        },
+        "batch_stats": {"trunk": {"mean": kernel(1, 4)}},
+    }
+    found, report = initialisation.take(OURS, theirs)
+    assert report.taken == ["params/trunk/kernel", "batch_stats/trunk/mean"]
+    assert report.reshaped == ["params/head/kernel"]
+    assert report.new == ["params/head/bias"]
+    assert report.left_over == ["params/head/kernel", "params/other/bias"]
+    assert report.copied == []
+    np.testing.assert_array_equal(found["params"]["trunk"]["kernel"], [1, 1])
+    np.testing.assert_array_equal(found["params"]["head"]["kernel"], [0, 0, 0])
+    np.testing.assert_array_equal(found["batch_stats"]["trunk"]["mean"], 1)
+    assert "left over  params/other (1 arrays)" in str(report)
+
+
+def test_a_network_that_is_not_there_starts_as_a_copy():
+    theirs = {"params": {"a": {"kernel": kernel(1, 2)}, "b": {"left": {"kernel": kernel(2, 2)}}}}
+    ours = {"params": {"a": {"kernel": kernel(0, 2)}, "b": {s: {"kernel": kernel(0, 2)} for s in ("left", "right")}}}
+    found, report = initialisation.take(ours, theirs, [("a", "b/left"), ("a", "b/right")])
+    assert report.copied == ["params/b/right/kernel"]
+    assert report.new == report.left_over == []
+    np.testing.assert_array_equal(found["params"]["b"]["left"]["kernel"], 2)
+    np.testing.assert_array_equal(found["params"]["b"]["right"]["kernel"], 1)
+
+
+def test_empty_collections_stay():
+    ours = {"params": OURS["params"], "batch_stats": {}}
+    assert initialisation.take(ours, OURS)[0]["batch_stats"] == {}
+
+
+def zeros_of(experiment: str) -> dict:
+    """Variables of an experiment's model, all zero."""
+    state = jax.eval_shape(functools.partial(init_state, make_recipe(config_lib.load_experiment(experiment), 99, 2.0)))
+    return jax.tree.map(
+        lambda leaf: np.zeros(leaf.shape, leaf.dtype), {"params": state.params, "stats": state.batch_stats}
+    )
+
+
+def test_part_regressors_start_from_the_trunk_of_the_global_one():
+    copies = config_lib.load_experiment("dpr_glsr_300w").init_copies
+    _, report = initialisation.take(zeros_of("dpr_glsr_300w"), zeros_of("dpr_gsr_300w"), copies)
+    assert report.new == report.left_over == []
+    # All but the three dense layers, whose widths differ; their two slopes are scalars.
+    heads = [
+        f"part_regressors/{part}/head/fc{i}/{leaf}" for part in PARTS for i in (1, 2, 3) for leaf in ("kernel", "bias")
+    ]
+    assert sorted(path.removeprefix("params/") for path in report.reshaped) == sorted(heads)
+    assert len(report.copied) == 4 * (52 + 2 * 52 + 2 + 2 * 52)
+    assert {path.split("/")[1] for path in report.taken} == {"global_reinit", "global_regress"}
+
+
+def first_state(config: Config, workdir: pathlib.Path):
+    recipe, *_ = train.prepare_run(config)
+    with checkpoint.Checkpoints(checkpoint.directory_of(workdir), config, config.keep) as checkpoints:
+        return train.start_or_resume(recipe, checkpoints, distributed.make_mesh())[:2]
+
+
+def short(config: Config, **fields: object) -> Config:
+    return dataclasses.replace(config, epochs=1, **fields)
+
+
+def test_a_run_starts_from_another_once_and_then_resumes(debug: Config, tmp_path: pathlib.Path, capsys):
+    train.fit(short(debug), tmp_path / "first")
+    trained = checkpoint.load_model(tmp_path / "first").variables
+    second = short(debug, init_from=str(tmp_path / "first"), seed=5)
+    step, state = first_state(second, tmp_path / "second")
+    assert step == 0
+    assert "taken      params/fc1 (2 arrays)" in capsys.readouterr().err
+    jax.tree.map(np.testing.assert_array_equal, trained["params"], state.params)
+    jax.tree.map(np.testing.assert_array_equal, trained["batch_stats"], state.batch_stats)
+    train.fit(second, tmp_path / "second")
+    capsys.readouterr()
+    step, resumed = first_state(second, tmp_path / "second")
+    assert step == 6
+    assert "taken" not in capsys.readouterr().err
+    assert np.abs(resumed.params["fc1"]["kernel"] - trained["params"]["fc1"]["kernel"]).max() > 0
+
+
+def test_a_file_of_weights_feeds_the_average_too(debug: Config, tmp_path: pathlib.Path):
+    config = dataclasses.replace(debug, optim=dataclasses.replace(debug.optim, ema_decay=0.9))
+    state = jax.jit(lambda: init_state(make_recipe(config, 48, 2.0)))()
+    kernel = np.full(state.params["fc1"]["kernel"].shape, 0.5, np.float32)
+    save_weights(tmp_path / "weights.npz", {"params": {"fc1": {"kernel": kernel}}}, {"model": "cnn"})
+    started, report = initialisation.start_from(state, str(tmp_path / "weights.npz"))
+    assert report.taken == ["params/fc1/kernel"]
+    for params in (started.params, started.ema_params):
+        np.testing.assert_array_equal(params["fc1"]["kernel"], 0.5)
+        np.testing.assert_array_equal(params["fc2"]["kernel"], state.params["fc2"]["kernel"])
+
+
+def test_weights_with_nothing_in_common_and_files_that_are_none_end_with_an_explanation(
+    debug: Config, tmp_path: pathlib.Path, capsys
+):
+    save_weights(tmp_path / "other.npz", {"params": {"stem": {"kernel": kernel(0, 3)}}}, {"model": "other"})
+    (tmp_path / "text.npz").write_text("no weights")
+    state = jax.eval_shape(lambda: init_state(make_recipe(debug, 48, 2.0)))
+    with pytest.raises(ValueError, match=r"no array of equal path and shape in common:(.|\n)*params/stem \(1 arrays\)"):
+        initialisation.start_from(state, str(tmp_path / "other.npz"))
+    options = ["--experiment", "debug", "--data.dataset", debug.data.dataset, "--workdir", str(tmp_path / "run")]
+    for source, message in (("text.npz", "no file of weights"), ("nowhere", "no training run"), ("no.npz", "no.npz")):
+        with pytest.raises(SystemExit) as caught:
+            train.main([*options, "--init-from", str(tmp_path / source)])
+        assert caught.value.code == 1
+        assert message in capsys.readouterr().err

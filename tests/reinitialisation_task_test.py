@@ -1,0 +1,214 @@
+"""The losses of DPR's stages: what they are 0 for, whose gradient they pass, and the landmark weights (oracle D11)."""
+
+import functools
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxlm import augment, tasks
+from jaxlm import reinitialisation as frames
+from jaxlm.config import ModelConfig, TaskConfig
+from jaxlm.landmarks import IBUG68, Scheme, load_scheme
+from jaxlm.models.dpr import DPROutputs
+from jaxlm.reinitialisation_losses import affine_fit, landmark_weighted, landmark_weights, theta_loss
+from jaxlm.reinitialisation_task import ReinitialisationTask
+
+STAGES = ("global_reinit", "global_regress", "local_reinit", "part_regressors", "joint")
+SIZE = 256
+
+
+@functools.cache
+def random(seed: int, *shape: int) -> np.ndarray:
+    return np.random.default_rng(seed).uniform(0.1, 1.0, shape).astype(np.float32)
+
+
+def task(stage: str, scheme: str = "ibug68", **options: str) -> ReinitialisationTask:
+    model = ModelConfig("dpr_glsr", SIZE, {"stage": stage, "scheme": scheme, "local": "network"})
+    return tasks.build(TaskConfig("reinitialisation", options), model)
+
+
+def true_points(scheme: Scheme) -> jax.Array:
+    """Two faces in wide crops: the mean face turned, stretched and moved."""
+    maps = jnp.asarray([[[130, -30, 60], [30, 140, 55]], [[90, 20, 80], [-15, 110, 85]]], jnp.float32)
+    return augment.move(jnp.broadcast_to(frames.mean_face(scheme), (2, scheme.num_points, 2)), maps)
+
+
+@functools.partial(jax.jit, static_argnames="name")
+def perfect(name: str, points: jax.Array) -> DPROutputs:
+    """What a model that makes no error says of faces with these points [B, N, 2] in wide crops."""
+    scheme = load_scheme(name)
+    mean = frames.mean_face(scheme)
+    to_crop = jnp.broadcast_to(augment.crop_affine(SIZE, frames.CROP_SIZE, 2.0), (len(points), 2, 3))
+    in_crop = augment.move(points, to_crop)
+    theta = frames.map_to_theta(
+        frames.similarity_fit(in_crop, jnp.broadcast_to(frames.CROP_SIZE * mean, in_crop.shape)), frames.CROP_SIZE
+    )
+    matrix = frames.compose(frames.crop_to_face(theta), to_crop)
+    in_face = augment.move(points, matrix)
+    part_thetas = frames.closed_form_thetas(in_face, scheme)
+    parts, means = frames.facial_parts(scheme), frames.mean_parts(scheme)
+    part_residuals = {
+        part: frames.points_to_residual(
+            augment.move(in_face[:, parts[part]], frames.theta_to_map(part_thetas[part], 128)), means[part], 128
+        )
+        for part in parts
+    }
+    residuals = frames.points_to_residual(in_face, mean, frames.FACE_SIZE)
+    return DPROutputs(theta, matrix, residuals, points, points, part_thetas, part_residuals)
+
+
+def scheme_file(tmp_path: pathlib.Path) -> str:
+    """A scheme of eleven points as a user describes it, with pupils in no other part."""
+    face = [[0.2, 0.3], [0.4, 0.3], [0.6, 0.3], [0.8, 0.3], [0.5, 0.5], [0.5, 0.6], [0.4, 0.8], [0.6, 0.8], [0.5, 0.95]]
+    face += [[0.3, 0.31], [0.7, 0.31]]
+    file = tmp_path / "eleven.toml"
+    file.write_text(
+        f'name = "eleven"\ncount = 11\nflip = [[0, 3], [1, 2], [6, 7], [9, 10]]\npupils = [[9], [10]]\n'
+        f"mean_face = {face}\n[parts]\n"
+        "left_eye = [0, 1]\nright_eye = [2, 3]\nnose = [4, 5]\nmouth = [6, 7]\nchin = [8]\n"
+    )
+    return str(file)
+
+
+@pytest.mark.parametrize("weighting", ["none", "sample", "batch"])
+def test_a_perfect_model_has_no_loss(weighting: str):
+    points = true_points(IBUG68)
+    outputs = perfect("ibug68", points)
+    for stage in STAGES:
+        loss = jax.jit(task(stage, weighting=weighting).loss)(outputs, points, jnp.ones((2, 68)))
+        # What is left of stages that predict maps is how far a similarity leaves these shapes from the mean ones.
+        np.testing.assert_allclose(loss, 0, atol=0.01 if stage.endswith("reinit") else 1e-9)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_scheme_from_a_file_has_its_own_parts_and_normaliser(stage: str, tmp_path: pathlib.Path):
+    name = scheme_file(tmp_path)
+    scheme = load_scheme(name)
+    points = true_points(scheme)
+    outputs = perfect(name, points)
+    assert {part: residuals.shape for part, residuals in outputs.part_residuals.items()} == {
+        "left_eye": (2, 3, 2),
+        "right_eye": (2, 3, 2),
+        "nose": (2, 2, 2),
+        "mouth": (2, 2, 2),
+    }
+    loss = jax.jit(functools.partial(task(stage, name).loss, points=points, visible=jnp.ones((2, 11))))
+    assert (loss(outputs) < 0.01).all()
+    worse = jax.tree.map(lambda leaf: leaf + 0.1 * random(0, *leaf.shape), outputs)
+    assert (loss(worse) > loss(outputs)).all()
+
+
+@pytest.mark.parametrize(
+    ("stage", "fields"),
+    [
+        ("global_reinit", {"theta"}),
+        ("global_regress", {"residuals", "matrix"}),
+        ("part_regressors", {"part_residuals", "part_thetas", "matrix"}),
+        ("joint", {"points", "points_global"}),
+    ],
+)
+def test_a_stage_supervises_what_it_trains(stage: str, fields: set[str]):
+    points = true_points(IBUG68)
+    outputs = jax.tree.map(lambda leaf: leaf + 0.1 * random(0, *leaf.shape), perfect("ibug68", points))
+    gradient = jax.jit(jax.grad(lambda outputs: task(stage).loss(outputs, points, jnp.ones((2, 68))).sum()))(outputs)
+    reached = {name for name, tree in gradient._asdict().items() if any(map(np.any, jax.tree.leaves(tree)))}
+    assert reached == fields
+
+
+def test_the_target_of_the_first_stage_is_the_least_squares_fit():
+    """No other similarity, or affine map, of the same points has a smaller loss."""
+    points = true_points(IBUG68)
+    outputs = perfect("ibug68", points)
+    in_crop = points - 64  # The box is the central half.
+    mean = jnp.broadcast_to(128 * frames.mean_face(IBUG68), points.shape)
+    affine = frames.map_to_theta(affine_fit(in_crop, mean), 128)
+    with_affine = task("global_reinit", target="affine").loss(outputs._replace(theta=affine), points, None)
+    np.testing.assert_allclose(with_affine, 0, atol=1e-6)
+    similarity = task("global_reinit").loss(outputs, points, None)
+    moved = augment.move(in_crop, frames.theta_to_map(outputs.theta, 128)) / 128
+    left = np.mean(np.sum((np.asarray(moved) - frames.mean_face(IBUG68)) ** 2, -1), -1)
+    np.testing.assert_allclose(similarity, left, rtol=1e-3)
+    assert (similarity > 1e-4).all()
+
+
+def test_theta_loss_in_numbers():
+    theta, target = jnp.asarray([np.eye(2, 3)]), jnp.asarray([[[1, 0, 0.5], [0, 1, 0]]])
+    points, mean = jnp.asarray([[[0.0, 0.0], [64.0, 128.0]]]), np.float32([[0, 0], [0.5, 0.8]])
+    np.testing.assert_allclose(theta_loss(theta, target, points, mean, 128), [0.25 + 0.04 / 2], rtol=1e-6)
+
+
+def test_affine_fit_is_the_least_squares_solution():
+    source, target = 9 * random(1, 3, 12, 2), 9 * random(2, 3, 12, 2)
+    for ours, x, y in zip(affine_fit(source, target), source, target, strict=True):
+        theirs, *_ = np.linalg.lstsq(np.concatenate([x, np.ones((12, 1))], axis=1), y)
+        np.testing.assert_allclose(ours, theirs.T, atol=1e-3)
+
+
+@pytest.mark.parametrize("weighting", ["none", "sample", "batch"])
+def test_weights_have_mean_one_and_equal_errors_have_equal_weights(weighting: str):
+    """Oracle D11."""
+    weights = landmark_weights(random(0, 4, 68), weighting)
+    np.testing.assert_allclose(weights.mean(axis=1), 1, rtol=1e-5)
+    for error in (0.0, 0.3):
+        np.testing.assert_allclose(landmark_weights(jnp.full((4, 68), error), weighting), 1, rtol=1e-5)
+
+
+def test_a_doubled_error_weighs_more_in_its_face_or_in_all_of_them():
+    """Oracle D11."""
+    errors = random(0, 4, 10)
+    doubled = errors.copy()
+    doubled[1, 3] *= 2
+    for weighting, faces in (("sample", [1]), ("batch", [0, 1, 2, 3])):
+        change = landmark_weights(doubled, weighting) - landmark_weights(errors, weighting)
+        assert (change[faces, 3] > 0.01).all()
+        assert (np.delete(np.asarray(change)[faces], 3, axis=1) < 0).all()
+    others = landmark_weights(doubled, "sample") - landmark_weights(errors, "sample")
+    np.testing.assert_array_equal(np.delete(others, 1, axis=0), 0)
+    np.testing.assert_allclose(landmark_weights(errors, "sample"), errors / errors.mean(1, keepdims=True), rtol=1e-5)
+
+
+@pytest.mark.parametrize("weighting", ["sample", "batch"])
+def test_no_gradient_passes_through_the_weights(weighting: str):
+    """Oracle D11: the gradient is that of constant weights."""
+    predicted, truth, distance = random(0, 3, 7, 2), random(1, 3, 7, 2), random(2, 3)
+    errors = np.linalg.norm(predicted - truth, axis=-1) / distance[:, None]
+    fixed = np.asarray(landmark_weights(errors, weighting))
+
+    def with_fixed_weights(predicted: jax.Array) -> jax.Array:
+        return jnp.mean(fixed * jnp.sum((predicted - truth) ** 2, -1) / distance[:, None] ** 2, axis=1)
+
+    ours, gradient = jax.value_and_grad(lambda p: landmark_weighted(p, truth, distance, weighting).sum())(predicted)
+    theirs, expected = jax.value_and_grad(lambda p: with_fixed_weights(p).sum())(predicted)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-5)
+    np.testing.assert_allclose(gradient, expected, rtol=1e-5)
+
+
+def test_landmark_weighted_in_numbers_and_where_a_point_is_exact():
+    predicted = jnp.asarray([[[3.0, 4.0], [0.0, 0.0]]])
+    truth, distance = jnp.zeros((1, 2, 2)), jnp.asarray([10.0])
+    np.testing.assert_allclose(landmark_weighted(predicted, truth, distance, "none"), [0.25 / 2])
+    loss, gradient = jax.value_and_grad(lambda p: landmark_weighted(p, truth, distance, "sample").sum())(predicted)
+    np.testing.assert_allclose(loss, 2 * 0.25 / 2, rtol=1e-5)
+    assert np.isfinite(gradient).all()
+    with pytest.raises(AssertionError):
+        landmark_weighted(predicted, truth[:, :1], distance)
+
+
+def test_degenerate_maps_are_flagged_face_by_face():
+    outputs = perfect("ibug68", true_points(IBUG68))
+    flags = task("joint").degenerate
+    np.testing.assert_array_equal(flags(outputs), [False, False])
+    np.testing.assert_array_equal(flags(outputs._replace(theta=outputs.theta.at[1].set(0))), [False, True])
+    mirrored = outputs.part_thetas | {"nose": outputs.part_thetas["nose"].at[0, 0].multiply(-1)}
+    np.testing.assert_array_equal(flags(outputs._replace(part_thetas=mirrored)), [True, False])
+
+
+def test_options_are_checked_and_the_models_are_taken():
+    assert task("joint").context == 2.0
+    with pytest.raises(ValueError, match="for models with scheme, context, stage, which cnn has not"):
+        tasks.build(TaskConfig("reinitialisation"), ModelConfig("cnn"))
+    with pytest.raises(ValueError, match="weighting of reinitialisation cannot be 'ema'"):
+        task("joint", weighting="ema")
