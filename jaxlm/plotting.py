@@ -210,6 +210,30 @@ def training_curves(file: File, rows: Sequence[Mapping[str, float | str]]) -> No
     figure.savefig(file, dpi=120)
 
 
+def sensitivity_plot(
+    file: File, panels: Mapping[str, tuple[np.ndarray, Mapping[str, np.ndarray]]], *, protocol: str
+) -> None:
+    """NME over the size of a box error, one panel for each kind of error and one line for each model.
+
+    Args:
+      file: Where the picture goes.
+      panels: For each axis label the errors [k] and, by the model's label, its NME [k], fractions.
+      protocol: The title: data, split and normaliser.
+    """
+    figure = Figure(figsize=(4.6 * len(panels), 4.4), layout="constrained")
+    row = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for axes, (label, (errors, lines)) in zip(row, panels.items(), strict=True):
+        for index, (model, nme) in enumerate(lines.items()):
+            colour = LINE_COLOURS[index % len(LINE_COLOURS)]
+            axes.plot(errors, 100 * nme, color=colour, marker="o", ms=3.5, linewidth=1.6, label=model)
+        style(axes)
+        axes.set_xlabel(label)
+    row[0].set(ylabel="NME (%)", ylim=(0, None))
+    figure.suptitle(protocol, fontsize=11)
+    figure.legend(*row[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
+    figure.savefig(file, dpi=130)
+
+
 def style(axes: Axes) -> None:
     """The look that all plots share: no box, a light grid."""
     axes.spines[["top", "right"]].set_visible(False)

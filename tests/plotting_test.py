@@ -162,3 +162,16 @@ def test_training_curves_draw_both_splits(tmp_path: pathlib.Path, figures: list[
         {"train": ([10, 20], [1e-3, 1e-4])},
     ]
     assert shape_of(tmp_path / "curves.png") == (960, 960, 3)
+
+
+def test_sensitivity_has_a_panel_for_each_error_and_a_line_for_each_model(tmp_path: pathlib.Path, figures) -> None:
+    errors, lines = np.array([0.0, 10.0]), {"a": np.array([0.04, 0.05]), "b": np.array([0.03, 0.09])}
+    file = tmp_path / "sensitivity.png"
+    plotting.sensitivity_plot(file, {"box shift": (errors, lines), "box scale": (errors, lines)}, protocol="made up")
+    assert shape_of(file)
+    panels = figures[0].axes
+    assert [axes.get_xlabel() for axes in panels] == ["box shift", "box scale"]
+    for axes in panels:
+        drawn = {line.get_label(): line.get_ydata() for line in axes.lines}
+        np.testing.assert_allclose(drawn["a"], [4, 5])
+        np.testing.assert_allclose(drawn["b"], [3, 9])
