@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data_pipelines.frames import Label, cut_face, read_image
+from data_pipelines.frames import Label, make_sized_record
 from data_pipelines.record import Record
 from data_pipelines.source import BadFaceError, OnBad
 
@@ -73,17 +73,8 @@ class AnnotationPickle:
         return {self.split: labels}
 
     def to_record(self, label: Label, frame_size: int, margin: float) -> Record:
-        """Cuts the frame of one face; see `frames.make_record`.
-
-        Raises:
-          BadFaceError: As there, or the image is not of the size stated.
-        """
-        image = read_image(label.image, label.where)
-        height, width = image.shape[:2]
-        if (width, height) != (self.image_size, self.image_size):
-            stated = f"{self.image_size} x {self.image_size}"
-            raise BadFaceError(f"{label.where}: {label.image} is {width} x {height}, not {stated} as --image-size says")
-        return cut_face(label, image, frame_size, margin)
+        """Cuts the frame of one face; see `frames.make_sized_record`."""
+        return make_sized_record(label, frame_size, margin, self.image_size)
 
     def _label(self, name: typing.Any, points: typing.Any, where: str) -> Label:
         if not isinstance(name, str):

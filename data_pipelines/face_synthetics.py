@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from data_pipelines.frames import BOX_SCALE, LANDMARK_BOX, Label, make_record, parse_numbers
+from data_pipelines.frames import BOX_SCALE, LANDMARK_BOX, Label, make_sized_record, parse_numbers
+from data_pipelines.record import Record
 from data_pipelines.source import BadFaceError, OnBad
 from jaxlm.geometry import box_around
 
@@ -23,15 +24,15 @@ class FaceSynthetics:
 
     Attributes:
       source: Folder of the images and landmark files.
+      image_size: Width and height of every image in pixels, which the landmarks refer to.
     """
 
     source: Path
+    image_size: int = 512
 
     name: typing.ClassVar[str] = "face_synthetics"
     scheme: typing.ClassVar[str] = "ibug68"
     box: typing.ClassVar[str] = LANDMARK_BOX
-
-    to_record = staticmethod(make_record)
 
     def read(self, on_bad: OnBad) -> dict[str, list[Label]]:
         """All faces in `train`, by name; `train[:10000]` then are the 10,000 faces of the smaller published download.
@@ -49,6 +50,10 @@ class FaceSynthetics:
             except BadFaceError as error:
                 on_bad(error)
         return {"train": labels}
+
+    def to_record(self, label: Label, frame_size: int, margin: float) -> Record:
+        """Cuts the frame of one face; see `frames.make_sized_record`."""
+        return make_sized_record(label, frame_size, margin, self.image_size)
 
 
 def read_label(path: Path) -> Label:

@@ -78,6 +78,21 @@ def make_record(label: Label, frame_size: int, margin: float) -> Record:
     return cut_face(label, read_image(label.image, label.where), frame_size, margin)
 
 
+def make_sized_record(label: Label, frame_size: int, margin: float, image_size: int) -> Record:
+    """`make_record` for photos of `image_size` x `image_size` pixels, which the landmarks refer to.
+
+    Raises:
+      BadFaceError: As there, or the photo has another size.
+    """
+    image = read_image(label.image, label.where)
+    height, width = image.shape[:2]
+    if (width, height) != (image_size, image_size):
+        raise BadFaceError(
+            f"{label.where}: {label.image} is {width} x {height}, not {image_size} x {image_size} as --image-size says"
+        )
+    return cut_face(label, image, frame_size, margin)
+
+
 def cut_face(label: Label, image: np.ndarray, frame_size: int, margin: float) -> Record:
     """Cuts the frame of one face from its photo, RGB uint8 [H, W, 3]; see `make_record`.
 

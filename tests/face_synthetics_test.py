@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from tiny_archives import landmark_text, ring, write_face_synthetics
+from tiny_archives import landmark_text, ring, write_face_synthetics, write_photo
 
 from data_pipelines import builder, prepare
 from data_pipelines.face_synthetics import FaceSynthetics, read_landmarks
@@ -15,7 +15,8 @@ def stop(error):
 
 
 def run(source, data_dir):
-    prepare.main(["face_synthetics", "--source", str(source), "--data-dir", str(data_dir), "--frame-size", "32"])
+    options = ["--source", source, "--data-dir", data_dir, "--frame-size", 32, "--image-size", 80]
+    prepare.main(["face_synthetics", *map(str, options)])
 
 
 def test_the_first_68_rows_are_the_landmarks_as_they_are_stored(tmp_path):
@@ -47,6 +48,12 @@ def test_a_missing_image_and_an_empty_folder_are_errors(tmp_path):
         run(tmp_path, tmp_path / "data")
     (write_face_synthetics(tmp_path) / "000002.png").unlink()
     with pytest.raises(SystemExit, match=r"000002_ldmks\.txt: the image .*000002\.png is missing"):
+        run(tmp_path, tmp_path / "data")
+
+
+def test_an_image_of_another_size_is_an_error(tmp_path):
+    write_photo(write_face_synthetics(tmp_path) / "000001.png", 80, 64)
+    with pytest.raises(SystemExit, match=r"000001\.png is 80 x 64, not 80 x 80 as --image-size says"):
         run(tmp_path, tmp_path / "data")
 
 

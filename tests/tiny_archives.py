@@ -67,9 +67,9 @@ def landmark_text(points: np.ndarray) -> str:
 
 
 def write_face_synthetics(source: Path, count: int = 3) -> Path:
-    """A folder of FaceSynthetics with small images."""
+    """A folder of FaceSynthetics with images of 80 x 80."""
     for i in range(count):
-        write_photo(source / f"{i:06d}.png", seed=i)
+        write_photo(source / f"{i:06d}.png", 80, 80, seed=i)
         (source / f"{i:06d}_ldmks.txt").write_text(landmark_text(ring(68, (40.0 + i, 35.0))))
     return source
 
