@@ -37,7 +37,7 @@ class GlobalReinit(nn.Module):
             conv = partial(nn.Conv, features, (kernel, kernel), stride, padding="VALID", kernel_init=init)
             x = conv(dtype=self.dtype, name=f"conv{index}")(x)
             x = PReLU(name=f"prelu{index}")(max_pool_2x2(x) if pool else x)
-        head = partial(Perceptron, (32,), 6, kernel_init=nn.initializers.zeros, bias_init=_constant(jnp.eye(2, 3)))
+        head = partial(Perceptron, (32,), 6, bias_init=_constant(jnp.eye(2, 3)))
         return head(dtype=self.dtype, name="head")(x.reshape(x.shape[0], -1)).reshape(-1, 2, 3)
 
 
@@ -54,7 +54,8 @@ class LocalReinit(nn.Module):
         scheme = load_scheme(self.scheme)
         mean = frames.FACE_SIZE * jnp.asarray(frames.mean_face(scheme))[None]
         starts = frames.closed_form_thetas(mean, scheme)
-        net = partial(Perceptron, (128, 64), 6, kernel_init=nn.initializers.zeros)
+        # Its inputs are pixels, some hundred times as large as those of other layers.
+        net = partial(Perceptron, (128, 64), 6, hidden_init=nn.initializers.normal(0.01))
         flat = points.reshape(points.shape[0], -1)
         return {
             part: net(bias_init=_constant(start), name=part)(flat).reshape(-1, 2, 3) for part, start in starts.items()
