@@ -15,11 +15,12 @@ import pathlib
 import shutil
 import tempfile
 
-# The same small step is compiled by many tests and by the processes they start.
-_COMPILED = tempfile.mkdtemp(prefix="jaxlm-tests-")
-os.environ["JAX_COMPILATION_CACHE_DIR"] = _COMPILED
-os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.5"
-atexit.register(shutil.rmtree, _COMPILED, ignore_errors=True)
+# The same small step is compiled by many tests, by the workers that share them and by the processes they start.
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    _COMPILED = tempfile.mkdtemp(prefix="jaxlm-tests-")
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = _COMPILED
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.5"
+    atexit.register(shutil.rmtree, _COMPILED, ignore_errors=True)
 
 import jax
 import numpy as np
