@@ -6,6 +6,7 @@ from tiny_archives import ring, write_annotated, write_photo
 
 from data_pipelines.points_table import PointsTable
 from data_pipelines.source import BadFaceError
+from jaxlm.geometry import transform
 
 
 def stop(error):
@@ -78,6 +79,60 @@ def test_a_table_of_another_scheme_is_refused(tmp_path):
     source = PointsTable(tmp_path, "mine", "ibug68", annotations=write_table(tmp_path, []))
     with pytest.raises(ValueError, match="line 1: 10 columns of coordinates; scheme ibug68 has 68 points, so 136"):
         source.read(stop)
+
+
+def listed(folder, lines, **options):
+    (folder / "list.txt").write_text("\n".join(lines) + "\n")
+    return PointsTable(folder, "mine", "five", annotations=folder / "list.txt", **options)
+
+
+def line_of(points, image):
+    return " ".join([*(f"{value:.6f}" for value in points.reshape(-1)), image])
+
+
+def test_a_list_of_avs_counts_from_zero_and_groups_the_styles_of_a_face(tmp_path):
+    faces = [ring(5, (180.0 + i, 200.0), 90.25) for i in range(2)]
+    lines = [line_of(faces[i // 4], f"{i}.jpg") for i in range(8)]
+    labels = listed(tmp_path, lines).read(stop)["train"]
+    assert [label.name for label in labels] == [f"{i}.jpg" for i in range(8)]
+    assert labels[5].image == tmp_path / "5.jpg"
+    np.testing.assert_allclose(labels[5].points, faces[1], atol=1e-6)
+    groups = [label.group for label in labels]
+    assert groups == [groups[0]] * 4 + [groups[4]] * 4
+    assert groups[0] != groups[4]
+    photos = listed(tmp_path, [line_of(face, name) for face, name in zip(faces, ("a.jpg", "b.jpg"), strict=True)])
+    assert [label.group for label in photos.read(stop)["train"]] == [groups[0], groups[4]]
+    named = listed(tmp_path, [line_of(faces[0], "a_0.jpg"), line_of(faces[0], "b_0.jpg")], group_by="(.*)_")
+    assert [label.group for label in named.read(stop)["train"]] == ["a", "b"]
+
+
+def test_a_list_of_avs_is_prepared_from_images_of_384_px(tmp_path):
+    points = ring(5, (190.0, 200.0), 80.0)
+    write_photo(tmp_path / "0.jpg", 384, 384)
+    source = listed(tmp_path, [line_of(points, "0.jpg")])
+    (label,) = source.read(stop)["train"]
+    record = source.to_record(label, 64, 2.0)
+    np.testing.assert_allclose(transform(record.points, record.to_source), points, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("1 2 3 4 5 6 7 8 9 b.jpg", r"line 2: 10 values instead of 11 \(x and y of 5 points, the image\)"),
+        ("1 2 3 4 5 6 7 8 9 10 11 b.jpg", "line 2: 12 values instead of 11"),
+        ("1 2 3 4 5 6 7 8 9 10 my b.jpg", "line 2: 12 values instead of 11"),
+        ("", "line 2: 0 values instead of 11"),
+        ("1 2 3 4 5 6 x 8 9 10 b.jpg", "line 2: value 7 is 'x', not a number"),
+        ("b.jpg 1 2 3 4 5 6 7 8 9 10", "line 2: value 1 is 'b.jpg', not a number"),
+    ],
+)
+def test_bad_lines_of_a_list_name_file_and_line_and_are_skipped_alone(tmp_path, line, message):
+    source = listed(tmp_path, [line_of(ring(5), "a.jpg"), line, line_of(ring(5), "c.jpg")])
+    with pytest.raises(BadFaceError, match=rf"list\.txt, {message}"):
+        source.read(stop)
+    errors = []
+    assert [label.name for label in source.read(errors.append)["train"]] == ["a.jpg", "c.jpg"]
+    assert len(errors) == 1
 
 
 def test_point_files_lie_beside_the_images_or_in_a_folder_of_their_own(tmp_path):
