@@ -93,12 +93,6 @@ def conv_shapes(target: str, side: int, inputs: int, outputs: int, bias: bool = 
     return shapes | ({f"params/{target}/bias": (outputs,)} if bias else {})
 
 
-def norm_shapes(target: str, width: int) -> Shapes:
-    """Shapes of the arrays of `norm`."""
-    places = ("params/{}/scale", "params/{}/bias", "batch_stats/{}/mean", "batch_stats/{}/var")
-    return {place.format(target): (width,) for place in places}
-
-
 def _pointwise(weight: np.ndarray) -> np.ndarray:
     """A 1 x 1 convolution as a dense layer."""
     return weight[:, :, 0, 0].T

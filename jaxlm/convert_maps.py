@@ -81,30 +81,24 @@ def cnn(state: State, scheme: str) -> NameMap:
 
 
 def resnet18(state: State, scheme: str) -> NameMap:
-    """The ResNet-18 of torchvision without its classifier.
+    """The ResNet-18 of torchvision without its classifier, for a `models.resnet.ResNet18` whose head is new.
 
     Paths: conv1, norm1, layer1_0/conv1, layer1_0/norm1, ..., layer2_0/downsample_conv, layer2_0/downsample_norm, ...
     """
-    del state, scheme
-    entries: list[Entry] = []
-    shapes: Shapes = {}
-
-    def add(conv: tuple[str, str], norm: tuple[str, str], side: int, inputs: int, outputs: int) -> None:
-        entries.extend(layers.conv(*conv) + layers.norm(*norm))
-        shapes.update(layers.conv_shapes(conv[1], side, inputs, outputs) | layers.norm_shapes(norm[1], outputs))
-
-    add(("conv1", "conv1"), ("bn1", "norm1"), 7, 3, 64)
-    inputs = 64
-    for stage, width in enumerate((64, 128, 256, 512), start=1):
+    del state
+    entries = layers.conv("conv1", "conv1") + layers.norm("bn1", "norm1")
+    for stage in range(1, 5):
         for block in range(2):
             source, target = f"layer{stage}.{block}", f"layer{stage}_{block}"
-            add((f"{source}.conv1", f"{target}/conv1"), (f"{source}.bn1", f"{target}/norm1"), 3, inputs, width)
-            add((f"{source}.conv2", f"{target}/conv2"), (f"{source}.bn2", f"{target}/norm2"), 3, width, width)
-            if inputs != width:
-                conv = f"{source}.downsample.0", f"{target}/downsample_conv"
-                add(conv, (f"{source}.downsample.1", f"{target}/downsample_norm"), 1, inputs, width)
-            inputs = width
-    return NameMap(entries, shapes, ("fc.*", "*.num_batches_tracked"), _imagenet("resnet18"))
+            for i in (1, 2):
+                entries += layers.conv(f"{source}.conv{i}", f"{target}/conv{i}")
+                entries += layers.norm(f"{source}.bn{i}", f"{target}/norm{i}")
+            if stage > 1 and block == 0:
+                entries += layers.conv(f"{source}.downsample.0", f"{target}/downsample_conv")
+                entries += layers.norm(f"{source}.downsample.1", f"{target}/downsample_norm")
+    shapes = _shapes_of("resnet18", {}, scheme, input_size=32)
+    body = {path: shape for path, shape in shapes.items() if not path.startswith("params/head/")}
+    return NameMap(entries, body, ("fc.*", "*.num_batches_tracked"), _imagenet("resnet18"))
 
 
 def vgg(state: State, scheme: str, *, name: str) -> NameMap:
@@ -139,13 +133,18 @@ MAPS: dict[str, Callable[[State, str], NameMap]] = {
 def _of_model(
     entries: list[Entry], name: str, options: dict[str, Any], scheme: str, *, input_size: int, crop: float
 ) -> NameMap:
-    """The map for a model of `jaxlm.models`, whose initialisation tells the shapes."""
+    """The map for a whole model of `jaxlm.models`."""
+    shapes = _shapes_of(name, options, scheme, input_size)
+    metadata = {"model": name, "options": options, "scheme": scheme, "input_size": input_size, "crop": crop}
+    return NameMap(entries, shapes, ("*.num_batches_tracked",), metadata | {"pixels": "RGB, (v - 127.5) / 128"})
+
+
+def _shapes_of(name: str, options: dict[str, Any], scheme: str, input_size: int) -> Shapes:
+    """The shapes of a model of `jaxlm.models`, which its initialisation tells."""
     model = models.build(name, load_scheme(scheme).num_points, options, jnp.float32)
     images = jax.ShapeDtypeStruct((1, input_size, input_size, 3), jnp.float32)
     variables = jax.eval_shape(functools.partial(model.init, train=False), jax.random.key(0), images)
-    shapes = {path: leaf.shape for path, leaf in traverse_util.flatten_dict(variables, sep="/").items()}
-    metadata = {"model": name, "options": options, "scheme": scheme, "input_size": input_size, "crop": crop}
-    return NameMap(entries, shapes, ("*.num_batches_tracked",), metadata | {"pixels": "RGB, (v - 127.5) / 128"})
+    return {path: leaf.shape for path, leaf in traverse_util.flatten_dict(variables, sep="/").items()}
 
 
 def _outputs(state: State, name: str, default: int) -> int:

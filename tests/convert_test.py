@@ -401,6 +401,42 @@ def test_sepbn_network_gives_what_pytorch_gives():
     np.testing.assert_allclose(model.apply(converted.variables, images, train=False), expected, rtol=2e-4)
 
 
+def test_resnet18_gives_what_pytorch_gives():
+    torch = pytest.importorskip("torch")
+    functional = torch.nn.functional
+    rng = np.random.default_rng(5)
+    state = torchvision_resnet18() | weights("fc", 136, 512)
+    for name, tensor in state.items():
+        if tensor.ndim == 4:  # Of both signs and He's size, so that values stay near 1 through all layers.
+            state[name] = np.float32(rng.normal(0, np.sqrt(2 / tensor[0].size), tensor.shape))
+    tensors = {name: torch.from_numpy(np.array(tensor)) for name, tensor in state.items()}
+
+    def conv_norm(x, conv: str, norm: str, stride: int = 1):
+        weight = tensors[f"{conv}.weight"]
+        x = functional.conv2d(x, weight, stride=stride, padding=weight.shape[-1] // 2)
+        names = ("running_mean", "running_var", "weight", "bias")
+        return functional.batch_norm(x, *(tensors[f"{norm}.{name}"] for name in names))
+
+    photos = rng.uniform(0, 255, (2, 96, 96, 3)).astype(np.float32)
+    pixels = (photos / 255 - np.float32([0.485, 0.456, 0.406])) / np.float32([0.229, 0.224, 0.225])
+    x = conv_norm(torch.from_numpy(pixels.transpose(0, 3, 1, 2).copy()), "conv1", "bn1", stride=2).relu()
+    x = functional.max_pool2d(x, 3, 2, 1)
+    for stage in range(1, 5):
+        for block in range(2):
+            name, stride = f"layer{stage}.{block}", 2 if stage > 1 and block == 0 else 1
+            y = conv_norm(x, f"{name}.conv1", f"{name}.bn1", stride).relu()
+            y = conv_norm(y, f"{name}.conv2", f"{name}.bn2")
+            if f"{name}.downsample.0.weight" in tensors:
+                x = conv_norm(x, f"{name}.downsample.0", f"{name}.downsample.1", stride)
+            x = (x + y).relu()
+    expected = functional.linear(x.mean((2, 3)), tensors["fc.weight"], tensors["fc.bias"]).numpy()
+    variables = convert.convert_state(state, "resnet18", scheme="ibug68").variables
+    variables["params"]["head"] = {"kernel": state["fc.weight"].T, "bias": state["fc.bias"]}
+    model = models.build("resnet18", 68, {}, "float32")
+    ours = model.apply(variables, (photos - 127.5) / 128, train=False)
+    np.testing.assert_allclose(ours, expected, rtol=1e-3)
+
+
 def test_weights_come_back(tmp_path: pathlib.Path):
     variables = {"params": {"a": {"b": draw(3, 2), "slope": np.float32(0.25)}}, "batch_stats": {"a": {"mean": draw(2)}}}
     metadata = {"model": "x", "options": {"widths": [1, 2]}}

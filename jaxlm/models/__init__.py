@@ -1,6 +1,7 @@
-"""The models: every one maps `images` [B, S, S, 3] to raw outputs, called as `model(images, train=, temperature=)`.
+"""The models: detectors and translators, which are Linen modules for normalised images [B, S, S, 3].
 
-Images are normalised floats; `temperature` is that of attention layers, and models without any ignore it.
+A detector maps images to raw outputs, called as `model(images, train=, temperature=)`; `temperature` is that of
+attention layers, and models without any ignore it. A translator is called as `model(images, structures, train=)`.
 """
 
 from __future__ import annotations
@@ -15,19 +16,24 @@ from jaxlm.config import complete
 from jaxlm.models.cnn import VanillaCNN
 from jaxlm.models.dpr import GLSR, GSR
 from jaxlm.models.mobilenet import SmallMobileNetV2
+from jaxlm.models.resnet import ResNet18
 from jaxlm.models.shufflenet import ShuffleNetV2HeatMap
+from jaxlm.models.vunet import VUNet
 
-MODELS: dict[str, type[nn.Module]] = {
+DETECTORS: dict[str, type[nn.Module]] = {
     "cnn": VanillaCNN,
     "dpr_glsr": GLSR,
     "dpr_gsr": GSR,
     "mobilenetv2_small": SmallMobileNetV2,
+    "resnet18": ResNet18,
     "shufflenetv2_heatmap": ShuffleNetV2HeatMap,
 }
+TRANSLATORS: dict[str, type[nn.Module]] = {"vunet": VUNet}
+MODELS = DETECTORS | TRANSLATORS
 
 
 def build(name: str, num_points: int, options: Mapping[str, Any], dtype: DTypeLike) -> nn.Module:
-    """The model `name` for `num_points` landmarks, computing in `dtype`.
+    """The model `name`, computing in `dtype`; a detector for `num_points` landmarks.
 
     `options` are fields of the model's class; lists, as JSON has them, become tuples.
 
@@ -35,4 +41,6 @@ def build(name: str, num_points: int, options: Mapping[str, Any], dtype: DTypeLi
       ValueError: The name, an option or the value of a choice is unknown; the nearest one is suggested.
     """
     completed = complete(MODELS, name, dict(options))
-    return MODELS[name](num_points=num_points, dtype=dtype, **completed)
+    if name in DETECTORS:
+        completed["num_points"] = num_points
+    return MODELS[name](dtype=dtype, **completed)
