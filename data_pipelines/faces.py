@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import concurrent.futures
 import dataclasses
 import functools
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from data_pipelines.record import ATTRIBUTES, Record, decode_image
-from jaxlm.landmarks import conversion
+from jaxlm.landmarks import conversion, load_scheme
 
 LABELS = {
     "points": "points",
@@ -49,6 +50,7 @@ class Faces:
       names: n names, one for each face.
       groups: n names of the photo or person; faces that share one must not be split up.
       read_encoded: Returns the JPEG bytes of the frames at the given indices [k].
+      num_styled: How many of the faces, its last ones, are styled ones that `mix` put behind the photos.
     """
 
     dataset: str
@@ -65,9 +67,14 @@ class Faces:
     names: tuple[str, ...]
     groups: tuple[str, ...]
     read_encoded: Callable[[np.ndarray], list[bytes]]
+    num_styled: int = 0
 
     def __len__(self) -> int:
         return len(self.names)
+
+    @property
+    def num_photos(self) -> int:
+        return len(self) - self.num_styled
 
     def images(self, indices: np.ndarray) -> np.ndarray:
         """The frames at `indices` [k], RGB uint8 [k, F, F, 3]."""
@@ -77,7 +84,7 @@ class Faces:
         return images
 
     def take(self, indices: np.ndarray) -> Faces:
-        """The faces at `indices` [k], in that order."""
+        """The faces at `indices` [k], in that order; which of them are styled is forgotten."""
         return dataclasses.replace(
             self,
             points=self.points[indices],
@@ -88,6 +95,7 @@ class Faces:
             names=tuple(self.names[i] for i in indices),
             groups=tuple(self.groups[i] for i in indices),
             read_encoded=lambda chosen: self.read_encoded(indices[chosen]),
+            num_styled=0,
         )
 
     def in_scheme(self, name: str) -> Faces:
@@ -161,6 +169,37 @@ def join(parts: Sequence[Faces]) -> Faces:
     )
 
 
+def mix(photos: Faces, styled: Faces) -> Faces:
+    """The photos and, behind them, those of the styled faces that show one of their groups.
+
+    What is left out was rendered from a photo that is not among `photos`, held out perhaps, and would bring its labels
+    along. A kept face may have its style from such a photo: its looks are known then, its labels are not.
+
+    Raises:
+      ValueError: The two sets differ in scheme, frame size or margin, or no styled face is kept.
+    """
+    for field in ("frame_size", "margin"):
+        ours, theirs = getattr(photos, field), getattr(styled, field)
+        if ours != theirs:
+            raise ValueError(
+                f"the styled faces of {styled.dataset} have {field} {theirs} and the photos of {photos.dataset} {ours};"
+                " render them from this set as it is prepared now"
+            )
+    if load_scheme(styled.scheme) != load_scheme(photos.scheme):
+        raise ValueError(
+            f"the styled faces of {styled.dataset} have points of scheme {styled.scheme}, the photos of"
+            f" {photos.dataset} those of {photos.scheme}"
+        )
+    groups = set(photos.groups)
+    kept = styled.take(np.flatnonzero([group in groups for group in styled.groups]))
+    if not len(kept):
+        raise ValueError(
+            f"not one of the {len(styled)} styled faces of {styled.dataset} was rendered from the {len(photos)} photos"
+            f" of {photos.dataset}, split {photos.split}, to train on: their groups have other names"
+        )
+    return dataclasses.replace(join([photos, kept]), split=photos.split, num_styled=len(kept))
+
+
 def hold_out(faces: Faces, percent: float) -> tuple[Faces, Faces]:
     """Splits off about `percent` of the groups for validation: (training, validation).
 
@@ -168,6 +207,18 @@ def hold_out(faces: Faces, percent: float) -> tuple[Faces, Faces]:
     """
     validation = np.array([_hash_fraction(group) * 100 < percent for group in faces.groups], bool)
     return faces.take(np.flatnonzero(~validation)), faces.take(np.flatnonzero(validation))
+
+
+def label_subset(faces: Faces, percent: float, seed: int) -> Faces:
+    """About `percent` of the faces, by whole groups and in their order; a smaller share is a part of a larger one.
+
+    Groups are taken in an order that `seed` and their names give, by a hash, until that many faces are reached.
+    """
+    sizes = collections.Counter(faces.groups)
+    order = sorted(sizes, key=lambda group: _hash_fraction(f"{seed}/{group}"))
+    before = np.cumsum([0] + [sizes[group] for group in order[:-1]])
+    chosen = {group for group, count in zip(order, before, strict=True) if count < percent / 100 * len(faces)}
+    return faces.take(np.flatnonzero([group in chosen for group in faces.groups]))
 
 
 def _hash_fraction(text: str) -> float:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from data_pipelines.faces import Faces, hold_out, join, subset_masks
+from data_pipelines.faces import Faces, hold_out, join, label_subset, mix, subset_masks
 from data_pipelines.prepared import SPLIT_UNIONS, open_faces, open_splits, write_pack
 
 __all__ = [
@@ -21,8 +21,10 @@ __all__ = [
     "eval_batches",
     "hold_out",
     "join",
+    "label_subset",
     "open_faces",
     "open_splits",
+    "open_training",
     "subset_masks",
     "train_batches",
     "write_pack",
@@ -31,24 +33,91 @@ __all__ = [
 Batch = dict[str, np.ndarray]
 
 
-@functools.lru_cache(maxsize=4)
-def _permutation(num_faces: int, seed: int, epoch: int) -> np.ndarray:
-    return np.random.default_rng((seed, epoch)).permutation(num_faces)
+def open_training(
+    dataset: str,
+    split: str,
+    data_dir: str | os.PathLike,
+    scheme: str,
+    validation_percent: float,
+    styled: str | None = None,
+    label_percent: float = 100.0,
+    seed: int = 0,
+) -> tuple[Faces, Faces]:
+    """Opens the faces to train on and those held out: (training, validation).
 
-
-def batch_indices(num_faces: int, batch_size: int, step: int, seed: int) -> np.ndarray:
-    """The faces of the global training batch of one step, int64 [batch_size].
-
-    An epoch is `num_faces // batch_size` whole batches of a permutation of its own; the faces left over are dropped.
-    A pure function of its arguments, so a run resumes at any step, and both data modes draw the same batches.
+    Args:
+      dataset: Photos; see `open_faces`.
+      split: Of the photos; see `open_faces`.
+      data_dir: Folder of the prepared sets.
+      scheme: What points are read as; see `Faces.in_scheme`.
+      validation_percent: Share of the photos held out; see `hold_out`.
+      styled: A set or pack of styled faces, all of whose splits are mixed with the training photos; see `faces.mix`.
+      label_percent: Share of the training photos that is used; see `label_subset`.
+      seed: Draws that share.
 
     Raises:
-      ValueError: There are fewer faces than a batch holds.
+      FileNotFoundError: A set is not prepared, or there is no such file.
+      ValueError: What `open_faces`, `Faces.in_scheme` and `faces.mix` refuse.
     """
-    if num_faces < batch_size:
-        raise ValueError(f"{num_faces} training faces do not fill a batch of {batch_size}; lower batch_size")
-    epoch, position = divmod(step, num_faces // batch_size)
-    return _permutation(num_faces, seed, epoch)[position * batch_size : (position + 1) * batch_size]
+    training, validation = hold_out(open_faces(dataset, split, data_dir), validation_percent)
+    training = label_subset(training, label_percent, seed)
+    if styled is not None:
+        training = mix(training, join(list(open_splits(styled, data_dir).values())))
+    return training.in_scheme(scheme), validation.in_scheme(scheme)
+
+
+@functools.lru_cache(maxsize=4)
+def _permutation(num_faces: int, *entropy: int) -> np.ndarray:
+    return np.random.default_rng(entropy).permutation(num_faces)
+
+
+def _draw(num_faces: int, count: int, step: int, seed: int, *kind: int) -> np.ndarray:
+    """The `count` of `num_faces` faces of one kind that a step has, int64 [count]."""
+    if not count:
+        return np.zeros(0, np.int64)
+    epoch, position = divmod(step, num_faces // count)
+    return _permutation(num_faces, seed, epoch, *kind)[position * count : (position + 1) * count]
+
+
+def _spread(count: int, size: int) -> np.ndarray:
+    """`count` of `size` rows, spread evenly, as bool [size].
+
+    The rows are those with the least of the first `size` numbers in the second coordinate of Sobol's sequence (1967),
+    which is even over stretches as well as over strides of powers of two. So each device's contiguous part of a batch,
+    and each strided part that gradients are accumulated over, has its share.
+    """
+    rows, numbers, direction = np.arange(size), np.zeros(size, np.int64), 1 << 62
+    for bit in range(size.bit_length()):
+        numbers ^= (rows >> bit & 1) * direction
+        direction ^= direction >> 1
+    return np.argsort(np.argsort(numbers)) < count
+
+
+def batch_indices(
+    num_photos: int, batch_size: int, step: int, seed: int, num_styled: int = 0, styled_ratio: float = 0.0
+) -> np.ndarray:
+    """The faces of the global training batch of one step, int64 [batch_size].
+
+    Photos are faces 0 to `num_photos` - 1, styled faces the `num_styled` behind them, of which every batch holds
+    round(batch_size * styled_ratio). Photos and styled faces come in epochs of their own: whole shares of a batch out
+    of one permutation; the faces left over are dropped. A pure function of its arguments, so a run resumes at any step,
+    and both data modes draw the same batches.
+
+    Raises:
+      ValueError: There are fewer photos than a batch holds, or fewer styled faces than its share of them.
+    """
+    if num_photos < batch_size:
+        raise ValueError(f"{num_photos} training faces do not fill a batch of {batch_size}; lower batch_size")
+    share = round(batch_size * styled_ratio) if num_styled else 0
+    if num_styled < share:
+        raise ValueError(
+            f"{num_styled} styled faces do not fill their share of a batch, {share} of {batch_size}; lower styled_ratio"
+        )
+    is_styled = _spread(share, batch_size)
+    indices = np.empty(batch_size, np.int64)
+    indices[is_styled] = num_photos + _draw(num_styled, share, step, seed, 1)
+    indices[~is_styled] = _draw(num_photos, batch_size - share, step, seed)
+    return indices
 
 
 def train_batches(
@@ -59,17 +128,19 @@ def train_batches(
     stop_step: int,
     process_index: int = 0,
     process_count: int = 1,
+    styled_ratio: float = 0.0,
 ) -> Iterator[Batch]:
     """Streams this process's part of the training batches of steps `start_step` to `stop_step` - 1.
 
     Args:
-      faces: The faces to train on.
+      faces: The faces to train on; see `open_training`.
       batch_size: Faces in a global batch.
       seed: Of the epochs' permutations, see `batch_indices`.
       start_step: First step; a resumed run gets the batches a straight run would.
       stop_step: The step before which to stop.
       process_index: Number of this process; process p takes the p-th contiguous part of every batch.
       process_count: Number of processes.
+      styled_ratio: Share of styled faces in a batch, where there are any.
 
     Yields:
       image uint8 [b, F, F, 3] RGB, points float32 [b, P, 2] in frame pixels, visible bool [b, P], mask bool [b] (all
@@ -79,7 +150,10 @@ def train_batches(
       ValueError: The batch cannot be divided among the processes, or there are too few faces for one.
     """
     part = _part(batch_size, process_index, process_count)
-    batch_indices(len(faces), batch_size, start_step, seed)
+    indices_of = functools.partial(
+        batch_indices, faces.num_photos, batch_size, seed=seed, num_styled=faces.num_styled, styled_ratio=styled_ratio
+    )
+    indices_of(start_step)
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # Only to be spared its start-up message.
@@ -90,7 +164,7 @@ def train_batches(
     types = {key: tf.as_dtype(value.dtype) for key, value in example.items()}
 
     def read(step: np.ndarray) -> list[np.ndarray]:
-        indices = batch_indices(len(faces), batch_size, int(step), seed)[part]
+        indices = indices_of(int(step))[part]
         return list(_batch(faces, indices, len(indices)).values())
 
     def load(step: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -6,7 +6,6 @@ run needs) and `record` (the config, and a fingerprint of every array, because O
 
 from __future__ import annotations
 
-import functools
 import logging
 import os
 import pathlib
@@ -30,6 +29,7 @@ Tree = Any
 
 _DAMAGED = "damaged"
 _TRASH = "deleting"
+_ERROR = "error"
 # Of every item of arrays. Reading one without them fails, too, but with a page of TensorStore's tracebacks.
 _ITEM_FILES = ("_METADATA", "manifest.ocdbt", "d")
 
@@ -70,11 +70,11 @@ def _named(tree: Tree) -> dict[str, int]:
 
 def _options(**options: Any) -> ocp.CheckpointManagerOptions:
     # Without `best_fn` Orbax forgets the metrics when the process ends.
-    return ocp.CheckpointManagerOptions(best_fn=lambda metrics: metrics["nme"], best_mode="min", **options)
+    return ocp.CheckpointManagerOptions(best_fn=lambda metrics: metrics[_ERROR], best_mode="min", **options)
 
 
 class Checkpoints:
-    """The checkpoints of one run, saved asynchronously; the last few and the best by validation NME are kept.
+    """The checkpoints of one run, saved asynchronously; the last few and the best by validation are kept.
 
     Args:
       directory: Where the steps go; made if absent.
@@ -88,7 +88,7 @@ class Checkpoints:
         if jax.process_index() == 0:  # What a run killed while deleting left behind.
             shutil.rmtree(self._directory / _TRASH, ignore_errors=True)
         best = preservation_policy.BestN(
-            get_metric_fn=lambda metrics: metrics["nme"], reverse=True, n=1, keep_checkpoints_without_metrics=False
+            get_metric_fn=lambda metrics: metrics[_ERROR], reverse=True, n=1, keep_checkpoints_without_metrics=False
         )
         policy = preservation_policy.AnyPreservationPolicy([preservation_policy.LatestN(keep), best])
         options = _options(
@@ -98,8 +98,8 @@ class Checkpoints:
         )
         self._manager = ocp.CheckpointManager(self._directory, options=options)
 
-    def save(self, step: int, model: Tree, state: Tree, nme: float | None = None) -> None:
-        """Starts saving a step; the arrays may be donated as soon as this returns."""
+    def save(self, step: int, model: Tree, state: Tree, error: float | None = None) -> None:
+        """Starts saving a step, whose validation gave `error`; the arrays may be donated as soon as this returns."""
         if step in self._manager.all_steps():
             return
         record = {
@@ -109,7 +109,7 @@ class Checkpoints:
         items = ocp.args.Composite(
             model=ocp.args.StandardSave(model), state=ocp.args.StandardSave(state), record=ocp.args.JsonSave(record)
         )
-        self._manager.save(step, args=items, metrics=None if nme is None else {"nme": nme})
+        self._manager.save(step, args=items, metrics=None if error is None else {_ERROR: error})
 
     def restore(self, model: Tree, state: Tree) -> tuple[int, Tree, Tree] | None:
         """The last step that is whole, as (step, model, state); None if there is no step at all.
@@ -188,14 +188,16 @@ def _read(directory: pathlib.Path, step: int, trees: dict[str, Tree]) -> dict[st
     with ocp.StandardCheckpointer() as checkpointer:
         restored = {name: checkpointer.restore(directory / str(step) / name, tree) for name, tree in trees.items()}
     found = _named(fingerprints(restored))
-    changed = [path for path, value in found.items() if expected.get(path) != value]
+    items = tuple(f"[{name!r}]" for name in trees)
+    wanted = {path: value for path, value in expected.items() if path.startswith(items)}
+    changed = [path for path in found | wanted if found.get(path) != wanted.get(path)]
     if changed:
         raise CheckpointError(f"{len(changed)} arrays differ from what was saved, the first is {changed[0]}")
     return restored
 
 
 class Trained(NamedTuple):
-    """A trained model: `model.apply(variables, normalised crops, train=False)` gives raw outputs."""
+    """A trained model: a detector's `model.apply(variables, normalised crops, train=False)` gives raw outputs."""
 
     config: Config
     model: nn.Module
@@ -204,7 +206,7 @@ class Trained(NamedTuple):
 
 
 def load_model(workdir: str | os.PathLike[str], step: int | None = None) -> Trained:
-    """The model of a run: of its best step by validation NME, or of `step`; of the last one where none was validated.
+    """The model of a run: of its best step by validation, or of `step`; of the last one where none was validated.
 
     A damaged step is passed over with a warning, and the latest whole one is taken.
 
@@ -232,13 +234,10 @@ def _load_step(directory: pathlib.Path, step: int) -> Trained:
     config = _read_record(directory, step)[0]
     points = load_scheme(config.data.scheme).num_points
     model = models.build(config.model.name, points, config.model.options, jnp.dtype(config.dtype))
-    image = jax.ShapeDtypeStruct((1, config.model.input_size, config.model.input_size, 3), jnp.float32)
-    abstract = {"batch_stats": {}} | jax.eval_shape(
-        functools.partial(model.init, train=False), jax.random.key(0), image
-    )
     # One sharding that every process of a run can address; the model is small next to its training state.
     sharding = distributed.replicated(distributed.make_mesh())
-    placed = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), abstract)
+    stored = ocp.StandardCheckpointHandler().metadata(directory / str(step) / "model").tree
+    placed = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), stored)
     trees = _read(directory, step, {"model": placed})
     return Trained(config, model, trees["model"], step)
 

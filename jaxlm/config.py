@@ -31,7 +31,7 @@ class ModelConfig:
 @dataclasses.dataclass(frozen=True)
 class TaskConfig:
     name: str = "coordinates"
-    """A key of jaxlm.tasks.TASKS: how raw outputs become a loss and points."""
+    """A key of jaxlm.tasks.TASKS: how raw outputs become a loss and points; `translation` for translators."""
     options: Options = dataclasses.field(default_factory=dict)
     """Fields of the task's dataclass."""
 
@@ -48,12 +48,18 @@ class DataConfig:
     """Split to train on; several are joined with +."""
     validation_percent: int = 10
     """Share of the training split held out by photo or person; 0 trains on all and keeps the last step as best."""
+    label_percent: float = 100.0
+    """Share of the training faces that is used, by photo or person; `seed` draws it, less of it is a part of more."""
     crop: float = 1.0
     """Side of the model's crop in units of the face box."""
     batch_size: int = 8
     """Faces a step, over all devices."""
     cache: Literal["none", "device"] = "none"
     """`none` streams frames from disk; `device` keeps all uint8 frames in device memory."""
+    styled: str | None = None
+    """A prepared set or pack of styled faces (python -m jaxlm.stylize); those of training photos join the batches."""
+    styled_ratio: float = 0.5
+    """Share of each batch that is styled, the rest being photos; an epoch has as many batches as without."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +101,11 @@ class OptimConfig:
     warmup_epochs: float = 1.0
     """Epochs of linear warm-up, fractions allowed."""
     decay: tuple[tuple[float, float], ...] = ()
-    """Pairs (epoch, factor): from each epoch on the learning rate is multiplied by its factor; none: a cosine."""
+    """Pairs (epoch, factor): from each epoch on the learning rate is multiplied by its factor; none: see `schedule`."""
+    schedule: Literal["cosine", "linear"] = "cosine"
+    """Without `decay`: a half cosine to 0, or, as published for AVS, constant for a fiftieth and then linear to 0."""
+    betas: tuple[float, float] = (0.9, 0.999)
+    """Of AdamW: how slowly its averages of gradients and of their squares forget."""
     weight_decay: float = 0.0
     """Acts on every parameter, biases and normalisation included."""
     clip_norm: float | None = None
@@ -123,6 +133,8 @@ class Config:
     """Draws the initial weights, the order of the faces and the augmentation."""
     epochs: int = 10
     """Passes over the training faces, each of whole batches only."""
+    steps_per_epoch: int | None = None
+    """Counts as an epoch instead of a pass: runs on different numbers of faces then have equal steps and schedules."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """What the model computes in; parameters and statistics stay float32."""
     temperature: float = 30.0
@@ -134,7 +146,7 @@ class Config:
     eval_every: int = 1
     """Epochs between validations, each followed by a checkpoint."""
     keep: int = 2
-    """Checkpoints kept beside the one with the best validation NME."""
+    """Checkpoints kept beside the one with the best validation."""
     max_megabytes: float | None = None
     """Training does not start where the float32 parameters take more than this, in 10^6 bytes."""
 
@@ -186,18 +198,23 @@ def parse_arguments(
         parser.print_help()
         parser.exit()
     arguments, rest = parser.parse_known_args(argv)
+    return arguments, override(parser, arguments.experiment, rest)
+
+
+def override(parser: argparse.ArgumentParser, name: str, arguments: Sequence[str]) -> Config:
+    """The config of `experiments/NAME.py` with overrides; what is wrong with them ends the program of `parser`."""
     try:
-        config = load_experiment(arguments.experiment)
+        config = load_experiment(name)
     except ValueError as error:
         parser.error(str(error))
-    description = f"Overrides for experiment {arguments.experiment}; {parser.format_usage()}"
-    config = tyro.cli(Config, default=config, args=rest, prog=parser.prog, description=description)
+    description = f"Overrides for experiment {name}; {parser.format_usage()}"
+    config = tyro.cli(Config, default=config, args=arguments, prog=parser.prog, description=description)
     try:
         config = spell_out(config)
         check(config)
     except (ValueError, FileNotFoundError) as error:
         parser.error(str(error))
-    return arguments, config
+    return config
 
 
 def check(config: Config) -> None:
@@ -206,7 +223,7 @@ def check(config: Config) -> None:
 
     points = landmarks.load_scheme(config.data.scheme).num_points
     models.build(config.model.name, points, config.model.options, config.dtype)
-    tasks.build(config.task, config.model)
+    tasks.check(config.task, config.model)
     for option, field, value in (("scheme", "scheme", config.data.scheme), ("context", "crop", config.data.crop)):
         asked = config.model.options.get(option, value)
         if asked != value:
@@ -219,6 +236,12 @@ def check(config: Config) -> None:
         raise ValueError(f"factors of optim.rates must be at least 0: {config.optim.rates}")
     if not 0 <= config.data.validation_percent < 100:
         raise ValueError(f"data.validation_percent must be in 0..99, not {config.data.validation_percent}")
+    if not 0 < config.data.label_percent <= 100:
+        raise ValueError(f"data.label_percent must be above 0 and at most 100, not {config.data.label_percent}")
+    if config.steps_per_epoch is not None and config.steps_per_epoch < 1:
+        raise ValueError(f"steps_per_epoch must be at least 1, not {config.steps_per_epoch}")
+    if not 0 <= config.data.styled_ratio <= 1:
+        raise ValueError(f"data.styled_ratio must be in 0..1, not {config.data.styled_ratio}")
 
 
 def complete(table: dict[str, type], name: str, options: Options) -> Options:

@@ -7,6 +7,8 @@ leaves, so it goes into a jitted function as an argument and its weights do not 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol
 
 import flax.struct
@@ -15,6 +17,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 from flax import traverse_util
 
+from jaxlm import checkpoint
+from jaxlm.models import DETECTORS
 from jaxlm.models.vgg import VGG, imagenet_normalise, load_vgg
 
 Features = dict[str, jax.Array]
@@ -72,7 +76,7 @@ class DetectorFeatures:
       variables: The detector's parameters and batch statistics.
       model: Of `jaxlm.models`.
       input_size: Side in pixels of the crops that it was trained on, to which photos are resized.
-      layers: Paths of the modules whose outputs are compared, for example ("block1", "block2", "block3").
+      layers: Modules whose outputs are compared, their paths joined with dots: ("block1", "stage2.block0").
     """
 
     variables: dict[str, Any]
@@ -91,6 +95,49 @@ class DetectorFeatures:
         return {"input": images} | {layer: maps[layer] for layer in self.layers}
 
 
+def load_features(source: str) -> FeatureNetwork:
+    """The network `laplacian`, that of an .npz file of VGG's weights, or that of a detector's workdir.
+
+    Raises:
+      ValueError, FileNotFoundError: See `load_vgg`.
+      CheckpointError: There is no run in the workdir, or it cannot be read.
+    """
+    if source == "laplacian":
+        return LaplacianFeatures()
+    return load_vgg_features(source) if source.endswith(".npz") else load_detector_features(source)
+
+
+def load_detector_features(workdir: str | os.PathLike[str]) -> DetectorFeatures:
+    """The feature network of a trained detector: of each side from 4 px on, the last map of its outermost modules.
+
+    Those are the modules of the least depth at which any gives a map.
+
+    Raises:
+      CheckpointError: There is no run, or it cannot be read.
+      ValueError: The run trained something else.
+    """
+    trained = checkpoint.load_model(workdir)
+    size = trained.config.model.input_size
+    if trained.config.model.name not in DETECTORS:
+        raise ValueError(f"{workdir} holds a {trained.config.model.name}, which is no detector")
+    maps: list[tuple[tuple[str, ...], int]] = []
+
+    def note(method: Callable[..., Any], args: tuple, kwargs: dict, context: nn.module.InterceptorContext) -> Any:
+        output, path = method(*args, **kwargs), context.module.path
+        if path and context.method_name == "__call__" and getattr(output, "ndim", 0) == 4:
+            maps.append((path, output.shape[1]))
+        return output
+
+    with nn.intercept_methods(note):
+        images = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
+        jax.eval_shape(partial(trained.model.apply, train=False), trained.variables, images)
+    depth = min(len(path) for path, _ in maps)
+    layers = {side: ".".join(path) for path, side in maps if len(path) == depth and side >= _COARSEST}
+    # Weights without a place, so that they go where the training state does.
+    variables = jax.device_get(trained.variables)
+    return DetectorFeatures(variables, trained.model, size, tuple(layers.values()))
+
+
 def load_vgg_features(path: str | os.PathLike[str]) -> VGGFeatures:
     """The feature network of AVS from converted weights of VGG-19, or of VGG-16; see `load_vgg` for errors."""
     model, variables = load_vgg(path)
@@ -100,8 +147,8 @@ def load_vgg_features(path: str | os.PathLike[str]) -> VGGFeatures:
 def _layer_outputs(model: nn.Module, variables: Any, images: jax.Array) -> dict[str, Any]:
     """What every submodule returned for normalised photos, by its path."""
     _, state = model.apply(variables, images, train=False, capture_intermediates=True, mutable=["intermediates"])
-    flat = traverse_util.flatten_dict(state["intermediates"], sep="/")
-    return {path.removesuffix("/__call__"): outputs[0] for path, outputs in flat.items()}
+    flat = traverse_util.flatten_dict(state["intermediates"], sep=".")
+    return {path.removesuffix(".__call__"): outputs[0] for path, outputs in flat.items()}
 
 
 def _block_mean(images: jax.Array, side: int) -> jax.Array:

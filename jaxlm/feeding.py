@@ -47,6 +47,7 @@ def stream(
         total_steps,
         jax.process_index(),
         jax.process_count(),
+        config.data.styled_ratio,
     )
     on_device = _prefetch(({name: batch[name] for name in _FIELDS} for batch in batches), split)
 
@@ -78,6 +79,14 @@ def cached(step: Step, faces: Faces, config: Config, mesh: Mesh, shardings: Stat
     everything = {"image": faces.images(np.arange(len(faces))), "points": faces.points, "visible": faces.visible}
     frames = distributed.to_devices(everything, whole)
     batch_size = config.data.batch_size
+    indices_of = functools.partial(
+        input_lib.batch_indices,
+        faces.num_photos,
+        batch_size,
+        seed=config.seed,
+        num_styled=faces.num_styled,
+        styled_ratio=config.data.styled_ratio,
+    )
     share = batch_size // jax.process_count()
     mine = slice(jax.process_index() * share, (jax.process_index() + 1) * share)
     # Inside a loop XLA:CPU runs convolutions on one thread without its fast kernels: 6 times slower, measured.
@@ -94,7 +103,7 @@ def cached(step: Step, faces: Faces, config: Config, mesh: Mesh, shardings: Stat
         values = []
         for first in range(start, stop, steps_at_once):
             steps = range(first, min(first + steps_at_once, stop))
-            rows = [input_lib.batch_indices(len(faces), batch_size, i, config.seed)[mine] for i in steps]
+            rows = [indices_of(i)[mine] for i in steps]
             state, row_values = call(state, distributed.to_devices(np.asarray(rows, np.int32), split), frames)
             values.append(row_values)
         return state, jax.tree.map(lambda *parts: np.concatenate(parts), *jax.device_get(values))

@@ -45,6 +45,21 @@ def step_decay(peak: float, warmup_steps: int, decay: Sequence[tuple[int, float]
     return schedule
 
 
+def linear_decay(peak: float, warmup_steps: int, total_steps: int) -> optax.Schedule:
+    """That of AVS (ICCV 2019): `peak` for a fiftieth of the training, then linear to 0 at `total_steps`.
+
+    Published is `peak` 1e-3, for 1,000 of 50,000 steps, without warm-up. With one the rate is multiplied by
+    min(1, i / `warmup_steps`).
+    """
+    constant = total_steps // 50
+    decay = optax.linear_schedule(peak, 0.0, total_steps - constant, transition_begin=constant)
+
+    def schedule(step: jax.Array) -> jax.Array:
+        return decay(step) * (jnp.minimum(1.0, step / warmup_steps) if warmup_steps else 1.0)
+
+    return schedule
+
+
 def temperature(start: float, step: jax.Array, steps_per_epoch: int) -> jax.Array:
     """Softmax temperature of attention layers: `start` in the first epoch, one less in each, never below 1."""
     return jnp.maximum(1.0, start - (step // steps_per_epoch).astype(jnp.float32))
@@ -100,12 +115,13 @@ def optimiser(
         decay = [(round(epoch * steps_per_epoch), factor) for epoch, factor in config.decay]
         schedule = step_decay(config.learning_rate, warmup_steps, decay)
     else:
-        schedule = cosine_decay(config.learning_rate, warmup_steps, epochs * steps_per_epoch)
+        falling = linear_decay if config.schedule == "linear" else cosine_decay
+        schedule = falling(config.learning_rate, warmup_steps, epochs * steps_per_epoch)
     clip = optax.clip_by_global_norm(config.clip_norm) if config.clip_norm else optax.identity()
     if config.name == "sgd":
         update = optax.chain(optax.add_decayed_weights(config.weight_decay), optax.sgd(schedule, momentum=0.9))
     else:
-        update = optax.adamw(schedule, weight_decay=config.weight_decay)
+        update = optax.adamw(schedule, *config.betas, weight_decay=config.weight_decay)
     if not config.rates:
         return optax.chain(clip, update), schedule
     frozen = scale_parts([rate for rate in config.rates if rate[1] == 0])

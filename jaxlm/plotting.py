@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -15,6 +16,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from jaxlm.landmarks import Scheme
+
+if TYPE_CHECKING:
+    from jaxlm.progress import Measure
 
 File = str | os.PathLike[str]
 Colour = tuple[int, int, int]
@@ -105,17 +109,42 @@ def contact_sheet(
 
     `captions`, if any, holds one short ASCII text a face.
     """
-    rows = -(-len(images) // columns)
-    pitch = side + _GAP
-    sheet = np.full((rows * pitch + _GAP, columns * pitch + _GAP, 3), _BACKGROUND, np.uint8)
+    tiles = []
     for index, image in enumerate(images):
         factor = side / image.shape[0]
-        tile = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC)
         scaled = (points[index] + 0.5) * factor - 0.5
         scaled_truth = None if truth is None else (truth[index] + 0.5) * factor - 0.5
-        tile = draw_face(tile, scaled, scheme, scaled_truth)
+        tile = draw_face(_resize(image, side), scaled, scheme, scaled_truth)
         if captions:
             _write(tile, captions[index], (6, side - 9))
+        tiles.append(tile)
+    return _sheet(tiles, columns, side)
+
+
+def transfer_grid(styles: np.ndarray, structures: np.ndarray, pairs: np.ndarray, side: int = 128) -> np.ndarray:
+    """All pairs of styles and structures: row 0 shows structures, column 0 styles, cell (i + 1, j + 1) pair (i, j).
+
+    Args:
+      styles: uint8 [M, S, S, 3].
+      structures: uint8 [N, S, S, 3].
+      pairs: Style i in structure j, uint8 [M, N, S, S, 3].
+      side: Of a tile of the picture, in pixels.
+    """
+    corner = np.full_like(styles[0], _BACKGROUND)
+    rows = [[corner, *structures], *([style, *row] for style, row in zip(styles, pairs, strict=True))]
+    return _sheet([_resize(image, side) for row in rows for image in row], len(structures) + 1, side)
+
+
+def _resize(image: np.ndarray, side: int) -> np.ndarray:
+    method = cv2.INTER_AREA if side < image.shape[0] else cv2.INTER_CUBIC
+    return cv2.resize(image, (side, side), interpolation=method)
+
+
+def _sheet(tiles: Sequence[np.ndarray], columns: int, side: int) -> np.ndarray:
+    """Tiles [side, side, 3] in rows of `columns`, with gaps."""
+    pitch = side + _GAP
+    sheet = np.full((-(-len(tiles) // columns) * pitch + _GAP, columns * pitch + _GAP, 3), _BACKGROUND, np.uint8)
+    for index, tile in enumerate(tiles):
         top, left = (_GAP + pitch * place for place in divmod(index, columns))
         sheet[top : top + side, left : left + side] = tile
     return sheet
@@ -185,13 +214,13 @@ def ced_plot(file: File, nme: Mapping[str, np.ndarray], thresholds: Sequence[flo
     figure.savefig(file, dpi=130)
 
 
-def training_curves(file: File, rows: Sequence[Mapping[str, float | str]]) -> None:
-    """Loss, NME and learning rate over the steps.
+def training_curves(file: File, rows: Sequence[Mapping[str, float | str]], measure: Measure) -> None:
+    """Loss, the run's measure and learning rate over the steps.
 
-    `rows` are those of `metrics.jsonl`: `step`, `split` ("train" or "validation") and any of `loss`, `nme` (a fraction)
+    `rows` are those of `metrics.jsonl`: `step`, `split` ("train" or "validation") and any of `loss`, the measure's key
     and `learning_rate`.
     """
-    panels = (("loss", "loss", 1), ("nme", "NME (%)", 100), ("learning_rate", "learning rate", 1))
+    panels = (("loss", "loss", 1), measure, ("learning_rate", "learning rate", 1))
     figure = Figure(figsize=(8, 8), layout="constrained")
     for axes, (key, label, factor) in zip(figure.subplots(3, sharex=True), panels, strict=True):
         for split, colour, marker in (("train", LINE_COLOURS[0], ""), ("validation", LINE_COLOURS[1], "o")):
@@ -231,6 +260,30 @@ def sensitivity_plot(
     row[0].set(ylabel="NME (%)", ylim=(0, None))
     figure.suptitle(protocol, fontsize=11)
     figure.legend(*row[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
+    figure.savefig(file, dpi=130)
+
+
+def limited_data_plot(
+    file: File, panels: Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]]], *, protocol: str
+) -> None:
+    """NME over the share of the training faces, one panel for each split and one line for each arm.
+
+    Args:
+      file: Where the picture goes.
+      panels: For each title the lines by label: shares [k], NME [k] and half the height of the shade [k], in per cent.
+      protocol: The title: model, data and normaliser.
+    """
+    figure = Figure(figsize=(5.4 * len(panels), 4.8), layout="constrained")
+    for axes, (title, lines) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
+        for colour, (label, (shares, nme, deviation)) in zip(LINE_COLOURS, lines.items(), strict=False):
+            axes.fill_between(shares, nme - deviation, nme + deviation, color=colour, alpha=0.15, linewidth=0)
+            axes.plot(shares, nme, color=colour, marker="o", ms=4, linewidth=1.6, label=label)
+        style(axes)
+        axes.set(title=title, xscale="log", xlabel="training faces (%)", ylabel="NME (%)")
+        axes.set_xticks(shares, [f"{share:g}" for share in shares])
+        axes.xaxis.set_minor_formatter(NullFormatter())
+    figure.suptitle(protocol, fontsize=11)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=5, frameon=False)
     figure.savefig(file, dpi=130)
 
 

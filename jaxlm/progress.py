@@ -7,9 +7,22 @@ import pathlib
 import sys
 import time
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import tensorboardX
 import tqdm
+
+
+class Measure(NamedTuple):
+    """The figure that a run is judged by: its key among the metrics, and what people see, `factor` times its value."""
+
+    key: str
+    label: str
+    factor: float
+
+    def show(self, values: Mapping[str, float]) -> str:
+        """The figure among some metrics, with its label."""
+        return f"{self.label} {self.factor * values[self.key]:.4g}"
 
 
 class Progress:
@@ -20,11 +33,20 @@ class Progress:
       total_steps: Where the run ends.
       start_step: Where it goes on; rows of `metrics.jsonl` after it, from a run that was cut off, are dropped.
       batch_size: Faces a step, for the rate.
+      measure: Shown beside the loss.
       silent: Write and show nothing.
     """
 
-    def __init__(self, workdir: pathlib.Path, total_steps: int, start_step: int, batch_size: int, silent: bool) -> None:
-        self._silent = silent
+    def __init__(
+        self,
+        workdir: pathlib.Path,
+        total_steps: int,
+        start_step: int,
+        batch_size: int,
+        measure: Measure,
+        silent: bool,
+    ) -> None:
+        self._silent, self._measure = silent, measure
         if silent:
             return
         self._file = workdir / "metrics.jsonl"
@@ -47,23 +69,23 @@ class Progress:
         self._trained = self._validated = ""
 
     def train(self, step: int, values: Mapping[str, float]) -> None:
-        """Training metrics averaged over the steps since the last call; NME is a fraction."""
+        """Training metrics averaged over the steps since the last call; `loss` and the measure are among them."""
         if self._silent:
             return
         now = time.perf_counter()
         rate = (step - self._step) * self._batch_size / (now - self._time)
         self._write(step, "train", {**values, "images_per_second": rate})
-        self._trained = f"loss {values['loss']:.4g}, NME {100 * values['nme']:.2f} %, {rate:.0f} images/s"
+        self._trained = f"loss {values['loss']:.4g}, {self._measure.show(values)}, {rate:.0f} images/s"
         self._bar.set_postfix_str(self._trained + self._validated, refresh=False)
         self._bar.update(step - self._step)
         self._step, self._time = step, now
 
     def validation(self, step: int, values: Mapping[str, float]) -> None:
-        """Metrics over all held-out faces; fractions."""
+        """Metrics over all held-out faces; the measure is among them."""
         if self._silent:
             return
         self._write(step, "validation", values)
-        self._validated = f"; validation NME {100 * values['nme']:.2f} %"
+        self._validated = f"; validation {self._measure.show(values)}"
         self._bar.set_postfix_str(self._trained + self._validated, refresh=False)
 
     def resume_clock(self) -> None:

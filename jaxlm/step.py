@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import flax.linen as nn
 import flax.struct
 import jax
 import jax.numpy as jnp
 import optax
 from jax import lax
 
-from jaxlm import augment, metrics, models, optim, tasks
+from jaxlm import augment, objectives, optim
 from jaxlm.config import Config
 from jaxlm.landmarks import Scheme, load_scheme
+from jaxlm.objectives import Crops, Objective
 
 Tree = Any
 Batch = Mapping[str, jax.Array]
@@ -42,8 +43,7 @@ class Recipe:
     """All that does not change: what `train_step` does to a state and a batch."""
 
     config: Config
-    model: nn.Module
-    task: tasks.Task
+    objective: Objective
     scheme: Scheme
     optimiser: optax.GradientTransformation
     learning_rate: optax.Schedule
@@ -58,8 +58,8 @@ class Recipe:
 def make_recipe(config: Config, num_faces: int, margin: float) -> Recipe:
     """The recipe of an experiment for a training set of `num_faces` faces in frames of `margin` face boxes."""
     scheme = load_scheme(config.data.scheme)
-    steps_per_epoch = num_faces // config.data.batch_size
-    if not steps_per_epoch:
+    steps_per_epoch = config.steps_per_epoch or num_faces // config.data.batch_size
+    if num_faces < config.data.batch_size:
         raise ValueError(
             f"a batch of {config.data.batch_size} faces is more than the {num_faces} there are to train on;"
             " lower --data.batch-size"
@@ -67,8 +67,7 @@ def make_recipe(config: Config, num_faces: int, margin: float) -> Recipe:
     optimiser, learning_rate = optim.optimiser(config.optim, steps_per_epoch, config.epochs)
     return Recipe(
         config=config,
-        model=models.build(config.model.name, scheme.num_points, config.model.options, jnp.dtype(config.dtype)),
-        task=tasks.build(config.task, config.model),
+        objective=objectives.kind(config).of(config, steps_per_epoch),
         scheme=scheme,
         optimiser=optimiser,
         learning_rate=learning_rate,
@@ -77,11 +76,13 @@ def make_recipe(config: Config, num_faces: int, margin: float) -> Recipe:
     )
 
 
-def init_state(recipe: Recipe) -> TrainState:
-    """The state before the first step; a pure function of the config's seed."""
-    size = recipe.config.model.input_size
-    key = jax.random.key(recipe.config.seed)
-    variables = recipe.model.init(key, jnp.zeros((1, size, size, 3)), train=False)
+def init_state(recipe: Recipe, faces: Batch | None = None) -> TrainState:
+    """The state before the first step; a pure function of the config's seed and, for some models, of some `faces`.
+
+    Faces are as `train_step` takes them. Translators start from their statistics, detectors need none.
+    """
+    crops = None if faces is None else _plain_crops(faces, recipe)
+    variables = recipe.objective.init(jax.random.key(recipe.config.seed), crops)
     params = variables["params"]
     return TrainState(
         step=jnp.zeros((), jnp.int32),
@@ -96,8 +97,7 @@ def train_step(state: TrainState, batch: Batch, recipe: Recipe) -> tuple[TrainSt
     """One step of gradient descent.
 
     `batch` holds image [B, F, F, 3] uint8 frames, points [B, N, 2] in frame pixels and visible [B, N]. The metrics are
-    scalars: loss, NME (a fraction, of the augmented faces), gradient norm, learning rate, and the share of faces whose
-    predicted map is degenerate where the model predicts maps.
+    scalars: loss, the objective's own values (of the augmented faces), gradient norm and learning rate.
     """
     config = recipe.config
     key = jax.random.fold_in(jax.random.key(config.seed), state.step)
@@ -112,26 +112,11 @@ def train_step(state: TrainState, batch: Batch, recipe: Recipe) -> tuple[TrainSt
         margin=recipe.margin,
         crop=config.data.crop,
     )
-    temperature = optim.temperature(config.temperature, state.step, recipe.steps_per_epoch)
-
-    normaliser = metrics.default_normaliser(recipe.scheme)
-
-    def loss_fn(params: Tree, batch_stats: Tree, crops: jax.Array, points: jax.Array, visible: jax.Array) -> Any:
-        variables = {"params": params, "batch_stats": batch_stats}
-        outputs, mutated = recipe.model.apply(
-            variables, augment.normalise(crops), train=True, temperature=temperature, mutable=["batch_stats"]
-        )
-        loss = jnp.mean(recipe.task.loss(outputs, points, visible))
-        distance = metrics.normaliser_distance(points, recipe.scheme, normaliser)
-        values = {"loss": loss, "nme": jnp.mean(metrics.face_nme(recipe.task.points(outputs), points, distance))}
-        degenerate = recipe.task.degenerate(outputs)
-        if degenerate is not None:
-            values["degenerate"] = jnp.mean(degenerate, dtype=jnp.float32)
-        return loss, (values, mutated.get("batch_stats", {}))
-
-    grads, values, batch_stats = _accumulated_gradients(
-        loss_fn, state, (crops, points, visible), config.optim.accumulate
-    )
+    # Augmentation draws from the first two children of the key.
+    key = jax.random.fold_in(key, 2)
+    loss = functools.partial(recipe.objective.loss, step=state.step)
+    crops = Crops(augment.normalise(crops), points, visible)
+    grads, values, batch_stats = _accumulated_gradients(loss, state, crops, key, config.optim.accumulate)
     updates, opt_state = recipe.optimiser.update(grads, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
     ema_params = state.ema_params
@@ -143,26 +128,33 @@ def train_step(state: TrainState, batch: Batch, recipe: Recipe) -> tuple[TrainSt
     return TrainState(state.step + 1, params, batch_stats, opt_state, ema_params), values
 
 
+def _plain_crops(faces: Batch, recipe: Recipe) -> Crops:
+    """The centre crops of frames, without augmentation."""
+    size, crop = recipe.config.model.input_size, recipe.config.data.crop
+    crops, points = augment.centre_crop(faces["image"], faces["points"], size, recipe.margin, crop)
+    return Crops(augment.normalise(crops), points, faces["visible"])
+
+
 def _accumulated_gradients(
-    loss_fn: Callable[..., Any], state: TrainState, faces: tuple[jax.Array, ...], parts: int
+    loss: Callable[..., Any], state: TrainState, crops: Crops, key: jax.Array, parts: int
 ) -> tuple[Tree, dict[str, jax.Array], Tree]:
     """Gradients and the loss's own values averaged over `parts` parts of a batch in turn, and the last statistics."""
-    grad = jax.grad(loss_fn, has_aux=True)
+    grad = jax.grad(loss, has_aux=True)
     if parts == 1:
-        grads, (values, batch_stats) = grad(state.params, state.batch_stats, *faces)
+        grads, (values, batch_stats) = grad(state.params, state.batch_stats, crops, key)
         return grads, values, batch_stats
 
-    def add_part(carry: tuple[Tree, Tree], part: tuple[jax.Array, ...]) -> tuple[tuple[Tree, Tree], Metrics]:
+    def add_part(carry: tuple[Tree, Tree], part: tuple[Crops, jax.Array]) -> tuple[tuple[Tree, Tree], Metrics]:
         sums, batch_stats = carry
         grads, (values, batch_stats) = grad(state.params, batch_stats, *part)
         return (jax.tree.map(jnp.add, sums, grads), batch_stats), values
 
     # Parts take every `parts`-th face, so that each is spread over the devices as the batch is.
-    split = [jnp.moveaxis(x.reshape(x.shape[0] // parts, parts, *x.shape[1:]), 1, 0) for x in faces]
+    split = jax.tree.map(lambda x: jnp.moveaxis(x.reshape(x.shape[0] // parts, parts, *x.shape[1:]), 1, 0), crops)
     zeros = jax.tree.map(jnp.zeros_like, state.params)
+    carry, rows = (zeros, state.batch_stats), (split, jax.random.split(key, parts))
     # Unrolled on a CPU, where XLA runs convolutions inside loops on one thread.
-    unroll = jax.default_backend() == "cpu"
-    (sums, batch_stats), values = lax.scan(add_part, (zeros, state.batch_stats), tuple(split), unroll=unroll)
+    (sums, batch_stats), values = lax.scan(add_part, carry, rows, unroll=jax.default_backend() == "cpu")
     return jax.tree.map(lambda total: total / parts, sums), jax.tree.map(jnp.mean, values), batch_stats
 
 

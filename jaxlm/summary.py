@@ -8,7 +8,6 @@ import itertools
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import jax
@@ -17,8 +16,9 @@ from flax import linen as nn
 from jax.extend.core import Jaxpr
 
 from jaxlm import config as config_lib
-from jaxlm import landmarks, macs, models
+from jaxlm import landmarks, macs, models, tasks
 from jaxlm.config import Config
+from jaxlm.models.vunet_layers import MIN_INIT_IMAGES
 
 Shape = tuple[int, ...]
 
@@ -84,8 +84,10 @@ class _Call:
     complete: bool
 
 
-def summarise(model: nn.Module, input_size: int) -> Summary:
+def summarise(model: nn.Module, input_size: int, structure_channels: int = 0) -> Summary:
     """Counts the parameters and operations of `model` on one image of `input_size` pixels; it computes nothing.
+
+    A translator is given a structure map of `structure_channels` channels beside the image; detectors take none.
 
     The convention is that of the published figures (ptflops): the products of convolutions and dense layers, a
     transposed convolution's at its input positions; one per output element for a convolution's bias and for an
@@ -94,18 +96,29 @@ def summarise(model: nn.Module, input_size: int) -> Summary:
     A module that should be counted otherwise than it computes (say, a depthwise convolution made of shifts) defines
     `count_macs(self, input_shape, output_shape) -> (products, elementwise)`, which answers for all inside it.
     """
-    image = jnp.zeros((1, input_size, input_size, 3))
-    variables = jax.eval_shape(lambda: model.init(jax.random.key(0), image, train=False))
+    variables = _abstract_variables(model, input_size, structure_channels)
     params = variables.get("params", {})
+    inputs = _inputs(1, input_size, structure_channels)
     calls: dict[int, _Call] = {}
     with nn.intercept_methods(_recorder(params, calls)):
-        jaxpr = jax.make_jaxpr(lambda variables: model.apply(variables, image, train=False))(variables)
+        jaxpr = jax.make_jaxpr(lambda variables: model.apply(variables, *inputs, train=False))(variables)
     return Summary(_layers(jaxpr.jaxpr, calls), count_parameters(params))
 
 
 def count_parameters(params: Mapping[str, Any]) -> int:
     """How many numbers a tree of arrays, or of their shapes, holds."""
     return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))
+
+
+def _abstract_variables(model: nn.Module, input_size: int, structure_channels: int) -> Mapping[str, Any]:
+    """Shapes of a model's variables."""
+    # Layers of a translator start from data, and want several images.
+    inputs = _inputs(MIN_INIT_IMAGES if structure_channels else 1, input_size, structure_channels)
+    return jax.eval_shape(lambda: model.init(jax.random.key(0), *inputs, train=False))
+
+
+def _inputs(count: int, size: int, structure_channels: int) -> list[jax.Array]:
+    return [jnp.zeros((count, size, size, channels)) for channels in (3, structure_channels) if channels]
 
 
 def _recorder(params: Mapping[str, Any], calls: dict[int, _Call]) -> Callable[..., Any]:
@@ -192,17 +205,18 @@ def as_table(summary: Summary) -> str:
     return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:], "", *totals])
 
 
-def _model_of(config: Config) -> nn.Module:
-    num_points = landmarks.load_scheme(config.data.scheme).num_points
-    return models.build(config.model.name, num_points, config.model.options, config.dtype)
+def _model_of(config: Config) -> tuple[nn.Module, int, int]:
+    """The model of an experiment, its input size, and the channels of its structure maps."""
+    scheme = landmarks.load_scheme(config.data.scheme)
+    model = models.build(config.model.name, scheme.num_points, config.model.options, config.dtype)
+    return model, config.model.input_size, tasks.structure_channels(config.task, config.model, scheme)
 
 
 def check_size(config: Config) -> None:
     """Raises ValueError where an experiment's model takes more than the `max_megabytes` that it allows itself."""
     if config.max_megabytes is None:
         return
-    image = jax.ShapeDtypeStruct((1, config.model.input_size, config.model.input_size, 3), jnp.float32)
-    variables = jax.eval_shape(partial(_model_of(config).init, train=False), jax.random.key(0), image)
+    variables = _abstract_variables(*_model_of(config))
     megabytes = 4 * count_parameters(variables["params"]) / 1e6
     if megabytes > config.max_megabytes:
         raise ValueError(
@@ -215,7 +229,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m jaxlm.summary", description=__doc__)
     parser.add_argument("--json", action="store_true", help="print the totals as one JSON object")
     arguments, config = config_lib.parse_arguments(parser, argv)
-    summary = summarise(_model_of(config), config.model.input_size)
+    summary = summarise(*_model_of(config))
     if arguments.json:
         totals = {key: getattr(summary, key) for key in ("parameters", "macs", "products", "megabytes")}
         print(json.dumps({"experiment": arguments.experiment, "input_size": config.model.input_size} | totals))

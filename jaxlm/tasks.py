@@ -1,4 +1,4 @@
-"""Tasks: what a model's raw outputs mean. A task turns them into per-face losses and into points in the crop."""
+"""Tasks: what a model's raw outputs mean. A detector's turns them into per-face losses and into points in the crop."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ import jax.numpy as jnp
 from jaxlm import config as config_lib
 from jaxlm import heatmap_losses, heatmaps, losses, models
 from jaxlm.config import ModelConfig, TaskConfig
+from jaxlm.landmarks import Scheme
 from jaxlm.reinitialisation_task import ReinitialisationTask
+from jaxlm.translation_task import TranslationTask
 
 
 class Task(Protocol):
-    """What training and evaluation ask of a task. Points are (x, y) in crop pixels, centres at integers."""
+    """What training and evaluation ask of a detector's task. Points are (x, y) in crop pixels, centres at integers."""
 
     def loss(self, outputs: Any, points: jax.Array, visible: jax.Array) -> jax.Array:
         """Losses [B] of raw outputs for true points [B, N, 2], visible [B, N]."""
@@ -181,15 +183,22 @@ TASKS: dict[str, type] = {
     "coordinates": CoordinateTask,
     "heatmaps": HeatMapTask,
     "reinitialisation": ReinitialisationTask,
+    "translation": TranslationTask,
 }
 
 
 def build(config: TaskConfig, model: ModelConfig) -> Task:
-    """The task of an experiment. Its fields without a default are the model's: its input_size and its options.
+    """The task of a detector. Its fields without a default are the model's: its input_size and its options.
 
     Raises:
-      ValueError: The task or one of its options is unknown, or the model lacks an option that the task shares with it.
+      ValueError: The task or one of its options is unknown, or the model lacks an option that the task shares with it;
+        the model is a translator, or the task for one.
     """
+    if model.name in models.TRANSLATORS or config.name == "translation":
+        raise ValueError(
+            f"model {model.name} with task {config.name} finds no landmarks: translators"
+            f" ({', '.join(models.TRANSLATORS)}) render faces by task translation, and jaxlm.disentangle judges them"
+        )
     options = config_lib.complete(TASKS, config.name, config.options)
     theirs = {"input_size": model.input_size} | config_lib.complete(models.MODELS, model.name, model.options)
     shared = [field.name for field in dataclasses.fields(TASKS[config.name]) if field.default is dataclasses.MISSING]
@@ -197,3 +206,25 @@ def build(config: TaskConfig, model: ModelConfig) -> Task:
     if lacking:
         raise ValueError(f"task {config.name} is for models with {', '.join(lacking)}, which {model.name} has not")
     return TASKS[config.name](**{name: theirs[name] for name in shared}, **options)
+
+
+def build_translation(config: TaskConfig, model: ModelConfig) -> TranslationTask:
+    """The task of a translator.
+
+    Raises:
+      ValueError: The model is no translator or the task not for one, or an option is unknown.
+    """
+    if model.name not in models.TRANSLATORS or config.name != "translation":
+        known = ", ".join(models.TRANSLATORS)
+        raise ValueError(f"task translation is for translators ({known}) alone, not {config.name} for {model.name}")
+    return TranslationTask(**config_lib.complete(TASKS, config.name, config.options))
+
+
+def check(config: TaskConfig, model: ModelConfig) -> None:
+    """Raises ValueError where a task cannot be built, for a detector or for a translator."""
+    (build_translation if model.name in models.TRANSLATORS else build)(config, model)
+
+
+def structure_channels(config: TaskConfig, model: ModelConfig, scheme: Scheme) -> int:
+    """Channels of the structure maps that a model takes beside photos; a detector takes none."""
+    return build_translation(config, model).channels(scheme) if model.name in models.TRANSLATORS else 0

@@ -18,7 +18,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from jaxlm import checkpoint, distributed, evaluate, feeding, inference, initialisation, plotting, summary
+from jaxlm import checkpoint, distributed, feeding, initialisation, objectives, plotting, summary
 from jaxlm import config as config_lib
 from jaxlm.config import Config
 from jaxlm.progress import Progress, read_metrics
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 # At least so many steps between two looks at the metrics. A look waits for the device, and bounds how far the host runs
 # ahead.
 _STEPS_BETWEEN_REPORTS = 20
+
+# What models start from whose layers are scaled by data; as published for VUNet.
+_FIRST_FACES = 16
 
 
 def segments(start: int, stop: int, length: int, boundary: int) -> Iterator[tuple[int, int]]:
@@ -72,9 +75,18 @@ def prepare_run(config: Config) -> tuple[Recipe, Faces, Faces]:
     from data_pipelines import input as input_lib
 
     distributed.check_batch_size(config.data.batch_size, config.optim.accumulate)
-    faces = input_lib.open_faces(config.data.dataset, config.data.train_split, config.data.data_dir)
-    training, validation = input_lib.hold_out(faces.in_scheme(config.data.scheme), config.data.validation_percent)
-    return make_recipe(config, len(training), faces.margin), training, validation
+    data = config.data
+    training, validation = input_lib.open_training(
+        data.dataset,
+        data.train_split,
+        data.data_dir,
+        data.scheme,
+        data.validation_percent,
+        data.styled,
+        data.label_percent,
+        config.seed,
+    )
+    return make_recipe(config, training.num_photos, training.margin), training, validation
 
 
 def make_synthetic_faces(config: Config) -> None:
@@ -93,17 +105,19 @@ def make_synthetic_faces(config: Config) -> None:
 
 
 def start_or_resume(
-    recipe: Recipe, checkpoints: checkpoint.Checkpoints, mesh: Mesh
+    recipe: Recipe, training: Faces, checkpoints: checkpoint.Checkpoints, mesh: Mesh
 ) -> tuple[int, TrainState, TrainState]:
     """The step to go on from, the state there, and the shardings of a state on `mesh`."""
-    abstract = jax.eval_shape(functools.partial(init_state, recipe))
+    first = training.take(np.random.default_rng(recipe.config.seed).permutation(len(training))[:_FIRST_FACES])
+    faces = {"image": first.images(np.arange(len(first))), "points": first.points, "visible": first.visible}
+    abstract = jax.eval_shape(functools.partial(init_state, recipe), faces)
     shardings = distributed.split_parameters(mesh, abstract)
     placed = jax.tree.map(
         lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), abstract, shardings
     )
     restored = checkpoints.restore(*to_items(placed))
     if restored is None:
-        state = jax.jit(functools.partial(init_state, recipe), out_shardings=shardings)()
+        state = jax.jit(functools.partial(init_state, recipe), out_shardings=shardings)(faces)
         if recipe.config.init_from:
             state, report = initialisation.start_from(state, recipe.config.init_from, recipe.config.init_copies)
             if jax.process_index() == 0:
@@ -119,7 +133,7 @@ def fit(config: Config, workdir: pathlib.Path) -> bool:
     recipe, training, validation = prepare_run(config)
     directory = checkpoint.directory_of(workdir)
     with checkpoint.Checkpoints(directory, config, config.keep) as checkpoints:
-        start, state, shardings = start_or_resume(recipe, checkpoints, mesh)
+        start, state, shardings = start_or_resume(recipe, training, checkpoints, mesh)
         if jax.process_index() == 0:
             checkpoint.write_config(workdir, config)
         step = functools.partial(train_step, recipe=recipe)
@@ -127,10 +141,11 @@ def fit(config: Config, workdir: pathlib.Path) -> bool:
             advance = feeding.cached(step, training, config, mesh, shardings)
         else:
             advance = feeding.stream(step, training, config, mesh, shardings, start, recipe.total_steps)
-        predictor = inference.Predictor(recipe.model, recipe.task, config, recipe.margin, mesh)
+        validate, measure = recipe.objective.validator(recipe.margin, mesh), recipe.objective.measure
         boundary = config.eval_every * recipe.steps_per_epoch
         length = config.steps_per_call * -(-_STEPS_BETWEEN_REPORTS // config.steps_per_call)
-        progress = Progress(workdir, recipe.total_steps, start, config.data.batch_size, silent=jax.process_index() > 0)
+        silent = jax.process_index() > 0
+        progress = Progress(workdir, recipe.total_steps, start, config.data.batch_size, measure, silent)
         with progress, distributed.StopSignal() as stop_signal:
             for begin, end in segments(start, recipe.total_steps, length, boundary):
                 state, values = advance(state, begin, end)
@@ -140,13 +155,10 @@ def fit(config: Config, workdir: pathlib.Path) -> bool:
                 stopping = stop_signal.asked(end)
                 if end % boundary == 0 or end == recipe.total_steps:
                     model, rest = to_items(state)
-                    nme = None
-                    if len(validation):
-                        predicted = predictor(model, validation).points
-                        errors = inference.face_errors(predicted, validation, recipe.scheme)
-                        nme = float(np.mean(errors))
-                        progress.validation(end, {"nme": nme})
-                    checkpoints.save(end, model, rest, nme)
+                    figures = validate(model, validation) if len(validation) else {}
+                    if figures:
+                        progress.validation(end, figures)
+                    checkpoints.save(end, model, rest, figures.get(measure.key))
                     progress.resume_clock()
                 elif stopping:
                     checkpoints.save(end, *to_items(state))
@@ -175,12 +187,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         return
     if jax.process_index() == 0:
         curves = workdir / "curves.png"
-        plotting.training_curves(curves, read_metrics(workdir / "metrics.jsonl"))
+        plotting.training_curves(curves, read_metrics(workdir / "metrics.jsonl"), objectives.kind(config).measure)
         print(f"Curves: {curves}")
-    if config.data.validation_percent:
-        evaluate.report(workdir, split=evaluate.VALIDATION)
-    else:
-        print(f"No faces were held out. Evaluate on a test split: python -m jaxlm.evaluate --workdir {workdir}")
+    objectives.kind(config).report(config, workdir)
 
 
 if __name__ == "__main__":

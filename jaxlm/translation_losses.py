@@ -18,7 +18,7 @@ from jaxlm.feature_networks import FeatureNetwork, Features
 from jaxlm.models.vunet import Latents, VUNetOutputs
 
 # A dimension counts as active where its posterior mean varies by more than this (Burda et al., ICLR 2016).
-_ACTIVE_VARIANCE = 0.01
+ACTIVE_VARIANCE = 0.01
 
 
 class LayerTerms(NamedTuple):
@@ -86,6 +86,16 @@ def perceptual(
     return sum(terms.content[layer] + gram_weight * terms.gram[layer] for layer in terms.content) / len(terms.content)
 
 
+def l1(predicted: jax.Array, truth: jax.Array) -> jax.Array:
+    """Mean absolute difference [B] of normalised photos [B, S, S, 3], as a fraction of the 255 grey levels.
+
+    Raises:
+      AssertionError: The shapes do not agree; nothing is broadcast.
+    """
+    chex.assert_equal_shape([predicted, truth])
+    return _mean_difference(predicted, truth) * 128 / 255
+
+
 def kl_divergences(posterior: Latents, prior: Latents) -> tuple[jax.Array, ...]:
     """KL(posterior || prior) [B] in nats of each latent: sum of (mu_q - mu_p)^2 / 2, as all variances are 1.
 
@@ -98,7 +108,7 @@ def kl_divergences(posterior: Latents, prior: Latents) -> tuple[jax.Array, ...]:
 
 def active_units(means: jax.Array) -> jax.Array:
     """Share of the dimensions of a latent whose posterior means [B, h, w, C] vary over the batch by more than 0.01."""
-    return jnp.mean(jnp.var(means, axis=0) > _ACTIVE_VARIANCE, dtype=jnp.float32)
+    return jnp.mean(jnp.var(means, axis=0) > ACTIVE_VARIANCE, dtype=jnp.float32)
 
 
 def translation_loss(
@@ -144,12 +154,6 @@ def published_warmup(beta: float, total_steps: int = 50_000) -> optax.Schedule:
     While the weight is so small nothing keeps structure out of the latents; `linear_warmup` is safer.
     """
     return optax.linear_schedule(1e-6 * beta, beta, total_steps // 4, transition_begin=total_steps // 2)
-
-
-def published_learning_rate(peak: float = 1e-3, total_steps: int = 50_000) -> optax.Schedule:
-    """That of AVS, for Adam with b1 = 0.5 and b2 = 0.9: constant for a fiftieth of the training, then linear to 0."""
-    constant = total_steps // 50
-    return optax.linear_schedule(peak, 0.0, total_steps - constant, transition_begin=constant)
 
 
 def _mean_difference(ours: jax.Array, theirs: jax.Array) -> jax.Array:

@@ -26,8 +26,8 @@ def abstract(tree: dict, sharding: NamedSharding | None = None) -> dict:
 
 def save_steps(directory: pathlib.Path, config: Config, steps: dict[int, float | None], keep: int = 2) -> None:
     with Checkpoints(directory, config, keep) as checkpoints:
-        for step, nme in steps.items():
-            checkpoints.save(step, *trees(step), nme=nme)
+        for step, error in steps.items():
+            checkpoints.save(step, *trees(step), error=error)
 
 
 def restore(directory: pathlib.Path, config: Config) -> tuple | None:

@@ -12,13 +12,13 @@ def test_every_experiment_traces(name: str):
     """Initialisation and a training step fit together: shapes alone, nothing is computed."""
     config = config_lib.load_experiment(name)
     recipe = make_recipe(config, num_faces=10 * config.data.batch_size, margin=2.0)
-    state = jax.eval_shape(functools.partial(init_state, recipe))
     batch_size, points = config.data.batch_size, recipe.scheme.num_points
     batch = {
         "image": jax.ShapeDtypeStruct((batch_size, 256, 256, 3), "uint8"),
         "points": jax.ShapeDtypeStruct((batch_size, points, 2), "float32"),
         "visible": jax.ShapeDtypeStruct((batch_size, points), "bool"),
     }
+    state = jax.eval_shape(functools.partial(init_state, recipe), batch)
     after, metrics = jax.eval_shape(functools.partial(train_step, recipe=recipe), state, batch)
     assert jax.tree.structure(after) == jax.tree.structure(state)
     assert jax.tree.map(lambda leaf: leaf.shape, after) == jax.tree.map(lambda leaf: leaf.shape, state)

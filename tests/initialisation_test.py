@@ -84,9 +84,9 @@ def test_part_regressors_start_from_the_trunk_of_the_global_one():
 
 
 def first_state(config: Config, workdir: pathlib.Path):
-    recipe, *_ = train.prepare_run(config)
+    recipe, training, _ = train.prepare_run(config)
     with checkpoint.Checkpoints(checkpoint.directory_of(workdir), config, config.keep) as checkpoints:
-        return train.start_or_resume(recipe, checkpoints, distributed.make_mesh())[:2]
+        return train.start_or_resume(recipe, training, checkpoints, distributed.make_mesh())[:2]
 
 
 def short(config: Config, **fields: object) -> Config:

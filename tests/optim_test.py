@@ -44,6 +44,26 @@ def test_step_decay_warms_up_then_falls_at_the_step_where_an_epoch_begins():
     np.testing.assert_allclose(rates, [0, 0.0025, 0.01, 0.01, 0.004, 0.004, 0.0016, 0.0016], rtol=1e-5)
 
 
+def test_learning_rate_of_the_published_translator():
+    config = OptimConfig(learning_rate=1e-3, warmup_epochs=0, schedule="linear", betas=(0.5, 0.9))
+    _, rate = optim.optimiser(config, steps_per_epoch=1_000, epochs=50)
+    np.testing.assert_allclose([rate(0), rate(1_000), rate(25_500)], [1e-3, 1e-3, 5e-4], rtol=1e-6)
+    assert rate(50_000) == rate(60_000) == 0
+    warm = optim.linear_decay(1e-3, 2_000, 50_000)
+    np.testing.assert_allclose([warm(0), warm(500), warm(25_500)], [0, 2.5e-4, 5e-4], rtol=1e-6)
+
+
+def test_betas_are_those_of_adam():
+    """The second step of Adam by hand, for gradients 1 and -1."""
+    config = OptimConfig(learning_rate=1.0, warmup_epochs=0, decay=((9, 1.0),), betas=(0.5, 0.9))
+    optimiser, _ = optim.optimiser(config, steps_per_epoch=1, epochs=1)
+    params = {"kernel": jnp.zeros(())}
+    _, state = optimiser.update({"kernel": jnp.ones(())}, optimiser.init(params), params)
+    updates, _ = optimiser.update({"kernel": -jnp.ones(())}, state, params)
+    mean, square = (0.5 * 0.5 - 0.5) / (1 - 0.5**2), (0.1 * 0.9 + 0.1) / (1 - 0.9**2)
+    np.testing.assert_allclose(updates["kernel"], -mean / np.sqrt(square), rtol=1e-5)
+
+
 def test_temperature_falls_from_30_to_1_in_29_epochs_and_stays():
     """Oracle S7."""
     steps = jnp.arange(0, 40 * 937, 937)

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from jaxlm import plotting
 from jaxlm.landmarks import FIVE, WFLW98, Scheme
+from jaxlm.objectives import DetectionObjective
 
 GREEN, PINK = (60, 230, 110), (255, 70, 170)
 
@@ -151,7 +152,7 @@ def test_training_curves_draw_both_splits(tmp_path: pathlib.Path, figures: list[
         {"step": 20, "split": "train", "loss": 2.0, "nme": 0.2, "learning_rate": 1e-4},
         {"step": 20, "split": "validation", "nme": 0.25},
     ]
-    plotting.training_curves(tmp_path / "curves.png", rows)
+    plotting.training_curves(tmp_path / "curves.png", rows, DetectionObjective.measure)
     curves = [
         {line.get_label(): (list(line.get_xdata()), list(line.get_ydata())) for line in axes.lines}
         for axes in figures[0].axes

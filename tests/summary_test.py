@@ -178,6 +178,14 @@ def test_command_line_prints_json(
     assert totals["megabytes"] == pytest.approx(4e-6 * parameters)
 
 
+def test_a_translator_is_counted_with_its_structure_maps(capsys: pytest.CaptureFixture[str]) -> None:
+    """11.82 GMAC by hand for the published form at 128 px: 7.25 + 0.07 + 1.21 + 2.93 + 0.35 + 0.01, part by part."""
+    summary.main(["--experiment", "vunet_wflw", "--json", "--model.input-size", "128"])
+    totals = json.loads(capsys.readouterr().out)
+    assert totals["parameters"] == 45_153_158
+    assert totals["products"] == pytest.approx(11.82e9, rel=2e-3)
+
+
 def test_a_model_above_its_limit_is_refused_before_training(debug, tmp_path, capsys):
     summary.check_size(debug)
     summary.check_size(dataclasses.replace(debug, max_megabytes=1.0))

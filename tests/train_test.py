@@ -66,9 +66,9 @@ def assert_same_bits(ours: object, theirs: object) -> None:
 
 def final_state(config: Config, workdir: pathlib.Path) -> tuple[int, dict, dict]:
     """What the last checkpoint of a run holds."""
-    recipe, *_ = train.prepare_run(config)
+    recipe, training, _ = train.prepare_run(config)
     with checkpoint.Checkpoints(checkpoint.directory_of(workdir), config, config.keep) as checkpoints:
-        step, state, _ = train.start_or_resume(recipe, checkpoints, distributed.make_mesh())
+        step, state, _ = train.start_or_resume(recipe, training, checkpoints, distributed.make_mesh())
     return step, *to_items(state)
 
 

@@ -205,10 +205,8 @@ def test_translation_loss_adds_the_mean_divergence_and_logs_each_latent() -> Non
     assert {name: float(value) for name, value in metrics.items()} == expected
 
 
-def test_published_schedules() -> None:
-    rate, weight = translation_losses.published_learning_rate(), translation_losses.published_warmup(1.0)
-    np.testing.assert_allclose([rate(0), rate(1_000), rate(25_500)], [1e-3, 1e-3, 5e-4], rtol=1e-6)
-    assert rate(50_000) == rate(60_000) == 0
+def test_published_warmup() -> None:
+    weight = translation_losses.published_warmup(1.0)
     np.testing.assert_allclose([weight(0), weight(25_000)], 1e-6, rtol=0.02)  # A float32 difference from 1.
     np.testing.assert_allclose([weight(31_250), weight(37_500), weight(50_000)], [0.5, 1, 1], rtol=1e-5)
 

@@ -1,0 +1,17 @@
+"""The recipe of vunet_300w on synthetic faces, 98 points: a translator where no data set is at hand.
+
+    python -m jaxlm.train --experiment vunet_synthetic --workdir runs/vunet_synthetic
+
+Data: rendered faces, made on the spot, of which 10 % are held out. Ours: see experiments/README.md.
+"""
+
+import dataclasses
+
+from experiments import vunet_300w
+from jaxlm.config import Config
+
+
+def config() -> Config:
+    """vunet_300w on other data."""
+    base = vunet_300w.config()
+    return dataclasses.replace(base, data=dataclasses.replace(base.data, dataset="synthetic", scheme="wflw98"))

@@ -1,0 +1,292 @@
+"""Objectives: a translator trains, stops, resumes and is judged as detectors are; what its figures mean."""
+
+import dataclasses
+import functools
+import importlib
+import json
+import pathlib
+from collections.abc import Callable, Iterator
+
+import cv2
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.typing import DTypeLike
+
+from data_pipelines import input as input_lib
+from jaxlm import (
+    checkpoint,
+    distributed,
+    evaluate,
+    feature_networks,
+    models,
+    objectives,
+    tasks,
+    train,
+    translation_losses,
+)
+from jaxlm import config as config_lib
+from jaxlm import step as step_lib
+from jaxlm.config import Config, ModelConfig, TaskConfig
+from jaxlm.models import vgg
+from jaxlm.models.cnn import VanillaCNN
+from jaxlm.models.vunet import VUNetOutputs
+from jaxlm.models.vunet_layers import WeightNormConv, draw_latents
+from jaxlm.objectives import Crops, DetectionObjective
+from jaxlm.step import TrainState, init_state, make_recipe, to_items, train_step
+from jaxlm.translation_objective import TranslationObjective
+from jaxlm.weights import save_weights
+
+EPOCHS, STEPS_PER_EPOCH = 12, 6
+
+
+class TinyVUNet(nn.Module):
+    """Stands for VUNet, whose gradients take long to compile: latents of pixels, joined with structures, give pixels.
+
+    Layers start from data, latents are drawn and dropout is on while training, as there.
+    """
+
+    width: int = 4
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, images: jax.Array, structures: jax.Array, *, train: bool) -> VUNetOutputs:
+        posterior, prior, latents = [], [], []
+        for side in (4, 8):
+            for means, x in ((posterior, images), (prior, structures)):
+                small = jax.image.resize(x, (len(x), side, side, x.shape[-1]), "bilinear")
+                means.append(WeightNormConv(self.width, size=1)(small))
+            latent = draw_latents(self, posterior[-1]) if train else posterior[-1]
+            latents.append(jax.image.resize(latent, (*images.shape[:3], self.width), "nearest"))
+        joined = nn.Dropout(0.05)(jnp.concatenate([*latents, structures], axis=-1), deterministic=not train)
+        return VUNetOutputs(WeightNormConv(3, size=1)(joined), tuple(posterior), tuple(prior))
+
+    def transfer(self, styles: jax.Array, structures: jax.Array) -> jax.Array:
+        pairs = jnp.repeat(styles, len(structures), axis=0), jnp.tile(structures, (len(styles), 1, 1, 1))
+        return self(*pairs, train=False).images.reshape(len(styles), len(structures), *styles.shape[1:])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _tiny() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for table in (models.MODELS, models.TRANSLATORS):
+            patch.setitem(table, "vunet", TinyVUNet)
+        yield
+
+
+@pytest.fixture(scope="module")
+def config(pack: pathlib.Path) -> Config:
+    """The recipe of vunet_synthetic with the tiny model at 8 px; structures of dots compile fastest."""
+    config = importlib.import_module("experiments.vunet_synthetic").config()
+    config = dataclasses.replace(
+        config,
+        model=ModelConfig("vunet", 8),
+        task=TaskConfig("translation", {"structure": "dots"}),
+        data=dataclasses.replace(config.data, dataset=str(pack), batch_size=8, validation_percent=20, cache="device"),
+        optim=dataclasses.replace(config.optim, learning_rate=3e-3, ema_decay=0.9),
+        epochs=EPOCHS,
+        eval_every=4,
+    )
+    return config_lib.spell_out(config)
+
+
+@pytest.fixture(scope="module")
+def straight(config: Config, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """The workdir of a run that nothing stopped."""
+    workdir = tmp_path_factory.mktemp("straight")
+    assert train.fit(config, workdir)
+    return workdir
+
+
+def rows_of(workdir: pathlib.Path, split: str) -> list[dict]:
+    rows = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    return [row for row in rows if row["split"] == split]
+
+
+def final_state(config: Config, workdir: pathlib.Path) -> tuple[int, dict, dict]:
+    recipe, training, _ = train.prepare_run(config)
+    with checkpoint.Checkpoints(checkpoint.directory_of(workdir), config, config.keep) as checkpoints:
+        step, state, _ = train.start_or_resume(recipe, training, checkpoints, distributed.make_mesh())
+    return step, *to_items(state)
+
+
+def held_out(config: Config) -> input_lib.Faces:
+    return train.prepare_run(config)[2]
+
+
+def test_the_loss_falls_and_the_best_step_is_that_of_the_smallest_reconstruction_error(
+    config: Config, straight: pathlib.Path
+):
+    losses = [row["perceptual"] for row in rows_of(straight, "train")]
+    assert losses[-1] < 0.9 * losses[0]
+    validated = rows_of(straight, "validation")
+    assert [row["step"] for row in validated] == [24, 48, 72]
+    for row in validated:
+        assert row["reconstruction"] == row["perceptual"] + row["l1"]
+    best = min(validated, key=lambda row: row["reconstruction"])
+    assert checkpoint.load_model(straight).step == best["step"]
+    assert objectives.kind(config).measure.key == "reconstruction"
+
+
+def test_a_stopped_run_goes_on_to_the_same_bits(
+    config: Config, straight: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+):
+    with monkeypatch.context() as patch:
+        patch.setattr(train, "_STEPS_BETWEEN_REPORTS", 10)
+        patch.setattr(distributed.StopSignal, "asked", lambda self, step: step == 10)
+        assert not train.fit(config, tmp_path)
+    assert final_state(config, tmp_path)[0] == 10
+    assert train.fit(dataclasses.replace(config, data=dataclasses.replace(config.data, cache="none")), tmp_path)
+    ours, theirs = final_state(config, straight), final_state(config, tmp_path)
+    assert ours[0] == theirs[0] == EPOCHS * STEPS_PER_EPOCH
+    jax.tree.map(np.testing.assert_array_equal, ours, theirs)
+
+
+def test_parameters_split_over_devices_give_the_same_numbers(config: Config):
+    recipe, training, _ = train.prepare_run(config)
+    faces = {"image": training.images(np.arange(8)), "points": training.points[:8], "visible": training.visible[:8]}
+    state = jax.jit(functools.partial(init_state, recipe))(faces)
+    expected = one_step(config, state, faces)
+    split = one_step(dataclasses.replace(config, fsdp=4), state, faces)
+    kernel = split[0].params["WeightNormConv_0"]["v"]
+    assert kernel.addressable_shards[0].data.size == kernel.size // 4
+    np.testing.assert_allclose(split[1]["loss"], expected[1]["loss"], rtol=1e-4)
+    jax.tree.map(functools.partial(np.testing.assert_allclose, atol=1e-4), split[0].params, expected[0].params)
+
+
+def one_step(config: Config, state: TrainState, faces: dict) -> tuple[TrainState, dict]:
+    """The state and the metrics after a step, on all devices."""
+    recipe, mesh = make_recipe(config, 48, 2.0), distributed.make_mesh(config.fsdp)
+    shardings = distributed.split_parameters(mesh, state)
+    step = functools.partial(train_step, recipe=recipe)
+    call = jax.jit(step, out_shardings=(shardings, distributed.replicated(mesh)))
+    return call(jax.device_put(state, shardings), distributed.to_devices(faces, distributed.split_batch(mesh)))
+
+
+def test_every_part_of_a_batch_draws_by_a_key_of_its_own():
+    def loss(params: jax.Array, batch_stats: dict, crops: Crops, key: jax.Array) -> tuple:
+        noise = jax.random.normal(key, (4,))
+        return params @ noise, ({"loss": jnp.var(noise)}, batch_stats)
+
+    crops = Crops(jnp.zeros((8, 2, 2, 3)), jnp.zeros((8, 1, 2)), jnp.zeros((8, 1)))
+    state = TrainState(jnp.asarray(0), jnp.zeros(4), {}, (), None)
+    key = jax.random.key(0)
+    whole, *_ = step_lib._accumulated_gradients(loss, state, crops, key, 1)
+    parts, *_ = step_lib._accumulated_gradients(loss, state, crops, key, 2)
+    np.testing.assert_array_equal(whole, jax.random.normal(key, (4,)))
+    expected = np.mean([jax.random.normal(part, (4,)) for part in jax.random.split(key)], axis=0)
+    np.testing.assert_allclose(parts, expected, rtol=1e-6)
+
+
+def test_validation_counts_every_face_once(config: Config, straight: pathlib.Path, monkeypatch: pytest.MonkeyPatch):
+    """However many fill a batch; the figures are those of all faces at once, by hand."""
+    trained, faces = checkpoint.load_model(straight), held_out(config)
+    objective = TranslationObjective.of(config, STEPS_PER_EPOCH)
+    monkeypatch.setattr("jaxlm.translation_objective._BATCH_SIZE", 8)
+    assert len(faces) % 8
+    figures = objective.validator(faces.margin, distributed.make_mesh())(trained.variables, faces)
+
+    everything = {"image": faces.images(np.arange(len(faces))), "points": faces.points, "visible": faces.visible}
+    crops = step_lib._plain_crops(everything, make_recipe(config, 48, faces.margin))
+    structures = objective.task.structures(crops.points, objective.scheme, 8)
+    outputs = jax.jit(functools.partial(trained.model.apply, train=False))(
+        {"params": trained.variables["params"]}, crops.images, structures
+    )
+    outputs, images = jax.device_get((outputs, crops.images))
+    l1 = np.mean(np.abs(outputs.images - images)) * 128 / 255
+    np.testing.assert_allclose(figures["l1"], l1, rtol=1e-4)
+    for side, q, p in zip((4, 8), outputs.posterior, outputs.prior, strict=True):
+        kl = np.mean(0.5 * np.sum((q - p) ** 2, axis=(1, 2, 3)))
+        np.testing.assert_allclose(figures[f"kl_{side}px"], kl, rtol=1e-4)
+        assert figures[f"active_{side}px"] == np.mean(np.var(q, axis=0) > 0.01)
+    scales = translation_losses.LayerTerms(**trained.variables["batch_stats"]["scales"])
+    perceptual = translation_losses.perceptual(
+        outputs.images, images, feature_networks.LaplacianFeatures(), scales, gram_weight=0.1
+    )
+    np.testing.assert_allclose(figures["perceptual"], np.mean(perceptual), rtol=1e-4)
+
+
+def test_the_report_prints_its_protocol_and_draws_transfers(
+    config: Config, straight: pathlib.Path, capsys: pytest.CaptureFixture[str]
+):
+    objectives.kind(config).report(config, straight)
+    printed = capsys.readouterr().out
+    assert f"validation: {len(held_out(config))} faces, crops of 1.2 boxes" in printed
+    assert "dots of wflw98" in printed
+    folder = next((straight / "evaluation").iterdir())
+    figures = json.loads((folder / "metrics.json").read_text())["figures"]
+    best = min(rows_of(straight, "validation"), key=lambda row: row["reconstruction"])
+    assert figures["reconstruction"] == pytest.approx(best["reconstruction"], rel=1e-5)
+    count = min(8, len(held_out(config)))
+    assert cv2.imread(str(folder / "transfer.png")).shape[:2] == ((count + 1) * 132 + 4,) * 2
+
+
+def test_the_command_that_evaluates_detectors_says_what_a_translator_is(straight: pathlib.Path):
+    with pytest.raises(ValueError, match=r"vunet with task translation finds no landmarks.*jaxlm.disentangle judges"):
+        evaluate.report(straight)
+
+
+def test_a_translator_wants_faces_to_start_from(config: Config):
+    recipe = make_recipe(config, 48, 2.0)
+    with pytest.raises(ValueError, match="statistics of real faces, and was given none"):
+        init_state(recipe)
+    few = {"image": jnp.zeros((3, 64, 64, 3), jnp.uint8), "points": jnp.zeros((3, 98, 2)), "visible": jnp.ones((3, 98))}
+    with pytest.raises(ValueError, match="init wants 4 different ones at least, best 16, and got 3"):
+        jax.eval_shape(functools.partial(init_state, recipe), few)
+
+
+@pytest.mark.parametrize(
+    ("model", "task", "message"),
+    [
+        ("vunet", "coordinates", "not coordinates for vunet"),
+        ("cnn", "translation", "model cnn with task translation finds no landmarks"),
+    ],
+)
+def test_models_and_tasks_that_do_not_fit_are_refused(model: str, task: str, message: str):
+    with pytest.raises(ValueError, match=message):
+        tasks.check(TaskConfig(task), ModelConfig(model))
+
+
+@pytest.mark.parametrize("name", ["debug", "shufflenet_300w", "dpr_gsr_300w"])
+def test_detectors_are_judged_by_their_nme(name: str):
+    assert objectives.kind(config_lib.load_experiment(name)) is DetectionObjective
+    assert DetectionObjective.measure.show({"nme": 0.05437}) == "NME (%) 5.437"
+
+
+@pytest.mark.parametrize("kind", ["vgg", "detector"])
+def test_weights_of_a_feature_network_are_part_of_the_state(
+    kind: str, config: Config, debug: Config, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+):
+    """And it is these that the loss compares by: a run goes on with those it began with."""
+    source, size = tmp_path / "vgg19.npz", 16
+    if kind == "vgg":
+        weights = drawn(vgg.VGG(width=1).init, jnp.zeros((1, 32, 32, 3)))
+        save_weights(source, weights, {"model": "vgg19", "options": {"width": 1}})
+    else:
+        model = VanillaCNN(98, widths=(4, 8), head_width=4)
+        weights = drawn(functools.partial(model.init, train=False), jnp.zeros((1, 32, 32, 3)))
+        trained = checkpoint.Trained(debug, model, weights, 1)
+        monkeypatch.setattr(checkpoint, "load_model", {str(tmp_path): trained}.__getitem__)
+        source = tmp_path
+    options = {"structure": "dots", "features": str(source)}
+    config = dataclasses.replace(
+        config, model=dataclasses.replace(config.model, input_size=size), task=TaskConfig("translation", options)
+    )
+    objective = TranslationObjective.of(config, STEPS_PER_EPOCH)
+    layers = ["conv1_2", "conv2_2", "conv3_2", "conv4_2", "conv5_2"] if kind == "vgg" else ["block1", "block2"]
+    crops = Crops(jnp.zeros((4, size, size, 3)), jnp.zeros((4, 98, 2)), jnp.ones((4, 98)))
+    stored = jax.eval_shape(objective.init, jax.random.key(0), crops)["batch_stats"]
+    assert sorted(stored["scales"]["content"]) == [*layers, "input"]
+    assert jax.tree.map(np.shape, stored["features"]["variables"]) == jax.tree.map(np.shape, weights)
+    doubled = jax.tree.map(lambda leaf: 2 * leaf, weights)
+    network, _ = objective._perception({"features": {"variables": doubled}, "scales": stored["scales"]})
+    jax.tree.map(np.testing.assert_array_equal, dict(network.variables), doubled)
+
+
+def drawn(init: Callable[..., dict], images: jax.Array) -> dict:
+    """Random weights of a model, without compiling its `init`."""
+    rng = np.random.default_rng(0)
+    shapes = jax.eval_shape(init, jax.random.key(0), images)
+    return jax.tree.map(lambda leaf: rng.normal(size=leaf.shape).astype(np.float32), shapes)
