@@ -31,6 +31,7 @@ from data_pipelines.points_table import PointsTable
 from data_pipelines.prepared import SCHEME_FILE, SPLIT_UNIONS, open_splits, set_folder, write_labels, write_pack
 from data_pipelines.record import ATTRIBUTES
 from data_pipelines.source import BadFaceError, Source
+from data_pipelines.styled import Styled
 from data_pipelines.synthetic_set import Synthetic
 from data_pipelines.wflw import WFLW
 from jaxlm import plotting
@@ -55,6 +56,7 @@ AnySource = (
     | Annotated[The300WLP, tyro.conf.subcommand("the300w_lp")]
     | Annotated[AnnotationPickle, tyro.conf.subcommand("annotation_pickle")]
     | Annotated[Synthetic, tyro.conf.subcommand("synthetic")]
+    | Annotated[Styled, tyro.conf.subcommand("styled")]
 )
 
 

@@ -1,0 +1,208 @@
+"""Folders of renders: faces that `python -m jaxlm.stylize` drew again in other styles.
+
+A folder holds the pictures, `manifest.csv` with one row a picture, and `renders.json` with what they have in common.
+Labels are not copied there: they are those of the face whose structure was drawn, in the set that it is from.
+"""
+
+from __future__ import annotations
+
+import collections
+import csv
+import dataclasses
+import itertools
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from data_pipelines.faces import Faces
+from data_pipelines.prepared import open_faces
+
+FOLDER, MANIFEST, SETTINGS = "renders", "manifest.csv", "renders.json"
+
+Kind = Literal["transfer", "self", "prior"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What the renders of a folder have in common; together with the photos it determines them.
+
+    Attributes:
+      dataset: The set of the faces that are drawn, as `prepared.open_faces` takes it.
+      split: Its split that they are from.
+      data_dir: Folder of the prepared sets.
+      crop: Side of a render in sides of the face box; both have one centre.
+      run: Workdir of the translator.
+      step: Of its checkpoint.
+      weights: Fingerprint of the translator's weights.
+      kind: Where styles are from: other photos (`transfer`), the face itself (`self`), or the prior (`prior`).
+      styles: Renders of each face.
+      style_photos: Where the photos are that styles are from; empty for the faces themselves.
+      seed: Of the styles that are drawn.
+    """
+
+    dataset: str
+    split: str
+    data_dir: str
+    crop: float
+    run: str
+    step: int
+    weights: int
+    kind: Kind
+    styles: int
+    style_photos: str
+    seed: int
+
+
+class Render(NamedTuple):
+    """A row of the manifest.
+
+    Attributes:
+      file: The picture, in the folder of the manifest.
+      structure: Name of the face that is drawn, and whose labels are those of the render.
+      style: Name of the photo that its style is from; empty for a draw from the prior.
+      kind, seed, run, step: See `Settings`.
+    """
+
+    file: str
+    structure: str
+    style: str
+    kind: str
+    seed: int
+    run: str
+    step: int
+
+
+def open_photos(settings: Settings) -> Faces:
+    """The split that the faces of some renders are from, in the set's own scheme.
+
+    Raises:
+      FileNotFoundError: The set is no longer there.
+      ValueError: Names of its faces are not unique, so that a render does not say which one it shows.
+    """
+    faces = open_faces(settings.dataset, settings.split, settings.data_dir)
+    if len(set(faces.names)) < len(faces):
+        twice = next(name for name, count in collections.Counter(faces.names).items() if count > 1)
+        raise ValueError(f"{faces.dataset}, split {faces.split}: several faces are called {twice}; names must differ")
+    return faces
+
+
+def draw_styles(faces: int, sources: int, styles: int, seed: int, own: bool) -> np.ndarray:
+    """Indices [faces, styles] of different style photos for each face.
+
+    Args:
+      faces: How many there are.
+      sources: How many style photos there are.
+      styles: How many of them each face gets.
+      seed: Of the draws; those of a face depend on its index and the numbers of sources and styles alone.
+      own: The style photos are the faces themselves: none gets its own.
+
+    Raises:
+      ValueError: There are too few style photos.
+    """
+    others = sources - own
+    if styles > others:
+        raise ValueError(f"--styles {styles}: there are {others} photos that a face can take a style from")
+    drawn = [np.random.default_rng((seed, face)).choice(others, styles, replace=False) for face in range(faces)]
+    indices = np.asarray(drawn, np.int64).reshape(faces, styles)
+    return indices + (indices >= np.arange(faces)[:, None]) if own else indices
+
+
+def choose_styles(settings: Settings, faces: int, sources: int) -> np.ndarray | None:
+    """The style photos [faces, styles] of all faces; None where styles are drawn from the prior."""
+    if settings.kind == "prior":
+        return None
+    if settings.kind == "self":
+        return np.arange(faces)[:, None]
+    return draw_styles(faces, sources, settings.styles, settings.seed, own=not settings.style_photos)
+
+
+def make_manifest(
+    settings: Settings, structures: Sequence[str], styles: Sequence[str], chosen: np.ndarray | None
+) -> list[Render]:
+    """A row for each face and style, face by face, from names of faces and of style photos; see `choose_styles`."""
+
+    def row(face: int, k: int) -> Render:
+        style = "" if chosen is None else styles[chosen[face, k]]
+        file = f"{face:06d}_{k}.png"
+        return Render(file, structures[face], style, settings.kind, settings.seed, settings.run, settings.step)
+
+    return [row(face, k) for face, k in itertools.product(range(len(structures)), range(settings.styles))]
+
+
+def begin(folder: Path, settings: Settings, rows: Sequence[Render], overwrite: bool) -> None:
+    """Writes the manifest, or checks that the one that is there is the same.
+
+    Args:
+      folder: Of the renders; its parent is the set's.
+      settings: What is asked for.
+      rows: What is asked for.
+      overwrite: Throw away a set of other renders.
+
+    Raises:
+      ValueError: The manifest is another one, or the set was not made by this command.
+    """
+    if folder.parent.exists() and not folder.exists():
+        raise ValueError(f"{folder.parent} is no set of styled faces; give this one another --name")
+    if overwrite and folder.exists():
+        shutil.rmtree(folder.parent)
+    if (folder / MANIFEST).exists():
+        stored, asked = (dataclasses.asdict(each) for each in (read_settings(folder), settings))
+        # A folder of sets may move.
+        different = [key for key in asked if asked[key] != stored[key] and key != "data_dir"]
+        lines = [f"{key}: {stored[key]!r} there, {asked[key]!r} asked for" for key in different]
+        if not lines and read_manifest(folder) != list(rows):
+            lines = ["the faces to draw, or the photos that styles are from, have changed"]
+        if lines:
+            raise ValueError("\n  ".join([f"{folder} holds other renders; --overwrite starts anew:", *lines]))
+    write_renders(folder, settings, rows)
+
+
+def write_renders(folder: Path, settings: Settings, rows: Sequence[Render]) -> None:
+    """Begins a folder of renders: `renders.json`, and last, since it makes the folder one, `manifest.csv`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / SETTINGS).write_text(json.dumps(dataclasses.asdict(settings), indent=2) + "\n")
+    unfinished = folder / f"{MANIFEST}.incomplete"
+    with unfinished.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(Render._fields)
+        writer.writerows(rows)
+    unfinished.replace(folder / MANIFEST)
+
+
+def read_settings(folder: Path) -> Settings:
+    """What the renders of a folder have in common.
+
+    Raises:
+      FileNotFoundError: It is no folder of renders.
+      ValueError: The file is damaged.
+    """
+    path = folder / SETTINGS
+    if not path.exists():
+        raise FileNotFoundError(f"{path} is missing; --source is a folder that python -m jaxlm.stylize made")
+    try:
+        return Settings(**json.loads(path.read_text()))
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{path} is damaged: {error}") from None
+
+
+def read_manifest(folder: Path) -> list[Render]:
+    """The rows of a manifest; see `read_settings` for errors."""
+    path = folder / MANIFEST
+    if not path.exists():
+        raise FileNotFoundError(f"{path} is missing; --source is a folder that python -m jaxlm.stylize made")
+    rows = []
+    with path.open(newline="") as file:
+        reader = csv.reader(file)
+        if tuple(next(reader, ())) != Render._fields:
+            raise ValueError(f"{path}, line 1: the columns are {', '.join(Render._fields)}")
+        for row in reader:
+            try:
+                fields = dict(zip(Render._fields, row, strict=True))
+                rows.append(Render(**fields | {"seed": int(fields["seed"]), "step": int(fields["step"])}))
+            except ValueError as error:
+                raise ValueError(f"{path}, line {reader.line_num}: {error}") from None
+    return rows
