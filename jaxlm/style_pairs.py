@@ -1,0 +1,180 @@
+"""Renders all pairs of styles and structures, looks at them, and checks what is seen."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxlm import augment, checkpoint, disentangle_checks, image_distances, inference, tasks, translation
+from jaxlm.disentangle_checks import Checks
+from jaxlm.image_distances import Colours
+from jaxlm.translation import Translator
+
+if TYPE_CHECKING:
+    from data_pipelines.input import Faces
+
+# At most so many faces are the linear probe fitted on, and as many is it judged by.
+PROBE_FACES = 512
+
+_BATCH = 64
+
+
+class Seen(NamedTuple):
+    """What is seen of photos [...].
+
+    Attributes:
+      points: Landmarks that the judge finds [..., N, 2], in pixels of the crop.
+      colours: See `image_distances.colours_of`.
+      textures: [..., D]; see `image_distances.textures_of`.
+      codes: The style encoder's means [..., K].
+    """
+
+    points: np.ndarray
+    colours: Colours
+    textures: np.ndarray
+    codes: np.ndarray
+
+
+class Eyes(NamedTuple):
+    """The functions that look at photos [B, S, S, 3]: the first at uint8, the others at normalised ones."""
+
+    judge: Callable[[np.ndarray], np.ndarray]
+    texture: Callable[[jax.Array], jax.Array]
+    encode: Callable[[jax.Array], jax.Array]
+
+
+def in_batches(function: Callable[..., Any], *arrays: Any) -> Any:
+    """`function` of 64 rows at a time of trees of arrays [n, ...], the last batch filled up; a tree of numpy arrays."""
+    count = len(jax.tree.leaves(arrays)[0])
+    parts = []
+    for start in range(0, count, _BATCH):
+        rows = np.minimum(np.arange(start, start + _BATCH), count - 1)
+        result = function(*jax.tree.map(lambda array, rows=rows: array[rows], arrays))
+        parts.append(jax.tree.map(lambda leaf, start=start: np.asarray(leaf)[: count - start], result))
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+
+
+def judge_of(trained: checkpoint.Trained, translator: Translator) -> Callable[[np.ndarray], np.ndarray]:
+    """Finds landmarks [B, N, 2] in a translator's crops uint8 [B, S, S, 3], in their pixels.
+
+    A crop is to the detector a frame that shows as many face boxes as the translator sees.
+    """
+    config, crop, size = trained.config, translator.config.data.crop, translator.config.model.input_size
+    task = tasks.build(config.task, config.model)
+    to_crop = augment.crop_affine(size, config.model.input_size, crop, config.data.crop)
+    step = jax.jit(
+        functools.partial(inference.predict_step, model=trained.model, task=task, size=config.model.input_size)
+    )
+    return lambda images: step(trained.variables, jnp.asarray(images), to_crop).points
+
+
+def codes_of(translator: Translator, images: jax.Array) -> jax.Array:
+    """The style of normalised photos [B, S, S, 3] as vectors [B, K]: the means of all latents."""
+    return jnp.concatenate([means.reshape(len(images), -1) for means in translation.encode(translator, images)], axis=1)
+
+
+def render_pairs(translator: Translator, images: jax.Array, structures: jax.Array) -> np.ndarray:
+    """All pairs uint8 [n, n, S, S, 3] of photos [n, S, S, 3] and structures [n, S, S, C]: (i, j) has the style of i."""
+    count = len(images)
+    latents = jax.tree.map(np.asarray, translation.encode(translator, images))
+    structures = np.asarray(structures)
+
+    def render(style: np.ndarray, structure: np.ndarray) -> np.ndarray:
+        chosen = jax.tree.map(lambda means: means[style], latents)
+        return translation.to_uint8(translation.decode(translator, chosen, structures[structure]))
+
+    pairs = in_batches(render, *np.divmod(np.arange(count**2), count))
+    return pairs.reshape(count, count, *pairs.shape[1:])
+
+
+def look(images: np.ndarray, eyes: Eyes) -> Seen:
+    """What is seen of photos uint8 [B, S, S, 3]."""
+
+    def batch(images: np.ndarray) -> Seen:
+        normalised = augment.normalise(jnp.asarray(images, jnp.float32))
+        return Seen(
+            points=eyes.judge(images),
+            colours=image_distances.colours_of(images),
+            textures=eyes.texture(normalised),
+            codes=eyes.encode(normalised),
+        )
+
+    return in_batches(batch, images)
+
+
+def check_pairs(photos: np.ndarray, pairs: np.ndarray, truth: np.ndarray, distance: np.ndarray, eyes: Eyes) -> Checks:
+    """All that photos and rendered pairs tell without the translator itself; see `jaxlm.disentangle_checks`.
+
+    Args:
+      photos: uint8 [n, S, S, 3].
+      pairs: Style of photo i in structure of photo j, uint8 [n, n, S, S, 3].
+      truth: Landmarks of the photos [n, N, 2], in pixels of the crop.
+      distance: Normaliser [n] of the photos, in pixels of the crop.
+      eyes: What looks at them.
+    """
+    count = len(photos)
+    of_photos, of_pairs = look(photos, eyes), look(pairs.reshape(-1, *photos.shape[1:]), eyes)
+    of_pairs = jax.tree.map(lambda leaf: leaf.reshape(count, count, *leaf.shape[1:]), of_pairs)
+    of_styles = jax.tree.map(lambda leaf: leaf[:, None], of_photos)
+    by_colour, by_texture = image_distances.colour_distance, image_distances.texture_distance
+    rebuilt = pairs[np.arange(count), np.arange(count)].astype(np.float32)
+    similarity = in_batches(image_distances.multi_scale_ssim, rebuilt, photos.astype(np.float32))
+    return {
+        **disentangle_checks.structure_checks(of_pairs.points, of_photos.points, truth, distance),
+        **disentangle_checks.style_checks(
+            "colour",
+            by_colour(of_pairs.colours, of_styles.colours),
+            by_colour(of_pairs.colours, of_photos.colours),
+        ),
+        **disentangle_checks.style_checks(
+            "texture",
+            by_texture(of_pairs.textures, of_styles.textures),
+            by_texture(of_pairs.textures, of_photos.textures),
+        ),
+        **disentangle_checks.code_checks(of_pairs.codes, of_photos.codes),
+        "diversity": disentangle_checks.diversity(of_pairs.colours, of_photos.colours),
+        "l1": np.abs(rebuilt - photos).mean(),
+        "ms_ssim": similarity.mean(),
+    }
+
+
+def check_codes(translator: Translator, training: Faces, held_out: Faces) -> Checks:
+    """R^2 of landmarks, in pixels of the crop, predicted on held-out faces from what is known of faces in training.
+
+    From style codes, from pixels (of crops reduced to 64 at most), and from nothing.
+    """
+
+    def known(indices: np.ndarray, faces: Faces) -> tuple[jax.Array, jax.Array, jax.Array]:
+        images, points = translation.crops_of(faces, indices, translator)
+        side = min(images.shape[1], 64)
+        pixels = jax.image.resize(images, (len(images), side, side, 3), "linear")
+        codes = codes_of(translator, images)
+        return codes, pixels.reshape(len(images), -1), points.reshape(len(images), -1)
+
+    (codes, pixels, points), (other_codes, other_pixels, other_points) = (
+        in_batches(functools.partial(known, faces=faces), spread(len(faces), PROBE_FACES))
+        for faces in (training, held_out)
+    )
+    return {
+        "probe_code": disentangle_checks.ridge_probe(codes, points, other_codes, other_points),
+        "probe_pixels": disentangle_checks.ridge_probe(pixels, points, other_pixels, other_points),
+        "probe_mean": disentangle_checks.r_squared(points.mean(axis=0), other_points),
+    }
+
+
+def spread(count: int, most: int) -> np.ndarray:
+    """Indices of at most `most` of `count` faces, evenly spaced."""
+    return np.linspace(0, count - 1, min(count, most)).astype(int)
+
+
+def check_swap(translator: Translator, images: jax.Array, structures: jax.Array, pairs: np.ndarray) -> float:
+    """Largest difference, in grey levels, of the diagonal of all pairs to what the translator calls reconstructions."""
+    reconstruct = jax.jit(functools.partial(translator.model.apply, translator.variables, method="reconstruct"))
+    rebuilt = in_batches(lambda *batch: translation.to_uint8(reconstruct(*batch)), images, structures)
+    index = np.arange(len(images))
+    return float(np.abs(rebuilt - pairs[index, index].astype(int)).max())
