@@ -12,13 +12,29 @@ import pytest
 from flax import linen as nn
 from flax import traverse_util
 
-from jaxlm import convert, models
+from jaxlm import convert, convert_maps, models
 from jaxlm import convert_layers as layers
 from jaxlm.convert_maps import MAPS
 from jaxlm.models.sepbn import SeparableBatchNorm
 from jaxlm.weights import load_weights, save_weights
 
 State = dict[str, np.ndarray]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def shapes_once():
+    """Each model is traced once for all tests: that takes seconds."""
+    known, trace = {}, convert_maps._shapes_of
+
+    def shapes_of(*model: object, **options: object) -> dict:
+        key = repr((model, options))
+        if key not in known:
+            known[key] = trace(*model, **options)
+        return dict(known[key])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(convert_maps, "_shapes_of", shapes_of)
+        yield
 
 
 def draw(*shape: int, seed: int = 0) -> np.ndarray:

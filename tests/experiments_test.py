@@ -4,25 +4,29 @@ import jax
 import pytest
 
 from jaxlm import config as config_lib
-from jaxlm.step import init_state, make_recipe, train_step
+from jaxlm.objectives import Crops
+from jaxlm.step import init_state, make_recipe
 
 
 @pytest.mark.parametrize("name", config_lib.experiment_names())
 def test_every_experiment_traces(name: str):
-    """Initialisation and a training step fit together: shapes alone, nothing is computed."""
+    """Initialisation, loss and optimiser fit together: shapes alone, nothing is computed."""
     config = config_lib.load_experiment(name)
     recipe = make_recipe(config, num_faces=10 * config.data.batch_size, margin=2.0)
-    batch_size, points = config.data.batch_size, recipe.scheme.num_points
-    batch = {
-        "image": jax.ShapeDtypeStruct((batch_size, 256, 256, 3), "uint8"),
-        "points": jax.ShapeDtypeStruct((batch_size, points, 2), "float32"),
-        "visible": jax.ShapeDtypeStruct((batch_size, points), "bool"),
-    }
-    state = jax.eval_shape(functools.partial(init_state, recipe), batch)
-    after, metrics = jax.eval_shape(functools.partial(train_step, recipe=recipe), state, batch)
-    assert jax.tree.structure(after) == jax.tree.structure(state)
-    assert jax.tree.map(lambda leaf: leaf.shape, after) == jax.tree.map(lambda leaf: leaf.shape, state)
-    assert {key: value.shape for key, value in metrics.items()} == dict.fromkeys(metrics, ())
+    batch_size, size, points = config.data.batch_size, config.model.input_size, recipe.scheme.num_points
+    shape = functools.partial(jax.ShapeDtypeStruct, dtype="float32")
+    visible = jax.ShapeDtypeStruct((batch_size, points), "bool")
+    crops = Crops(shape((batch_size, size, size, 3)), shape((batch_size, points, 2)), visible)
+    faces = {"image": jax.ShapeDtypeStruct((batch_size, 256, 256, 3), "uint8"), "points": crops.points}
+    state = jax.eval_shape(functools.partial(init_state, recipe), faces | {"visible": visible})
+    loss, (values, batch_stats) = jax.eval_shape(
+        recipe.objective.loss, state.params, state.batch_stats, crops, jax.random.key(0), state.step
+    )
+    assert loss.shape == ()
+    assert {value.shape for value in values.values()} == {()}
+    updates, _ = jax.eval_shape(recipe.optimiser.update, state.params, state.opt_state, state.params)
+    for before, after in ((state.batch_stats, batch_stats), (state.params, updates)):
+        assert jax.tree.map(lambda leaf: leaf.shape, before) == jax.tree.map(lambda leaf: leaf.shape, after)
 
 
 @pytest.mark.parametrize("name", config_lib.experiment_names())

@@ -227,9 +227,9 @@ def test_gradient_through_the_point_transform_and_the_fit():
         return jnp.sum(weight[:2, :1] * frames.similarity_fit(points, points[:, ::-1] ** 2 / 256))
 
     theta = np.array([[0.9, 0.1, 12.0], [-0.2, 1.1, -7.0]])
-    gradient = jax.grad(loss)(jnp.asarray(theta, jnp.float32))
+    gradient = jax.jit(jax.grad(loss))(jnp.asarray(theta, jnp.float32))
     np.testing.assert_allclose(gradient, finite_differences(exact, theta), rtol=1e-4, atol=1e-3)
-    gradient = jax.grad(fit_loss)(jnp.asarray(points, jnp.float32))
+    gradient = jax.jit(jax.grad(fit_loss))(jnp.asarray(points, jnp.float32))
     np.testing.assert_allclose(gradient, finite_differences(exact_fit, points), rtol=1e-3, atol=1e-3)
 
 

@@ -110,8 +110,8 @@ def test_scanned_steps_equal_single_ones(debug: Config):
     faces = input_lib.open_faces(debug.data.dataset, "train", "")
     frames = {"image": faces.images(np.arange(48)), "points": faces.points[:48], "visible": faces.visible[:48]}
     indices = np.stack([input_lib.batch_indices(48, 8, i, 0) for i in range(4)]).astype(np.int32)
-    scanned, metrics = jax.jit(functools.partial(feeding.scan_steps, step))(init_state(recipe), indices, frames)
-    state, call = init_state(recipe), jax.jit(step)
+    state, call = jax.jit(functools.partial(init_state, recipe))(), jax.jit(step)
+    scanned, metrics = jax.jit(functools.partial(feeding.scan_steps, step))(state, indices, frames)
     for row, loss in zip(indices, metrics["loss"], strict=True):
         state, values = call(state, {name: array[row] for name, array in frames.items()})
         np.testing.assert_allclose(loss, values["loss"], rtol=1e-4)
