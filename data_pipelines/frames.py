@@ -7,19 +7,15 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from data_pipelines.record import ATTRIBUTES, Record, encode_image
 from data_pipelines.source import BadFaceError
-from jaxlm import geometry
+from jaxlm import geometry, photos
 
 BOX_SCALE = 1.1
 LANDMARK_BOX = f"bounding box of the landmarks x {BOX_SCALE}, made square"
 """The face box of sets that come without one: `geometry.box_around` of the landmarks with `BOX_SCALE`."""
-
-MAX_SIDE_IN_IMAGES = 8
-"""A region this many times as large as its photo is taken for a wrong box rather than drawn on a huge canvas."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -108,11 +104,11 @@ def cut_face(label: Label, image: np.ndarray, frame_size: int, margin: float) ->
         raise BadFaceError(f"{label.where}: the face lies wholly outside its image {label.image} ({width} x {height})")
     square = geometry.square_box(label.box)
     region = geometry.widen(square, margin)
-    if region.side > MAX_SIDE_IN_IMAGES * max(width, height):
+    if region.side > photos.MAX_SIDE_IN_PHOTOS * max(width, height):
         raise BadFaceError(f"{label.where}: the face box is far larger than its image {label.image}")
     to_frame = geometry.frame_affine(square, frame_size, margin)
     return Record(
-        image=encode_image(cut_frame(image, region, frame_size)),
+        image=encode_image(photos.cut_region(image, region, frame_size)),
         points=geometry.transform(label.points, to_frame).astype(np.float32),
         visible=np.ones(len(label.points), bool),
         attributes=label.attributes,
@@ -124,55 +120,16 @@ def cut_face(label: Label, image: np.ndarray, frame_size: int, margin: float) ->
 
 
 def read_image(path: Path, where: str) -> np.ndarray:
-    """The photo, RGB uint8 [H, W, 3], turned upright if its EXIF data say so.
-
-    Raises:
-      BadFaceError: The file is missing, truncated or no image; the message starts with `where`.
-    """
+    """`photos.read_photo`, whose errors become a BadFaceError that starts with `where`."""
     try:
-        data = path.read_bytes()
-    except OSError:
-        raise BadFaceError(f"{where}: the image {path} is missing") from None
-    return decode_photo(data, path, where)
+        return photos.read_photo(path)
+    except photos.PhotoError as error:
+        raise BadFaceError(f"{where}: {error}") from None
 
 
 def decode_photo(data: bytes, path: Path, where: str) -> np.ndarray:
-    """The photo in the bytes of an image file, RGB uint8 [H, W, 3], turned upright if its EXIF data say so.
-
-    Raises:
-      BadFaceError: The bytes are truncated or no image; the message starts with `where` and names `path`.
-    """
-    if is_truncated(data):
-        raise BadFaceError(f"{where}: the image {path} is truncated")
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
-    if image is None:
-        raise BadFaceError(f"{where}: {path} is not a readable image")
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-
-
-def is_truncated(data: bytes) -> bool:
-    """Whether the bytes of a JPEG or PNG file stop before its end mark; decoders fill the missing part with grey."""
-    if data.startswith(b"\x89PNG"):
-        return b"IEND" not in data
-    if not data.startswith(b"\xff\xd8"):
-        return False
-    # Skip the header's segments, since the preview picture inside one of them has an end mark of its own. In the
-    # coded picture that follows the start-of-scan marker (DA), a byte FF is never followed by D9 but at the end.
-    position = 2
-    while data[position : position + 1] == b"\xff" and data[position + 1 : position + 2] != b"\xda":
-        position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
-    return data.find(b"\xff\xd9", position) < 0
-
-
-def cut_frame(image: np.ndarray, region: geometry.Square, size: int) -> np.ndarray:
-    """The region of an image [H, W, 3], black where it leaves the image, resized to [size, size, 3].
-
-    Shrinking averages over areas and enlarging is bilinear; both follow the half-pixel rule.
-    """
-    left, top, side = region
-    canvas = np.zeros((side, side, 3), image.dtype)
-    x1, y1 = max(left, 0), max(top, 0)
-    x2, y2 = min(left + side, image.shape[1]), min(top + side, image.shape[0])
-    if x1 < x2 and y1 < y2:
-        canvas[y1 - top : y2 - top, x1 - left : x2 - left] = image[y1:y2, x1:x2]
-    return cv2.resize(canvas, (size, size), interpolation=cv2.INTER_AREA if side > size else cv2.INTER_LINEAR)
+    """`photos.decode_photo`, whose errors become a BadFaceError that starts with `where`."""
+    try:
+        return photos.decode_photo(data, path)
+    except photos.PhotoError as error:
+        raise BadFaceError(f"{where}: {error}") from None

@@ -22,6 +22,7 @@ import tqdm
 
 from jaxlm import augment, checkpoint, geometry, plotting, translation
 from jaxlm.landmarks import load_scheme
+from jaxlm.photos import is_truncated, read_photo
 from jaxlm.style_sources import StyleSource, open_styles, styles_of_faces
 from jaxlm.translation import Translator
 
@@ -82,8 +83,6 @@ def draw_missing(folder: pathlib.Path, rows: Sequence[Render], draw: Callable[[i
 
 def _is_whole(file: pathlib.Path) -> bool:
     """Whether a PNG file is there to its end."""
-    from data_pipelines.frames import is_truncated
-
     data = file.read_bytes() if file.exists() else b""
     return bool(data) and not is_truncated(data)
 
@@ -107,15 +106,13 @@ def training_faces(translator: Translator, dataset: str, data_dir: str) -> Faces
 
 def contact_sheet(folder: pathlib.Path, rows: Sequence[Render], faces: Faces, translator: Translator) -> np.ndarray:
     """Up to 8 faces, evenly spaced, with their landmarks, each beside its renders; RGB uint8 [H, W, 3]."""
-    from data_pipelines.frames import read_image
-
     styles = len(rows) // len(faces)
     shown = np.linspace(0, len(faces) - 1, min(len(faces), _SHEET_FACES)).astype(int)
     crops, points = translation.crops_of(faces, shown, translator)
     tiles, marks = [], []
     for face, crop, face_points in zip(shown, translation.to_uint8(crops), np.asarray(points), strict=True):
         files = [folder / row.file for row in rows[face * styles : (face + 1) * styles]]
-        tiles += [crop, *(read_image(file, str(folder)) for file in files)]
+        tiles += [crop, *(read_photo(file) for file in files)]
         marks += [face_points, *[np.full_like(face_points, np.nan)] * styles]
     return plotting.contact_sheet(tiles, marks, load_scheme(faces.scheme), columns=1 + styles, side=128)
 

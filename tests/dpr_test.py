@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from flax import linen as nn
 from flax import traverse_util
-from jax.typing import DTypeLike
+from tiny_regressor import use_tiny_regressors
 
 from jaxlm import augment, convert, models
 from jaxlm import reinitialisation as frames
 from jaxlm.landmarks import WFLW98, load_scheme
-from jaxlm.models import dpr, dpr_networks
+from jaxlm.models import dpr
 from jaxlm.models.dpr_networks import GlobalReinit, LocalReinit, PartRegressors
 from jaxlm.models.mobilenet import SmallMobileNetV2
 from jaxlm.summary import summarise
@@ -23,24 +23,9 @@ WIDE = (1, 64, 64, 3)
 RELEASED = ("98_points_global_reinit.pth.tar", "98_points_global_regress.pth.tar", "98_points_local_reinit.pth.tar")
 
 
-class TinyRegressor(nn.Module):
-    """Stands for the regressors where their work does not matter; compiling five of them takes a minute."""
-
-    num_points: int
-    head_width: int = 0
-    dtype: DTypeLike = jnp.float32
-
-    @nn.compact
-    def __call__(self, images: jax.Array, *, train: bool) -> jax.Array:
-        x = images.reshape(images.shape[0], 4, images.shape[1] // 4, 4, images.shape[2] // 4, 3).mean((2, 4))
-        x = nn.BatchNorm(use_running_average=not train, momentum=0.9)(x)
-        return nn.Dense(2 * self.num_points, name="fc")(x.reshape(x.shape[0], -1))
-
-
 @pytest.fixture
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (dpr, dpr_networks):
-        monkeypatch.setattr(module, "SmallMobileNetV2", TinyRegressor)
+    use_tiny_regressors(monkeypatch)
 
 
 def pixels(*shape: int) -> np.ndarray:
@@ -119,7 +104,7 @@ def test_untrained_reinitialisation_changes_nothing():
 def test_an_untrained_model_puts_the_mean_face_into_the_box():
     images = augment.normalise(pixels(1, 256, 256, 3).astype(np.float32))
     variables = jax.jit(functools.partial(gsr().init, train=False))(jax.random.key(0), images)
-    variables = with_leaf(variables, "params/global_regress/fc/kernel", np.zeros((48, 196)))
+    variables = with_leaf(variables, "params/global_regress/fc/kernel", np.zeros((192, 196)))
     outputs, _ = run(gsr(), variables, images)
     np.testing.assert_allclose(outputs.points[0], 64 + 128 * frames.mean_face(WFLW98), atol=1e-3)
 

@@ -4,38 +4,19 @@ import dataclasses
 import functools
 import pathlib
 
-import flax.linen as nn
 import jax
-import jax.numpy as jnp
 import pytest
-from jax.typing import DTypeLike
+from tiny_regressor import use_tiny_regressors
 
 from data_pipelines import input as input_lib
 from jaxlm import config as config_lib
 from jaxlm.config import AugmentConfig, Config
-from jaxlm.models import dpr, dpr_networks
 from jaxlm.step import init_state, make_recipe, train_step
-
-
-class TinyRegressor(nn.Module):
-    """Stands for the regressors; compiling the gradients of five of them takes minutes."""
-
-    num_points: int
-    head_width: int = 0
-    dtype: DTypeLike = jnp.float32
-
-    @nn.compact
-    def __call__(self, images: jax.Array, *, train: bool) -> jax.Array:
-        x = images.reshape(images.shape[0], 8, images.shape[1] // 8, 8, images.shape[2] // 8, 3).mean((2, 4))
-        x = nn.BatchNorm(use_running_average=not train, momentum=0.9)(x)
-        init = nn.initializers.normal(0.01)
-        return nn.Dense(2 * self.num_points, kernel_init=init)(x.reshape(x.shape[0], -1))
 
 
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (dpr, dpr_networks):
-        monkeypatch.setattr(module, "SmallMobileNetV2", TinyRegressor)
+    use_tiny_regressors(monkeypatch)
 
 
 NETWORKS = ("global_reinit", "global_regress", "local_reinit", "part_regressors")

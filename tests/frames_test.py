@@ -8,7 +8,7 @@ from tiny_archives import ring, write_photo
 from data_pipelines import frames
 from data_pipelines.record import decode_image, encode_image
 from data_pipelines.source import BadFaceError
-from jaxlm import geometry
+from jaxlm import geometry, photos
 
 
 def label_of(path, points=None, box=(30, 20, 59, 49)):
@@ -34,7 +34,7 @@ def test_points_stay_on_the_content_when_the_frame_shrinks_or_grows(size):
     centre = np.array([[61.3, 48.8]])
     image = blob(140, 110, centre[0], sigma=5.0)
     square = geometry.Square(40, 30, 50)
-    frame = frames.cut_frame(image, geometry.widen(square, 2.0), size).astype(float)[..., 0]
+    frame = photos.cut_region(image, geometry.widen(square, 2.0), size).astype(float)[..., 0]
     y, x = np.mgrid[:size, :size]
     found = np.array([(frame * x).sum(), (frame * y).sum()]) / frame.sum()
     expected = geometry.transform(centre, geometry.frame_affine(square, size, 2.0))[0]
@@ -44,7 +44,7 @@ def test_points_stay_on_the_content_when_the_frame_shrinks_or_grows(size):
 def test_frame_at_the_photos_own_scale_is_the_photo_and_black_outside():
     image = np.random.default_rng(0).integers(1, 256, (200, 180, 3), dtype=np.uint8)
     square = geometry.Square(10, 30, 128)
-    frame = frames.cut_frame(image, geometry.widen(square, 2.0), 256)
+    frame = photos.cut_region(image, geometry.widen(square, 2.0), 256)
     np.testing.assert_array_equal(frame[64:192, 64:192], image[30:158, 10:138])
     assert not frame[:, :54].any()
     assert not frame[:34].any()
@@ -54,7 +54,7 @@ def test_frame_at_the_photos_own_scale_is_the_photo_and_black_outside():
 
 
 def test_region_wholly_outside_is_black():
-    frame = frames.cut_frame(np.full((20, 20, 3), 255, np.uint8), geometry.Square(100, 100, 30), 16)
+    frame = photos.cut_region(np.full((20, 20, 3), 255, np.uint8), geometry.Square(100, 100, 30), 16)
     assert frame.shape == (16, 16, 3)
     assert not frame.any()
 
@@ -84,10 +84,10 @@ def test_truncated_images_are_noticed(tmp_path):
     preview = b"\xff\xe1" + (2 + len(jpeg)).to_bytes(2, "big") + jpeg
     with_preview = jpeg[:2] + preview + jpeg[2:]
     for data in (jpeg, png, with_preview, jpeg + b"trailing bytes of a camera"):
-        assert not frames.is_truncated(data)
+        assert not photos.is_truncated(data)
     for data in (jpeg, png, with_preview):
         for kept in (0.9, 0.99):
-            assert frames.is_truncated(data[: int(len(data) * kept)])
+            assert photos.is_truncated(data[: int(len(data) * kept)])
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,7 @@ def test_what_cannot_be_used_is_reported_and_the_rest_goes_on(photo: pathlib.Pat
     problems = predict.predict([broken, alone, photo], boxes, brightest(), tmp_path / "out")
     assert len(problems) == 4
     for problem, words in zip(
-        problems, ("broken.jpg: not a readable", "alone.png: there is no box", "is empty", "is outside"), strict=True
+        problems, ("broken.jpg is not a readable", "alone.png: there is no box", "is empty", "is outside"), strict=True
     ):
         assert words in problem
     (entry,) = document(tmp_path / "out")

@@ -1,0 +1,30 @@
+"""A stand-in for the regressors of DPR where their work does not matter: compiling five of them takes a minute."""
+
+import jax
+import jax.numpy as jnp
+import pytest
+from flax import linen as nn
+from jax.typing import DTypeLike
+
+from jaxlm.models import dpr, dpr_networks
+
+
+class TinyRegressor(nn.Module):
+    """One dense layer on an image of 8 x 8 cells."""
+
+    num_points: int
+    head_width: int = 0
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, images: jax.Array, *, train: bool) -> jax.Array:
+        x = images.reshape(images.shape[0], 8, images.shape[1] // 8, 8, images.shape[2] // 8, 3).mean((2, 4))
+        x = nn.BatchNorm(use_running_average=not train, momentum=0.9)(x)
+        init = nn.initializers.normal(0.01)
+        return nn.Dense(2 * self.num_points, kernel_init=init, name="fc")(x.reshape(x.shape[0], -1))
+
+
+def use_tiny_regressors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Puts `TinyRegressor` in place of all regressors of DPR."""
+    for module in (dpr, dpr_networks):
+        monkeypatch.setattr(module, "SmallMobileNetV2", TinyRegressor)
