@@ -34,7 +34,7 @@ from data_pipelines.source import BadFaceError, Source
 from data_pipelines.styled import Styled
 from data_pipelines.synthetic_set import Synthetic
 from data_pipelines.wflw import WFLW
-from jaxlm import plotting
+from jaxlm import pictures
 from jaxlm.landmarks import load_scheme
 
 SHEET_FACES = 24
@@ -154,7 +154,7 @@ def build(source: Source, options: Options, folder: Path) -> list[str]:
             shutil.copyfile(source.scheme, builder.data_path / SCHEME_FILE)
         write_labels(builder.data_path)
         faces = join(list(open_splits(source.name, unfinished).values()))
-        plotting.save_image(builder.data_path / "contact_sheet.png", sheet_of(faces))
+        pictures.save_image(builder.data_path / "contact_sheet.png", sheet_of(faces))
         shutil.rmtree(folder, ignore_errors=True)
         folder.parent.mkdir(parents=True, exist_ok=True)
         Path(builder.data_dir).replace(folder)
@@ -166,7 +166,7 @@ def build(source: Source, options: Options, folder: Path) -> list[str]:
 def sheet_of(faces: Faces) -> np.ndarray:
     """A picture of up to 24 frames, evenly spaced over the faces, with their landmarks drawn; RGB uint8 [H, W, 3]."""
     chosen = np.linspace(0, len(faces) - 1, min(len(faces), SHEET_FACES)).astype(int)
-    return plotting.contact_sheet(faces.images(chosen), faces.points[chosen], load_scheme(faces.scheme))
+    return pictures.contact_sheet(faces.images(chosen), faces.points[chosen], load_scheme(faces.scheme))
 
 
 def count_table(splits: Mapping[str, Faces]) -> str:

@@ -17,7 +17,7 @@ import absl.logging
 import jax
 import numpy as np
 
-from jaxlm import checkpoint, feature_networks, image_distances, metrics, models, plotting, translation
+from jaxlm import checkpoint, feature_networks, image_distances, metrics, models, pictures, translation
 from jaxlm.disentangle_checks import Checks
 from jaxlm.evaluate import VALIDATION, open_evaluation
 from jaxlm.landmarks import Scheme, load_scheme
@@ -171,8 +171,8 @@ def write_files(
     document = json.dumps({"protocol": protocol, "checks": checks}, indent=2)
     (directory / "disentangle.json").write_text(document + "\n")
     shown = spread(len(photos), _SHOWN)
-    grid = plotting.transfer_grid(photos[shown], photos[shown], pairs[np.ix_(shown, shown)])
-    plotting.save_image(directory / "disentangle.png", grid)
+    grid = pictures.transfer_grid(photos[shown], photos[shown], pairs[np.ix_(shown, shown)])
+    pictures.save_image(directory / "disentangle.png", grid)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

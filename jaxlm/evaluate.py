@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxlm import checkpoint, distributed, inference, metrics, plotting, tasks
+from jaxlm import checkpoint, distributed, inference, metrics, pictures, plotting, tasks
 from jaxlm.config import Config
 from jaxlm.landmarks import Scheme, load_scheme
 
@@ -197,7 +197,7 @@ def write_report(
     curves = {name: nme[mask] for name, mask in subsets.items() if mask.any()}
     plotting.ced_plot(ced_file, curves, thresholds_of(scheme), protocol=title)
     worst = np.argsort(-nme)[:_WORST]
-    plotting.worst_faces(
+    pictures.worst_faces(
         worst_file,
         faces.images(worst),
         predicted.points[worst],

@@ -24,7 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
 
-from jaxlm import checkpoint, geometry, inference, models, photos, plotting, reinitialisation, tasks
+from jaxlm import checkpoint, geometry, inference, models, photos, pictures, reinitialisation, tasks
 from jaxlm.config import ModelConfig, TaskConfig
 from jaxlm.landmarks import Scheme, load_scheme
 from jaxlm.models.dpr import GLSR, GSR, locate_in_photos
@@ -164,7 +164,7 @@ def locate_faces(
             print(f"warning: {path}: {inference.DEGENERATE % (1, 1)}", file=sys.stderr)
         confidence = None if predicted.confidence is None else predicted.confidence.tolist()
         faces.append({"box": box.tolist(), "points": predicted.points.tolist(), "confidence": confidence})
-        picture = plotting.draw_face(picture, predicted.points, detector.scheme)
+        picture = pictures.draw_face(picture, predicted.points, detector.scheme)
     return {"file": str(path), "faces": faces}, picture, problems
 
 
@@ -197,7 +197,7 @@ def predict(
             continue
         entries.append(entry)
         problems += more
-        plotting.save_image(out / f"{file.stem}.png", picture)
+        pictures.save_image(out / f"{file.stem}.png", picture)
     (out / "predictions.json").write_text(json.dumps(entries) + "\n")
     return problems
 

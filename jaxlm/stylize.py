@@ -20,7 +20,7 @@ import jax
 import numpy as np
 import tqdm
 
-from jaxlm import augment, checkpoint, geometry, plotting, translation
+from jaxlm import augment, checkpoint, geometry, pictures, translation
 from jaxlm.landmarks import load_scheme
 from jaxlm.photos import is_truncated, read_photo
 from jaxlm.style_sources import StyleSource, open_styles, styles_of_faces
@@ -75,7 +75,7 @@ def draw_missing(folder: pathlib.Path, rows: Sequence[Render], draw: Callable[[i
             pictures = draw(start) if absent else ()
             for i in absent:
                 unfinished = folder / f"incomplete-{rows[i].file}"
-                plotting.save_image(unfinished, pictures[i - start])
+                pictures.save_image(unfinished, pictures[i - start])
                 unfinished.replace(folder / rows[i].file)
             bar.update(len(absent))
     return sum(missing)
@@ -114,7 +114,7 @@ def contact_sheet(folder: pathlib.Path, rows: Sequence[Render], faces: Faces, tr
         files = [folder / row.file for row in rows[face * styles : (face + 1) * styles]]
         tiles += [crop, *(read_photo(file) for file in files)]
         marks += [face_points, *[np.full_like(face_points, np.nan)] * styles]
-    return plotting.contact_sheet(tiles, marks, load_scheme(faces.scheme), columns=1 + styles, side=128)
+    return pictures.contact_sheet(tiles, marks, load_scheme(faces.scheme), columns=1 + styles, side=128)
 
 
 def draw_renders(
@@ -169,7 +169,7 @@ def draw_renders(
     rows = renders.make_manifest(settings, faces.names, source.names, chosen)
     renders.begin(folder, settings, rows, overwrite)
     draw_missing(folder, rows, renderer(translator, faces, source, chosen, settings))
-    plotting.save_image(folder / "contact_sheet.png", contact_sheet(folder, rows, faces, translator))
+    pictures.save_image(folder / "contact_sheet.png", contact_sheet(folder, rows, faces, translator))
     print(f"Renders: {folder}\nStyles: {folder / 'contact_sheet.png'}")
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
-from jaxlm import checkpoint, distributed, evaluate, plotting, translation
+from jaxlm import checkpoint, distributed, evaluate, pictures, translation
 from jaxlm.models import vunet
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def report(workdir: pathlib.Path, make_validator: Callable[..., Any]) -> Mapping
         directory.mkdir(parents=True, exist_ok=True)
         document = {"protocol": protocol, "figures": dict(figures)}
         (directory / "metrics.json").write_text(json.dumps(document, indent=2) + "\n")
-        plotting.save_image(directory / "transfer.png", transfers(translation.as_translator(trained), faces))
+        pictures.save_image(directory / "transfer.png", transfers(translation.as_translator(trained), faces))
         print(f"Wrote {directory / 'metrics.json'}\n      {directory / 'transfer.png'}")
     return figures
 
@@ -77,10 +77,10 @@ def print_table(figures: Mapping[str, float], protocol: Mapping[str, str]) -> No
 
 
 def transfers(translator: translation.Translator, faces: Faces) -> np.ndarray:
-    """The picture of `plotting.transfer_grid` for up to 8 of the faces, evenly spread."""
+    """The picture of `pictures.transfer_grid` for up to 8 of the faces, evenly spread."""
     chosen = np.linspace(0, len(faces) - 1, min(_GRID, len(faces))).astype(int)
     images, points = translation.crops_of(faces, chosen, translator)
     structures = translation.structures_of(points, translator)
     pairs = vunet.transfer(translator.model, translator.variables, images, structures)
     photos = translation.to_uint8(images)
-    return plotting.transfer_grid(photos, photos, translation.to_uint8(pairs))
+    return pictures.transfer_grid(photos, photos, translation.to_uint8(pairs))

@@ -11,7 +11,7 @@ import pytest
 from tiny_translator import make_translator
 
 from data_pipelines.input import Faces, open_faces
-from jaxlm import checkpoint, models, plotting, structure_maps, translation
+from jaxlm import checkpoint, models, pictures, structure_maps, translation
 from jaxlm.landmarks import WFLW98, load_scheme
 from jaxlm.translation import Translator
 from jaxlm.translation_task import TranslationTask
@@ -123,7 +123,7 @@ def test_the_grid_has_structures_above_styles_to_the_left_and_pair_i_j_where_the
     grey = np.arange(2 + 3 + 6, dtype=np.uint8)[:, None, None, None] * 20 + 40
     tiles = np.broadcast_to(grey, (11, 4, 4, 3))
     styles, structures, pairs = tiles[:2], tiles[2:5], tiles[5:].reshape(2, 3, 4, 4, 3)
-    sheet = plotting.transfer_grid(styles, structures, pairs, side=8)
+    sheet = pictures.transfer_grid(styles, structures, pairs, side=8)
     assert sheet.shape == (3 * 12 + 4, 4 * 12 + 4, 3)
     centres = sheet[8::12, 8::12, 0]
     np.testing.assert_array_equal(centres[0, 1:], grey[2:5, 0, 0, 0])
