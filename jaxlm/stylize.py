@@ -72,10 +72,10 @@ def draw_missing(folder: pathlib.Path, rows: Sequence[Render], draw: Callable[[i
     with tqdm.tqdm(total=len(rows), initial=len(rows) - sum(missing), unit=" faces") as bar:
         for start in range(0, len(rows), _BATCH):
             absent = [i for i in range(start, min(start + _BATCH, len(rows))) if missing[i]]
-            pictures = draw(start) if absent else ()
+            drawn = draw(start) if absent else ()
             for i in absent:
                 unfinished = folder / f"incomplete-{rows[i].file}"
-                pictures.save_image(unfinished, pictures[i - start])
+                pictures.save_image(unfinished, drawn[i - start])
                 unfinished.replace(folder / rows[i].file)
             bar.update(len(absent))
     return sum(missing)
