@@ -216,7 +216,8 @@ def label_subset(faces: Faces, percent: float, seed: int) -> Faces:
     """
     sizes = collections.Counter(faces.groups)
     order = sorted(sizes, key=lambda group: _hash_fraction(f"{seed}/{group}"))
-    before = np.cumsum([0] + [sizes[group] for group in order[:-1]])
+    counts = np.asarray([sizes[group] for group in order], int)
+    before = np.cumsum(counts) - counts
     chosen = {group for group, count in zip(order, before, strict=True) if count < percent / 100 * len(faces)}
     return faces.take(np.flatnonzero([group in chosen for group in faces.groups]))
 

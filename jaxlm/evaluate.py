@@ -209,13 +209,18 @@ def write_report(
     return files
 
 
+def add_data_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of commands that judge a run by some faces, `dataset`, `data_dir` and `split`."""
+    parser.add_argument("--dataset", help="a prepared set or a packed .npz file (default: the one trained on)")
+    parser.add_argument("--data-dir", help="where the set was prepared (default: as in training)")
+    parser.add_argument("--split", help="default: the set's test splits, else the part held out from training")
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """The command line of evaluation."""
     parser = argparse.ArgumentParser(prog="python -m jaxlm.evaluate", description=__doc__)
     parser.add_argument("--workdir", required=True, type=pathlib.Path, help="of the training run")
-    parser.add_argument("--dataset", help="a prepared set or a packed .npz file (default: the one trained on)")
-    parser.add_argument("--data-dir", help="where the set was prepared (default: as in training)")
-    parser.add_argument("--split", help="default: the set's test splits, else the part held out from training")
+    add_data_arguments(parser)
     parser.add_argument("--normaliser", choices=metrics.NORMALISERS, help="default: inter_ocular, or box without eyes")
     parser.add_argument("--flip-test", action="store_true", help="average with the points of the mirrored crop")
     parser.add_argument("--step", type=int, help="checkpoint to take (default: the best by validation, else the last)")

@@ -72,6 +72,21 @@ def _predict_crops(variables: Any, crops: jax.Array, model: nn.Module, task: tas
     return Predictions(task.points(outputs), task.confidence(outputs), task.degenerate(outputs))
 
 
+class BoxError(NamedTuple):
+    """How far off a face box is.
+
+    Attributes:
+      shift: (x, y) from the face box's centre to this one's, in sides of the face box.
+      scale: Side of this box in sides of the face box.
+    """
+
+    shift: tuple[float, float] = (0.0, 0.0)
+    scale: float = 1.0
+
+
+NO_ERROR = BoxError()
+
+
 class Predictor:
     """Runs a model over all faces of a split, on every device.
 
@@ -106,61 +121,59 @@ class Predictor:
             out_shardings=(whole, whole),
         )
 
-    def __call__(self, variables: Any, faces: Faces, shift: ArrayLike = (0.0, 0.0), scale: float = 1.0) -> Predictions:
-        """Predictions for all the faces, float32 numpy arrays in frame pixels.
+    def __call__(self, variables: Any, faces: Faces) -> Predictions:
+        """Predictions for all the faces, numpy arrays in frame pixels."""
+        return self.with_box_errors(variables, faces, [NO_ERROR])[0]
+
+    def with_box_errors(self, variables: Any, faces: Faces, errors: Sequence[BoxError]) -> list[Predictions]:
+        """Predictions for all the faces as if their boxes were off, for each of the errors; every frame is read once.
 
         Args:
           variables: Of the model.
           faces: The faces, in frames of the margin given.
-          shift: How far off the box is taken to be, (x, y) in sides of the box.
-          scale: How many times as large as it is the box is taken to be.
+          errors: How far off the boxes are taken to be.
         """
         from data_pipelines import input as input_lib
 
-        to_crop = box_error_affine(faces.frame_size, self._size, self._margin, self._crop, shift, scale)
-        points = np.full(faces.points.shape, np.nan, np.float32)
-        confidence, degenerate = None, 0
+        maps = [box_error_affine(faces.frame_size, self._size, self._margin, self._crop, error) for error in errors]
+        indices, parts = [], [[] for _ in maps]
         for batch in input_lib.eval_batches(faces, self._batch_size, jax.process_index(), jax.process_count()):
             arrays = distributed.to_devices({name: batch[name] for name in ("image", "index")}, self._split)
-            predicted, index = jax.device_get(self._step(variables, arrays, to_crop))
-            real = index >= 0
-            points[index[real]] = predicted.points[real]
-            if predicted.confidence is not None:
-                confidence = np.full(points.shape[:2], np.nan, np.float32) if confidence is None else confidence
-                confidence[index[real]] = predicted.confidence[real]
-            if predicted.degenerate is not None:
-                degenerate += int(predicted.degenerate[real].sum())
+            for part, to_crop in zip(parts, maps, strict=True):
+                predicted, index = jax.device_get(self._step(variables, arrays, to_crop))
+                part.append(jax.tree.map(lambda leaf, real=index >= 0: leaf[real], predicted))
+            indices.append(index[index >= 0])
+        order = np.argsort(np.concatenate(indices))
+        found = [jax.tree.map(lambda *leaves: np.concatenate(leaves)[order], *part) for part in parts]
+        degenerate = sum(int(predicted.degenerate.sum()) for predicted in found if predicted.degenerate is not None)
         if degenerate:
-            logging.warning(DEGENERATE, degenerate, len(faces))
-        return Predictions(points, confidence)
+            logging.warning(DEGENERATE, degenerate, len(faces) * len(errors))
+        return found
 
 
-def box_error_affine(
-    side: int, size: int, margin: float, crop: float, shift: ArrayLike = (0.0, 0.0), scale: float = 1.0
-) -> np.ndarray:
-    """The map float32 [2, 3] of the plain crop around a box that is off by `shift` and `scale`.
+def box_error_affine(side: int, size: int, margin: float, crop: float, error: BoxError) -> np.ndarray:
+    """The map float32 [2, 3] of the plain crop around a box that is off.
 
     Args:
       side: Side of the frame in pixels.
       size: Side of the crop in pixels.
       margin: Side of the frame in units of the face box.
       crop: Side of the crop in units of the box.
-      shift: (x, y) from the face box's centre to the box's, in sides of the face box.
-      scale: Side of the box in units of the face box.
+      error: How far off it is.
     """
-    matrix = augment.crop_affine(side, size, margin, crop * scale)
-    matrix[:, 2] -= matrix[0, 0] * side / margin * np.asarray(shift, np.float32)
+    matrix = augment.crop_affine(side, size, margin, crop * error.scale)
+    matrix[:, 2] -= matrix[0, 0] * side / margin * np.asarray(error.shift, np.float32)
     return matrix
 
 
 def face_errors(predicted: np.ndarray, faces: Faces, scheme: Scheme, normaliser: str | None = None) -> np.ndarray:
     """NME [len(faces)] of predicted points [n, N, 2] in frame pixels, as fractions."""
     normaliser = normaliser or metrics.default_normaliser(scheme)
+    # The image normaliser is the side of the face box's central square, the crop that models see.
+    side = faces.frame_size / faces.margin
+    truth = jnp.asarray(faces.points)
+    distance = metrics.normaliser_distance(truth, scheme, normaliser, image_size=side)
+    return np.asarray(_face_nme(predicted, truth, distance))
 
-    @jax.jit
-    def nme(predicted: jax.Array, truth: jax.Array) -> jax.Array:
-        # The image normaliser is the side of the face box's central square, the crop that models see.
-        distance = metrics.normaliser_distance(truth, scheme, normaliser, image_size=faces.frame_size / faces.margin)
-        return metrics.face_nme(predicted, truth, distance)
 
-    return np.asarray(nme(predicted, faces.points))
+_face_nme = jax.jit(metrics.face_nme)

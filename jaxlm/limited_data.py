@@ -30,7 +30,6 @@ import numpy as np
 
 from jaxlm import checkpoint, distributed, inference, limited_data_report, stylize, tasks, train, translation
 from jaxlm import config as config_lib
-from jaxlm.config import Config
 from jaxlm.evaluate import VALIDATION, open_evaluation
 from jaxlm.landmarks import load_scheme
 from jaxlm.limited_data_arms import ARMS, SELF_SET, total_steps
@@ -78,7 +77,7 @@ def run(plan: Plan, workdir: pathlib.Path, splits: Sequence[str]) -> bool:
         begun, start = piece.folder(workdir).exists(), time.perf_counter()
         if piece.kind == "set":
             draw_set(plan, piece, workdir)
-        elif not fit(config_of(plan, piece, workdir), piece.folder(workdir)):
+        elif not train.fit(config_of(plan, piece, workdir), piece.folder(workdir)):
             return False
         result = results[piece] or {"seconds": None if begun else time.perf_counter() - start}
         if piece.kind == "detector":
@@ -101,12 +100,6 @@ def time_left(pieces: Sequence[Piece], results: Mapping[Piece, Result]) -> str:
         rate = sum(results[piece]["seconds"] for piece in timed) / sum(piece.work for piece in timed)
         seconds += rate * sum(piece.work for piece in ours if not results[piece])
     return f"about {datetime.timedelta(seconds=round(seconds))} left"
-
-
-def fit(config: Config, workdir: pathlib.Path) -> bool:
-    """`train.fit` in a folder that need not be there."""
-    workdir.mkdir(parents=True, exist_ok=True)
-    return train.fit(config, workdir)
 
 
 def draw_set(plan: Plan, piece: Piece, workdir: pathlib.Path) -> None:

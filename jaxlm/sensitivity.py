@@ -11,7 +11,7 @@ much of it that is; sets prepared with a larger `--margin` have less of it.
 from __future__ import annotations
 
 import argparse
-import functools
+import itertools
 import json
 import pathlib
 from collections.abc import Sequence
@@ -22,7 +22,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from jaxlm import checkpoint, distributed, inference, metrics, plotting, tasks
-from jaxlm.evaluate import open_evaluation
+from jaxlm.evaluate import add_data_arguments, open_evaluation
+from jaxlm.inference import BoxError
 from jaxlm.landmarks import load_scheme
 
 if TYPE_CHECKING:
@@ -55,18 +56,21 @@ def measure(run: checkpoint.Trained, faces: Faces, normaliser: str) -> dict[str,
     predictor = inference.Predictor(run.model, task, run.config, faces.margin, distributed.make_mesh())
     scheme = load_scheme(run.config.data.scheme)
 
-    @functools.cache
-    def mean_nme(x: float, y: float, scale: float) -> float:
-        predicted = predictor(run.variables, faces, (x, y), scale).points
-        return float(np.mean(inference.face_errors(predicted, faces, scheme, normaliser)))
+    shifts = [[BoxError((size * x, size * y)) for x, y in _DIRECTIONS] for size in SHIFTS]
+    scales = [[BoxError(scale=scale)] for scale in SCALES]
+    errors = list(dict.fromkeys(itertools.chain(*shifts, *scales)))
+    found = predictor.with_box_errors(run.variables, faces, errors)
+    nme = {
+        error: np.mean(inference.face_errors(predicted.points, faces, scheme, normaliser))
+        for error, predicted in zip(errors, found, strict=True)
+    }
 
-    def row(error: float, shifts: list[tuple[float, float]], scale: float) -> tuple[float, ...]:
-        black = np.asarray([outside(shift, run.config.data.crop * scale, faces.margin) for shift in shifts])
-        return error, np.mean([mean_nme(*shift, scale) for shift in shifts]), np.mean(black > 0), np.mean(black)
+    def row(size: float, errors: list[BoxError]) -> tuple[float, ...]:
+        black = np.asarray([outside(error.shift, run.config.data.crop * error.scale, faces.margin) for error in errors])
+        return size, np.mean([nme[error] for error in errors]), np.mean(black > 0), np.mean(black)
 
-    shifts = [row(size, [(size * x, size * y) for x, y in _DIRECTIONS], 1.0) for size in SHIFTS]
-    scales = [row(scale, [(0.0, 0.0)], scale) for scale in SCALES]
-    return {"shift": Curve(*np.asarray(shifts).T), "scale": Curve(*np.asarray(scales).T)}
+    shift, scale = map(row, SHIFTS, shifts), map(row, SCALES, scales)
+    return {"shift": Curve(*np.asarray(list(shift)).T), "scale": Curve(*np.asarray(list(scale)).T)}
 
 
 def outside(shift: ArrayLike, crop: float, margin: float) -> float:
@@ -161,9 +165,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--workdir", required=True, nargs="+", type=pathlib.Path, dest="workdirs", help="of one or more training runs"
     )
-    parser.add_argument("--dataset", help="a prepared set or a packed .npz file (default: the one trained on)")
-    parser.add_argument("--data-dir", help="where the set was prepared (default: as in training)")
-    parser.add_argument("--split", help="default: the set's test splits, else the part held out from training")
+    add_data_arguments(parser)
     parser.add_argument(
         "--out", type=pathlib.Path, help="folder for the files (default: in the first run's evaluation)"
     )

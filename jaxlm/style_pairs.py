@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 # At most so many faces are the linear probe fitted on, and as many is it judged by.
 PROBE_FACES = 512
-
-_BATCH = 64
 
 
 class Seen(NamedTuple):
@@ -46,17 +44,6 @@ class Eyes(NamedTuple):
     judge: Callable[[np.ndarray], np.ndarray]
     texture: Callable[[jax.Array], jax.Array]
     encode: Callable[[jax.Array], jax.Array]
-
-
-def in_batches(function: Callable[..., Any], *arrays: Any) -> Any:
-    """`function` of 64 rows at a time of trees of arrays [n, ...], the last batch filled up; a tree of numpy arrays."""
-    count = len(jax.tree.leaves(arrays)[0])
-    parts = []
-    for start in range(0, count, _BATCH):
-        rows = np.minimum(np.arange(start, start + _BATCH), count - 1)
-        result = function(*jax.tree.map(lambda array, rows=rows: array[rows], arrays))
-        parts.append(jax.tree.map(lambda leaf, start=start: np.asarray(leaf)[: count - start], result))
-    return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
 
 
 def judge_of(trained: checkpoint.Trained, translator: Translator) -> Callable[[np.ndarray], np.ndarray]:
@@ -88,7 +75,7 @@ def render_pairs(translator: Translator, images: jax.Array, structures: jax.Arra
         chosen = jax.tree.map(lambda means: means[style], latents)
         return translation.to_uint8(translation.decode(translator, chosen, structures[structure]))
 
-    pairs = in_batches(render, *np.divmod(np.arange(count**2), count))
+    pairs = translation.in_batches(render, *np.divmod(np.arange(count**2), count))
     return pairs.reshape(count, count, *pairs.shape[1:])
 
 
@@ -104,7 +91,7 @@ def look(images: np.ndarray, eyes: Eyes) -> Seen:
             codes=eyes.encode(normalised),
         )
 
-    return in_batches(batch, images)
+    return translation.in_batches(batch, images)
 
 
 def check_pairs(photos: np.ndarray, pairs: np.ndarray, truth: np.ndarray, distance: np.ndarray, eyes: Eyes) -> Checks:
@@ -123,7 +110,7 @@ def check_pairs(photos: np.ndarray, pairs: np.ndarray, truth: np.ndarray, distan
     of_styles = jax.tree.map(lambda leaf: leaf[:, None], of_photos)
     by_colour, by_texture = image_distances.colour_distance, image_distances.texture_distance
     rebuilt = pairs[np.arange(count), np.arange(count)].astype(np.float32)
-    similarity = in_batches(image_distances.multi_scale_ssim, rebuilt, photos.astype(np.float32))
+    similarity = translation.in_batches(image_distances.multi_scale_ssim, rebuilt, photos.astype(np.float32))
     return {
         **disentangle_checks.structure_checks(of_pairs.points, of_photos.points, truth, distance),
         **disentangle_checks.style_checks(
@@ -157,7 +144,7 @@ def check_codes(translator: Translator, training: Faces, held_out: Faces) -> Che
         return codes, pixels.reshape(len(images), -1), points.reshape(len(images), -1)
 
     (codes, pixels, points), (other_codes, other_pixels, other_points) = (
-        in_batches(functools.partial(known, faces=faces), spread(len(faces), PROBE_FACES))
+        translation.in_batches(functools.partial(known, faces=faces), spread(len(faces), PROBE_FACES))
         for faces in (training, held_out)
     )
     return {
@@ -175,6 +162,6 @@ def spread(count: int, most: int) -> np.ndarray:
 def check_swap(translator: Translator, images: jax.Array, structures: jax.Array, pairs: np.ndarray) -> float:
     """Largest difference, in grey levels, of the diagonal of all pairs to what the translator calls reconstructions."""
     reconstruct = jax.jit(functools.partial(translator.model.apply, translator.variables, method="reconstruct"))
-    rebuilt = in_batches(lambda *batch: translation.to_uint8(reconstruct(*batch)), images, structures)
+    rebuilt = translation.in_batches(lambda *batch: translation.to_uint8(reconstruct(*batch)), images, structures)
     index = np.arange(len(images))
     return float(np.abs(rebuilt - pairs[index, index].astype(int)).max())

@@ -10,6 +10,7 @@ was stopped goes on when its command is given again. At its end the set NAME can
 from __future__ import annotations
 
 import argparse
+import functools
 import pathlib
 import sys
 from collections.abc import Callable, Sequence
@@ -22,6 +23,7 @@ import tqdm
 
 from jaxlm import augment, checkpoint, geometry, pictures, translation
 from jaxlm.landmarks import load_scheme
+from jaxlm.models.vunet import Latents
 from jaxlm.photos import is_truncated, read_photo
 from jaxlm.style_sources import StyleSource, open_styles, styles_of_faces
 from jaxlm.translation import Translator
@@ -43,6 +45,12 @@ def renderer(
     """A function that draws 64 consecutive rows of the manifest, uint8 [64, S, S, 3], from the given one on."""
     points = points_in_crops(faces, translator)
 
+    @functools.cache
+    def codes() -> Latents:
+        """The styles of all photos, of which each serves many renders."""
+        photos = np.arange(len(source.names))
+        return translation.in_batches(lambda indices: translation.encode(translator, source.photos(indices)), photos)
+
     def draw(start: int) -> np.ndarray:
         rows = np.arange(start, start + _BATCH) % (len(faces) * settings.styles)
         face, style = np.divmod(rows, settings.styles)
@@ -50,7 +58,7 @@ def renderer(
         if chosen is None:
             key = jax.random.fold_in(jax.random.key(settings.seed), start)
             return translation.to_uint8(translation.sample(translator, structures, key))
-        latents = translation.encode(translator, source.photos(chosen[face, style]))
+        latents = jax.tree.map(lambda means: means[chosen[face, style]], codes())
         return translation.to_uint8(translation.decode(translator, latents, structures))
 
     return draw
@@ -97,11 +105,18 @@ def training_faces(translator: Translator, dataset: str, data_dir: str) -> Faces
     from data_pipelines import input as input_lib
 
     data = translator.config.data
-    faces = input_lib.open_faces(dataset, data.train_split, data_dir).in_scheme(data.scheme)
-    training = input_lib.hold_out(faces, data.validation_percent)[0]
+    training, held_out = input_lib.open_training(
+        dataset,
+        data.train_split,
+        data_dir,
+        data.scheme,
+        data.validation_percent,
+        label_percent=data.label_percent,
+        seed=translator.config.seed,
+    )
     if not len(training):
-        raise ValueError(f"{dataset} has no training faces: all {len(faces)} of {data.train_split} are held out")
-    return input_lib.label_subset(training, data.label_percent, translator.config.seed)
+        raise ValueError(f"{dataset} has no training faces: all {len(held_out)} of {data.train_split} are held out")
+    return training
 
 
 def contact_sheet(folder: pathlib.Path, rows: Sequence[Render], faces: Faces, translator: Translator) -> np.ndarray:

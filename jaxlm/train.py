@@ -129,6 +129,7 @@ def start_or_resume(
 
 def fit(config: Config, workdir: pathlib.Path) -> bool:
     """Trains from where the run in `workdir` stands; True when it reached its end, False when asked to stop before."""
+    workdir.mkdir(parents=True, exist_ok=True)
     mesh = distributed.make_mesh(config.fsdp)
     recipe, training, validation = prepare_run(config)
     directory = checkpoint.directory_of(workdir)
@@ -173,7 +174,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--workdir", help="where checkpoints, metrics and pictures go (default: runs/EXPERIMENT)")
     arguments, config = config_lib.parse_arguments(parser, argv)
     workdir = pathlib.Path(arguments.workdir or f"runs/{arguments.experiment}")
-    workdir.mkdir(parents=True, exist_ok=True)
     absl.logging.set_verbosity(absl.logging.ERROR)  # Orbax warns at each step that was not validated.
     distributed.start()
     try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
@@ -23,6 +24,8 @@ from jaxlm.translation_task import TranslationTask
 
 if TYPE_CHECKING:
     from data_pipelines.input import Faces
+
+_BATCH = 64
 
 
 class Translator(NamedTuple):
@@ -105,6 +108,17 @@ def decode(translator: Translator, latents: Latents, structures: jax.Array) -> j
 def sample(translator: Translator, structures: jax.Array, key: jax.Array) -> jax.Array:
     """Photos of structures [B, S, S, C] in styles drawn from the prior by `key`."""
     return _apply(translator.model, translator.variables, structures, method="sample", rngs={"latent": key})
+
+
+def in_batches(function: Callable[..., Any], *arrays: Any) -> Any:
+    """`function` of 64 rows at a time of trees of arrays [n, ...], the last batch filled up; a tree of numpy arrays."""
+    count = len(jax.tree.leaves(arrays)[0])
+    parts = []
+    for start in range(0, count, _BATCH):
+        rows = np.minimum(np.arange(start, start + _BATCH), count - 1)
+        result = function(*jax.tree.map(lambda array, rows=rows: array[rows], arrays))
+        parts.append(jax.tree.map(lambda leaf, start=start: np.asarray(leaf)[: count - start], result))
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
 
 
 @functools.partial(jax.jit, static_argnames=("model", "method"))

@@ -176,7 +176,7 @@ def test_batches_are_filled_up_and_put_together():
         return {"sum": x + tree["y"]}
 
     x = np.arange(150)
-    np.testing.assert_array_equal(style_pairs.in_batches(double, x, {"y": x})["sum"], 2 * x)
+    np.testing.assert_array_equal(translation.in_batches(double, x, {"y": x})["sum"], 2 * x)
     assert set(sizes) == {64}
 
 

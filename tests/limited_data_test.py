@@ -186,7 +186,7 @@ class Fakes:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, interrupt_at: int | None = None) -> None:
         self.done: list[str] = []
         self.interrupt_at = interrupt_at
-        monkeypatch.setattr(limited_data, "fit", lambda config, workdir: self.do(workdir))
+        monkeypatch.setattr(train, "fit", lambda config, workdir: self.do(workdir))
         monkeypatch.setattr(limited_data, "draw_set", lambda plan, piece, workdir: self.do(piece.folder(workdir)))
         monkeypatch.setattr(limited_data, "judge", self.judge)
 
@@ -332,7 +332,7 @@ def test_the_report_is_written(plan: Plan, tmp_path: pathlib.Path, capsys):
 
 def test_the_whole_protocol_at_its_smallest(pack: pathlib.Path, tmp_path: pathlib.Path, capsys, monkeypatch):
     """All but the training of translators, which takes far longer to compile: one of random weights is saved."""
-    untrained, fit = make_translator(pack, 8), limited_data.fit
+    untrained, fit = make_translator(pack, 8), train.fit
 
     def fit_detectors(config: Config, workdir: pathlib.Path) -> bool:
         if config.model.name != "vunet":
@@ -341,7 +341,7 @@ def test_the_whole_protocol_at_its_smallest(pack: pathlib.Path, tmp_path: pathli
             checkpoints.save(total_steps(config), untrained.variables, {"step": jnp.zeros(())})
         return True
 
-    monkeypatch.setattr(limited_data, "fit", fit_detectors)
+    monkeypatch.setattr(train, "fit", fit_detectors)
     widths = " ".join(f"--translator.model.options.{name} {value}" for name, value in TINY_TRANSLATOR.items())
     arguments = (
         f"--experiment debug --translator vunet_synthetic --workdir {tmp_path} --fractions 50 100 --seeds 0 "

@@ -125,7 +125,7 @@ def test_the_command_uses_a_run_and_its_exit_status_says_what_happened(
     frame = jnp.asarray(face.image)[None]
     run = predict.checkpoint.load_model(trained)
     task = tasks.build(run.config.task, run.config.model)
-    matrix = inference.box_error_affine(64, 32, 2.0, 1.0)
+    matrix = inference.box_error_affine(64, 32, 2.0, 1.0, inference.NO_ERROR)
     expected = inference.predict_step(run.variables, frame, matrix, model=run.model, task=task, size=32).points[0]
     np.testing.assert_allclose(entry["faces"][0]["points"], expected, atol=1e-3)
     assert entry["faces"][0]["confidence"] is None

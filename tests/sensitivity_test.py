@@ -18,7 +18,7 @@ from jaxlm.config import AugmentConfig, Config
 @pytest.mark.parametrize("crop", [1.0, 1.25, 2.0])
 def test_the_crop_follows_the_box(crop: float):
     """In frames of 200 pixels and margin 2 the box has 100; its corners are 1 / crop of the crop apart."""
-    matrix = inference.box_error_affine(200, 80, 2.0, crop, shift=(0.1, -0.2), scale=1.2)
+    matrix = inference.box_error_affine(200, 80, 2.0, crop, inference.BoxError((0.1, -0.2), 1.2))
     box_centre = np.float32([99.5 + 10, 99.5 - 20])
     corners = box_centre + np.float32([[[-60, -60], [60, 60]]]) * crop
     # The outer edges of a crop of 80 pixels are half a pixel beyond its first and last centres.
@@ -28,7 +28,7 @@ def test_the_crop_follows_the_box(crop: float):
 
 def test_without_an_error_it_is_the_plain_crop():
     np.testing.assert_array_equal(
-        inference.box_error_affine(256, 128, 2.0, 1.25), augment.crop_affine(256, 128, 2.0, 1.25)
+        inference.box_error_affine(256, 128, 2.0, 1.25, inference.NO_ERROR), augment.crop_affine(256, 128, 2.0, 1.25)
     )
 
 
@@ -73,7 +73,7 @@ def test_a_model_that_trusts_the_box_moves_with_it(debug: Config, pack: pathlib.
     faces = input_lib.open_faces(str(pack), "test", "")
     task = tasks.build(debug.task, debug.model)
     predictor = inference.Predictor(Centre(98), task, debug, faces.margin, distributed.make_mesh())
-    points = predictor({}, faces, shift=(0.25, -0.125), scale=1.3).points
+    points = predictor.with_box_errors({}, faces, [inference.BoxError((0.25, -0.125), 1.3)])[0].points
     np.testing.assert_allclose(points, np.broadcast_to(31.5 + np.float32([8, -4]), points.shape), atol=1e-3)
 
 
