@@ -82,7 +82,7 @@ def assert_agree(ours: Operator, theirs: Operator, inputs: Sequence[np.ndarray],
         np.testing.assert_allclose(np.asarray(result, np.float32), expected, rtol=0, atol=tolerance * scale)
 
 
-@pytest.mark.parametrize("size", [(8, 10), (7, 6), (1, 3)], ids=str)
+@pytest.mark.parametrize("size", [(8, 10), (7, 6), (1, 3), (2, 2)], ids=str)
 @pytest.mark.parametrize("name", OPERATORS)
 def test_operators_equal_those_of_xla_with_their_gradients(name: str, size: tuple[int, int]) -> None:
     ours, theirs, kernel = OPERATORS[name]

@@ -1,8 +1,9 @@
 """Layers that several models share, in forms that XLA's CPU backend runs fast.
 
-XLA:CPU is slow at depthwise and transposed convolutions, at the kernel gradient of dense ones and at the gradient of
-max-pooling; benchmarks/README.md has the measurements. Each such operator is a function here with two forms that agree
-to rounding, and a module with the parameters of its Flax counterpart, so that weights fit either form.
+XLA:CPU is slow at depthwise and transposed convolutions, at the kernel gradient of dense ones, at dense ones that give
+2 x 2 pixels, and at the gradient of max-pooling; benchmarks/README.md has the measurements. Each such operator is a
+function here with two forms that agree to rounding, and a module with the parameters of its Flax counterpart, so that
+weights fit either form.
 """
 
 from __future__ import annotations
@@ -105,9 +106,14 @@ class MaxPool3x3(nn.Module):
 def conv_3x3(x: jax.Array, kernel: jax.Array, stride: int = 1) -> jax.Array:
     """Convolves x [B, H, W, C] with kernel [3, 3, C, D], padding 1.
 
-    The CPU form, for stride 1, has a kernel gradient of its own; value and input gradient are XLA's.
+    The CPU form has, for stride 1, a kernel gradient of its own, value and input gradient being XLA's; a result of at
+    most 2 x 2 pixels is one product of all patches with the kernel.
     """
-    return _conv_3x3(x, kernel) if stride == 1 and rewritten() else _convolve(x, kernel, stride)
+    if not rewritten():
+        return _convolve(x, kernel, stride)
+    if max(x.shape[1:3]) <= 2 * stride:
+        return _conv_3x3_of_tiny(x, kernel, stride)
+    return _conv_3x3(x, kernel) if stride == 1 else _convolve(x, kernel, stride)
 
 
 def depthwise_conv_3x3(x: jax.Array, kernel: jax.Array, stride: int = 1) -> jax.Array:
@@ -117,14 +123,8 @@ def depthwise_conv_3x3(x: jax.Array, kernel: jax.Array, stride: int = 1) -> jax.
     """
     if not rewritten():
         return _convolve(x, kernel, stride, groups=x.shape[-1])
-    height, width = x.shape[1:3]
-    padded = _pad(x)
-    return sum(
-        padded[:, row : row + height : stride, column : column + width : stride]
-        * kernel[row : row + 1, column : column + 1]
-        for row in range(3)
-        for column in range(3)
-    )
+    taps = kernel.reshape(9, 1, 1, 1, -1)
+    return sum(shifted * tap for shifted, tap in zip(_nine_shifts(x, stride), taps, strict=True))
 
 
 def conv_transpose_4x4(x: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -167,6 +167,10 @@ def _convolve(x: jax.Array, kernel: jax.Array, stride: int = 1, groups: int = 1)
     return lax.conv_general_dilated(
         x, kernel, (stride, stride), _PAD_ONE, dimension_numbers=_NHWC, feature_group_count=groups
     )
+
+
+def _conv_3x3_of_tiny(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
+    return jnp.concatenate(_nine_shifts(x, stride), axis=-1) @ kernel.reshape(-1, kernel.shape[-1])
 
 
 @jax.custom_vjp
@@ -233,6 +237,17 @@ def _conv_transpose_4x4_backward(residuals: Residuals, gradient: jax.Array) -> t
 
 
 _conv_transpose_4x4.defvjp(_conv_transpose_4x4_forward, _conv_transpose_4x4_backward)
+
+
+def _nine_shifts(x: jax.Array, stride: int) -> list[jax.Array]:
+    """What each tap of a 3 x 3 kernel, row by row, meets at all places."""
+    height, width = x.shape[1:3]
+    padded = _pad(x)
+    return [
+        padded[:, row : row + height : stride, column : column + width : stride]
+        for row in range(3)
+        for column in range(3)
+    ]
 
 
 def _pad(x: jax.Array, value: float = 0.0) -> jax.Array:
