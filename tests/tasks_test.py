@@ -144,3 +144,14 @@ def test_options_that_contradict_each_other_are_refused(options: dict, message: 
 def test_outputs_of_another_size_are_refused(shape: tuple):
     with pytest.raises(ValueError, match=r"\[B, 16, 16, N\]; the model's outputs are \[1, "):
         _heatmap_task().points(jnp.zeros(shape))
+
+
+def test_all_stages_are_supervised_and_the_last_is_read():
+    task = _heatmap_task(loss_name="mse", decoder="argmax")
+    rng = np.random.default_rng(0)
+    first, last = (jnp.asarray(rng.random((2, 16, 16, 3)), jnp.float32) for _ in range(2))
+    points, visible = jnp.asarray(rng.uniform(0, 63, (2, 3, 2)), jnp.float32), jnp.ones((2, 3))
+    one_by_one = [task.loss(maps, points, visible) for maps in (first, last)]
+    np.testing.assert_allclose(task.loss((first, last), points, visible), sum(one_by_one) / 2, rtol=1e-6)
+    np.testing.assert_array_equal(task.points((first, last)), task.points(last))
+    np.testing.assert_array_equal(task.confidence((first, last)), task.confidence(last))
