@@ -17,6 +17,7 @@ from jaxlm.models.cnn import VanillaCNN
 from jaxlm.models.dpr import GLSR, GSR
 from jaxlm.models.mobilenet import SmallMobileNetV2
 from jaxlm.models.resnet import ResNet18
+from jaxlm.models.resunet import ResUNet
 from jaxlm.models.shufflenet import ShuffleNetV2HeatMap
 from jaxlm.models.vunet import VUNet
 
@@ -26,6 +27,7 @@ DETECTORS: dict[str, type[nn.Module]] = {
     "dpr_gsr": GSR,
     "mobilenetv2_small": SmallMobileNetV2,
     "resnet18": ResNet18,
+    "resunet": ResUNet,
     "shufflenetv2_heatmap": ShuffleNetV2HeatMap,
 }
 TRANSLATORS: dict[str, type[nn.Module]] = {"vunet": VUNet}

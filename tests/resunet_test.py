@@ -1,0 +1,46 @@
+"""The residual U-Net: its sizes, and what its decoder sees."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxlm.models.resunet import ResUNet, double
+
+SMALL = {"widths": (8, 12, 16), "blocks": 1, "decoder_width": 8}
+
+
+def test_it_fits_into_15_megabytes():
+    images = jax.ShapeDtypeStruct((1, 128, 128, 3), jnp.float32)
+    variables = jax.eval_shape(functools.partial(ResUNet(68).init, train=False), jax.random.key(0), images)
+    assert sum(leaf.size for leaf in jax.tree.leaves(variables["params"])) == 3_124_508
+    maps = jax.eval_shape(functools.partial(ResUNet(68).apply, train=False), variables, images)
+    assert maps.shape == (1, 32, 32, 68)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_maps_are_float32_and_every_parameter_is_in_use(dtype: str):
+    model = ResUNet(5, dtype=jnp.dtype(dtype), **SMALL)
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(4, 32, 32, 3)), jnp.float32)
+    variables = jax.jit(functools.partial(model.init, train=False))(jax.random.key(0), x)
+
+    @jax.jit
+    def run(params: dict) -> tuple[jax.Array, dict]:
+        def loss(params: dict) -> tuple[jax.Array, jax.Array]:
+            maps, _ = model.apply(variables | {"params": params}, x, train=True, mutable=["batch_stats"])
+            return jnp.square(maps - 1.0).mean(), maps
+
+        gradient, maps = jax.grad(loss, has_aux=True)(params)
+        return maps, gradient
+
+    maps, gradient = run(variables["params"])
+    assert maps.dtype == jnp.float32
+    assert maps.shape == (4, 8, 8, 5)
+    assert all(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(gradient))
+
+
+def test_doubling_repeats_rows_and_columns():
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(2, 3, 4, 5)), jnp.float32)
+    np.testing.assert_array_equal(double(x), np.repeat(np.repeat(x, 2, axis=1), 2, axis=2))
