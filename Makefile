@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: quickstart test lint clean
+.PHONY: quickstart test lint bench clean
 
 # What is installed is remembered by the requirements it was installed from.
 .venv/installed: requirements.txt
@@ -22,6 +22,9 @@ test: .venv/installed-dev
 lint: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+bench: .venv/installed
+	$(BIN)/python -m benchmarks.models
 
 clean:
 	rm -rf .venv

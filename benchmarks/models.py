@@ -1,0 +1,133 @@
+"""Times our models against plain PyTorch forms of the same networks, in turn in one process.
+
+python -m benchmarks.models [--runs 7] [--only SepBN] [--out benchmarks/results]
+
+On a GPU the rows come in float32 and in bfloat16, and PyTorch also compiled. The table is written as Markdown and JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import importlib.util
+import json
+import pathlib
+import re
+from collections.abc import Callable, Sequence
+
+import jax
+
+from benchmarks import jax_runs, timing
+from benchmarks.cases import CASES, Case
+from jaxlm import models, summary
+
+# A step computes each product three times: forwards, and for the gradients of inputs and of weights.
+_PRODUCTS_PER_STEP = 3
+
+HEADER = (
+    "| network | dtype | ours, ms | PyTorch, ms | PyTorch / ours | compiled PyTorch, ms | parameters | MACs an image |"
+    " our GFLOP/s | of the product rate |\n|---|---|---|---|---|---|---|---|---|---|"
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A case as it was timed, medians in milliseconds; None where there is no such form.
+
+    Attributes:
+      name, dtype: Of the case.
+      ours, torch, torch_compiled: Milliseconds that pass.
+      parameters: How many numbers are trained.
+      products: Multiply-accumulates of an image.
+      flops: Of ours a second: two for each multiply-accumulate, three times as many in a step.
+      share: Of the rate of a large matrix product on this machine.
+    """
+
+    name: str
+    dtype: str
+    ours: float
+    torch: float | None
+    torch_compiled: float | None
+    parameters: int
+    products: int
+    flops: float
+    share: float
+
+    def __str__(self) -> str:
+        torch, compiled = (f"{value:.1f}" if value else "-" for value in (self.torch, self.torch_compiled))
+        ratio = f"{self.torch / self.ours:.2f}" if self.torch else "-"
+        return (
+            f"| {self.name} | {self.dtype} | {self.ours:.1f} | {torch} | {ratio} | {compiled} | {self.parameters:,} |"
+            f" {self.products:,} | {self.flops / 1e9:.0f} | {self.share:.0%} |"
+        )
+
+
+def forms(case: Case, dtype: str, on_gpu: bool) -> dict[str, Callable[[], object]]:
+    """What is timed of a case, by the field of `Row`."""
+    runs = {"ours": jax_runs.build(case, dtype)}
+    if importlib.util.find_spec("torch"):
+        from benchmarks import torch_runs
+
+        runs["torch"] = torch_runs.build(case, dtype)
+        if on_gpu:
+            runs["torch_compiled"] = torch_runs.build(case, dtype, compiled=True)
+    return runs
+
+
+def measure(case: Case, dtype: str, on_gpu: bool, ceiling: float, runs: int) -> Row:
+    """Times a case; `ceiling` is the rate of a matrix product, in FLOP/s."""
+    times = {name: 1e3 * time.wall for name, time in timing.alternate(forms(case, dtype, on_gpu), runs).items()}
+    network = case.network
+    model = models.build(network.model, network.num_points, network.options, dtype)
+    counted = summary.summarise(model, network.size)
+    work = 2 * case.batch * counted.products * (_PRODUCTS_PER_STEP if case.what == "step" else 1)
+    flops = work / (times["ours"] / 1e3)
+    return Row(
+        name=case.name,
+        dtype=dtype,
+        ours=times["ours"],
+        torch=times.get("torch"),
+        torch_compiled=times.get("torch_compiled"),
+        parameters=counted.parameters,
+        products=counted.products,
+        flops=flops,
+        share=flops / ceiling,
+    )
+
+
+def product_rate(dtype: str, runs: int, size: int) -> float:
+    """FLOP/s of a matrix product."""
+    (time,) = timing.alternate({"product": jax_runs.matrix_product(dtype, size)}, runs).values()
+    return 2 * size**3 / time.wall
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.models", description=__doc__.splitlines()[0])
+    parser.add_argument("--runs", type=int, default=7, help="timed runs of each form, of which the median counts")
+    parser.add_argument("--only", default="", help="rows whose name holds this text")
+    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("benchmarks/results"), help="folder")
+    arguments = parser.parse_args(argv)
+    device = jax.devices()[0]
+    on_gpu = device.platform == "gpu"
+    packages = ["jax", "jaxlib", "flax"] + (["torch"] if importlib.util.find_spec("torch") else [])
+    title = f"{device.device_kind}; {timing.environment(packages)}; medians of {arguments.runs} runs"
+    print(f"{title}\n")
+    rows, notes = [], []
+    for dtype in ("float32", "bfloat16") if on_gpu else ("float32",):
+        ceiling = product_rate(dtype, arguments.runs, size=8192 if on_gpu else 2048)
+        notes.append(f"A large matrix product reaches {ceiling / 1e9:,.0f} GFLOP/s in {dtype}.")
+        print(f"{notes[-1]}\n\n{HEADER}")
+        for case in CASES:
+            if arguments.only in case.name:
+                rows.append(measure(case, dtype, on_gpu, ceiling, arguments.runs))
+                print(rows[-1], flush=True)
+    name = re.sub(r"\W+", "_", device.device_kind).strip("_").lower()
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    table = "\n".join([title, "", *notes, "", HEADER, *map(str, rows), ""])
+    (arguments.out / f"{name}.md").write_text(table)
+    document = {"title": title, "notes": notes, "rows": [dataclasses.asdict(row) for row in rows]}
+    (arguments.out / f"{name}.json").write_text(json.dumps(document, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
