@@ -6,8 +6,11 @@ Both give the same batches for the same seed, so a run may be trained with eithe
 from __future__ import annotations
 
 import functools
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import queue
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -30,11 +33,17 @@ Advance = Callable[[State, int, int], tuple[State, Mapping[str, np.ndarray]]]
 
 _FIELDS = ("image", "points", "visible")
 
+# Seconds between two looks at whether the devices are idle while a batch is waited for, and at whether to stop reading.
+_LOOK, _PATIENCE = 0.001, 0.1
+
 
 def stream(
     step: Step, faces: Faces, config: Config, mesh: Mesh, shardings: State, start_step: int, total_steps: int
 ) -> Advance:
-    """Steps, each a call of its own, on batches that tf.data reads and prefetches, in order from `start_step`."""
+    """Steps, each a call of its own, on batches that tf.data reads and prefetches, in order from `start_step`.
+
+    The metrics have one more, `waiting`, whose mean is the share of the time in which the devices waited for a batch.
+    """
     from data_pipelines import input as input_lib
 
     whole, split = distributed.replicated(mesh), distributed.split_batch(mesh)
@@ -49,26 +58,77 @@ def stream(
         jax.process_count(),
         config.data.styled_ratio,
     )
-    on_device = _prefetch(({name: batch[name] for name in _FIELDS} for batch in batches), split)
+    on_device = Prefetch(({name: batch[name] for name in _FIELDS} for batch in batches), split)
 
     def advance(state: State, start: int, stop: int) -> tuple[State, Mapping[str, np.ndarray]]:
-        rows = []
+        rows, waited, began = [], [], time.perf_counter()
         for _ in range(start, stop):
-            state, values = call(state, next(on_device))
+            batch, seconds = on_device.take(lambda: not rows or rows[-1]["loss"].is_ready())
+            state, values = call(state, batch)
             rows.append(values)
-        return state, jax.tree.map(lambda *values: np.stack(values), *jax.device_get(rows))
+            waited.append(seconds)
+        values = jax.tree.map(lambda *values: np.stack(values), *jax.device_get(rows))
+        share = np.asarray(waited) * (stop - start) / (time.perf_counter() - began)
+        return state, {**values, "waiting": share}
 
     return advance
 
 
-def _prefetch(batches: Iterable[Mapping[str, np.ndarray]], sharding: NamedSharding) -> Iterator[Batch]:
-    """Batches on the devices, two ahead of the one in use."""
-    queue: deque[Batch] = deque()
-    for batch in batches:
-        queue.append(distributed.to_devices(batch, sharding))
-        if len(queue) > 2:
-            yield queue.popleft()
-    yield from queue
+class Prefetch:
+    """Batches on the devices, read and sent by a thread of its own, up to two ahead of the one in use."""
+
+    def __init__(self, batches: Iterable[Mapping[str, np.ndarray]], sharding: NamedSharding) -> None:
+        self._queue: queue.Queue[Batch | BaseException] = queue.Queue(maxsize=2)
+        stop = threading.Event()
+        thread = threading.Thread(target=_read, args=(batches, sharding, self._queue, stop), daemon=True)
+        thread.start()
+        weakref.finalize(self, _end, thread, stop)
+
+    def take(self, idle: Callable[[], bool]) -> tuple[Batch, float]:
+        """The next batch, and for how many seconds the devices were `idle` while it was waited for.
+
+        Raises:
+          Exception: What reading the batch raised.
+        """
+        since = None
+        while True:
+            try:
+                batch = self._queue.get(timeout=_LOOK)
+            except queue.Empty:
+                since = time.perf_counter() if since is None and idle() else since
+                continue
+            if isinstance(batch, BaseException):
+                raise batch
+            return batch, 0.0 if since is None else time.perf_counter() - since
+
+
+def _read(
+    batches: Iterable[Mapping[str, np.ndarray]],
+    sharding: NamedSharding,
+    ahead: queue.Queue[Batch | BaseException],
+    stop: threading.Event,
+) -> None:
+    """Puts batches, and what raising ended them, into a queue until there are no more or `stop` is set."""
+
+    def put(item: Batch | BaseException) -> None:
+        while not stop.is_set():
+            try:
+                return ahead.put(item, timeout=_PATIENCE)
+            except queue.Full:
+                continue
+
+    try:
+        for batch in batches:
+            put(distributed.to_devices(batch, sharding))
+            if stop.is_set():
+                return
+    except BaseException as error:
+        put(error)
+
+
+def _end(thread: threading.Thread, stop: threading.Event) -> None:
+    stop.set()
+    thread.join(timeout=10)
 
 
 def cached(step: Step, faces: Faces, config: Config, mesh: Mesh, shardings: State) -> Advance:

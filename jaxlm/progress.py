@@ -76,6 +76,8 @@ class Progress:
         rate = (step - self._step) * self._batch_size / (now - self._time)
         self._write(step, "train", {**values, "images_per_second": rate})
         self._trained = f"loss {values['loss']:.4g}, {self._measure.show(values)}, {rate:.0f} images/s"
+        if "waiting" in values:
+            self._trained += f", waiting for data {values['waiting']:.0%}"
         self._bar.set_postfix_str(self._trained + self._validated, refresh=False)
         self._bar.update(step - self._step)
         self._step, self._time = step, now
