@@ -1,7 +1,29 @@
-"""Facial-landmark detectors in JAX: train, evaluate and run them."""
+"""Facial-landmark detectors in JAX: train, evaluate and run them. Set here is what JAX reads when it starts."""
 
+import hashlib
+import importlib.metadata
 import os
+import pathlib
+import platform
+
+
+def _compiled() -> pathlib.Path:
+    """Where compiled programs are kept between runs: a folder for each jaxlib and kind of processor.
+
+    Programs of one processor may end in an illegal instruction on another, and home folders are shared in clusters.
+    """
+    try:
+        lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = [platform.processor()]
+    flags = next((line for line in lines if line.startswith(("flags", "Features"))), lines[0])
+    machine = f"{platform.machine()} {flags} jaxlib {importlib.metadata.version('jaxlib')}"
+    caches = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return pathlib.Path(caches) / "jaxlm" / hashlib.sha256(machine.encode()).hexdigest()[:12]
+
+
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_compiled()))
 
 # jaxlib before 0.12 sizes its CPU thread pool by the cores; with fewer threads than queued collectives, several virtual
-# devices on a small machine wait for each other for ever. The variable is read when JAX starts.
+# devices on a small machine wait for each other for ever.
 os.environ.setdefault("NPROC", "16")

@@ -1,5 +1,6 @@
 """jaxlm never imports TensorFlow, data_pipelines never imports JAX; tables and geometry need numpy alone."""
 
+import os
 import pathlib
 import subprocess
 import sys
@@ -36,3 +37,25 @@ def test_the_builder_loads_no_jax():
 @pytest.mark.parametrize("module", ["jaxlm.landmarks", "jaxlm.geometry"])
 def test_both_sides_tables_need_numpy_alone(module: str):
     assert not {"jax", "cv2", "tensorflow", "flax"} & loaded_by([module])
+
+
+def test_compiled_programs_are_kept_in_the_users_cache_folder(tmp_path: pathlib.Path):
+    code = (
+        "import jaxlm, jax, jax.numpy as jnp; jax.config.update('jax_persistent_cache_min_compile_time_secs', 0);"
+        " jax.jit(jnp.tanh)(jnp.ones(3)).block_until_ready(); print(jax.config.jax_compilation_cache_dir)"
+    )
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("JAX_COMPILATION_CACHE")}
+    for chosen, where in (
+        ({}, tmp_path / "jaxlm"),
+        ({"JAX_COMPILATION_CACHE_DIR": f"{tmp_path}/own"}, tmp_path / "own"),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=ROOT,
+            env=environment | {"XDG_CACHE_HOME": str(tmp_path)} | chosen,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert done.stdout.startswith(str(where))
+        assert any(where.rglob("*-cache"))
