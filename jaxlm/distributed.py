@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import signal
+import sys
+from collections.abc import Mapping
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 import jax
 import numpy as np
@@ -14,17 +17,58 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 DATA, FSDP = "data", "fsdp"
 
+# Seconds without a sign of life after which a process counts as lost and the others end.
+_HEARTBEAT = 30
 
-def start() -> None:
-    """Joins the other processes of a cluster run; call it before anything else touches JAX.
 
-    A cluster is joined when JAX_COORDINATOR_ADDRESS is set: with JAXLM_NUM_PROCESSES and JAXLM_PROCESS_ID, or with
-    what JAX finds out by itself under SLURM, Open MPI or Cloud TPU.
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What `start` takes, for the command line of anything that several processes can run together."""
+    group = parser.add_argument_group("processes", "Run the same command in each; srun, mpirun and GKE need no flags.")
+    group.add_argument("--cluster", action="store_true", help="JAX finds the others (Cloud TPU, Kubernetes jobs)")
+    group.add_argument("--coordinator", metavar="HOST:PORT", help="where the first process listens")
+    group.add_argument("--num-processes", type=int, help="how many there are; with --coordinator")
+    group.add_argument("--process-id", type=int, help="which of them this is, from 0 on; with --coordinator")
+
+
+def start(
+    cluster: bool = False,
+    coordinator: str | None = None,
+    num_processes: int | None = None,
+    process_id: int | None = None,
+) -> None:
+    """Joins the other processes of a run, if there are any; call it before anything else touches JAX.
+
+    Args:
+      cluster: There are others, and JAX can find out where.
+      coordinator: Address of the first process; together with the next two.
+      num_processes: How many processes there are.
+      process_id: Number of this one.
+
+    Raises:
+      ValueError: Only some of the last three are given, or JAX finds no cluster.
     """
-    if "JAX_COORDINATOR_ADDRESS" not in os.environ:
-        return
-    count, index = os.environ.get("JAXLM_NUM_PROCESSES"), os.environ.get("JAXLM_PROCESS_ID")
-    jax.distributed.initialize(num_processes=int(count) if count else None, process_id=int(index) if index else None)
+    explicit = (coordinator, num_processes, process_id)
+    if any(value is not None for value in explicit) and None in explicit:
+        raise ValueError("--coordinator, --num-processes and --process-id belong together")
+    if cluster or coordinator or one_of_several(os.environ):
+        jax.distributed.initialize(*explicit, heartbeat_timeout_seconds=_HEARTBEAT)
+
+
+def one_of_several(environment: Mapping[str, str]) -> bool:
+    """Whether srun, Open MPI's mpirun or GKE's TPU slices say that this process has others beside it."""
+    counts = [int(environment.get(name, 1)) for name in ("SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE")]
+    return max(counts) > 1 or "," in environment.get("TPU_WORKER_HOSTNAMES", "")
+
+
+def leave(error: Exception) -> NoReturn:
+    """Ends this process at once, saying why; an orderly end would wait for the process that was lost."""
+    print(
+        f"error: another process of this run ended, or cannot be reached: {error}\nGive the same command in every"
+        " process again; the run goes on from its last checkpoint.",
+        file=sys.stderr,
+        flush=True,
+    )
+    os._exit(1)
 
 
 def make_mesh(fsdp: int = 1) -> Mesh:

@@ -172,16 +172,21 @@ def main(argv: Sequence[str] | None = None) -> None:
     """The command line of training."""
     parser = argparse.ArgumentParser(prog="python -m jaxlm.train", description=__doc__, add_help=False)
     parser.add_argument("--workdir", help="where checkpoints, metrics and pictures go (default: runs/EXPERIMENT)")
+    distributed.add_arguments(parser)
     arguments, config = config_lib.parse_arguments(parser, argv)
     workdir = pathlib.Path(arguments.workdir or f"runs/{arguments.experiment}")
     absl.logging.set_verbosity(absl.logging.ERROR)  # Orbax warns at each step that was not validated.
-    distributed.start()
     try:
+        distributed.start(arguments.cluster, arguments.coordinator, arguments.num_processes, arguments.process_id)
         summary.check_size(config)
         make_synthetic_faces(config)
         finished = fit(config, workdir)
     except (ValueError, FileNotFoundError, FloatingPointError, checkpoint.CheckpointError) as error:
         parser.exit(1, f"error: {error}\n")
+    except jax.errors.JaxRuntimeError as error:
+        if jax.process_count() == 1:
+            raise
+        distributed.leave(error)
     if not finished:
         print(f"Stopped and saved; the same command goes on from there. Run: {workdir}", file=sys.stderr)
         return

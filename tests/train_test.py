@@ -1,13 +1,6 @@
-import dataclasses
 import functools
 import json
-import os
 import pathlib
-import signal
-import socket
-import subprocess
-import sys
-import time
 
 import jax
 import jax.numpy as jnp
@@ -16,23 +9,13 @@ import pytest
 from jax.sharding import AxisType
 
 from data_pipelines import input as input_lib
-from jaxlm import checkpoint, distributed, feeding, train
 from jaxlm import config as config_lib
+from jaxlm import distributed, feeding, train
 from jaxlm.config import Config
 from jaxlm.step import TrainState, init_state, make_recipe, to_items, train_step
+from tests.runs import assert_same_bits, changed, command, final_state
 
 ROOT = pathlib.Path(__file__).parents[1]
-
-
-def changed(config: Config, **sections: dict) -> Config:
-    """`config` with the given fields of its sections replaced; plain fields are given as they are."""
-    return dataclasses.replace(
-        config,
-        **{
-            name: dataclasses.replace(getattr(config, name), **value) if isinstance(value, dict) else value
-            for name, value in sections.items()
-        },
-    )
 
 
 def some_batch(config: Config) -> dict[str, np.ndarray]:
@@ -58,18 +41,6 @@ def run_steps(config: Config, count: int, mesh: jax.sharding.Mesh | None = None)
 
 def assert_close(ours: object, theirs: object, **tolerance: float) -> None:
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, **tolerance), ours, theirs)
-
-
-def assert_same_bits(ours: object, theirs: object) -> None:
-    jax.tree.map(lambda a, b: np.testing.assert_array_equal(np.asarray(a), np.asarray(b)), ours, theirs)
-
-
-def final_state(config: Config, workdir: pathlib.Path) -> tuple[int, dict, dict]:
-    """What the last checkpoint of a run holds."""
-    recipe, training, _ = train.prepare_run(config)
-    with checkpoint.Checkpoints(checkpoint.directory_of(workdir), config, config.keep) as checkpoints:
-        step, state, _ = train.start_or_resume(recipe, training, checkpoints, distributed.make_mesh())
-    return step, *to_items(state)
 
 
 def test_training_learns(debug: Config, tmp_path: pathlib.Path):
@@ -223,51 +194,6 @@ def test_segments_end_at_boundaries():
     assert list(train.segments(5, 14, 4, 6)) == [(5, 6), (6, 10), (10, 12), (12, 14)]
 
 
-def command(pack: pathlib.Path, workdir: pathlib.Path, *more: str) -> list[str]:
-    options = ["--data.dataset", str(pack), "--data.cache", "device", "--workdir", str(workdir), *more]
-    return [sys.executable, "-m", "jaxlm.train", "--experiment", "debug", *options]
-
-
-def test_sigterm_saves_and_the_same_command_goes_on(pack: pathlib.Path, tmp_path: pathlib.Path):
-    argv = command(pack, tmp_path, "--epochs", "400", "--eval-every", "400")
-    process = subprocess.Popen(argv, cwd=ROOT, stderr=subprocess.PIPE, text=True)
-    while not ((tmp_path / "metrics.jsonl").exists() and (tmp_path / "metrics.jsonl").read_text()):
-        assert process.poll() is None, process.stderr.read()
-        time.sleep(0.1)
-    process.send_signal(signal.SIGTERM)
-    _, printed = process.communicate(timeout=120)
-    assert process.returncode == 0, printed
-    assert "the same command goes on from there" in printed
-    steps = [int(path.name) for path in (tmp_path / "checkpoints").iterdir() if path.name.isdigit()]
-    assert len(steps) == 1
-    assert 0 < steps[0] < 2400
-
-
-def test_runs_killed_at_any_moment_end_with_the_same_bits(debug: Config, pack: pathlib.Path, tmp_path: pathlib.Path):
-    """With kill -9, from before the first checkpoint to after several were saved and deleted."""
-    more = ("--epochs", "16", "--keep", "1")
-    config = changed(debug, epochs=16, keep=1)
-    assert train.fit(config, tmp_path / "straight")
-    rng, finished, killed = np.random.default_rng(0), False, 0
-    while not finished:
-        process = subprocess.Popen(command(pack, tmp_path / "killed", *more), cwd=ROOT, stderr=subprocess.DEVNULL)
-        try:
-            file = tmp_path / "killed" / "metrics.jsonl"
-            lines = len(file.read_text().splitlines()) if file.exists() else 0
-            while killed < 3 and process.poll() is None:
-                if file.exists() and len(file.read_text().splitlines()) > lines + rng.integers(1, 8):
-                    time.sleep(rng.uniform(0, 0.05))
-                    break
-                time.sleep(0.01)
-            if killed < 3 and process.poll() is None:
-                os.kill(process.pid, signal.SIGKILL)
-                killed += 1
-        finally:
-            finished = process.wait(timeout=120) == 0
-    assert killed == 3
-    assert_same_bits(final_state(config, tmp_path / "straight"), final_state(config, tmp_path / "killed"))
-
-
 def test_a_workdir_of_another_run_is_refused_with_the_differences(pack: pathlib.Path, tmp_path: pathlib.Path, capsys):
     options = command(pack, tmp_path)[3:]
     train.main(options)
@@ -283,42 +209,6 @@ def test_a_workdir_of_another_run_is_refused_with_the_differences(pack: pathlib.
 def test_the_config_beside_the_checkpoints_is_the_one_that_was_run(debug: Config, tmp_path: pathlib.Path):
     train.fit(changed(debug, epochs=1), tmp_path)
     assert config_lib.from_json((tmp_path / "config.json").read_text()) == changed(debug, epochs=1)
-
-
-def test_two_processes_train_like_one(debug: Config, pack: pathlib.Path, tmp_path: pathlib.Path):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    cluster = {"JAX_COORDINATOR_ADDRESS": f"127.0.0.1:{port}", "JAXLM_NUM_PROCESSES": "2", "JAX_NUM_CPU_DEVICES": "1"}
-    processes = [
-        subprocess.Popen(
-            command(pack, tmp_path / "two", "--epochs", "1"),
-            cwd=ROOT,
-            env=os.environ | cluster | {"JAXLM_PROCESS_ID": str(index)},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for index in range(2)
-    ]
-    try:
-        printed = [process.communicate(timeout=150)[1] for process in processes]
-    finally:
-        for process in processes:  # SIGTERM no longer ends a process that has joined a cluster.
-            process.kill()
-    assert [process.returncode for process in processes] == [0, 0], printed
-    config = changed(debug, epochs=1)
-    assert train.fit(config, tmp_path / "one")
-    two, one = final_state(config, tmp_path / "two"), final_state(config, tmp_path / "one")
-    assert two[0] == one[0] == 6
-    rows = [losses_and_errors(tmp_path / name) for name in ("two", "one")]
-    np.testing.assert_allclose(rows[0], rows[1], rtol=1e-3)
-
-
-def losses_and_errors(workdir: pathlib.Path) -> list[float]:
-    """Loss and NME of every row of a run's metrics."""
-    rows = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
-    return [row[key] for row in rows for key in ("loss", "nme") if key in row]
 
 
 def test_a_degenerate_map_stops_the_run_and_names_the_step(tmp_path: pathlib.Path):
