@@ -63,7 +63,7 @@ def stream(
     def advance(state: State, start: int, stop: int) -> tuple[State, Mapping[str, np.ndarray]]:
         rows, waited, began = [], [], time.perf_counter()
         for _ in range(start, stop):
-            batch, seconds = on_device.take(lambda: not rows or rows[-1]["loss"].is_ready())
+            batch, seconds = on_device.take(lambda: not rows or jax.tree.leaves(rows[-1])[0].is_ready())
             state, values = call(state, batch)
             rows.append(values)
             waited.append(seconds)

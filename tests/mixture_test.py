@@ -185,7 +185,7 @@ def test_streaming_and_device_cache_feed_the_same_mixed_batches():
     for step_number in range(2, 6):
         indices = batch_indices(23, 8, step_number, config.seed, num_styled=69, styled_ratio=0.25)
         np.testing.assert_array_equal(ours["points"][step_number - 2], faces.points[indices])
-    for key in ours:
+    for key in theirs:
         np.testing.assert_array_equal(ours[key], theirs[key])
 
 
