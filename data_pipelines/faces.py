@@ -15,6 +15,7 @@ import numpy as np
 
 from data_pipelines.record import ATTRIBUTES, Record, decode_image
 from jaxlm.landmarks import conversion, load_scheme
+from jaxlm.protocols import Head
 
 LABELS = {
     "points": "points",
@@ -42,7 +43,8 @@ class Faces:
       frame_size: F, width and height of a frame in pixels.
       margin: Side of the region a frame shows, in sides of the face box made square.
       box: How the face box was made.
-      points: float32 [n, P, 2], (x, y) in pixels of the frame, pixel centres at integers.
+      points: float32 [n, P, 2], (x, y) in pixels of the frame, pixel centres at integers; NaN for points of other
+        heads than the face's own.
       visible: bool [n, P].
       attributes: bool [n, 6], in the order of `record.ATTRIBUTES`.
       to_source: float32 [n, 2, 3], affine maps from frame pixels to pixels of the source photo.
@@ -110,6 +112,15 @@ class Faces:
             raise ValueError(f"{self.dataset}, split {self.split}: {error}") from None
         return dataclasses.replace(self, scheme=name, points=self.points[:, chosen], visible=self.visible[:, chosen])
 
+    def in_head(self, head: Head, scheme: str) -> Faces:
+        """The same faces with their points in the place of `head`, the head of their set, among those of all heads.
+
+        `scheme` are the schemes of all heads, joined with +. Points of the others are NaN and not visible.
+        """
+        around = (head.start, load_scheme(scheme).num_points - head.stop)
+        points = np.pad(self.points, ((0, 0), around, (0, 0)), constant_values=np.nan)
+        return dataclasses.replace(self, scheme=scheme, points=points, visible=np.pad(self.visible, ((0, 0), around)))
+
 
 def subset_masks(faces: Faces) -> dict[str, np.ndarray]:
     """The faces with each attribute and in each bin of yaw, bool [n]."""
@@ -145,9 +156,15 @@ def _threads() -> concurrent.futures.ThreadPoolExecutor:
 
 
 def join(parts: Sequence[Faces]) -> Faces:
-    """The faces of several splits of one set, one split after the other."""
+    """The faces of several splits or sets with points in one scheme, one part after the other.
+
+    Raises:
+      ValueError: Their frames differ in size or margin.
+    """
     if len(parts) == 1:
         return parts[0]
+    for part in parts[1:]:
+        _check_frames(parts[0], part, "faces", "prepare both with the same --frame-size and --margin")
     starts = np.cumsum([0] + [len(part) for part in parts])
 
     def read_encoded(indices: np.ndarray) -> list[bytes]:
@@ -157,6 +174,7 @@ def join(parts: Sequence[Faces]) -> Faces:
 
     return dataclasses.replace(
         parts[0],
+        dataset="+".join(dict.fromkeys(part.dataset for part in parts)),
         split="+".join(part.split for part in parts),
         points=np.concatenate([part.points for part in parts]),
         visible=np.concatenate([part.visible for part in parts]),
@@ -178,13 +196,7 @@ def mix(photos: Faces, styled: Faces) -> Faces:
     Raises:
       ValueError: The two sets differ in scheme, frame size or margin, or no styled face is kept.
     """
-    for field in ("frame_size", "margin"):
-        ours, theirs = getattr(photos, field), getattr(styled, field)
-        if ours != theirs:
-            raise ValueError(
-                f"the styled faces of {styled.dataset} have {field} {theirs} and the photos of {photos.dataset} {ours};"
-                " render them from this set as it is prepared now"
-            )
+    _check_frames(photos, styled, "styled faces", "render them from this set as it is prepared now")
     if load_scheme(styled.scheme) != load_scheme(photos.scheme):
         raise ValueError(
             f"the styled faces of {styled.dataset} have points of scheme {styled.scheme}, the photos of"
@@ -197,7 +209,18 @@ def mix(photos: Faces, styled: Faces) -> Faces:
             f"not one of the {len(styled)} styled faces of {styled.dataset} was rendered from the {len(photos)} photos"
             f" of {photos.dataset}, split {photos.split}, to train on: their groups have other names"
         )
-    return dataclasses.replace(join([photos, kept]), split=photos.split, num_styled=len(kept))
+    return dataclasses.replace(join([photos, kept]), dataset=photos.dataset, split=photos.split, num_styled=len(kept))
+
+
+def _check_frames(photos: Faces, others: Faces, kind: str, advice: str) -> None:
+    """Raises ValueError where two sets cannot share a batch, as their frames differ."""
+    for field in ("frame_size", "margin"):
+        ours, theirs = getattr(photos, field), getattr(others, field)
+        if ours != theirs:
+            raise ValueError(
+                f"the {kind} of {others.dataset} have {field} {theirs} and the photos of {photos.dataset} {ours};"
+                f" {advice}"
+            )
 
 
 def hold_out(faces: Faces, percent: float) -> tuple[Faces, Faces]:

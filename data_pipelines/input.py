@@ -13,6 +13,7 @@ import numpy as np
 
 from data_pipelines.faces import Faces, hold_out, join, label_subset, mix, subset_masks
 from data_pipelines.prepared import SPLIT_UNIONS, open_faces, open_splits, write_pack
+from jaxlm.protocols import heads_of
 
 __all__ = [
     "SPLIT_UNIONS",
@@ -43,27 +44,32 @@ def open_training(
     label_percent: float = 100.0,
     seed: int = 0,
 ) -> tuple[Faces, Faces]:
-    """Opens the faces to train on and those held out: (training, validation).
+    """Opens the faces to train on, with the points of all heads, and those held out of the first set, with its own.
 
     Args:
-      dataset: Photos; see `open_faces`.
-      split: Of the photos; see `open_faces`.
+      dataset: Photos; see `open_faces`. Several sets are joined with +.
+      split: Of the photos of each set; see `open_faces`.
       data_dir: Folder of the prepared sets.
-      scheme: What points are read as; see `Faces.in_scheme`.
-      validation_percent: Share of the photos held out; see `hold_out`.
+      scheme: What points are read as: one scheme for all sets or, joined with +, one for each; see `protocols`.
+      validation_percent: Share of each set's photos held out; see `hold_out`.
       styled: A set or pack of styled faces, all of whose splits are mixed with the training photos; see `faces.mix`.
+        Their points are those of the first head.
       label_percent: Share of the training photos that is used; see `label_subset`.
       seed: Draws that share.
 
     Raises:
       FileNotFoundError: A set is not prepared, or there is no such file.
-      ValueError: What `open_faces`, `Faces.in_scheme` and `faces.mix` refuse.
+      ValueError: What `heads_of`, `open_faces`, `Faces.in_scheme`, `join` and `faces.mix` refuse.
     """
-    training, validation = hold_out(open_faces(dataset, split, data_dir), validation_percent)
+    heads = heads_of(dataset, scheme)
+    sets = [open_faces(head.dataset, split, data_dir).in_scheme(head.scheme) for head in heads]
+    parts = [hold_out(faces, validation_percent) for faces in sets]
+    training = join([part.in_head(head, scheme) for (part, _), head in zip(parts, heads, strict=True)])
     training = label_subset(training, label_percent, seed)
     if styled is not None:
-        training = mix(training, join(list(open_splits(styled, data_dir).values())))
-    return training.in_scheme(scheme), validation.in_scheme(scheme)
+        drawn = join(list(open_splits(styled, data_dir).values())).in_scheme(heads[0].scheme)
+        training = mix(training, drawn.in_head(heads[0], scheme))
+    return training, parts[0][1]
 
 
 @functools.lru_cache(maxsize=4)

@@ -11,9 +11,8 @@ import os
 import pathlib
 import shutil
 import time
-from typing import Any, NamedTuple
+from typing import Any
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import orbax.checkpoint as ocp
@@ -24,6 +23,7 @@ from jaxlm import config as config_lib
 from jaxlm import distributed, models
 from jaxlm.config import Config
 from jaxlm.landmarks import load_scheme
+from jaxlm.trained import Trained
 
 Tree = Any
 
@@ -196,22 +196,15 @@ def _read(directory: pathlib.Path, step: int, trees: dict[str, Tree]) -> dict[st
     return restored
 
 
-class Trained(NamedTuple):
-    """A trained model: a detector's `model.apply(variables, normalised crops, train=False)` gives raw outputs."""
-
-    config: Config
-    model: nn.Module
-    variables: Tree
-    step: int
-
-
-def load_model(workdir: str | os.PathLike[str], step: int | None = None) -> Trained:
+def load_model(workdir: str | os.PathLike[str], step: int | None = None, head: str | None = None) -> Trained:
     """The model of a run: of its best step by validation, or of `step`; of the last one where none was validated.
 
-    A damaged step is passed over with a warning, and the latest whole one is taken.
+    A damaged step is passed over with a warning, and the latest whole one is taken. A run on several data sets has one
+    `head` for each, called by the set's name; by default it is the first, which the run was validated by.
 
     Raises:
       CheckpointError: There is no run, no such step, or no step that can be read.
+      ValueError: There is no such head.
     """
     directory = directory_of(workdir)
     if not directory.is_dir():
@@ -224,9 +217,11 @@ def load_model(workdir: str | os.PathLike[str], step: int | None = None) -> Trai
     order = [first] if step is not None else ([first] if first is not None else []) + [s for s in steps if s != first]
     for candidate in order:
         try:
-            return _load_step(directory, candidate)
+            trained = _load_step(directory, candidate)
         except Exception as error:  # See `Checkpoints.restore`.
             logging.warning("%s: step %d cannot be read: %s", directory, candidate, _first_line(error))
+        else:
+            return trained.with_head(head)
     raise CheckpointError(f"{workdir}: no checkpoint can be read, of the steps {steps[::-1]}")
 
 

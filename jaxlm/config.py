@@ -39,11 +39,13 @@ class TaskConfig:
 @dataclasses.dataclass(frozen=True)
 class DataConfig:
     dataset: str = "synthetic"
-    """A prepared set (`wflw`, or `wflw/384px` where several sizes are prepared) or the path of a packed .npz file."""
+    """A prepared set (`wflw`, or `wflw/384px` where several sizes are prepared) or the path of a packed .npz file;
+    several are joined with +, and the first validates."""
     data_dir: str = "data"
     """Where data_pipelines.prepare put the set."""
     scheme: str = "wflw98"
-    """Landmark scheme to learn: a built-in name or a .toml file. 98 points are read as 68 where asked."""
+    """Landmark scheme to learn: a built-in name or a .toml file. 98 points are read as 68 where asked. One for each
+    set, joined with +, gives each a head of its own; see jaxlm/protocols.py."""
     train_split: str = "train"
     """Split to train on; several are joined with +."""
     validation_percent: int = 10
@@ -125,8 +127,9 @@ class Config:
     data: DataConfig = dataclasses.field(default_factory=DataConfig)
     augment: AugmentConfig = dataclasses.field(default_factory=AugmentConfig)
     optim: OptimConfig = dataclasses.field(default_factory=OptimConfig)
-    init_from: str | None = None
-    """Workdir of another run, or an .npz file of weights, to start from; what has no counterpart there is drawn."""
+    init_from: str | tuple[tuple[str, str], ...] | None = None
+    """Workdir of another run, or an .npz file of weights, to start from; what has no counterpart there is drawn. Pairs
+    (workdir or file, path here) start networks within the model: ("runs/a", "detector") ("runs/b", "translator")."""
     init_copies: tuple[tuple[str, str], ...] = ()
     """Pairs (path there, path here) of `init_from`: a network that is not there starts as a copy of another one."""
     seed: int = 0
@@ -219,8 +222,15 @@ def override(parser: argparse.ArgumentParser, name: str, arguments: Sequence[str
 
 def check(config: Config) -> None:
     """Raises ValueError where a field holds what no run can use, before any data is read."""
-    from jaxlm import landmarks, models, tasks
+    from jaxlm import landmarks, models, protocols, tasks
 
+    heads = protocols.heads_of(config.data.dataset, config.data.scheme)
+    knows_one = "scheme" in config.model.options or config.model.name in models.TRANSLATORS
+    if knows_one and heads[-1].start:
+        raise ValueError(
+            f"model {config.model.name} knows one scheme, and data.scheme names several: {config.data.scheme}; give one"
+            " for all sets"
+        )
     points = landmarks.load_scheme(config.data.scheme).num_points
     models.build(config.model.name, points, config.model.options, config.dtype)
     tasks.check(config.task, config.model)

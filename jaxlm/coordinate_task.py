@@ -7,6 +7,7 @@ from typing import Literal
 
 import chex
 import jax
+import jax.numpy as jnp
 
 from jaxlm import losses
 
@@ -14,6 +15,8 @@ from jaxlm import losses
 @dataclasses.dataclass(frozen=True)
 class CoordinateTask:
     """Direct regression: outputs [B, 2 N] are x0, y0, x1, y1, ...
+
+    Points that are NaN, as those of other heads are, do not count in the loss.
 
     Attributes:
       input_size: Side of the crop in pixels.
@@ -32,7 +35,8 @@ class CoordinateTask:
 
     def loss(self, outputs: jax.Array, points: jax.Array, visible: jax.Array) -> jax.Array:
         del visible  # Points out of sight are annotated in every scheme we read, and count in the published losses.
-        return losses.LOSSES[self.loss_name](self.points(outputs), points)
+        annotated = jnp.isfinite(points).all(axis=-1).astype(points.dtype)
+        return losses.LOSSES[self.loss_name](self.points(outputs), points, annotated)
 
     def points(self, outputs: jax.Array) -> jax.Array:
         chex.assert_rank(outputs, 2)

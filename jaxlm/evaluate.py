@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxlm import checkpoint, distributed, inference, metrics, pictures, plotting, tasks
+from jaxlm import checkpoint, distributed, inference, metrics, pictures, plotting
 from jaxlm.config import Config
 from jaxlm.landmarks import Scheme, load_scheme
 
@@ -136,26 +136,28 @@ def report(
     normaliser: str | None = None,
     step: int | None = None,
     flip_test: bool = False,
+    head: str | None = None,
 ) -> list[Row]:
     """Evaluates a trained model, prints the table, and writes metrics, predictions and pictures.
 
-    They go to `WORKDIR/evaluation/DATASET-SPLIT/`; the arguments are those of the command line.
+    They go to `WORKDIR/evaluation/DATASET-SPLIT/`, and those of a named head to `DATASET-SPLIT-HEAD`; the arguments are
+    those of the command line.
     """
-    trained = checkpoint.load_model(workdir, step)
+    trained = checkpoint.load_model(workdir, step, head)
     config, scheme = trained.config, load_scheme(trained.config.data.scheme)
     faces, subsets = open_evaluation(config, dataset or config.data.dataset, split, data_dir or config.data.data_dir)
     # Where yaws are known the convention is that of AFLW2000-3D.
     normaliser = normaliser or ("box" if np.isfinite(faces.yaw).any() else metrics.default_normaliser(scheme))
-    task = tasks.build(config.task, config.model)
-    flip = scheme.flip if flip_test else None
-    predictor = inference.Predictor(trained.model, task, config, faces.margin, distributed.make_mesh(), flip=flip)
+    flip, mesh = scheme.flip if flip_test else None, distributed.make_mesh()
+    predictor = inference.Predictor(trained.model, trained.task, config, faces.margin, mesh, flip=flip)
     predicted = predictor(trained.variables, faces)
     nme = inference.face_errors(predicted.points, faces, scheme, normaliser)
     rows = table(nme, subsets, thresholds_of(scheme))
     bins = mean_of_bins(rows)
     rows += [bins] if bins else []
+    which = f", head {head}" if head else ""
     protocol = {
-        "run": f"{workdir}, step {trained.step}" + (", averaged with the mirrored crop" if flip_test else ""),
+        "run": f"{workdir}, step {trained.step}{which}" + (", averaged with the mirrored crop" if flip_test else ""),
         "data": f"{faces.dataset}, {faces.split}: {len(faces)} faces, {scheme.num_points} points ({scheme.name})",
         "box": faces.box,
         "NME": f"mean over points and faces, by {normaliser.replace('_', '-')} distance",
@@ -163,7 +165,8 @@ def report(
     }
     if jax.process_index() == 0:
         print_report(rows, protocol)
-        directory = pathlib.Path(workdir) / "evaluation" / f"{faces.dataset}-{faces.split}"
+        name = "-".join([faces.dataset, faces.split, *([head] if head else [])])
+        directory = pathlib.Path(workdir) / "evaluation" / name
         files = write_report(directory, faces, predicted, nme, scheme, rows, subsets, protocol)
         print("Wrote " + "\n      ".join(str(file) for file in files))
     return rows
@@ -223,6 +226,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     add_data_arguments(parser)
     parser.add_argument("--normaliser", choices=metrics.NORMALISERS, help="default: inter_ocular, or box without eyes")
     parser.add_argument("--flip-test", action="store_true", help="average with the points of the mirrored crop")
+    parser.add_argument("--head", help="of a run on several data sets: the name of one (default: the first)")
     parser.add_argument("--step", type=int, help="checkpoint to take (default: the best by validation, else the last)")
     arguments = parser.parse_args(argv)
     distributed.start()

@@ -22,7 +22,7 @@ class HeatMapTask:
     With the losses `mse` and `adaptive_wing` a map's heights copy those of a drawn Gaussian; with `soft_argmax` and
     `star` it holds logits whose softmax is a probability. Only the published target, 100 high, suits a model that ends
     in a ReLU: with the others that layer dies (adaptive_wing) or keeps logits from falling. Points more than three
-    sigma outside of the maps do not count in the loss.
+    sigma outside of the maps do not count in the loss, nor do those of other heads, which are NaN.
 
     Confidence is the height of the peak as a fraction of the target's, or the probability within two sigma of the
     point along both axes (over 0.9 for a Gaussian of the target's sigma, low where a map is spread or has two peaks).

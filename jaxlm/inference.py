@@ -45,7 +45,7 @@ def predict_step(
     to_crop: ArrayLike,
     *,
     model: nn.Module,
-    task: tasks.Task,
+    task: tasks.Reader,
     size: int,
     flip: Sequence[int] | None = None,
 ) -> Predictions:
@@ -66,7 +66,7 @@ def predict_step(
     return Predictions(augment.move(points, reinitialisation.invert(matrix)), confidence, degenerate)
 
 
-def _predict_crops(variables: Any, crops: jax.Array, model: nn.Module, task: tasks.Task) -> Predictions:
+def _predict_crops(variables: Any, crops: jax.Array, model: nn.Module, task: tasks.Reader) -> Predictions:
     """Predictions in pixels of the normalised crops [B, S, S, 3]."""
     outputs = model.apply(variables, crops, train=False)
     return Predictions(task.points(outputs), task.confidence(outputs), task.degenerate(outputs))
@@ -103,7 +103,7 @@ class Predictor:
     def __init__(
         self,
         model: nn.Module,
-        task: tasks.Task,
+        task: tasks.Reader,
         config: Config,
         margin: float,
         mesh: Mesh,

@@ -1,8 +1,10 @@
-"""Starting a run from the weights of another: arrays of equal path and shape are taken, all others stay as drawn."""
+"""Starting a run from the weights of others: arrays of equal path and shape are taken, all others stay as drawn."""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
+import operator
 import pathlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -49,32 +51,42 @@ class Report:
         return "\n".join(lines)
 
 
-def start_from(state: TrainState, source: str, copies: Sequence[tuple[str, str]] = ()) -> tuple[TrainState, Report]:
-    """`state` with the parameters and batch statistics of `source`, placed as its own are; the optimiser stays.
+def start_from(
+    state: TrainState, sources: str | Sequence[tuple[str, str]], copies: Sequence[tuple[str, str]] = ()
+) -> tuple[TrainState, Report]:
+    """`state` with the parameters and batch statistics of other runs, placed as its own are; the optimiser stays.
 
     Args:
       state: Before the first step.
-      source: Workdir of a run, of which the best checkpoint is taken, or a file of `weights.save_weights`.
+      sources: A source, or pairs (source, path here) of sources whose arrays all belong below a path of the model, or
+        nowhere deeper with the path "". A source is the workdir of a run, of which the best checkpoint is taken, or a
+        file of `weights.save_weights`. Of two that hold the same array the later one counts.
       copies: See `take`.
 
     Raises:
       FileNotFoundError: There is no such file.
       CheckpointError: There is no such run.
-      ValueError: The file holds no weights, or nothing of them fits.
+      ValueError: A file holds no weights, or nothing of a source fits.
     """
     ours = {"params": state.params, "batch_stats": state.batch_stats}
-    if pathlib.Path(source).is_dir() or not source.endswith(".npz"):
-        theirs = jax.device_get(checkpoint.load_model(source).variables)
-    else:
-        theirs = load_weights(source)[0]
-    found, report = take(ours, theirs, copies)
-    if not report.taken and not report.copied:
-        raise ValueError(f"{source} and the model have no array of equal path and shape in common:\n{report}")
+    pairs = [(sources, "")] if isinstance(sources, str) else sources
+    theirs = [place(_load(source), path) for source, path in pairs]
+    found, report = take(ours, _merged(theirs), copies)
+    for (source, _), tree in zip(pairs, theirs, strict=True):
+        if set(_flat(tree)) <= set(report.left_over):
+            raise ValueError(f"{source} and the model have no array of equal path and shape in common:\n{report}")
     placed = jax.tree.map(lambda array, leaf: jax.device_put(array, leaf.sharding), found, ours)
     averaged = None if state.ema_params is None else jax.tree.map(jnp.copy, placed["params"])
     return dataclasses.replace(
         state, params=placed["params"], batch_stats=placed["batch_stats"], ema_params=averaged
     ), report
+
+
+def place(variables: Mapping[str, Tree], path: str) -> Mapping[str, Tree]:
+    """`variables` with every array of each collection below `path`: `params/fc1` at `head` is `params/head/fc1`."""
+    for part in reversed(path.split("/") if path else []):
+        variables = {collection: {part: tree} for collection, tree in variables.items()}
+    return variables
 
 
 def take(
@@ -88,7 +100,7 @@ def take(
       copies: Pairs (path there, path here) without the collection's name: where `theirs` lacks an array below the
         second path, the one below the first is taken.
     """
-    own, other = (traverse_util.flatten_dict(dict(tree), sep="/") for tree in (ours, theirs))
+    own, other = _flat(ours), _flat(theirs)
     found, report, used = dict(own), Report([], [], [], [], []), set()
     for path, array in own.items():
         source = path if path in other else _copied_path(path, copies)
@@ -112,3 +124,18 @@ def _copied_path(path: str, copies: Sequence[tuple[str, str]]) -> str | None:
         if name.startswith(f"{here}/"):
             return f"{collection}/{there}{name.removeprefix(here)}"
     return None
+
+
+def _load(source: str) -> Mapping[str, Tree]:
+    """The variables of the best checkpoint of a run, or of a file of weights."""
+    if pathlib.Path(source).is_dir() or not source.endswith(".npz"):
+        return jax.device_get(checkpoint.load_model(source).variables)
+    return load_weights(source)[0]
+
+
+def _flat(variables: Mapping[str, Tree]) -> dict[str, Any]:
+    return traverse_util.flatten_dict(dict(variables), sep="/")
+
+
+def _merged(trees: Sequence[Mapping[str, Tree]]) -> Mapping[str, Tree]:
+    return traverse_util.unflatten_dict(functools.reduce(operator.or_, map(_flat, trees)), sep="/")

@@ -247,8 +247,24 @@ def conversion(source: str, target: str) -> np.ndarray:
     return np.asarray(CONVERSIONS[source, target])
 
 
+def side_by_side(schemes: Sequence[Scheme]) -> Scheme:
+    """The points of several schemes one after the other, each block mirrored within itself.
+
+    It serves models that learn all of them at once. What errors are divided by and faces are drawn with is not carried
+    over: that stays with each scheme.
+    """
+    starts = itertools.accumulate((scheme.num_points for scheme in schemes), initial=0)
+    flip = tuple(start + point for start, scheme in zip(starts, schemes, strict=False) for point in scheme.flip)
+    return Scheme(name="+".join(scheme.name for scheme in schemes), flip=flip)
+
+
+def split_names(text: str) -> list[str]:
+    """The names that `text` joins with +; the path of a file that exists is one name."""
+    return [text] if os.path.exists(text) else text.split("+")
+
+
 def load_scheme(name: str) -> Scheme:
-    """A built-in scheme by its name, or a user's own from the path of a .toml file.
+    """A built-in scheme by its name, or a user's own from the path of a .toml file; several, joined with +, as one.
 
     The file holds `name`, then `count` or `names`, and any of `flip` (pairs of points that change places when the
     face is mirrored), `eye_corners` (two points), `pupils` (two lists of points), `edges` (lists of points, each
@@ -260,6 +276,9 @@ def load_scheme(name: str) -> Scheme:
     """
     if name in SCHEMES:
         return SCHEMES[name]
+    names = split_names(name)
+    if len(names) > 1:
+        return side_by_side([load_scheme(part) for part in names])
     if not name.endswith(".toml"):
         near = difflib.get_close_matches(name, SCHEMES, n=1)
         hint = f"; did you mean {near[0]}?" if near else ""

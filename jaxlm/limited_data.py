@@ -28,7 +28,7 @@ from typing import Any
 import absl.logging
 import numpy as np
 
-from jaxlm import checkpoint, distributed, inference, limited_data_report, stylize, tasks, train, translation
+from jaxlm import checkpoint, distributed, inference, limited_data_report, stylize, train, translation
 from jaxlm import config as config_lib
 from jaxlm.evaluate import VALIDATION, open_evaluation
 from jaxlm.landmarks import load_scheme
@@ -125,8 +125,7 @@ def judge(plan: Plan, piece: Piece, workdir: pathlib.Path, split: str) -> dict[s
     trained = checkpoint.load_model(piece.folder(workdir), total_steps(plan.detector))
     config = trained.config
     faces, _ = open_evaluation(config, config.data.dataset, split, config.data.data_dir)
-    task = tasks.build(config.task, config.model)
-    predictor = inference.Predictor(trained.model, task, config, faces.margin, distributed.make_mesh())
+    predictor = inference.Predictor(trained.model, trained.task, config, faces.margin, distributed.make_mesh())
     points = predictor(trained.variables, faces).points
     nme = inference.face_errors(points, faces, load_scheme(config.data.scheme))
     return {"faces": list(faces.names), "nme": nme.tolist()}

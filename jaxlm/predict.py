@@ -43,16 +43,16 @@ class Detector(NamedTuple):
     scheme: Scheme
 
 
-def of_run(workdir: pathlib.Path) -> Detector:
-    """The best checkpoint of a training run.
+def of_run(workdir: pathlib.Path, head: str | None = None) -> Detector:
+    """The best checkpoint of a training run, with one of its heads; see `checkpoint.load_model`.
 
     Raises:
       CheckpointError: There is no run, or none of its checkpoints can be read.
+      ValueError: There is no such head.
     """
-    trained = checkpoint.load_model(workdir)
+    trained = checkpoint.load_model(workdir, head=head)
     config = trained.config
-    task = tasks.build(config.task, config.model)
-    locate = in_crops(trained.model, task, trained.variables, config.model.input_size, config.data.crop)
+    locate = in_crops(trained.model, trained.task, trained.variables, config.model.input_size, config.data.crop)
     return Detector(locate, load_scheme(config.data.scheme))
 
 
@@ -95,7 +95,7 @@ def check_variables(file: pathlib.Path, model: nn.Module, variables: Mapping[str
         )
 
 
-def in_crops(model: nn.Module, task: tasks.Task, variables: Any, size: int, crop: float) -> Locate:
+def in_crops(model: nn.Module, task: tasks.Reader, variables: Any, size: int, crop: float) -> Locate:
     """Predicts in crops of `size` pixels and `crop` sides of the box made square, cut as prepared frames are."""
     step = jax.jit(functools.partial(inference.predict_step, model=model, task=task, size=size))
 
@@ -219,6 +219,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     model = parser.add_mutually_exclusive_group(required=True)
     model.add_argument("--workdir", type=pathlib.Path, help="of a training run")
     model.add_argument("--weights", type=pathlib.Path, metavar="FILE.npz", help="of python -m jaxlm.convert")
+    parser.add_argument("--head", help="of a run on several data sets: the name of one (default: the first)")
     parser.add_argument("--out", required=True, type=pathlib.Path, metavar="DIR")
     arguments = parser.parse_args(argv)
     if arguments.box and len(arguments.photos) > 1:
@@ -228,7 +229,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             boxes = read_boxes(arguments.boxes)
         else:
             boxes = {str(arguments.photos[0]): [np.asarray(box) for box in arguments.box]}
-        detector = of_run(arguments.workdir) if arguments.workdir else of_weights(arguments.weights)
+        detector = of_run(arguments.workdir, arguments.head) if arguments.workdir else of_weights(arguments.weights)
         problems = predict(arguments.photos, boxes, detector, arguments.out)
     except (ValueError, OSError, checkpoint.CheckpointError) as error:
         parser.exit(1, f"error: {error}\n")

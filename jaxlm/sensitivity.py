@@ -21,7 +21,7 @@ import jax
 import numpy as np
 from numpy.typing import ArrayLike
 
-from jaxlm import checkpoint, distributed, inference, metrics, plotting, tasks
+from jaxlm import checkpoint, distributed, inference, metrics, plotting
 from jaxlm.evaluate import add_data_arguments, open_evaluation
 from jaxlm.inference import BoxError
 from jaxlm.landmarks import load_scheme
@@ -52,8 +52,7 @@ class Curve(NamedTuple):
 
 def measure(run: checkpoint.Trained, faces: Faces, normaliser: str) -> dict[str, Curve]:
     """The curves `shift` over `SHIFTS` and `scale` over `SCALES` of a model on some faces."""
-    task = tasks.build(run.config.task, run.config.model)
-    predictor = inference.Predictor(run.model, task, run.config, faces.margin, distributed.make_mesh())
+    predictor = inference.Predictor(run.model, run.task, run.config, faces.margin, distributed.make_mesh())
     scheme = load_scheme(run.config.data.scheme)
 
     shifts = [[BoxError((size * x, size * y)) for x, y in _DIRECTIONS] for size in SHIFTS]

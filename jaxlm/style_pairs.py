@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxlm import augment, checkpoint, disentangle_checks, image_distances, inference, tasks, translation
+from jaxlm import augment, checkpoint, disentangle_checks, image_distances, inference, translation
 from jaxlm.disentangle_checks import Checks
 from jaxlm.image_distances import Colours
 from jaxlm.translation import Translator
@@ -52,10 +52,9 @@ def judge_of(trained: checkpoint.Trained, translator: Translator) -> Callable[[n
     A crop is to the detector a frame that shows as many face boxes as the translator sees.
     """
     config, crop, size = trained.config, translator.config.data.crop, translator.config.model.input_size
-    task = tasks.build(config.task, config.model)
     to_crop = augment.crop_affine(size, config.model.input_size, crop, config.data.crop)
     step = jax.jit(
-        functools.partial(inference.predict_step, model=trained.model, task=task, size=config.model.input_size)
+        functools.partial(inference.predict_step, model=trained.model, task=trained.task, size=config.model.input_size)
     )
     return lambda images: step(trained.variables, jnp.asarray(images), to_crop).points
 

@@ -9,19 +9,19 @@ import jax
 
 from jaxlm import config as config_lib
 from jaxlm import models
+from jaxlm.boundary_task import BoundaryTask
 from jaxlm.config import ModelConfig, TaskConfig
 from jaxlm.coordinate_task import CoordinateTask
 from jaxlm.heatmap_task import HeatMapTask
 from jaxlm.landmarks import Scheme
+from jaxlm.protocols import Head
 from jaxlm.reinitialisation_task import ReinitialisationTask
+from jaxlm.san_task import SANTask
 from jaxlm.translation_task import TranslationTask
 
 
-class Task(Protocol):
-    """What training and evaluation ask of a detector's task. Points are (x, y) in crop pixels, centres at integers."""
-
-    def loss(self, outputs: Any, points: jax.Array, visible: jax.Array) -> jax.Array:
-        """Losses [B] of raw outputs for true points [B, N, 2], visible [B, N]."""
+class Reader(Protocol):
+    """What evaluation asks of a detector's task. Points are (x, y) in crop pixels, centres at integers."""
 
     def points(self, outputs: Any) -> jax.Array:
         """Points [B, N, 2] that raw outputs stand for."""
@@ -33,10 +33,37 @@ class Task(Protocol):
         """Whether an affine map that the model predicts cannot be used, [B]; None where it predicts none."""
 
 
+class Task(Reader, Protocol):
+    """What training asks of a detector's task."""
+
+    def loss(self, outputs: Any, points: jax.Array, visible: jax.Array) -> jax.Array:
+        """Losses [B] of raw outputs for true points [B, N, 2], visible [B, N]; points of other heads are NaN."""
+
+
+@dataclasses.dataclass(frozen=True)
+class OneHead:
+    """Reads the points of one head from the outputs of a model that may have several."""
+
+    task: Task
+    head: Head
+
+    def points(self, outputs: Any) -> jax.Array:
+        return self.task.points(outputs)[:, self.head.points]
+
+    def confidence(self, outputs: Any) -> jax.Array | None:
+        confidence = self.task.confidence(outputs)
+        return None if confidence is None else confidence[:, self.head.points]
+
+    def degenerate(self, outputs: Any) -> jax.Array | None:
+        return self.task.degenerate(outputs)
+
+
 TASKS: dict[str, type] = {
+    "boundaries": BoundaryTask,
     "coordinates": CoordinateTask,
     "heatmaps": HeatMapTask,
     "reinitialisation": ReinitialisationTask,
+    "san": SANTask,
     "translation": TranslationTask,
 }
 

@@ -1,5 +1,6 @@
 """Starting from other weights: what is taken, what is reported, and that a run does so once."""
 
+import argparse
 import dataclasses
 import functools
 import pathlib
@@ -62,6 +63,15 @@ def test_empty_collections_stay():
     assert initialisation.take(ours, OURS)[0]["batch_stats"] == {}
 
 
+def test_variables_are_placed_below_a_path_of_every_collection():
+    theirs = {"params": {"fc1": {"bias": 1}}, "batch_stats": {"norm": {"mean": 2}}}
+    assert initialisation.place(theirs, "") == theirs
+    assert initialisation.place(theirs, "a/b") == {
+        "params": {"a": {"b": {"fc1": {"bias": 1}}}},
+        "batch_stats": {"a": {"b": {"norm": {"mean": 2}}}},
+    }
+
+
 def zeros_of(experiment: str) -> dict:
     """Variables of an experiment's model, all zero."""
     state = jax.eval_shape(functools.partial(init_state, make_recipe(config_lib.load_experiment(experiment), 99, 2.0)))
@@ -120,6 +130,55 @@ def test_a_file_of_weights_feeds_the_average_too(debug: Config, tmp_path: pathli
     for params in (started.params, started.ema_params):
         np.testing.assert_array_equal(params["fc1"]["kernel"], 0.5)
         np.testing.assert_array_equal(params["fc2"]["kernel"], state.params["fc2"]["kernel"])
+
+
+def weights_file(path: pathlib.Path, **kernels: np.ndarray) -> str:
+    """A file of networks with one kernel each."""
+    save_weights(path, {"params": {name: {"kernel": value} for name, value in kernels.items()}}, {"model": "cnn"})
+    return str(path)
+
+
+def test_several_sources_start_a_network_each(debug: Config, tmp_path: pathlib.Path):
+    state = jax.jit(lambda: init_state(make_recipe(debug, 48, 2.0)))()
+    shapes = jax.tree.map(np.shape, state.params)
+    head = weights_file(tmp_path / "head.npz", fc1=kernel(1, *shapes["fc1"]["kernel"]), fc2=kernel(1, 3))
+    block = weights_file(tmp_path / "block.npz", conv=kernel(2, *shapes["block2"]["conv"]["kernel"]))
+    started, report = initialisation.start_from(state, ((head, ""), (block, "block2")))
+    assert sorted(report.taken) == ["params/block2/conv/kernel", "params/fc1/kernel"]
+    assert report.reshaped == report.left_over == ["params/fc2/kernel"]
+    np.testing.assert_array_equal(started.params["fc1"]["kernel"], 1)
+    np.testing.assert_array_equal(started.params["block2"]["conv"]["kernel"], 2)
+    np.testing.assert_array_equal(started.params["fc1"]["bias"], state.params["fc1"]["bias"])
+
+
+def test_the_later_of_two_sources_counts_and_copies_follow_places(debug: Config, tmp_path: pathlib.Path):
+    state = jax.jit(lambda: init_state(make_recipe(debug, 48, 2.0)))()
+    shape = state.params["fc1"]["kernel"].shape
+    sources = [(weights_file(tmp_path / f"{value}.npz", fc1=kernel(value, *shape)), "") for value in (1, 2)]
+    started, _ = initialisation.start_from(state, sources)
+    np.testing.assert_array_equal(started.params["fc1"]["kernel"], 2)
+    other, report = initialisation.start_from(state, [(sources[0][0], "other")], [("other/fc1", "fc1")])
+    assert report.copied == ["params/fc1/kernel"]
+    np.testing.assert_array_equal(other.params["fc1"]["kernel"], 1)
+
+
+def test_each_of_several_sources_must_give_something(debug: Config, tmp_path: pathlib.Path):
+    state = jax.eval_shape(lambda: init_state(make_recipe(debug, 48, 2.0)))
+    head = weights_file(tmp_path / "head.npz", fc1=kernel(1, *state.params["fc1"]["kernel"].shape))
+    astray = weights_file(tmp_path / "astray.npz", fc1=kernel(1, 3))
+    with pytest.raises(ValueError, match=r"astray\.npz and the model have no array (.|\n)*left over  params/detector"):
+        initialisation.start_from(state, ((head, ""), (astray, "detector")))
+
+
+def test_sources_are_given_on_the_command_line_as_one_or_as_pairs():
+    def parse(*argv: str) -> object:
+        options = ["--experiment", "debug", "--init-from", *argv]
+        config = config_lib.parse_arguments(argparse.ArgumentParser(add_help=False), options)[1]
+        assert config_lib.from_json(config_lib.to_json(config)) == config
+        return config.init_from
+
+    assert parse("runs/a") == "runs/a"
+    assert parse("runs/a", "detector", "b.npz", "translator") == (("runs/a", "detector"), ("b.npz", "translator"))
 
 
 def test_weights_with_nothing_in_common_and_files_that_are_none_end_with_an_explanation(

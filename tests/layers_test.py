@@ -49,6 +49,7 @@ OPERATORS: dict[str, tuple[Operator, Operator, tuple[int, ...]]] = {
 MODULES: dict[str, tuple[nn.Module, nn.Module]] = {
     "conv": (layers.Conv3x3(5), nn.Conv(5, (3, 3), padding=1, use_bias=False)),
     "conv, stride 2": (layers.Conv3x3(5, stride=2), nn.Conv(5, (3, 3), strides=2, padding=1, use_bias=False)),
+    "conv with bias": (layers.Conv3x3(5, use_bias=True), nn.Conv(5, (3, 3), padding=1)),
     "depthwise": (
         layers.DepthwiseConv3x3(),
         nn.Conv(6, (3, 3), padding=1, feature_group_count=6, use_bias=False),
@@ -167,6 +168,8 @@ def test_other_devices_run_the_max_pool_of_xla(monkeypatch: pytest.MonkeyPatch) 
 
 def test_counts_are_those_of_the_plain_operators() -> None:
     shape = (1, 8, 8, 6)
+    assert layers.Conv3x3(5, stride=2).count_macs(shape, (1, 4, 4, 5)) == (9 * 4 * 4 * 6 * 5, 0)
+    assert layers.Conv3x3(5, use_bias=True).count_macs(shape, (1, 8, 8, 5)) == (9 * 8 * 8 * 6 * 5, 8 * 8 * 5)
     assert layers.DepthwiseConv3x3(stride=2).count_macs(shape, (1, 4, 4, 6)) == (9 * 4 * 4 * 6, 0)
     assert layers.ConvTranspose4x4(5).count_macs(shape, (1, 16, 16, 5)) == (8 * 8 * 16 * 6 * 5, 0)
     assert layers.MaxPool3x3().count_macs(shape, (1, 4, 4, 6)) == (0, 8 * 8 * 6)

@@ -30,11 +30,12 @@ from jaxlm import (
 from jaxlm import config as config_lib
 from jaxlm import step as step_lib
 from jaxlm.config import Config, ModelConfig, TaskConfig
+from jaxlm.detection_objective import DetectionObjective
 from jaxlm.models import vgg
 from jaxlm.models.cnn import VanillaCNN
 from jaxlm.models.vunet import VUNetOutputs
 from jaxlm.models.vunet_layers import WeightNormConv, draw_latents
-from jaxlm.objectives import Crops, DetectionObjective
+from jaxlm.objectives import Crops
 from jaxlm.step import TrainState, init_state, make_recipe, to_items, train_step
 from jaxlm.translation_objective import TranslationObjective
 from jaxlm.weights import save_weights

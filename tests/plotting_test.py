@@ -8,7 +8,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from jaxlm import plotting
-from jaxlm.objectives import DetectionObjective
+from jaxlm.detection_objective import DetectionObjective
 
 
 def shape_of(file: pathlib.Path) -> tuple[int, ...]:

@@ -14,10 +14,14 @@ from jax.typing import DTypeLike
 
 from jaxlm.config import complete
 from jaxlm.models.cnn import VanillaCNN
+from jaxlm.models.cpm import CPM
 from jaxlm.models.dpr import GLSR, GSR
+from jaxlm.models.fan import FAN
+from jaxlm.models.lab import LAB
 from jaxlm.models.mobilenet import SmallMobileNetV2
 from jaxlm.models.resnet import ResNet18
 from jaxlm.models.resunet import ResUNet
+from jaxlm.models.san import SANStyle
 from jaxlm.models.shufflenet import ShuffleNetV2HeatMap
 from jaxlm.models.vunet import VUNet
 
@@ -25,9 +29,13 @@ DETECTORS: dict[str, type[nn.Module]] = {
     "cnn": VanillaCNN,
     "dpr_glsr": GLSR,
     "dpr_gsr": GSR,
+    "fan": FAN,
+    "lab": LAB,
     "mobilenetv2_small": SmallMobileNetV2,
     "resnet18": ResNet18,
     "resunet": ResUNet,
+    "san": CPM,
+    "san_style": SANStyle,
     "shufflenetv2_heatmap": ShuffleNetV2HeatMap,
 }
 TRANSLATORS: dict[str, type[nn.Module]] = {"vunet": VUNet}

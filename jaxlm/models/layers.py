@@ -33,20 +33,30 @@ def rewritten() -> bool:
 
 
 class Conv3x3(nn.Module):
-    """3 x 3 convolution without bias, padding 1: [B, H, W, C] -> [B, ceil(H / stride), ceil(W / stride), features].
+    """3 x 3 convolution, padding 1: [B, H, W, C] -> [B, ceil(H / stride), ceil(W / stride), features].
 
-    Parameters are those of `nn.Conv(features, (3, 3), strides=stride, padding=1, use_bias=False)`.
+    Parameters are those of `nn.Conv(features, (3, 3), strides=stride, padding=1, use_bias=use_bias)`.
     """
 
     features: int
     stride: int = 1
+    use_bias: bool = False
     dtype: DTypeLike = jnp.float32
     kernel_init: nn.initializers.Initializer = _INIT
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         kernel = self.param("kernel", self.kernel_init, (3, 3, x.shape[-1], self.features), jnp.float32)
-        return conv_3x3(x.astype(self.dtype), kernel.astype(self.dtype), self.stride)
+        x = conv_3x3(x.astype(self.dtype), kernel.astype(self.dtype), self.stride)
+        if not self.use_bias:
+            return x
+        bias = self.param("bias", nn.initializers.zeros_init(), (self.features,), jnp.float32)
+        return x + bias.astype(self.dtype)[None, None, None]
+
+    def count_macs(self, input_shape: Shape, output_shape: Shape) -> tuple[int, int]:
+        """Products and element-wise operations, for `jaxlm.summary`; a bias is one for each output element."""
+        size = math.prod(output_shape)
+        return 9 * input_shape[-1] * size, size if self.use_bias else 0
 
 
 class DepthwiseConv3x3(nn.Module):

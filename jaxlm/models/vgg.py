@@ -10,8 +10,9 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from flax import traverse_util
+from jax.typing import DTypeLike
 
-from jaxlm.models.layers import max_pool_2x2
+from jaxlm.models.layers import Conv3x3, max_pool_2x2
 from jaxlm.weights import load_weights
 
 # How many convolutions each stage has.
@@ -20,29 +21,36 @@ STAGES = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
 _IMAGENET_STD = (0.229, 0.224, 0.225)
 
+_HE = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
+
 
 class VGG(nn.Module):
     """Features of ImageNet-normalised photos [B, S, S, 3] after each ReLU, by the paper's names: conv1_1, conv1_2, ...
 
     Stage k is [B, S / 2^(k - 1), S / 2^(k - 1), C], C being `width`, doubled with each stage up to 8 times as many.
-    Parameter paths are those of jaxlm/convert_maps.py.
+    Parameter paths are those of jaxlm/convert_maps.py. Kernels are drawn as He et al. (ICCV 2015) do.
 
     Attributes:
       stages: How many convolutions each stage has; a pool is between two stages.
       width: Channels of the first stage.
+      pools: Only the first so many pools are there; a stage without one before it keeps the side of the last.
+      dtype: Of the computation; parameters are float32.
     """
 
     stages: tuple[int, ...] = STAGES["vgg19"]
     width: int = 64
+    pools: int = 4
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, images: jax.Array) -> dict[str, jax.Array]:
+        conv = partial(Conv3x3, use_bias=True, dtype=self.dtype, kernel_init=_HE)
         features, x = {}, images
         for stage, count in enumerate(self.stages, start=1):
-            x = max_pool_2x2(x) if stage > 1 else x
+            x = max_pool_2x2(x) if 1 < stage <= self.pools + 1 else x
             for number in range(1, count + 1):
                 name = f"conv{stage}_{number}"
-                x = nn.relu(nn.Conv(self.width * min(2 ** (stage - 1), 8), (3, 3), name=name)(x))
+                x = nn.relu(conv(self.width * min(2 ** (stage - 1), 8), name=name)(x))
                 features[name] = x
         return features
 

@@ -1,0 +1,22 @@
+"""LAB (Wu et al., CVPR 2018) on 300-W without message passing: what that is worth, beside lab_300w.
+
+    python -m data_pipelines.prepare ibug300w --source 300W --data-dir data
+    python -m jaxlm.train --experiment lab_plain_300w --workdir runs/lab_plain_300w
+    python -m jaxlm.evaluate --workdir runs/lab_plain_300w --dataset ibug300w
+
+Data: see lab_300w; the crop comes from the box, the published one from true landmarks. Published: an ablation on the
+challenging subset, whose numbers we could not check; a release without messages has none. Ours: see
+experiments/README.md.
+"""
+
+import dataclasses
+
+from experiments import lab_300w
+from jaxlm.config import Config
+
+
+def config() -> Config:
+    """lab_300w with a plain head on each stack."""
+    base = lab_300w.config()
+    options = base.model.options | {"message_passing": False}
+    return dataclasses.replace(base, model=dataclasses.replace(base.model, options=options))
