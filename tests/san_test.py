@@ -138,10 +138,11 @@ def test_no_gradient_reaches_the_frozen_networks(variables: dict[str, Any]):
     jax.tree.map(lambda leaf: np.testing.assert_array_equal(leaf, 0), jax.jit(jax.grad(loss))(frozen))
 
 
-def average_style(styles: int, translator: Any) -> Callable[[jax.Array], jax.Array]:
-    """Renders structures [1, 8, 8, C] by the translator of `TINY`, with its noise."""
+@functools.cache
+def average_style(styles: int) -> Callable[[Any, jax.Array], jax.Array]:
+    """Renders structures [1, 8, 8, C] by a translator such as that of `TINY`, with its noise."""
     model, rngs = AverageStyle(styles, 2, 4, jnp.float32), {"latent": jax.random.key(TINY.seed)}
-    return jax.jit(lambda structures: model.apply({"params": {"translator": translator}}, structures, rngs=rngs))
+    return jax.jit(lambda translator, x: model.apply({"params": {"translator": translator}}, x, rngs=rngs))
 
 
 def test_the_second_photo_renders_the_landmarks_that_the_detector_finds(variables: dict[str, Any]):
@@ -152,23 +153,22 @@ def test_the_second_photo_renders_the_landmarks_that_the_detector_finds(variable
     task = tasks.build(LOGITS, ModelConfig("san", 32))
     draw = jax.jit(lambda maps: TranslationTask().structures((task.points(maps) + 0.5) / 4 - 0.5, IBUG68, 8))
     structures = draw(detector(images))
-    render = average_style(2, params["translator"])
-    rendered = jnp.concatenate([render(structure[None]) for structure in structures])
+    rendered = jnp.concatenate([average_style(2)(params["translator"], structure[None]) for structure in structures])
     np.testing.assert_allclose(found, jax.image.resize(rendered, (2, 32, 32, 3), "bilinear"), atol=1e-4)
     assert jnp.abs(found[0] - found[1]).max() > 1e-3
 
 
 def test_an_average_style_is_the_mean_of_different_renderings(variables: dict[str, Any]):
     structure = jnp.asarray(np.random.default_rng(0).uniform(size=(1, 8, 8, 14)), jnp.float32)
-    one, two = (average_style(styles, variables["params"]["translator"])(structure) for styles in (1, 2))
+    one, two = (average_style(styles)(variables["params"]["translator"], structure) for styles in (1, 2))
     assert one.shape == two.shape == (1, 8, 8, 3)
     assert jnp.abs(one - two).max() > 1e-3
     assert jnp.abs(two).max() <= 1
 
 
 def test_without_weights_the_translator_renders_grey():
-    structure = jnp.ones((1, 8, 8, 14))
-    np.testing.assert_array_equal(average_style(2, TINY._grey_translator(jax.random.key(0)))(structure), 0)
+    translator = TINY._grey_translator(jax.random.key(0))
+    np.testing.assert_array_equal(average_style(2)(translator, jnp.ones((1, 8, 8, 14))), 0)
 
 
 def test_the_frozen_networks_are_those_of_their_experiments():
