@@ -2,7 +2,8 @@ r"""G&LSR, all of DPR (TPAMI 2021), on 300-W: the recipe of dpr_glsr_wflw on 68 
 
     python -m jaxlm.train --experiment dpr_glsr_300w --workdir runs/dpr_glsr_300w_parts --init-from runs/dpr_gsr_300w \
       --model.options.stage part_regressors --optim.rates global_reinit 0 global_regress 0
-    python -m jaxlm.train --experiment dpr_glsr_300w --workdir runs/dpr_glsr_300w --init-from runs/dpr_glsr_300w_parts
+    python -m jaxlm.train --experiment dpr_glsr_300w --workdir runs/dpr_glsr_300w --init-from runs/dpr_glsr_300w_parts \
+      --optim.learning-rate 1e-4
     python -m jaxlm.evaluate --workdir runs/dpr_glsr_300w --dataset ibug300w
 
 GSR is trained first; it and the data: see dpr_gsr_300w. Ours: see experiments/README.md.

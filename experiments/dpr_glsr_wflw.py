@@ -2,7 +2,8 @@ r"""G&LSR on WFLW, all of DPR (TPAMI 2021): GSR, then each facial part in a fram
 
     python -m jaxlm.train --experiment dpr_glsr_wflw --workdir runs/dpr_glsr_wflw_parts --init-from runs/dpr_gsr_wflw \
       --model.options.stage part_regressors --optim.rates global_reinit 0 global_regress 0
-    python -m jaxlm.train --experiment dpr_glsr_wflw --workdir runs/dpr_glsr_wflw --init-from runs/dpr_glsr_wflw_parts
+    python -m jaxlm.train --experiment dpr_glsr_wflw --workdir runs/dpr_glsr_wflw --init-from runs/dpr_glsr_wflw_parts \
+      --optim.learning-rate 1e-4
     python -m jaxlm.evaluate --workdir runs/dpr_glsr_wflw --dataset wflw
 
 GSR is trained first, see dpr_gsr_wflw; the part regressors start from the trunk of its regressor. The last training is

@@ -13,7 +13,7 @@ G&LSR goes on from there:
       --init-from runs/dpr_synthetic \
       --model.options.stage part_regressors --optim.rates global_reinit 0 global_regress 0
     python -m jaxlm.train --experiment dpr_synthetic --model.name dpr_glsr --workdir runs/dpr_synthetic_glsr \
-      --init-from runs/dpr_synthetic_parts
+      --init-from runs/dpr_synthetic_parts --optim.learning-rate 1e-4
 
 Data: rendered faces, made on the spot, 98 points. Ours: see experiments/README.md.
 """
