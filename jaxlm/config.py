@@ -116,6 +116,9 @@ class OptimConfig:
     """Evaluate and keep an exponential moving average of the weights with this decay a step."""
     accumulate: int = 1
     """Split each batch into this many parts and average their gradients, to save memory."""
+    remat: bool = False
+    """Keep the results of convolutions and products alone for the gradient and compute all else again, to save
+    memory on a GPU or TPU; XLA's CPU compiler undoes it."""
     rates: tuple[tuple[str, float], ...] = ()
     """Pairs (path of parameters, factor of their learning rate): ("head", 0.1); 0 freezes, weight decay included."""
 

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax import lax
+from jax.extend.core import Primitive
 
 from jaxlm import augment, objectives, optim
 from jaxlm.config import Config
@@ -115,6 +116,8 @@ def train_step(state: TrainState, batch: Batch, recipe: Recipe) -> tuple[TrainSt
     # Augmentation draws from the first two children of the key.
     key = jax.random.fold_in(key, 2)
     loss = functools.partial(recipe.objective.loss, step=state.step)
+    if config.optim.remat:
+        loss = jax.checkpoint(loss, policy=is_product)
     crops = Crops(augment.normalise(crops), points, visible)
     grads, values, batch_stats = _accumulated_gradients(loss, state, crops, key, config.optim.accumulate)
     updates, opt_state = recipe.optimiser.update(grads, state.opt_state, state.params)
@@ -126,6 +129,11 @@ def train_step(state: TrainState, batch: Batch, recipe: Recipe) -> tuple[TrainSt
         ema_params = optax.incremental_update(params, ema_params, 1.0 - decay)
     values |= {"gradient_norm": optax.global_norm(grads), "learning_rate": recipe.learning_rate(state.step)}
     return TrainState(state.step + 1, params, batch_stats, opt_state, ema_params), values
+
+
+def is_product(operation: Primitive, *_: Any, **__: Any) -> bool:
+    """Whether the gradient keeps an operation's result: products are dear, what lies between them is cheap."""
+    return operation.name in ("conv_general_dilated", "dot_general", "custom_vjp_call")
 
 
 def _plain_crops(faces: Batch, recipe: Recipe) -> Crops:

@@ -227,6 +227,7 @@ def check_size(config: Config) -> None:
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m jaxlm.summary", description=__doc__)
+    parser.add_argument("--memory", action="store_true", help="compile a training step and print what it holds at most")
     parser.add_argument("--json", action="store_true", help="print the totals as one JSON object")
     arguments, config = config_lib.parse_arguments(parser, argv)
     summary = summarise(*_model_of(config))
@@ -235,6 +236,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(json.dumps({"experiment": arguments.experiment, "input_size": config.model.input_size} | totals))
     else:
         print(as_table(summary))
+    if arguments.memory:
+        from jaxlm import memory
+
+        print(f"memory of a training step at batch {config.data.batch_size}: {memory.of_training(config)}")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,61 @@
+"""Device memory of a training step, and computing again what need not be kept."""
+
+import functools
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from data_pipelines import input as input_lib
+from jaxlm import memory, step, summary
+from jaxlm.config import Config
+from jaxlm.step import init_state, make_recipe, train_step
+from tests.runs import changed
+
+
+@pytest.fixture
+def deep(debug: Config) -> Config:
+    """A network of many cheap operations between few products."""
+    options = {"widths": (8, 8, 16), "norm": "sepbn", "head_width": 8}
+    return changed(debug, model={"options": options}, data={"batch_size": 16}, optim={"name": "sgd"})
+
+
+def test_computing_again_gives_the_same_step(deep: Config):
+    batch = next(input_lib.train_batches(input_lib.open_faces(deep.data.dataset, "train", ""), 16, 0, 0, 1))
+    batch = {name: batch[name] for name in ("image", "points", "visible")}
+    states = []
+    for remat in (False, True):
+        recipe = make_recipe(changed(deep, optim={"remat": remat}), 48, 2.0)
+        state = jax.jit(functools.partial(init_state, recipe))()
+        states.append(jax.jit(functools.partial(train_step, recipe=recipe))(state, batch)[0])
+    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-6), *states)
+
+
+def test_products_alone_are_kept_for_the_gradient():
+    def layers(kernels: list[jax.Array], x: jax.Array) -> jax.Array:
+        for kernel in kernels:
+            x = jnp.tanh(jnp.sin(x @ kernel))
+        return x.sum()
+
+    def kept(function: Callable[..., jax.Array]) -> int:
+        kernels, x = [jnp.ones((8, 8))] * 4, jnp.ones((100, 8))
+        residuals = jax.eval_shape(lambda kernels: jax.vjp(function, kernels, x)[1], kernels)
+        return sum(leaf.shape == x.shape for leaf in jax.tree.leaves(residuals))
+
+    # The input and the results of four products, where else each layer keeps what three derivatives need.
+    assert kept(jax.checkpoint(layers, policy=step.is_product)) == 5
+    assert kept(layers) > 8
+
+
+def test_a_larger_batch_takes_more(deep: Config):
+    one, two = (memory.of_training(changed(deep, data={"batch_size": size})) for size in (16, 32))
+    assert two.state == one.state
+    assert two.batch == 2 * one.batch
+    assert two.intermediate > 1.5 * one.intermediate
+
+
+def test_the_summary_prints_it(debug: Config, capsys: pytest.CaptureFixture[str]):
+    summary.main(["--experiment", "debug", "--memory"])
+    assert f"at batch {debug.data.batch_size}: " in capsys.readouterr().out
