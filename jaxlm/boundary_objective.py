@@ -11,7 +11,7 @@ import optax
 from jax import lax
 
 from jaxlm.detection_objective import DetectionObjective
-from jaxlm.landmarks import Scheme
+from jaxlm.scheme import Scheme
 
 if TYPE_CHECKING:
     from jaxlm.objectives import Crops

@@ -20,7 +20,7 @@ from jax import lax
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from jaxlm import config as config_lib
-from jaxlm import distributed, models
+from jaxlm import distributed, experiment, models
 from jaxlm.config import Config
 from jaxlm.landmarks import load_scheme
 from jaxlm.trained import Trained
@@ -103,7 +103,7 @@ class Checkpoints:
         if step in self._manager.all_steps():
             return
         record = {
-            "config": config_lib.to_json(self._config),
+            "config": experiment.to_json(self._config),
             "fingerprints": _named(fingerprints({"model": model, "state": state})),
         }
         items = ocp.args.Composite(
@@ -176,7 +176,7 @@ def _read_record(directory: pathlib.Path, step: int) -> tuple[Config, dict[str, 
     """Config and fingerprints of a step."""
     with ocp.Checkpointer(ocp.JsonCheckpointHandler()) as checkpointer:
         record = checkpointer.restore(directory / str(step) / "record")
-    return config_lib.from_json(record["config"]), record["fingerprints"]
+    return experiment.from_json(record["config"]), record["fingerprints"]
 
 
 def _read(directory: pathlib.Path, step: int, trees: dict[str, Tree]) -> dict[str, Tree]:
@@ -239,7 +239,7 @@ def _load_step(directory: pathlib.Path, step: int) -> Trained:
 
 def write_config(workdir: str | os.PathLike[str], config: Config) -> None:
     """Writes `config.json`, for people; the checkpoints hold their own copy."""
-    (pathlib.Path(workdir) / "config.json").write_text(config_lib.to_json(config) + "\n")
+    (pathlib.Path(workdir) / "config.json").write_text(experiment.to_json(config) + "\n")
 
 
 def directory_of(workdir: str | os.PathLike[str]) -> pathlib.Path:

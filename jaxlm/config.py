@@ -1,19 +1,12 @@
-"""What an experiment is: frozen, typed dataclasses, the loader of `experiments/NAME.py`, and command-line overrides."""
+"""What an experiment is: frozen, typed dataclasses, their options, and how two of them differ."""
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import difflib
-import importlib
-import json
-import pkgutil
-import sys
 import typing
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any, Literal
-
-import tyro
 
 Options = dict[str, Any]
 
@@ -161,102 +154,6 @@ class Config:
 _RUNTIME_FIELDS = ("data.data_dir", "data.cache", "fsdp", "steps_per_call", "keep", "max_megabytes")
 
 
-def experiment_names() -> list[str]:
-    """Names of all experiments, sorted."""
-    package = importlib.import_module("experiments")
-    return sorted(module.name for module in pkgutil.iter_modules(package.__path__))
-
-
-def load_experiment(name: str) -> Config:
-    """The config of `experiments/NAME.py`, with every option of its model and task spelled out.
-
-    Raises:
-      ValueError: There is no such experiment, or an option that its model or task does not have.
-    """
-    names = experiment_names()
-    if name not in names:
-        near = difflib.get_close_matches(name, names, n=1)
-        hint = f" Did you mean {near[0]}?" if near else ""
-        raise ValueError(f"unknown experiment {name!r}.{hint} Known: {', '.join(names)}.")
-    return spell_out(importlib.import_module(f"experiments.{name}").config())
-
-
-def spell_out(config: Config) -> Config:
-    """`config` with the options of its model and task completed by their defaults."""
-    from jaxlm import models, tasks
-
-    model = dataclasses.replace(config.model, options=complete(models.MODELS, config.model.name, config.model.options))
-    task = dataclasses.replace(config.task, options=complete(tasks.TASKS, config.task.name, config.task.options))
-    return dataclasses.replace(config, model=model, task=task)
-
-
-def parse_arguments(
-    parser: argparse.ArgumentParser, argv: Sequence[str] | None = None
-) -> tuple[argparse.Namespace, Config]:
-    """Reads `--experiment NAME`, what `parser` knows, and an override for any field of the experiment's config.
-
-    Overrides are spelled `--optim.learning-rate 1e-3`. A misspelt one ends the program with a suggestion.
-    """
-    argv = sys.argv[1:] if argv is None else argv
-    parser.add_argument("--experiment", required=True, help=f"one of {', '.join(experiment_names())}")
-    if not any(argument.startswith("--experiment") for argument in argv) and {"-h", "--help"} & set(argv):
-        parser.epilog = "Any field of an experiment can be overridden; --experiment NAME --help lists them."
-        parser.print_help()
-        parser.exit()
-    arguments, rest = parser.parse_known_args(argv)
-    return arguments, override(parser, arguments.experiment, rest)
-
-
-def override(parser: argparse.ArgumentParser, name: str, arguments: Sequence[str]) -> Config:
-    """The config of `experiments/NAME.py` with overrides; what is wrong with them ends the program of `parser`."""
-    try:
-        config = load_experiment(name)
-    except ValueError as error:
-        parser.error(str(error))
-    description = f"Overrides for experiment {name}; {parser.format_usage()}"
-    config = tyro.cli(Config, default=config, args=arguments, prog=parser.prog, description=description)
-    try:
-        config = spell_out(config)
-        check(config)
-    except (ValueError, FileNotFoundError) as error:
-        parser.error(str(error))
-    return config
-
-
-def check(config: Config) -> None:
-    """Raises ValueError where a field holds what no run can use, before any data is read."""
-    from jaxlm import landmarks, models, protocols, tasks
-
-    heads = protocols.heads_of(config.data.dataset, config.data.scheme)
-    knows_one = "scheme" in config.model.options or config.model.name in models.TRANSLATORS
-    if knows_one and heads[-1].start:
-        raise ValueError(
-            f"model {config.model.name} knows one scheme, and data.scheme names several: {config.data.scheme}; give one"
-            " for all sets"
-        )
-    points = landmarks.load_scheme(config.data.scheme).num_points
-    models.build(config.model.name, points, config.model.options, config.dtype)
-    tasks.check(config.task, config.model)
-    for option, field, value in (("scheme", "scheme", config.data.scheme), ("context", "crop", config.data.crop)):
-        asked = config.model.options.get(option, value)
-        if asked != value:
-            raise ValueError(f"model.options.{option} = {asked} and data.{field} = {value} must be the same")
-    fields = flatten(dataclasses.asdict(config))
-    for name in ("epochs", "eval_every", "keep", "steps_per_call", "fsdp", "data.batch_size", "optim.accumulate"):
-        if fields[name] < 1:
-            raise ValueError(f"{name} must be at least 1, not {fields[name]}")
-    if any(factor < 0 for _, factor in config.optim.rates):
-        raise ValueError(f"factors of optim.rates must be at least 0: {config.optim.rates}")
-    if not 0 <= config.data.validation_percent < 100:
-        raise ValueError(f"data.validation_percent must be in 0..99, not {config.data.validation_percent}")
-    if not 0 < config.data.label_percent <= 100:
-        raise ValueError(f"data.label_percent must be above 0 and at most 100, not {config.data.label_percent}")
-    if config.steps_per_epoch is not None and config.steps_per_epoch < 1:
-        raise ValueError(f"steps_per_epoch must be at least 1, not {config.steps_per_epoch}")
-    if not 0 <= config.data.styled_ratio <= 1:
-        raise ValueError(f"data.styled_ratio must be in 0..1, not {config.data.styled_ratio}")
-
-
 def complete(table: dict[str, type], name: str, options: Options) -> Options:
     """All options of the dataclass `table[name]`: its defaults, replaced by `options`.
 
@@ -265,22 +162,23 @@ def complete(table: dict[str, type], name: str, options: Options) -> Options:
     Raises:
       ValueError: The name, an option or the value of a choice is unknown; the nearest one is suggested.
     """
-    _check_known(name, table, f"unknown name {name!r}")
+    check_known(name, table, f"unknown name {name!r}")
     fields = {
         field.name: field.default
         for field in dataclasses.fields(table[name])
         if field.name not in ("parent", "name", "dtype") and field.default is not dataclasses.MISSING
     }
     for option in options:
-        _check_known(option, fields, f"unknown option of {name} {option!r}")
+        check_known(option, fields, f"unknown option of {name} {option!r}")
     types = typing.get_type_hints(table[name])
     for option, value in options.items():
         if typing.get_origin(types[option]) is Literal:
-            _check_known(value, typing.get_args(types[option]), f"{option} of {name} cannot be {value!r}")
-    return fields | {option: _with_tuples(value) for option, value in options.items()}
+            check_known(value, typing.get_args(types[option]), f"{option} of {name} cannot be {value!r}")
+    return fields | {option: with_tuples(value) for option, value in options.items()}
 
 
-def _check_known(key: str, known: typing.Iterable[str], problem: str) -> None:
+def check_known(key: str, known: Iterable[str], problem: str) -> None:
+    """Raises ValueError with `problem` and the nearest known key where a key is not known."""
     known = list(known)
     if key not in known:
         near = difflib.get_close_matches(str(key), known, n=1)
@@ -288,28 +186,9 @@ def _check_known(key: str, known: typing.Iterable[str], problem: str) -> None:
         raise ValueError(f"{problem}.{hint} Known: {', '.join(known)}.")
 
 
-def to_json(config: Config) -> str:
-    """The config as JSON text."""
-    return json.dumps(dataclasses.asdict(config), indent=2)
-
-
-def from_json(text: str) -> Config:
-    """The config that `to_json` wrote; tuples among the options come back as tuples."""
-    return spell_out(_from_dict(Config, json.loads(text)))
-
-
-def _from_dict(cls: type, values: dict[str, Any]) -> Any:
-    types = typing.get_type_hints(cls)
-    nested = {
-        key: _from_dict(types[key], value) if dataclasses.is_dataclass(types[key]) else _with_tuples(value)
-        for key, value in values.items()
-    }
-    return cls(**nested)
-
-
-def _with_tuples(value: Any) -> Any:
+def with_tuples(value: Any) -> Any:
     """A value of JSON with tuples for its lists."""
-    return tuple(map(_with_tuples, value)) if isinstance(value, list) else value
+    return tuple(map(with_tuples, value)) if isinstance(value, list) else value
 
 
 def differences(stored: Config, asked: Config) -> list[str]:

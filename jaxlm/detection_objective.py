@@ -15,9 +15,10 @@ from jax.sharding import Mesh
 
 from jaxlm import evaluate, inference, metrics, models, optim, tasks
 from jaxlm.config import Config
-from jaxlm.landmarks import Scheme, load_scheme
+from jaxlm.landmarks import load_scheme
 from jaxlm.progress import Measure
 from jaxlm.protocols import Head, heads_of
+from jaxlm.scheme import Scheme
 
 if TYPE_CHECKING:
     from data_pipelines.input import Faces

@@ -20,7 +20,8 @@ import numpy as np
 from jaxlm import checkpoint, feature_networks, image_distances, metrics, models, pictures, translation
 from jaxlm.disentangle_checks import Checks
 from jaxlm.evaluate import VALIDATION, open_evaluation
-from jaxlm.landmarks import Scheme, load_scheme
+from jaxlm.landmarks import load_scheme
+from jaxlm.scheme import Scheme
 from jaxlm.style_pairs import (
     PROBE_FACES,
     Eyes,

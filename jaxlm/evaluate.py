@@ -19,7 +19,8 @@ import numpy as np
 
 from jaxlm import checkpoint, distributed, inference, metrics, pictures, plotting
 from jaxlm.config import Config
-from jaxlm.landmarks import Scheme, load_scheme
+from jaxlm.landmarks import load_scheme
+from jaxlm.scheme import Scheme
 
 if TYPE_CHECKING:
     from data_pipelines.input import Faces

@@ -16,7 +16,7 @@ from jax.typing import ArrayLike
 
 from jaxlm import augment, distributed, metrics, reinitialisation, tasks
 from jaxlm.config import Config
-from jaxlm.landmarks import Scheme
+from jaxlm.scheme import Scheme
 
 if TYPE_CHECKING:
     from data_pipelines.input import Faces

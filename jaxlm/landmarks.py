@@ -1,88 +1,15 @@
-"""Landmark schemes: how many points a face has, what they are, and how they mirror.
-
-A scheme is data: the model, the metrics, the augmentation and the pictures all read the same tables. Left and right
-are the image's left and right for a face that looks at the camera. Indices count from 0.
-"""
+"""The landmark schemes that are built in, those in a user's file, and how points of one are read as another's."""
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
-import itertools
 import os
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
 from jaxlm import boundaries, mean_faces
-
-Edges = tuple[tuple[int, int], ...]
-
-
-@dataclasses.dataclass(frozen=True)
-class Scheme:
-    """A landmark annotation scheme.
-
-    Attributes:
-      name: What users call it, for example `wflw98`.
-      flip: Permutation [N]; point i of a mirrored face is point `flip[i]` of the face.
-      eye_corners: The outer corners of the left and the right eye, whose distance is the inter-ocular normaliser.
-      pupils: The points whose mean is the left pupil, and those of the right one, for the inter-pupil normaliser.
-      parts: Named groups of points, for example `nose`; a point may be in no group.
-      edges: Pairs of points to join in a drawing.
-      names: One name for each point, or empty.
-      mean_face: Mean shape (x, y) of aligned faces as fractions of the side of a square around them, or empty.
-      boundaries: Named curves, each through its points in order; of two points at least.
-    """
-
-    name: str
-    flip: tuple[int, ...]
-    eye_corners: tuple[int, int] | None = None
-    pupils: tuple[tuple[int, ...], tuple[int, ...]] | None = None
-    parts: Mapping[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
-    edges: Edges = ()
-    names: tuple[str, ...] = ()
-    mean_face: tuple[tuple[float, float], ...] = ()
-    boundaries: Mapping[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
-
-    @property
-    def num_points(self) -> int:
-        return len(self.flip)
-
-    def __post_init__(self) -> None:
-        count = self.num_points
-        if sorted(self.flip) != list(range(count)) or any(self.flip[j] != i for i, j in enumerate(self.flip)):
-            raise ValueError(f"scheme {self.name}: `flip` must exchange points in pairs, each of 0..{count - 1} once")
-        if self.names and len(self.names) != count:
-            raise ValueError(f"scheme {self.name}: {len(self.names)} names for {count} points")
-        if self.mean_face and np.shape(self.mean_face) != (count, 2):
-            raise ValueError(f"scheme {self.name}: `mean_face` holds {count} points (x, y)")
-        used = {"eye_corners": self.eye_corners or (), "pupils": sum(self.pupils or ((), ()), ())}
-        used |= {f"parts.{part}": points for part, points in self.parts.items()}
-        used |= {f"boundaries.{name}": points for name, points in self.boundaries.items()}
-        used["edges"] = sum(self.edges, ())
-        short = [name for name, points in self.boundaries.items() if len(points) < 2]
-        if short:
-            raise ValueError(f"scheme {self.name}: no curve goes through the one point of `boundaries` {short}")
-        for field, points in used.items():
-            outside = [i for i in points if not 0 <= i < count]
-            if outside:
-                raise ValueError(f"scheme {self.name}: `{field}` names points {outside}; there are 0..{count - 1}")
-
-
-def _flip(count: int, pairs: Iterable[Sequence[int]]) -> tuple[int, ...]:
-    """The mirror permutation of `count` points of which only `pairs` change places."""
-    flip = list(range(count))
-    for a, b in pairs:
-        flip[a], flip[b] = b, a
-    return tuple(flip)
-
-
-def _line(points: Sequence[int], closed: bool = False) -> Edges:
-    """Edges that join points one after another."""
-    edges = tuple(itertools.pairwise(points))
-    return (*edges, (points[-1], points[0])) if closed else edges
+from jaxlm.scheme import Scheme, line, parse, permutation, side_by_side
 
 
 def _span(first: int, last: int) -> tuple[int, ...]:
@@ -91,7 +18,7 @@ def _span(first: int, last: int) -> tuple[int, ...]:
 
 WFLW98 = Scheme(
     name="wflw98",
-    flip=_flip(
+    flip=permutation(
         98,
         [(i, 32 - i) for i in range(16)]
         + [(33, 46), (34, 45), (35, 44), (36, 43), (37, 42), (38, 50), (39, 49), (40, 48), (41, 47)]
@@ -111,15 +38,15 @@ WFLW98 = Scheme(
         "mouth": _span(76, 95),
         "pupils": (96, 97),
     },
-    edges=_line(_span(0, 32))
-    + _line(_span(33, 41), closed=True)
-    + _line(_span(42, 50), closed=True)
-    + _line(_span(51, 54))
-    + _line(_span(55, 59))
-    + _line(_span(60, 67), closed=True)
-    + _line(_span(68, 75), closed=True)
-    + _line(_span(76, 87), closed=True)
-    + _line(_span(88, 95), closed=True),
+    edges=line(_span(0, 32))
+    + line(_span(33, 41), closed=True)
+    + line(_span(42, 50), closed=True)
+    + line(_span(51, 54))
+    + line(_span(55, 59))
+    + line(_span(60, 67), closed=True)
+    + line(_span(68, 75), closed=True)
+    + line(_span(76, 87), closed=True)
+    + line(_span(88, 95), closed=True),
     mean_face=mean_faces.WFLW98,
     boundaries=boundaries.WFLW98,
 )
@@ -137,7 +64,7 @@ _WFLW98_TO_IBUG68 = (
 
 IBUG68 = Scheme(
     name="ibug68",
-    flip=_flip(
+    flip=permutation(
         68,
         [(i, 16 - i) for i in range(8)]
         + [(17, 26), (18, 25), (19, 24), (20, 23), (21, 22), (31, 35), (32, 34)]
@@ -155,22 +82,22 @@ IBUG68 = Scheme(
         "right_eye": _span(42, 47),
         "mouth": _span(48, 67),
     },
-    edges=_line(_span(0, 16))
-    + _line(_span(17, 21))
-    + _line(_span(22, 26))
-    + _line(_span(27, 30))
-    + _line(_span(31, 35))
-    + _line(_span(36, 41), closed=True)
-    + _line(_span(42, 47), closed=True)
-    + _line(_span(48, 59), closed=True)
-    + _line(_span(60, 67), closed=True),
+    edges=line(_span(0, 16))
+    + line(_span(17, 21))
+    + line(_span(22, 26))
+    + line(_span(27, 30))
+    + line(_span(31, 35))
+    + line(_span(36, 41), closed=True)
+    + line(_span(42, 47), closed=True)
+    + line(_span(48, 59), closed=True)
+    + line(_span(60, 67), closed=True),
     mean_face=tuple(mean_faces.WFLW98[i] for i in _WFLW98_TO_IBUG68),
     boundaries=boundaries.IBUG68,
 )
 
 COFW29 = Scheme(
     name="cofw29",
-    flip=_flip(
+    flip=permutation(
         29,
         [(0, 1), (2, 3), (4, 6), (5, 7), (8, 9), (10, 11), (12, 14), (13, 15), (16, 17), (18, 19), (22, 23)],
     ),
@@ -186,18 +113,18 @@ COFW29 = Scheme(
         "mouth": _span(22, 27),
         "chin": (28,),
     },
-    edges=_line((0, 4, 2, 5), closed=True)
-    + _line((1, 6, 3, 7), closed=True)
-    + _line((8, 12, 10, 13), closed=True)
-    + _line((9, 14, 11, 15), closed=True)
-    + _line((18, 20, 19, 21), closed=True)
-    + _line((22, 24, 23, 27), closed=True)
-    + _line((22, 25, 23, 26), closed=True),
+    edges=line((0, 4, 2, 5), closed=True)
+    + line((1, 6, 3, 7), closed=True)
+    + line((8, 12, 10, 13), closed=True)
+    + line((9, 14, 11, 15), closed=True)
+    + line((18, 20, 19, 21), closed=True)
+    + line((22, 24, 23, 27), closed=True)
+    + line((22, 25, 23, 26), closed=True),
 )
 
 AFLW19 = Scheme(
     name="aflw19",
-    flip=_flip(19, [(0, 5), (1, 4), (2, 3), (6, 11), (7, 10), (8, 9), (12, 14), (15, 17)]),
+    flip=permutation(19, [(0, 5), (1, 4), (2, 3), (6, 11), (7, 10), (8, 9), (12, 14), (15, 17)]),
     eye_corners=(6, 11),
     pupils=((7,), (10,)),
     parts={
@@ -209,17 +136,17 @@ AFLW19 = Scheme(
         "mouth": _span(15, 17),
         "chin": (18,),
     },
-    edges=_line(_span(0, 2))
-    + _line(_span(3, 5))
-    + _line(_span(6, 8))
-    + _line(_span(9, 11))
-    + _line(_span(12, 14))
-    + _line(_span(15, 17)),
+    edges=line(_span(0, 2))
+    + line(_span(3, 5))
+    + line(_span(6, 8))
+    + line(_span(9, 11))
+    + line(_span(12, 14))
+    + line(_span(15, 17)),
 )
 
 FIVE = Scheme(
     name="five",
-    flip=_flip(5, [(0, 1), (3, 4)]),
+    flip=permutation(5, [(0, 1), (3, 4)]),
     pupils=((0,), (1,)),
     parts={"left_eye": (0,), "right_eye": (1,), "nose": (2,), "mouth": (3, 4)},
     edges=((0, 1), (0, 2), (1, 2), (3, 4)),
@@ -245,17 +172,6 @@ def conversion(source: str, target: str) -> np.ndarray:
         known = ", ".join(f"{a} -> {b}" for a, b in CONVERSIONS)
         raise ValueError(f"points of scheme {source} cannot be read as {target}; known conversions: {known}")
     return np.asarray(CONVERSIONS[source, target])
-
-
-def side_by_side(schemes: Sequence[Scheme]) -> Scheme:
-    """The points of several schemes one after the other, each block mirrored within itself.
-
-    It serves models that learn all of them at once. What errors are divided by and faces are drawn with is not carried
-    over: that stays with each scheme.
-    """
-    starts = itertools.accumulate((scheme.num_points for scheme in schemes), initial=0)
-    flip = tuple(start + point for start, scheme in zip(starts, schemes, strict=False) for point in scheme.flip)
-    return Scheme(name="+".join(scheme.name for scheme in schemes), flip=flip)
 
 
 def split_names(text: str) -> list[str]:
@@ -287,36 +203,6 @@ def load_scheme(name: str) -> Scheme:
         raise FileNotFoundError(f"{name}: no such scheme file")
     with open(name, "rb") as file:
         try:
-            return _parse(tomllib.load(file))
+            return parse(tomllib.load(file))
         except (ValueError, TypeError, KeyError) as error:
             raise ValueError(f"{name}: {error}") from error
-
-
-def _parse(table: dict) -> Scheme:
-    """A scheme from the contents of a .toml file; see `load_scheme`."""
-    known = {"name", "count", "names", "flip", "eye_corners", "pupils", "edges", "parts", "mean_face", "boundaries"}
-    unknown = sorted(set(table) - known)
-    if unknown:
-        raise ValueError(f"unknown keys {unknown}; known: {sorted(known)}")
-    if "name" not in table:
-        raise ValueError("`name` is missing")
-    names = tuple(table.get("names", ()))
-    count = table.get("count", len(names))
-    if not count:
-        raise ValueError("give `count`, the number of points, or `names`, one for each")
-    pairs = table.get("flip", [])
-    if any(len(pair) != 2 or not all(0 <= point < count for point in pair) for pair in pairs):
-        raise ValueError(f"`flip` holds pairs of points between 0 and {count - 1}, found {pairs}")
-    corners = table.get("eye_corners")
-    pupils = table.get("pupils")
-    return Scheme(
-        name=table["name"],
-        flip=_flip(count, pairs),
-        eye_corners=tuple(corners) if corners else None,
-        pupils=(tuple(pupils[0]), tuple(pupils[1])) if pupils else None,
-        parts={part: tuple(points) for part, points in table.get("parts", {}).items()},
-        edges=sum((_line(points) for points in table.get("edges", [])), ()),
-        names=names,
-        mean_face=tuple((float(x), float(y)) for x, y in table.get("mean_face", [])),
-        boundaries={name: tuple(points) for name, points in table.get("boundaries", {}).items()},
-    )

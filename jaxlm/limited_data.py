@@ -28,8 +28,7 @@ from typing import Any
 import absl.logging
 import numpy as np
 
-from jaxlm import checkpoint, distributed, inference, limited_data_report, stylize, train, translation
-from jaxlm import config as config_lib
+from jaxlm import checkpoint, distributed, experiment, inference, limited_data_report, stylize, train, translation
 from jaxlm.evaluate import VALIDATION, open_evaluation
 from jaxlm.landmarks import load_scheme
 from jaxlm.limited_data_arms import ARMS, SELF_SET, total_steps
@@ -194,8 +193,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     end = argv.index("--") if "--" in argv else len(argv)
     parser = make_parser()
     arguments, overrides = parser.parse_args(argv[:end]), split_overrides(argv[end + 1 :])
-    detector = config_lib.override(parser, arguments.experiment, overrides["detector"])
-    translator = config_lib.override(parser, arguments.translator, overrides["translator"])
+    detector = experiment.override(parser, arguments.experiment, overrides["detector"])
+    translator = experiment.override(parser, arguments.translator, overrides["translator"])
     workdir, splits = arguments.workdir, tuple(filter(None, (VALIDATION, arguments.split)))
     absl.logging.set_verbosity(absl.logging.ERROR)  # Orbax warns at each step that was not validated.
     try:

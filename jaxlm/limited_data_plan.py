@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from jaxlm import config as config_lib
+from jaxlm import experiment
 from jaxlm.config import Config
 from jaxlm.limited_data_arms import (
     ARMS,
@@ -210,7 +211,7 @@ def read_plan(file: pathlib.Path) -> Plan:
     try:
         stored = json.loads(file.read_text())
         fields = {field.name: stored[field.name] for field in dataclasses.fields(Plan)}
-        fields |= {name: config_lib.from_json(json.dumps(stored[name])) for name in ("detector", "translator")}
+        fields |= {name: experiment.from_json(json.dumps(stored[name])) for name in ("detector", "translator")}
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{file} is damaged: {error}") from None
     return Plan(**fields | {name: tuple(stored[name]) for name in ("fractions", "seeds", "arms")})

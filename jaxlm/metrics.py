@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxlm.landmarks import Scheme
+from jaxlm.scheme import Scheme
 
 NORMALISERS = ("inter_ocular", "inter_pupil", "box", "image")
 

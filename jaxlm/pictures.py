@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from jaxlm.landmarks import Scheme
+from jaxlm.scheme import Scheme
 
 File = str | os.PathLike[str]
 Colour = tuple[int, int, int]

@@ -26,8 +26,9 @@ from flax import traverse_util
 
 from jaxlm import checkpoint, geometry, inference, models, photos, pictures, reinitialisation, tasks
 from jaxlm.config import ModelConfig, TaskConfig
-from jaxlm.landmarks import Scheme, load_scheme
+from jaxlm.landmarks import load_scheme
 from jaxlm.models.dpr import GLSR, GSR, locate_in_photos
+from jaxlm.scheme import Scheme
 from jaxlm.weights import load_weights
 
 _COLUMNS = ("name", "x1", "y1", "x2", "y2")

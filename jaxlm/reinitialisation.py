@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from jaxlm.landmarks import Scheme
+from jaxlm.scheme import Scheme
 
 CROP_SIZE = 128
 """Side of the box's crop, which global reinitialisation looks at."""

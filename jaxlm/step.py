@@ -16,8 +16,9 @@ from jax.extend.core import Primitive
 
 from jaxlm import augment, objectives, optim
 from jaxlm.config import Config
-from jaxlm.landmarks import Scheme, load_scheme
+from jaxlm.landmarks import load_scheme
 from jaxlm.objectives import Crops, Objective
+from jaxlm.scheme import Scheme
 
 Tree = Any
 Batch = Mapping[str, jax.Array]

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxlm.landmarks import Scheme
+from jaxlm.scheme import Scheme
 
 # Straight pieces of a boundary between two landmarks.
 _PIECES = 4

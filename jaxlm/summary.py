@@ -15,8 +15,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.extend.core import Jaxpr
 
-from jaxlm import config as config_lib
-from jaxlm import landmarks, macs, models, tasks
+from jaxlm import experiment, landmarks, macs, models, tasks
 from jaxlm.config import Config
 from jaxlm.models.vunet_layers import MIN_INIT_IMAGES
 
@@ -229,7 +228,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m jaxlm.summary", description=__doc__)
     parser.add_argument("--memory", action="store_true", help="compile a training step and print what it holds at most")
     parser.add_argument("--json", action="store_true", help="print the totals as one JSON object")
-    arguments, config = config_lib.parse_arguments(parser, argv)
+    arguments, config = experiment.parse_arguments(parser, argv)
     summary = summarise(*_model_of(config))
     if arguments.json:
         totals = {key: getattr(summary, key) for key in ("parameters", "macs", "products", "megabytes")}

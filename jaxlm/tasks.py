@@ -13,10 +13,10 @@ from jaxlm.boundary_task import BoundaryTask
 from jaxlm.config import ModelConfig, TaskConfig
 from jaxlm.coordinate_task import CoordinateTask
 from jaxlm.heatmap_task import HeatMapTask
-from jaxlm.landmarks import Scheme
 from jaxlm.protocols import Head
 from jaxlm.reinitialisation_task import ReinitialisationTask
 from jaxlm.san_task import SANTask
+from jaxlm.scheme import Scheme
 from jaxlm.translation_task import TranslationTask
 
 

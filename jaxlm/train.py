@@ -18,8 +18,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from jaxlm import checkpoint, distributed, feeding, initialisation, objectives, plotting, summary
-from jaxlm import config as config_lib
+from jaxlm import checkpoint, distributed, experiment, feeding, initialisation, objectives, plotting, summary
 from jaxlm.config import Config
 from jaxlm.progress import Progress, read_metrics
 from jaxlm.step import Recipe, TrainState, from_items, init_state, make_recipe, to_items, train_step
@@ -173,7 +172,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m jaxlm.train", description=__doc__, add_help=False)
     parser.add_argument("--workdir", help="where checkpoints, metrics and pictures go (default: runs/EXPERIMENT)")
     distributed.add_arguments(parser)
-    arguments, config = config_lib.parse_arguments(parser, argv)
+    arguments, config = experiment.parse_arguments(parser, argv)
     workdir = pathlib.Path(arguments.workdir or f"runs/{arguments.experiment}")
     absl.logging.set_verbosity(absl.logging.ERROR)  # Orbax warns at each step that was not validated.
     try:

@@ -18,8 +18,9 @@ from jax.typing import ArrayLike
 
 from jaxlm import augment, checkpoint, models
 from jaxlm.config import Config
-from jaxlm.landmarks import Scheme, load_scheme
+from jaxlm.landmarks import load_scheme
 from jaxlm.models.vunet import Latents, VUNet
+from jaxlm.scheme import Scheme
 from jaxlm.translation_task import TranslationTask
 
 if TYPE_CHECKING:

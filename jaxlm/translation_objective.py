@@ -17,9 +17,10 @@ from jax.sharding import Mesh
 from jaxlm import augment, distributed, feature_networks, models, tasks, translation_losses, translation_report
 from jaxlm.config import Config
 from jaxlm.feature_networks import FeatureNetwork
-from jaxlm.landmarks import Scheme, load_scheme
+from jaxlm.landmarks import load_scheme
 from jaxlm.models.vunet import VUNet
 from jaxlm.progress import Measure
+from jaxlm.scheme import Scheme
 from jaxlm.translation_losses import LayerTerms
 from jaxlm.translation_task import TranslationTask
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxlm import structure_maps, translation_losses
-from jaxlm.landmarks import Scheme
+from jaxlm.scheme import Scheme
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
-from jaxlm import objectives, tasks
+from jaxlm import experiment, objectives, tasks
 from jaxlm.boundary_objective import BoundaryObjective, adversarial_loss, discriminator_loss, is_effective
 from jaxlm.boundary_task import BoundaryTask
-from jaxlm.config import Config, DataConfig, ModelConfig, TaskConfig, load_experiment
+from jaxlm.config import Config, DataConfig, ModelConfig, TaskConfig
 from jaxlm.detection_objective import DetectionObjective
 from jaxlm.landmarks import IBUG68
 from jaxlm.models.lab import LABOutputs
@@ -109,7 +109,7 @@ def test_the_game_in_numbers():
 
 
 def test_the_objective_follows_the_weight_of_the_adversary():
-    config = load_experiment("lab_300w")
+    config = experiment.load("lab_300w")
     assert objectives.kind(config) is DetectionObjective
     options = config.task.options | {"adversarial": 0.5}
     config = dataclasses.replace(config, task=dataclasses.replace(config.task, options=options))

@@ -5,22 +5,22 @@ import json
 import pytest
 
 from jaxlm import config as config_lib
-from jaxlm import tasks
+from jaxlm import experiment, tasks
 from jaxlm.config import AugmentConfig, Config, OptimConfig
 
 
 def parse(*argv: str) -> Config:
-    return config_lib.parse_arguments(argparse.ArgumentParser(prog="test", add_help=False), argv)[1]
+    return experiment.parse_arguments(argparse.ArgumentParser(prog="test", add_help=False), argv)[1]
 
 
-@pytest.mark.parametrize("name", config_lib.experiment_names())
+@pytest.mark.parametrize("name", experiment.names())
 def test_every_experiment_survives_json(name: str):
-    config = config_lib.load_experiment(name)
-    assert config_lib.from_json(config_lib.to_json(config)) == config
+    config = experiment.load(name)
+    assert experiment.from_json(experiment.to_json(config)) == config
 
 
 def test_sepbn_wflw_is_the_published_recipe():
-    config = config_lib.load_experiment("sepbn_wflw")
+    config = experiment.load("sepbn_wflw")
     assert config.optim == OptimConfig(name="sgd", learning_rate=1e-3, warmup_epochs=800, weight_decay=5e-4)
     assert config.augment == AugmentConfig(rotation=25.0, shear=0.3, scale=0.15, flip=True)
     assert (config.epochs, config.data.batch_size, config.temperature) == (2000, 8, 30.0)
@@ -75,12 +75,12 @@ def test_a_wrong_command_line_ends_with_a_suggestion(argv, message, capsys):
 
 
 def test_differences_name_the_field_and_leave_out_what_does_not_change_numbers():
-    ours = config_lib.load_experiment("debug")
+    ours = experiment.load("debug")
     theirs = dataclasses.replace(ours, seed=3, data=dataclasses.replace(ours.data, cache="device", data_dir="x"))
     assert config_lib.differences(ours, theirs) == ["seed: 0 here, 3 asked for"]
 
 
 def test_config_stays_small_enough_to_be_read():
     """At most 52 fields: whoever adds one looks for one to drop."""
-    values = json.loads(config_lib.to_json(Config()))
+    values = json.loads(experiment.to_json(Config()))
     assert len(config_lib.flatten(values | {"model": {"name": 0, "input_size": 0, "options": 0}})) <= 52

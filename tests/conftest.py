@@ -30,7 +30,7 @@ from data_pipelines import synthetic
 from data_pipelines.faces import Faces
 from data_pipelines.input import write_pack
 from data_pipelines.record import encode_image
-from jaxlm import config as config_lib
+from jaxlm import experiment
 from jaxlm.config import Config
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -79,5 +79,5 @@ def pack(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 @pytest.fixture
 def debug(pack: pathlib.Path) -> Config:
     """The debug experiment on `pack`, from device memory."""
-    config = config_lib.load_experiment("debug")
+    config = experiment.load("debug")
     return dataclasses.replace(config, data=dataclasses.replace(config.data, dataset=str(pack), cache="device"))

@@ -13,8 +13,16 @@ import pytest
 from tiny_translator import make_translator
 
 from data_pipelines.input import open_faces
-from jaxlm import augment, checkpoint, disentangle, disentangle_checks, image_distances, style_pairs, translation
-from jaxlm import config as config_lib
+from jaxlm import (
+    augment,
+    checkpoint,
+    disentangle,
+    disentangle_checks,
+    experiment,
+    image_distances,
+    style_pairs,
+    translation,
+)
 from jaxlm.checkpoint import Trained
 from jaxlm.feature_networks import LaplacianFeatures
 from jaxlm.style_pairs import Eyes
@@ -196,7 +204,7 @@ class Darkest(checkpoint.models.MODELS["cnn"]):
 
 @pytest.fixture(scope="module")
 def judge(pack: pathlib.Path) -> Trained:
-    config = config_lib.load_experiment("debug")
+    config = experiment.load("debug")
     data = dataclasses.replace(config.data, dataset=str(pack), crop=1.0)
     return Trained(dataclasses.replace(config, data=data), Darkest(98), {}, 3)
 

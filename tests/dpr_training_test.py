@@ -9,7 +9,7 @@ import pytest
 from tiny_regressor import use_tiny_regressors
 
 from data_pipelines import input as input_lib
-from jaxlm import config as config_lib
+from jaxlm import experiment
 from jaxlm.config import AugmentConfig, Config
 from jaxlm.step import init_state, make_recipe, train_step
 
@@ -24,12 +24,12 @@ NETWORKS = ("global_reinit", "global_regress", "local_reinit", "part_regressors"
 
 def stage_config(pack: pathlib.Path, stage: str) -> Config:
     """A stage of dpr_synthetic on small frames, unjittered, with much weight decay; other networks are frozen."""
-    config = config_lib.load_experiment("dpr_synthetic")
+    config = experiment.load("dpr_synthetic")
     local = stage in ("local_reinit", "part_regressors")
     options = config.model.options | {"stage": stage} | ({"local": "network"} if local else {})
     networks = NETWORKS if local else NETWORKS[:2]
     frozen = tuple((name, 0.0) for name in networks if stage not in (name, "joint"))
-    return config_lib.spell_out(
+    return experiment.spell_out(
         dataclasses.replace(
             config,
             model=dataclasses.replace(

@@ -4,7 +4,7 @@ import functools
 import jax
 import pytest
 
-from jaxlm import config as config_lib
+from jaxlm import experiment
 from jaxlm.config import AugmentConfig, Config
 from jaxlm.objectives import Crops
 from jaxlm.step import init_state, make_recipe
@@ -13,7 +13,7 @@ from jaxlm.step import init_state, make_recipe
 @functools.cache
 def trace(text: str) -> None:
     """Initialisation, loss and optimiser of a config fit together: shapes alone, nothing is computed."""
-    config = config_lib.from_json(text)
+    config = experiment.from_json(text)
     recipe = make_recipe(config, num_faces=10 * config.data.batch_size, margin=2.0)
     batch_size, size, points = config.data.batch_size, config.model.input_size, recipe.scheme.num_points
     shape = functools.partial(jax.ShapeDtypeStruct, dtype="float32")
@@ -41,14 +41,14 @@ def traced(config: Config) -> Config:
     )
 
 
-@pytest.mark.parametrize("name", config_lib.experiment_names())
+@pytest.mark.parametrize("name", experiment.names())
 def test_every_experiment_traces(name: str):
-    config = config_lib.load_experiment(name)
+    config = experiment.load(name)
     make_recipe(config, num_faces=10 * config.data.batch_size, margin=2.0)
-    trace(config_lib.to_json(traced(config)))
+    trace(experiment.to_json(traced(config)))
 
 
-@pytest.mark.parametrize("name", config_lib.experiment_names())
+@pytest.mark.parametrize("name", experiment.names())
 def test_every_experiment_has_its_row_in_the_table_and_its_command_in_its_docstring(name: str):
     import importlib
     import pathlib

@@ -9,8 +9,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxlm import checkpoint, distributed, initialisation, train
-from jaxlm import config as config_lib
+from jaxlm import checkpoint, distributed, experiment, initialisation, train
 from jaxlm.config import Config
 from jaxlm.reinitialisation import PARTS
 from jaxlm.step import init_state, make_recipe
@@ -72,16 +71,16 @@ def test_variables_are_placed_below_a_path_of_every_collection():
     }
 
 
-def zeros_of(experiment: str) -> dict:
+def zeros_of(name: str) -> dict:
     """Variables of an experiment's model, all zero."""
-    state = jax.eval_shape(functools.partial(init_state, make_recipe(config_lib.load_experiment(experiment), 99, 2.0)))
+    state = jax.eval_shape(functools.partial(init_state, make_recipe(experiment.load(name), 99, 2.0)))
     return jax.tree.map(
         lambda leaf: np.zeros(leaf.shape, leaf.dtype), {"params": state.params, "stats": state.batch_stats}
     )
 
 
 def test_part_regressors_start_from_the_trunk_of_the_global_one():
-    copies = config_lib.load_experiment("dpr_glsr_300w").init_copies
+    copies = experiment.load("dpr_glsr_300w").init_copies
     _, report = initialisation.take(zeros_of("dpr_glsr_300w"), zeros_of("dpr_gsr_300w"), copies)
     assert report.new == report.left_over == []
     # All but the three dense layers, whose widths differ; their two slopes are scalars.
@@ -173,8 +172,8 @@ def test_each_of_several_sources_must_give_something(debug: Config, tmp_path: pa
 def test_sources_are_given_on_the_command_line_as_one_or_as_pairs():
     def parse(*argv: str) -> object:
         options = ["--experiment", "debug", "--init-from", *argv]
-        config = config_lib.parse_arguments(argparse.ArgumentParser(add_help=False), options)[1]
-        assert config_lib.from_json(config_lib.to_json(config)) == config
+        config = experiment.parse_arguments(argparse.ArgumentParser(add_help=False), options)[1]
+        assert experiment.from_json(experiment.to_json(config)) == config
         return config.init_from
 
     assert parse("runs/a") == "runs/a"

@@ -11,8 +11,7 @@ import pytest
 from tiny_translator import make_translator
 
 from data_pipelines import input as input_lib
-from jaxlm import checkpoint, limited_data, limited_data_report, train
-from jaxlm import config as config_lib
+from jaxlm import checkpoint, experiment, limited_data, limited_data_report, train
 from jaxlm.augment import AugmentConfig
 from jaxlm.config import Config
 from jaxlm.limited_data_arms import geometric, photometric, total_steps, with_equal_steps
@@ -23,10 +22,10 @@ TINY_TRANSLATOR = {"width": 4, "encoder_width": 4, "max_width": 8}
 
 @pytest.fixture
 def translator(debug: Config) -> Config:
-    config = config_lib.load_experiment("vunet_synthetic")
+    config = experiment.load("vunet_synthetic")
     data = dataclasses.replace(debug.data, crop=config.data.crop)
     model = dataclasses.replace(config.model, input_size=8, options=TINY_TRANSLATOR)
-    return config_lib.spell_out(dataclasses.replace(config, model=model, data=data, epochs=1))
+    return experiment.spell_out(dataclasses.replace(config, model=model, data=data, epochs=1))
 
 
 @pytest.fixture
@@ -150,11 +149,11 @@ def test_the_pieces_and_their_work(plan: Plan):
 )
 def test_wrong_plans_are_refused(debug: Config, translator: Config, changes: dict, message: str):
     def changed(config: Config, fields: dict) -> Config:
-        values = json.loads(config_lib.to_json(config))
+        values = json.loads(experiment.to_json(config))
         for name, value in fields.items():
             *sections, field = name.split(".")
             (values[sections[0]] if sections else values)[field] = value
-        return config_lib.from_json(json.dumps(values))
+        return experiment.from_json(json.dumps(values))
 
     options = {"fractions": [100], "styles": 2, "steps": 6} | changes
     options["detector"] = changed(debug, changes.get("detector", {}))

@@ -10,7 +10,8 @@ import pytest
 
 from data_pipelines.faces import yaw_masks
 from jaxlm import evaluate, metrics
-from jaxlm.landmarks import FIVE, IBUG68, WFLW98, Scheme
+from jaxlm.landmarks import FIVE, IBUG68, WFLW98
+from jaxlm.scheme import Scheme
 
 ORACLE = pathlib.Path(__file__).parents[2] / "shared/data/metrics_oracle"
 SQUARE = Scheme(name="square", flip=(1, 0, 3, 2), eye_corners=(0, 1), pupils=((0, 2), (1, 3)))

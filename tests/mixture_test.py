@@ -10,8 +10,7 @@ from conftest import synthetic_faces
 from data_pipelines.faces import mix
 from data_pipelines.input import Faces, batch_indices, hold_out, open_faces, open_training, train_batches, write_pack
 from data_pipelines.record import encode_image
-from jaxlm import config as config_lib
-from jaxlm import distributed, feeding, train
+from jaxlm import distributed, experiment, feeding, train
 
 
 def make_faces(count: int = 23) -> Faces:
@@ -171,7 +170,7 @@ def test_mixed_batches_resume_and_are_shared_by_processes():
 
 def test_streaming_and_device_cache_feed_the_same_mixed_batches():
     faces = mix(make_faces(), make_styled(make_faces()))
-    config = config_lib.load_experiment("debug")
+    config = experiment.load("debug")
     config = dataclasses.replace(config, data=dataclasses.replace(config.data, batch_size=8, styled_ratio=0.25))
     mesh = distributed.make_mesh()
 
@@ -204,4 +203,4 @@ def test_a_share_outside_0_to_1_is_refused(debug):
     for ratio in (-0.1, 1.1):
         data = dataclasses.replace(debug.data, styled_ratio=ratio)
         with pytest.raises(ValueError, match=rf"data\.styled_ratio must be in 0\.\.1, not {ratio}"):
-            config_lib.check(dataclasses.replace(debug, data=data))
+            experiment.check(dataclasses.replace(debug, data=data))

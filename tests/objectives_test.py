@@ -20,6 +20,7 @@ from jaxlm import (
     checkpoint,
     distributed,
     evaluate,
+    experiment,
     feature_networks,
     models,
     objectives,
@@ -27,7 +28,6 @@ from jaxlm import (
     train,
     translation_losses,
 )
-from jaxlm import config as config_lib
 from jaxlm import step as step_lib
 from jaxlm.config import Config, ModelConfig, TaskConfig
 from jaxlm.detection_objective import DetectionObjective
@@ -90,7 +90,7 @@ def config(pack: pathlib.Path) -> Config:
         epochs=EPOCHS,
         eval_every=4,
     )
-    return config_lib.spell_out(config)
+    return experiment.spell_out(config)
 
 
 @pytest.fixture(scope="module")
@@ -252,7 +252,7 @@ def test_models_and_tasks_that_do_not_fit_are_refused(model: str, task: str, mes
 
 @pytest.mark.parametrize("name", ["debug", "shufflenet_300w", "dpr_gsr_300w"])
 def test_detectors_are_judged_by_their_nme(name: str):
-    assert objectives.kind(config_lib.load_experiment(name)) is DetectionObjective
+    assert objectives.kind(experiment.load(name)) is DetectionObjective
     assert DetectionObjective.measure.show({"nme": 0.05437}) == "NME (%) 5.437"
 
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from jaxlm import pictures
-from jaxlm.landmarks import FIVE, WFLW98, Scheme
+from jaxlm.landmarks import FIVE, WFLW98
+from jaxlm.scheme import Scheme
 
 GREEN, PINK = (60, 230, 110), (255, 70, 170)
 

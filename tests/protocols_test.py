@@ -14,12 +14,12 @@ from conftest import synthetic_faces
 
 from data_pipelines import input as input_lib
 from data_pipelines.faces import Faces
-from jaxlm import augment, checkpoint, distributed, evaluate, inference, landmarks, predict, tasks, train
-from jaxlm import config as config_lib
+from jaxlm import augment, checkpoint, distributed, evaluate, experiment, inference, landmarks, predict, tasks, train
 from jaxlm.config import AugmentConfig, Config, ModelConfig, TaskConfig
-from jaxlm.landmarks import IBUG68, WFLW98, load_scheme, side_by_side
+from jaxlm.landmarks import IBUG68, WFLW98, load_scheme
 from jaxlm.objectives import Crops
 from jaxlm.protocols import find_head, heads_of
+from jaxlm.scheme import side_by_side
 from jaxlm.step import init_state, make_recipe
 
 BOTH = "wflw98+ibug68"
@@ -90,15 +90,15 @@ def test_sets_and_schemes_that_do_not_fit_are_refused(dataset: str, scheme: str,
 
 
 @pytest.mark.parametrize(
-    ("experiment", "scheme"), [("dpr_gsr_wflw", "wflw98"), ("dpr_gsr_wflw", BOTH), ("vunet_wflw", "wflw98")]
+    ("name", "scheme"), [("dpr_gsr_wflw", "wflw98"), ("dpr_gsr_wflw", BOTH), ("vunet_wflw", "wflw98")]
 )
-def test_models_that_know_one_scheme_refuse_heads(experiment: str, scheme: str):
-    config = changed(config_lib.load_experiment(experiment), dataset="wflw+ibug300w", scheme=BOTH)
+def test_models_that_know_one_scheme_refuse_heads(name: str, scheme: str):
+    config = changed(experiment.load(name), dataset="wflw+ibug300w", scheme=BOTH)
     if "scheme" in config.model.options:
         options = config.model.options | {"scheme": scheme}
         config = dataclasses.replace(config, model=dataclasses.replace(config.model, options=options))
     with pytest.raises(ValueError, match=r"knows one scheme, and data.scheme names several: wflw98\+ibug68"):
-        config_lib.check(config)
+        experiment.check(config)
 
 
 def test_training_faces_have_their_points_in_their_heads_place(heads: Config, pack: pathlib.Path, other: pathlib.Path):
@@ -239,9 +239,9 @@ def run(
     pack: pathlib.Path, other: pathlib.Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Config, pathlib.Path]:
     """A run with two heads that nothing stopped, and its workdir."""
-    config = changed(config_lib.load_experiment("debug"), dataset=f"{pack}+{other}", scheme=BOTH, cache="device")
+    config = changed(experiment.load("debug"), dataset=f"{pack}+{other}", scheme=BOTH, cache="device")
     model = ModelConfig("cnn", 16, {"norm": "batch", "widths": (4,), "head_width": 8})
-    config = config_lib.spell_out(dataclasses.replace(config, model=model, augment=AugmentConfig(flip=True), epochs=2))
+    config = experiment.spell_out(dataclasses.replace(config, model=model, augment=AugmentConfig(flip=True), epochs=2))
     workdir = tmp_path_factory.mktemp("run")
     assert train.fit(config, workdir)
     return config, workdir

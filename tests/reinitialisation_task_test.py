@@ -11,10 +11,11 @@ import pytest
 from jaxlm import augment, tasks
 from jaxlm import reinitialisation as frames
 from jaxlm.config import ModelConfig, TaskConfig
-from jaxlm.landmarks import IBUG68, Scheme, load_scheme
+from jaxlm.landmarks import IBUG68, load_scheme
 from jaxlm.models.dpr import DPROutputs
 from jaxlm.reinitialisation_losses import affine_fit, landmark_weighted, landmark_weights, theta_loss
 from jaxlm.reinitialisation_task import ReinitialisationTask
+from jaxlm.scheme import Scheme
 
 STAGES = ("global_reinit", "global_regress", "local_reinit", "part_regressors", "joint")
 SIZE = 256

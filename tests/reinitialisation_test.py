@@ -9,7 +9,8 @@ import pytest
 
 from jaxlm import augment, geometry
 from jaxlm import reinitialisation as frames
-from jaxlm.landmarks import FIVE, IBUG68, WFLW98, Scheme, conversion, load_scheme
+from jaxlm.landmarks import FIVE, IBUG68, WFLW98, conversion, load_scheme
+from jaxlm.scheme import Scheme
 
 # A published face: its box, what the released network predicts for it, and both maps.
 BOX = (431, 184, 675, 554)

@@ -11,8 +11,7 @@ import optax
 import pytest
 from flax import traverse_util
 
-from jaxlm import config as config_lib
-from jaxlm import heatmaps, models, san_task, summary, tasks
+from jaxlm import experiment, heatmaps, models, san_task, summary, tasks
 from jaxlm.config import ModelConfig, TaskConfig
 from jaxlm.convert_maps import MAPS
 from jaxlm.landmarks import IBUG68
@@ -172,7 +171,7 @@ def test_without_weights_the_translator_renders_grey():
 
 
 def test_the_frozen_networks_are_those_of_their_experiments():
-    style, plain, vunet = map(config_lib.load_experiment, ("san_style_300w", "san_300w", "vunet_300w"))
+    style, plain, vunet = map(experiment.load, ("san_style_300w", "san_300w", "vunet_300w"))
     assert style.data.crop == plain.data.crop == vunet.data.crop
     assert style.init_from == (("runs/san_300w", "detector"), ("runs/vunet_300w", "translator"))
     ours = shapes_of(models.build("san_style", 68, style.model.options, "float32"), (1, 32, 32, 3), train=False)
@@ -251,7 +250,7 @@ def test_the_published_pair_costs_a_fifth_of_a_pixel_and_two_at_the_border():
 
 
 def test_the_unbiased_pair_costs_less_than_a_twentieth_of_a_pixel():
-    config = config_lib.load_experiment("san_wflw")
+    config = experiment.load("san_wflw")
     task = tasks.build(config.task, config.model)
     points = np.random.default_rng(0).uniform(16, 111, (2000, 2)).astype(np.float32)
 

@@ -10,8 +10,19 @@ import numpy as np
 import pytest
 
 from data_pipelines import input as input_lib
-from jaxlm import augment, checkpoint, distributed, evaluate, inference, metrics, models, sensitivity, tasks, train
-from jaxlm import config as config_lib
+from jaxlm import (
+    augment,
+    checkpoint,
+    distributed,
+    evaluate,
+    experiment,
+    inference,
+    metrics,
+    models,
+    sensitivity,
+    tasks,
+    train,
+)
 from jaxlm.config import AugmentConfig, Config
 
 
@@ -90,7 +101,7 @@ def trained(pack: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> pat
 def other(pack: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """A run that holds out other faces."""
     workdir = tmp_path_factory.mktemp("other")
-    config = config_lib.load_experiment("debug")
+    config = experiment.load("debug")
     data = dataclasses.replace(config.data, dataset=str(pack), cache="device", validation_percent=40)
     train.fit(dataclasses.replace(config, epochs=1, data=data), workdir)
     return workdir

@@ -12,8 +12,7 @@ from tiny_translator import make_translator
 
 from data_pipelines import renders
 from data_pipelines.input import Faces, hold_out, open_faces
-from jaxlm import augment, style_sources, stylize, train, translation
-from jaxlm import config as config_lib
+from jaxlm import augment, experiment, style_sources, stylize, train, translation
 from jaxlm.translation import Translator
 
 SIZE = 8  # The smallest; larger crops have more layers to compile.
@@ -91,7 +90,7 @@ def test_a_picture_has_the_structure_and_the_style_of_its_row(made: Made, transl
 
 
 def test_the_styled_set_can_be_trained_on(made: Made, pack: pathlib.Path):
-    config = config_lib.load_experiment("debug")
+    config = experiment.load("debug")
     data = dataclasses.replace(config.data, dataset="styled", data_dir=str(made.data_dir))
     _, training, validation = train.prepare_run(dataclasses.replace(config, data=data))[:3]
     assert len(training) + len(validation) == 2 * len(training_faces(pack))

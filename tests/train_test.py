@@ -9,8 +9,7 @@ import pytest
 from jax.sharding import AxisType
 
 from data_pipelines import input as input_lib
-from jaxlm import config as config_lib
-from jaxlm import distributed, feeding, train
+from jaxlm import distributed, experiment, feeding, train
 from jaxlm.config import Config
 from jaxlm.step import TrainState, init_state, make_recipe, to_items, train_step
 from tests.runs import assert_same_bits, changed, command, final_state
@@ -208,7 +207,7 @@ def test_a_workdir_of_another_run_is_refused_with_the_differences(pack: pathlib.
 
 def test_the_config_beside_the_checkpoints_is_the_one_that_was_run(debug: Config, tmp_path: pathlib.Path):
     train.fit(changed(debug, epochs=1), tmp_path)
-    assert config_lib.from_json((tmp_path / "config.json").read_text()) == changed(debug, epochs=1)
+    assert experiment.from_json((tmp_path / "config.json").read_text()) == changed(debug, epochs=1)
 
 
 def test_a_degenerate_map_stops_the_run_and_names_the_step(tmp_path: pathlib.Path):

@@ -13,9 +13,9 @@ from flax import linen as nn
 from jax import lax
 from jax.typing import DTypeLike
 
-from jaxlm.landmarks import Scheme
 from jaxlm.models import layers
 from jaxlm.models.hourglass import CONV_INIT, MAP_INIT, NormReLU, conv_1x1
+from jaxlm.scheme import Scheme
 
 Edge = tuple[str, str]
 Node = TypeVar("Node")

@@ -1,0 +1,126 @@
+"""Landmark schemes: how many points a face has, what they are, and how they mirror.
+
+A scheme is data: the model, the metrics, the augmentation and the pictures all read the same tables. Left and right
+are the image's left and right for a face that looks at the camera. Indices count from 0.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+Edges = tuple[tuple[int, int], ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Scheme:
+    """A landmark annotation scheme.
+
+    Attributes:
+      name: What users call it, for example `wflw98`.
+      flip: Permutation [N]; point i of a mirrored face is point `flip[i]` of the face.
+      eye_corners: The outer corners of the left and the right eye, whose distance is the inter-ocular normaliser.
+      pupils: The points whose mean is the left pupil, and those of the right one, for the inter-pupil normaliser.
+      parts: Named groups of points, for example `nose`; a point may be in no group.
+      edges: Pairs of points to join in a drawing.
+      names: One name for each point, or empty.
+      mean_face: Mean shape (x, y) of aligned faces as fractions of the side of a square around them, or empty.
+      boundaries: Named curves, each through its points in order; of two points at least.
+    """
+
+    name: str
+    flip: tuple[int, ...]
+    eye_corners: tuple[int, int] | None = None
+    pupils: tuple[tuple[int, ...], tuple[int, ...]] | None = None
+    parts: Mapping[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
+    edges: Edges = ()
+    names: tuple[str, ...] = ()
+    mean_face: tuple[tuple[float, float], ...] = ()
+    boundaries: Mapping[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
+
+    @property
+    def num_points(self) -> int:
+        return len(self.flip)
+
+    def __post_init__(self) -> None:
+        count = self.num_points
+        if sorted(self.flip) != list(range(count)) or any(self.flip[j] != i for i, j in enumerate(self.flip)):
+            raise ValueError(f"scheme {self.name}: `flip` must exchange points in pairs, each of 0..{count - 1} once")
+        if self.names and len(self.names) != count:
+            raise ValueError(f"scheme {self.name}: {len(self.names)} names for {count} points")
+        if self.mean_face and np.shape(self.mean_face) != (count, 2):
+            raise ValueError(f"scheme {self.name}: `mean_face` holds {count} points (x, y)")
+        used = {"eye_corners": self.eye_corners or (), "pupils": sum(self.pupils or ((), ()), ())}
+        used |= {f"parts.{part}": points for part, points in self.parts.items()}
+        used |= {f"boundaries.{name}": points for name, points in self.boundaries.items()}
+        used["edges"] = sum(self.edges, ())
+        short = [name for name, points in self.boundaries.items() if len(points) < 2]
+        if short:
+            raise ValueError(f"scheme {self.name}: no curve goes through the one point of `boundaries` {short}")
+        for field, points in used.items():
+            outside = [i for i in points if not 0 <= i < count]
+            if outside:
+                raise ValueError(f"scheme {self.name}: `{field}` names points {outside}; there are 0..{count - 1}")
+
+
+def permutation(count: int, pairs: Iterable[Sequence[int]]) -> tuple[int, ...]:
+    """The mirror permutation of `count` points of which only `pairs` change places."""
+    flip = list(range(count))
+    for a, b in pairs:
+        flip[a], flip[b] = b, a
+    return tuple(flip)
+
+
+def line(points: Sequence[int], closed: bool = False) -> Edges:
+    """Edges that join points one after another."""
+    edges = tuple(itertools.pairwise(points))
+    return (*edges, (points[-1], points[0])) if closed else edges
+
+
+def side_by_side(schemes: Sequence[Scheme]) -> Scheme:
+    """The points of several schemes one after the other, each block mirrored within itself.
+
+    It serves models that learn all of them at once. What errors are divided by and faces are drawn with is not carried
+    over: that stays with each scheme.
+    """
+    starts = itertools.accumulate((scheme.num_points for scheme in schemes), initial=0)
+    flip = tuple(start + point for start, scheme in zip(starts, schemes, strict=False) for point in scheme.flip)
+    return Scheme(name="+".join(scheme.name for scheme in schemes), flip=flip)
+
+
+def parse(table: Mapping[str, Any]) -> Scheme:
+    """A scheme from the contents of a .toml file, which `landmarks.load_scheme` describes.
+
+    Raises:
+      ValueError: A key is missing or unknown, or tables contradict each other.
+    """
+    known = {"name", "count", "names", "flip", "eye_corners", "pupils", "edges", "parts", "mean_face", "boundaries"}
+    unknown = sorted(set(table) - known)
+    if unknown:
+        raise ValueError(f"unknown keys {unknown}; known: {sorted(known)}")
+    if "name" not in table:
+        raise ValueError("`name` is missing")
+    names = tuple(table.get("names", ()))
+    count = table.get("count", len(names))
+    if not count:
+        raise ValueError("give `count`, the number of points, or `names`, one for each")
+    pairs = table.get("flip", [])
+    if any(len(pair) != 2 or not all(0 <= point < count for point in pair) for pair in pairs):
+        raise ValueError(f"`flip` holds pairs of points between 0 and {count - 1}, found {pairs}")
+    corners = table.get("eye_corners")
+    pupils = table.get("pupils")
+    return Scheme(
+        name=table["name"],
+        flip=permutation(count, pairs),
+        eye_corners=tuple(corners) if corners else None,
+        pupils=(tuple(pupils[0]), tuple(pupils[1])) if pupils else None,
+        parts={part: tuple(points) for part, points in table.get("parts", {}).items()},
+        edges=sum((line(points) for points in table.get("edges", [])), ()),
+        names=names,
+        mean_face=tuple((float(x), float(y)) for x, y in table.get("mean_face", [])),
+        boundaries={name: tuple(points) for name, points in table.get("boundaries", {}).items()},
+    )
