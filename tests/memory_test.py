@@ -1,5 +1,6 @@
 """Device memory of a training step, and computing again what need not be kept."""
 
+import dataclasses
 import functools
 from collections.abc import Callable
 
@@ -10,16 +11,19 @@ import pytest
 
 from data_pipelines import input as input_lib
 from jaxlm import memory, step, summary
-from jaxlm.config import Config
+from jaxlm.config import AugmentConfig, Config
 from jaxlm.step import init_state, make_recipe, train_step
 from tests.runs import changed
 
 
 @pytest.fixture
 def deep(debug: Config) -> Config:
-    """A network of many cheap operations between few products."""
-    options = {"widths": (8, 8, 16), "norm": "sepbn", "head_width": 8}
-    return changed(debug, model={"options": options}, data={"batch_size": 16}, optim={"name": "sgd"})
+    """A network of cheap operations between a few products."""
+    options = {"widths": (4, 8), "norm": "batch", "head_width": 8}
+    return dataclasses.replace(
+        changed(debug, model={"options": options}, data={"batch_size": 16}, optim={"name": "sgd"}),
+        augment=AugmentConfig(),
+    )
 
 
 def test_computing_again_gives_the_same_step(deep: Config):

@@ -11,6 +11,7 @@ from jax.sharding import AxisType
 from data_pipelines import input as input_lib
 from jaxlm import distributed, experiment, feeding, train
 from jaxlm.config import Config
+from jaxlm.objectives import Crops
 from jaxlm.step import TrainState, init_state, make_recipe, to_items, train_step
 from tests.runs import assert_same_bits, changed, command, final_state
 
@@ -43,11 +44,11 @@ def assert_close(ours: object, theirs: object, **tolerance: float) -> None:
 
 
 def test_training_learns(debug: Config, tmp_path: pathlib.Path):
-    assert train.fit(changed(debug, epochs=12), tmp_path)
+    assert train.fit(changed(debug, epochs=8), tmp_path)
     rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     losses = [row["loss"] for row in rows if row["split"] == "train"]
     assert losses[-1] < 0.5 * losses[0]
-    assert [row["step"] for row in rows if row["split"] == "validation"] == list(range(6, 73, 6))
+    assert [row["step"] for row in rows if row["split"] == "validation"] == list(range(6, 49, 6))
 
 
 def test_a_stopped_run_goes_on_to_the_same_bits(debug: Config, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch):
@@ -88,7 +89,7 @@ def test_scanned_steps_equal_single_ones(debug: Config):
     assert_close(scanned, state, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("norm", ["none", "batch", "sepbn"])
+@pytest.mark.parametrize("norm", ["batch", "sepbn"])
 def test_four_devices_equal_one(debug: Config, norm: str):
     config = changed(debug, model={"options": debug.model.options | {"norm": norm}}, optim={"name": "sgd"})
     axes = (AxisType.Auto, AxisType.Auto)
@@ -128,7 +129,7 @@ def test_averaged_weights_follow_the_formula_and_are_what_is_evaluated(debug: Co
     config = changed(debug, optim={"ema_decay": 0.5})
     recipe = make_recipe(config, 48, 2.0)
     step, batch = jax.jit(functools.partial(train_step, recipe=recipe)), some_batch(config)
-    state = init_state(recipe)
+    state = jax.jit(functools.partial(init_state, recipe))()
     expected = state.params
     for index in range(4):
         state, _ = step(state, batch)
@@ -141,10 +142,16 @@ def test_averaged_weights_follow_the_formula_and_are_what_is_evaluated(debug: Co
 
 
 def test_the_temperature_reaches_the_model(debug: Config):
-    cold, _ = run_steps(changed(debug, temperature=1.0), 4)
-    hot, _ = run_steps(changed(debug, temperature=1000.0), 4)
-    difference = jax.tree.map(lambda a, b: float(jnp.abs(a - b).max()), cold.params, hot.params)
-    assert max(jax.tree.leaves(difference)) > 1e-4
+    losses = []
+    for temperature in (1.0, 1000.0):
+        recipe = make_recipe(changed(debug, temperature=temperature, augment={"probability": 0.0}), 48, 2.0)
+        state = jax.jit(functools.partial(init_state, recipe))()
+        noisy = jax.tree.map(lambda leaf: leaf + jax.random.normal(jax.random.key(1), leaf.shape), state.params)
+        faces = some_batch(debug)
+        crops = Crops(jnp.asarray(faces["image"], jnp.float32)[:, :32, :32] / 255, faces["points"], faces["visible"])
+        loss = jax.jit(recipe.objective.loss)
+        losses.append(loss(noisy, state.batch_stats, crops, jax.random.key(0), state.step)[0])
+    assert abs(losses[0] - losses[1]) > 1e-4 * losses[0]
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(debug: Config, tmp_path: pathlib.Path, monkeypatch):
