@@ -17,7 +17,7 @@ quickstart: .venv/installed
 	$(BIN)/python -m jaxlm.train --experiment quickstart --workdir runs/quickstart
 
 test: .venv/installed-dev
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .

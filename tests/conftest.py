@@ -38,6 +38,21 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 SHARED = pathlib.Path(__file__).parents[2] / "shared" / "data"
 
 
+# Files of a few long tests come first, so that workers that take a file each end together.
+_FIRST = (
+    "processes_test",
+    "train_test",
+    "limited_data_test",
+    "experiments_test",
+    "dpr_training_test",
+    "objectives_test",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: _FIRST.index(item.path.stem) if item.path.stem in _FIRST else len(_FIRST))
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> pathlib.Path:
     """Research photographs beside the repository; tests that want them are skipped where they are absent."""
