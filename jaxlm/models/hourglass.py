@@ -172,16 +172,7 @@ class StackedHourglass(nn.Module):
 
     def _stem(self, x: jax.Array, train: bool) -> jax.Array:
         half, unit = self.width // 2, partial(Bottleneck, dtype=self.dtype)
-        x = nn.Conv(
-            self.width // 4,
-            (7, 7),
-            strides=(2, 2),
-            padding=3,
-            use_bias=False,
-            kernel_init=CONV_INIT,
-            dtype=self.dtype,
-            name="stem_conv",
-        )(x)
+        x = halving_conv(self.width // 4, self.dtype, "stem_conv")(x)
         x = NormReLU(self.dtype, name="stem_norm1")(x, train=train)
         x = MaxPool3x3(name="stem_pool")(unit(half, name="stem_unit1")(x, train=train))
         x = unit(half, name="stem_unit2")(x, train=train)
@@ -199,6 +190,13 @@ class StackedHourglass(nn.Module):
         x = NormReLU(self.dtype, name=f"{name}_next_norm")(features, train=train)
         x = conv_1x1(self.width, self.dtype, f"{name}_next_features")(x)
         return x + conv_1x1(self.width, self.dtype, f"{name}_next_maps")(maps)
+
+
+def halving_conv(features: int, dtype: DTypeLike, name: str) -> nn.Conv:
+    """The first layer of a network: 7x7, of stride 2, without bias."""
+    return nn.Conv(
+        features, (7, 7), strides=(2, 2), padding=3, use_bias=False, kernel_init=CONV_INIT, dtype=dtype, name=name
+    )
 
 
 def conv_1x1(

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
-from jaxlm.models.hourglass import CONV_INIT, Bottleneck, Hourglass, NormReLU, Resize, conv_1x1
+from jaxlm.models.hourglass import CONV_INIT, Bottleneck, Hourglass, NormReLU, Resize, conv_1x1, halving_conv
 from jaxlm.models.layers import MaxPool3x3, max_pool_2x2
 
 _STAGES = 4
@@ -67,16 +67,7 @@ class BoundaryRegressor(nn.Module):
         norm = partial(NormReLU, self.dtype)
         maps = maps.astype(self.dtype)
         x = fuse_input(images.astype(self.dtype), Resize(images.shape[1])(maps))
-        x = nn.Conv(
-            self.width,
-            (7, 7),
-            strides=(2, 2),
-            padding=3,
-            use_bias=False,
-            kernel_init=CONV_INIT,
-            dtype=self.dtype,
-            name="conv",
-        )(x)
+        x = halving_conv(self.width, self.dtype, "conv")(x)
         x = MaxPool3x3(name="pool")(norm(name="norm")(x, train=train))
         for stage in range(1, _STAGES + 1):
             x = norm(name=f"stage{stage}_norm")(x, train=train)
