@@ -209,15 +209,26 @@ def warp(images: jax.Array, matrix: jax.Array, size: int) -> jax.Array:
     """Bilinear samples float32 [B, S, S, 3] of frames [B, H, W, 3] through maps [B, 2, 3]; zeros outside the frame."""
     chex.assert_shape(images, (None, None, None, 3))
     chex.assert_shape(matrix, (images.shape[0], 2, 3))
-    return jax.vmap(_warp_face, in_axes=(0, 0, None))(images, matrix, size)
+    return jax.vmap(_sample)(images, _coordinates(matrix, size))
 
 
-def _warp_face(image: jax.Array, matrix: jax.Array, size: int) -> jax.Array:
-    (a, b, left), (c, d, top) = matrix
-    determinant = a * d - b * c
+def _coordinates(matrix: jax.Array, size: int) -> jax.Array:
+    """Where in its frame each pixel of a crop lies, (x, y) [B, 2, S, S], from maps [B, 2, 3] of frames to crops.
+
+    A matrix product, because XLA keeps its result. Plain arithmetic it computes twice, for the pixels to read and for
+    their weights; rounded to different sides of an integer, the weights belong to the pixel next door.
+    """
+    (a, b, left), (c, d, top) = jnp.moveaxis(matrix, 0, -1)
+    inverse = jnp.asarray([[d, -b, b * top - d * left], [-c, a, c * left - a * top]]) / (a * d - b * c)[None, None]
     row, column = jnp.meshgrid(*[jnp.arange(size, dtype=jnp.float32)] * 2, indexing="ij")
-    x = (d * (column - left) - b * (row - top)) / determinant
-    y = (a * (row - top) - c * (column - left)) / determinant
+    grid = jnp.stack([column, row, jnp.ones_like(row)]).reshape(3, -1)
+    found = jnp.matmul(jnp.moveaxis(inverse, -1, 0), grid, precision=jax.lax.Precision.HIGHEST)
+    return found.reshape(len(matrix), 2, size, size)
+
+
+def _sample(image: jax.Array, coordinates: jax.Array) -> jax.Array:
+    """Bilinear samples [S, S, 3] of one frame at coordinates [2, S, S]."""
+    x, y = coordinates
     x_low, y_low = jnp.floor(x), jnp.floor(y)
     # One black pixel on each side, to which the reads clamp: four plain gathers, and no test of the bounds.
     padded = jnp.pad(image, ((1, 1), (1, 1), (0, 0)))
