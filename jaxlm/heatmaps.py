@@ -101,13 +101,15 @@ def dark(maps: jax.Array, sigma: float) -> jax.Array:
     reaches outside the map, which would pull points inwards by up to a cell.
     """
     highest = _highest_cell(maps)
-    height = jnp.moveaxis(jnp.log(jnp.maximum(_smooth_peak(maps, highest, sigma), _LOWEST)), (2, 3), (0, 1))
+    smooth = jnp.maximum(_smooth_peak(maps, highest, sigma), _LOWEST)
+    height = jnp.moveaxis(jnp.log(smooth), (2, 3), (0, 1))
     dx, dy = (height[1, 2] - height[1, 0]) / 2, (height[2, 1] - height[0, 1]) / 2
     dxx = height[1, 2] - 2 * height[1, 1] + height[1, 0]
     dyy = height[2, 1] - 2 * height[1, 1] + height[0, 1]
     dxy = (height[2, 2] - height[2, 0] - height[0, 2] + height[0, 0]) / 4
     determinant = dxx * dyy - dxy**2
-    concave = (dxx < 0) & (determinant > 0)
+    # Logarithms of equal numbers may differ in their last bit, so a flat bottom must not count as a peak.
+    concave = (dxx < 0) & (determinant > 0) & (smooth[:, :, 1, 1] > _LOWEST)
     step = jnp.stack([dxy * dy - dyy * dx, dxy * dx - dxx * dy], axis=-1)
     step /= jnp.where(concave, determinant, 1.0)[..., None]
     usable = concave & (_to_border(highest, maps) > 0).all(axis=-1)
