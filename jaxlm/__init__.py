@@ -1,10 +1,16 @@
 """Facial-landmark detectors in JAX: train, evaluate and run them. Set here is what JAX reads when it starts."""
 
+from __future__ import annotations
+
 import hashlib
 import importlib.metadata
 import os
 import pathlib
 import platform
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jaxlm.landmarker import Landmarker as Landmarker
 
 
 def _compiled() -> pathlib.Path:
@@ -27,3 +33,12 @@ os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_compiled()))
 # jaxlib before 0.12 sizes its CPU thread pool by the cores; with fewer threads than queued collectives, several virtual
 # devices on a small machine wait for each other for ever.
 os.environ.setdefault("NPROC", "16")
+
+
+def __getattr__(name: str) -> Any:
+    """`jaxlm.Landmarker`, imported when it is asked for, since tables and geometry need numpy alone."""
+    if name == "Landmarker":
+        from jaxlm.landmarker import Landmarker
+
+        return Landmarker
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

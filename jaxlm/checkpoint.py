@@ -1,4 +1,4 @@
-"""Checkpoints that survive: the only module that imports Orbax.
+"""Checkpoints that survive.
 
 A step holds three items: `model` (parameters and batch statistics to evaluate with), `state` (all else that a resumed
 run needs) and `record` (the config, and a fingerprint of every array, because Orbax restores flipped bytes silently).
@@ -9,15 +9,12 @@ from __future__ import annotations
 import logging
 import os
 import pathlib
-import shutil
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
-import orbax.checkpoint as ocp
 from jax import lax
-from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from jaxlm import config as config_lib
 from jaxlm import distributed, experiment, models
@@ -25,13 +22,12 @@ from jaxlm.config import Config
 from jaxlm.landmarks import load_scheme
 from jaxlm.trained import Trained
 
+if TYPE_CHECKING:
+    from jaxlm.orbax_steps import Steps
+
 Tree = Any
 
 _DAMAGED = "damaged"
-_TRASH = "deleting"
-_ERROR = "error"
-# Of every item of arrays. Reading one without them fails, too, but with a page of TensorStore's tracebacks.
-_ITEM_FILES = ("_METADATA", "manifest.ocdbt", "d")
 
 
 class CheckpointError(RuntimeError):
@@ -68,9 +64,10 @@ def _named(tree: Tree) -> dict[str, int]:
     return {jax.tree_util.keystr(path): int(value) for path, value in jax.tree_util.tree_leaves_with_path(tree)}
 
 
-def _options(**options: Any) -> ocp.CheckpointManagerOptions:
-    # Without `best_fn` Orbax forgets the metrics when the process ends.
-    return ocp.CheckpointManagerOptions(best_fn=lambda metrics: metrics[_ERROR], best_mode="min", **options)
+def _open(directory: pathlib.Path, keep: int | None = None) -> Steps:
+    from jaxlm.orbax_steps import Steps  # Not at the top: Orbax and what it imports are slow to start.
+
+    return Steps(directory, keep)
 
 
 class Checkpoints:
@@ -85,31 +82,15 @@ class Checkpoints:
     def __init__(self, directory: str | os.PathLike[str], config: Config, keep: int) -> None:
         self._directory = pathlib.Path(directory).absolute()
         self._config = config
-        if jax.process_index() == 0:  # What a run killed while deleting left behind.
-            shutil.rmtree(self._directory / _TRASH, ignore_errors=True)
-        best = preservation_policy.BestN(
-            get_metric_fn=lambda metrics: metrics[_ERROR], reverse=True, n=1, keep_checkpoints_without_metrics=False
-        )
-        policy = preservation_policy.AnyPreservationPolicy([preservation_policy.LatestN(keep), best])
-        options = _options(
-            preservation_policy=policy,
-            cleanup_tmp_directories=True,
-            todelete_subdir=_TRASH,  # A step is renamed before its files go, so no half-deleted one is ever listed.
-        )
-        self._manager = ocp.CheckpointManager(self._directory, options=options)
+        self._steps = _open(self._directory, keep)
 
     def save(self, step: int, model: Tree, state: Tree, error: float | None = None) -> None:
         """Starts saving a step, whose validation gave `error`; the arrays may be donated as soon as this returns."""
-        if step in self._manager.all_steps():
+        if step in self._steps.all:
             return
-        record = {
-            "config": experiment.to_json(self._config),
-            "fingerprints": _named(fingerprints({"model": model, "state": state})),
-        }
-        items = ocp.args.Composite(
-            model=ocp.args.StandardSave(model), state=ocp.args.StandardSave(state), record=ocp.args.JsonSave(record)
-        )
-        self._manager.save(step, args=items, metrics=None if error is None else {_ERROR: error})
+        items = {"model": model, "state": state}
+        record = {"config": experiment.to_json(self._config), "fingerprints": _named(fingerprints(items))}
+        self._steps.save(step, items, record, error)
 
     def restore(self, model: Tree, state: Tree) -> tuple[int, Tree, Tree] | None:
         """The last step that is whole, as (step, model, state); None if there is no step at all.
@@ -121,11 +102,11 @@ class Checkpoints:
           CheckpointError: Steps exist, but none can be read.
           ValueError: The steps belong to a run with another config; the differences are listed.
         """
-        steps = sorted(self._manager.all_steps(), reverse=True)
+        steps = self._steps.all
         for step in steps:
             try:
-                self._check_config(_read_record(self._directory, step)[0])
-                tree = _read(self._directory, step, {"model": model, "state": state})
+                self._check_config(_read_config(self._steps, step))
+                tree = _read(self._steps, step, {"model": model, "state": state})
             except ConfigMismatchError:
                 raise
             except Exception as error:  # Orbax and TensorStore raise many types for damaged files.
@@ -154,12 +135,11 @@ class Checkpoints:
             (self._directory / _DAMAGED).mkdir(exist_ok=True)
             target = self._directory / _DAMAGED / f"{step}-{time.time_ns()}"
             (self._directory / str(step)).rename(target)
-        self._manager.reload()
+        self._steps.reload()
 
     def close(self) -> None:
         """Waits until everything is on disk."""
-        self._manager.wait_until_finished()
-        self._manager.close()
+        self._steps.close()
 
     def __enter__(self) -> Checkpoints:
         return self
@@ -172,21 +152,14 @@ def _first_line(error: Exception) -> str:
     return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"[:300]
 
 
-def _read_record(directory: pathlib.Path, step: int) -> tuple[Config, dict[str, int]]:
-    """Config and fingerprints of a step."""
-    with ocp.Checkpointer(ocp.JsonCheckpointHandler()) as checkpointer:
-        record = checkpointer.restore(directory / str(step) / "record")
-    return experiment.from_json(record["config"]), record["fingerprints"]
+def _read_config(steps: Steps, step: int) -> Config:
+    return experiment.from_json(steps.read_record(step)["config"])
 
 
-def _read(directory: pathlib.Path, step: int, trees: dict[str, Tree]) -> dict[str, Tree]:
+def _read(steps: Steps, step: int, trees: dict[str, Tree]) -> dict[str, Tree]:
     """Items of one step, checked against their fingerprints."""
-    _, expected = _read_record(directory, step)
-    for path in (directory / str(step) / name / file for name in trees for file in _ITEM_FILES):
-        if not path.exists():
-            raise CheckpointError(f"{path} is missing")
-    with ocp.StandardCheckpointer() as checkpointer:
-        restored = {name: checkpointer.restore(directory / str(step) / name, tree) for name, tree in trees.items()}
+    expected = steps.read_record(step)["fingerprints"]
+    restored = steps.read_items(step, trees)
     found = _named(fingerprints(restored))
     items = tuple(f"[{name!r}]" for name in trees)
     wanted = {path: value for path, value in expected.items() if path.startswith(items)}
@@ -209,32 +182,30 @@ def load_model(workdir: str | os.PathLike[str], step: int | None = None, head: s
     directory = directory_of(workdir)
     if not directory.is_dir():
         raise CheckpointError(f"{workdir}: no training run here (it has no checkpoints/)")
-    with ocp.CheckpointManager(directory, options=_options(create=False)) as manager:
-        steps, best = sorted(manager.all_steps(), reverse=True), manager.best_step()
-    if step is not None and step not in steps:
-        raise CheckpointError(f"{workdir}: no checkpoint of step {step}; there are {steps[::-1]}")
-    first = step if step is not None else best
-    order = [first] if step is not None else ([first] if first is not None else []) + [s for s in steps if s != first]
-    for candidate in order:
-        try:
-            trained = _load_step(directory, candidate)
-        except Exception as error:  # See `Checkpoints.restore`.
-            logging.warning("%s: step %d cannot be read: %s", directory, candidate, _first_line(error))
-        else:
-            return trained.with_head(head)
-    raise CheckpointError(f"{workdir}: no checkpoint can be read, of the steps {steps[::-1]}")
+    with _open(directory) as steps:
+        if step is not None and step not in steps.all:
+            raise CheckpointError(f"{workdir}: no checkpoint of step {step}; there are {steps.all[::-1]}")
+        best = steps.best
+        order = [step] if step is not None else sorted(steps.all, key=lambda candidate: candidate != best)
+        for candidate in order:
+            try:
+                trained = _load_step(steps, candidate)
+            except Exception as error:  # See `Checkpoints.restore`.
+                logging.warning("%s: step %d cannot be read: %s", directory, candidate, _first_line(error))
+            else:
+                return trained.with_head(head)
+        raise CheckpointError(f"{workdir}: no checkpoint can be read, of the steps {steps.all[::-1]}")
 
 
-def _load_step(directory: pathlib.Path, step: int) -> Trained:
-    config = _read_record(directory, step)[0]
+def _load_step(steps: Steps, step: int) -> Trained:
+    config = _read_config(steps, step)
     points = load_scheme(config.data.scheme).num_points
     model = models.build(config.model.name, points, config.model.options, jnp.dtype(config.dtype))
     # One sharding that every process of a run can address; the model is small next to its training state.
     sharding = distributed.replicated(distributed.make_mesh())
-    stored = ocp.StandardCheckpointHandler().metadata(directory / str(step) / "model").tree
-    placed = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), stored)
-    trees = _read(directory, step, {"model": placed})
-    return Trained(config, model, trees["model"], step)
+    shapes = steps.read_shapes(step, "model")
+    placed = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), shapes)
+    return Trained(config, model, _read(steps, step, {"model": placed})["model"], step)
 
 
 def write_config(workdir: str | os.PathLike[str], config: Config) -> None:

@@ -60,15 +60,18 @@ def one_of_several(environment: Mapping[str, str]) -> bool:
     return max(counts) > 1 or "," in environment.get("TPU_WORKER_HOSTNAMES", "")
 
 
-def leave(error: Exception) -> NoReturn:
-    """Ends this process at once, saying why; an orderly end would wait for the process that was lost."""
+def fail(error: Exception) -> NoReturn:
+    """Ends this process with what was wrong: its input, or that another one was lost, which JAX tells in many types."""
+    print(f"error: {error}", file=sys.stderr)
+    if not jax.distributed.is_initialized():
+        sys.exit(1)
     print(
-        f"error: another process of this run ended, or cannot be reached: {error}\nGive the same command in every"
-        " process again; the run goes on from its last checkpoint.",
+        "The other processes of this run end, too. If one was lost, or could not be reached, give the same command in"
+        " every process again; the run goes on from its last checkpoint.",
         file=sys.stderr,
         flush=True,
     )
-    os._exit(1)
+    os._exit(1)  # An orderly end would wait for processes that wait for this one.
 
 
 def make_mesh(fsdp: int = 1) -> Mesh:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import pathlib
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
-import tensorboardX
 import tqdm
 
 
@@ -54,6 +54,8 @@ class Progress:
         self._rows = self._file.open("w")
         for row in kept:
             self._rows.write(json.dumps(row) + "\n")
+        import tensorboardX  # Not at the top: it is slow to start, and other commands only count.
+
         self._events = tensorboardX.SummaryWriter(str(workdir / "tensorboard"), purge_step=start_step + 1)
         interactive = sys.stderr.isatty()
         self._bar = tqdm.tqdm(
@@ -108,6 +110,24 @@ class Progress:
             self._bar.close()
             self._rows.close()
             self._events.close()
+
+
+@contextlib.contextmanager
+def counting(
+    total: int | None, title: str, silent: bool = False, unit: str = "faces"
+) -> Iterator[Callable[[int], object]]:
+    """A live line that says how many of `total` faces are done; what it gives is called with how many more."""
+    interactive = sys.stderr.isatty()
+    with tqdm.tqdm(
+        desc=title,
+        total=total,
+        unit=f" {unit}",
+        mininterval=0.5 if interactive else 15.0,
+        dynamic_ncols=interactive,
+        ascii=not interactive,
+        disable=silent,
+    ) as bar:
+        yield bar.update
 
 
 def read_metrics(file: pathlib.Path) -> list[dict[str, float | str]]:

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxlm import augment, photos
-from jaxlm.predict import read_boxes
+from jaxlm.face_detectors import read_boxes
 from jaxlm.translation import Translator
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def styles_of_faces(faces: Faces, translator: Translator) -> StyleSource:
 
 
 def styles_of_photos(folder: pathlib.Path, translator: Translator) -> StyleSource:
-    """Styles of faces in photos; `boxes.csv` in their folder has the columns name, x1, y1, x2, y2 of jaxlm.predict.
+    """Styles of faces in photos; `boxes.csv` in their folder has the columns file, x1, y1, x2, y2 of jaxlm.predict.
 
     Raises:
       FileNotFoundError: There are no boxes.

@@ -4,7 +4,8 @@ AVS (Qian et al., ICCV 2019): a trained translator renders every training face w
 other photos; the labels stay. Faces held out from the translator's training are never drawn. Which style goes to which
 face is drawn from a seed and written down before the first picture, as DATA_DIR/NAME/renders/manifest.csv. A run that
 was stopped goes on when its command is given again. At its end the set NAME can be trained on, and
-`python -m data_pipelines.prepare styled --source DATA_DIR/NAME/renders --name NAME` builds it again.
+`python -m data_pipelines.prepare styled --source DATA_DIR/NAME/renders --name NAME` builds it again. Several processes
+that share DATA_DIR, started as for training, share the pictures; each draws on its first device.
 """
 
 from __future__ import annotations
@@ -19,23 +20,17 @@ from typing import TYPE_CHECKING, Any
 import absl.logging
 import jax
 import numpy as np
-import tqdm
 
-from jaxlm import augment, checkpoint, geometry, pictures, translation
-from jaxlm.landmarks import load_scheme
+from jaxlm import augment, checkpoint, distributed, geometry, pictures, translation
 from jaxlm.models.vunet import Latents
-from jaxlm.photos import is_truncated, read_photo
+from jaxlm.render_files import BATCH, contact_sheet, draw_missing
 from jaxlm.style_sources import StyleSource, open_styles, styles_of_faces
 from jaxlm.translation import Translator
 
 if TYPE_CHECKING:
     from data_pipelines.input import Faces
-    from data_pipelines.renders import Render, Settings
+    from data_pipelines.renders import Settings
 
-# Pictures drawn at a time. A draw from the prior depends on it.
-_BATCH = 64
-
-_SHEET_FACES = 8
 _DEFAULT_STYLES = 8
 
 
@@ -52,7 +47,7 @@ def renderer(
         return translation.in_batches(lambda indices: translation.encode(translator, source.photos(indices)), photos)
 
     def draw(start: int) -> np.ndarray:
-        rows = np.arange(start, start + _BATCH) % (len(faces) * settings.styles)
+        rows = np.arange(start, start + BATCH) % (len(faces) * settings.styles)
         face, style = np.divmod(rows, settings.styles)
         structures = translation.structures_of(points[face], translator)
         if chosen is None:
@@ -69,30 +64,6 @@ def points_in_crops(faces: Faces, translator: Translator) -> np.ndarray:
     config = translator.config
     plain = augment.crop_affine(faces.frame_size, config.model.input_size, faces.margin, config.data.crop)
     return geometry.transform(faces.points, plain)
-
-
-def draw_missing(folder: pathlib.Path, rows: Sequence[Render], draw: Callable[[int], np.ndarray]) -> int:
-    """Draws the pictures that are missing or damaged, and returns how many those were.
-
-    A picture takes its name only when it is whole, so that a run can be killed at any time.
-    """
-    missing = [not _is_whole(folder / row.file) for row in rows]
-    with tqdm.tqdm(total=len(rows), initial=len(rows) - sum(missing), unit=" faces") as bar:
-        for start in range(0, len(rows), _BATCH):
-            absent = [i for i in range(start, min(start + _BATCH, len(rows))) if missing[i]]
-            drawn = draw(start) if absent else ()
-            for i in absent:
-                unfinished = folder / f"incomplete-{rows[i].file}"
-                pictures.save_image(unfinished, drawn[i - start])
-                unfinished.replace(folder / rows[i].file)
-            bar.update(len(absent))
-    return sum(missing)
-
-
-def _is_whole(file: pathlib.Path) -> bool:
-    """Whether a PNG file is there to its end."""
-    data = file.read_bytes() if file.exists() else b""
-    return bool(data) and not is_truncated(data)
 
 
 def training_faces(translator: Translator, dataset: str, data_dir: str) -> Faces:
@@ -119,19 +90,6 @@ def training_faces(translator: Translator, dataset: str, data_dir: str) -> Faces
     return training
 
 
-def contact_sheet(folder: pathlib.Path, rows: Sequence[Render], faces: Faces, translator: Translator) -> np.ndarray:
-    """Up to 8 faces, evenly spaced, with their landmarks, each beside its renders; RGB uint8 [H, W, 3]."""
-    styles = len(rows) // len(faces)
-    shown = np.linspace(0, len(faces) - 1, min(len(faces), _SHEET_FACES)).astype(int)
-    crops, points = translation.crops_of(faces, shown, translator)
-    tiles, marks = [], []
-    for face, crop, face_points in zip(shown, translation.to_uint8(crops), np.asarray(points), strict=True):
-        files = [folder / row.file for row in rows[face * styles : (face + 1) * styles]]
-        tiles += [crop, *(read_photo(file) for file in files)]
-        marks += [face_points, *[np.full_like(face_points, np.nan)] * styles]
-    return pictures.contact_sheet(tiles, marks, load_scheme(faces.scheme), columns=1 + styles, side=128)
-
-
 def draw_renders(
     folder: pathlib.Path,
     translator: Translator,
@@ -147,7 +105,7 @@ def draw_renders(
     """Draws faces into a folder of renders, with their manifest and contact sheet; goes on where it stood.
 
     The folder has a parent of its own; `translator` is that of `workdir`; the other arguments are those of the command
-    line.
+    line. Each process of a run draws a part of the pictures, and the first writes what comes before and after them.
 
     Raises:
       FileNotFoundError: A set, or the table of boxes, is missing.
@@ -182,10 +140,16 @@ def draw_renders(
     renders.open_photos(settings)  # Whose names must be unique.
     chosen = renders.choose_styles(settings, len(faces), len(source.names))
     rows = renders.make_manifest(settings, faces.names, source.names, chosen)
-    renders.begin(folder, settings, rows, overwrite)
-    draw_missing(folder, rows, renderer(translator, faces, source, chosen, settings))
-    pictures.save_image(folder / "contact_sheet.png", contact_sheet(folder, rows, faces, translator))
-    print(f"Renders: {folder}\nStyles: {folder / 'contact_sheet.png'}")
+    first = jax.process_index() == 0
+    if first:
+        renders.begin(folder, settings, rows, overwrite)
+    distributed.wait_for_all("manifest")
+    draw = renderer(translator, faces, source, chosen, settings)
+    draw_missing(folder, rows, draw, jax.process_index(), jax.process_count())
+    distributed.wait_for_all("renders")
+    if first:
+        pictures.save_image(folder / "contact_sheet.png", contact_sheet(folder, rows, faces, translator))
+        print(f"Renders: {folder}\nStyles: {folder / 'contact_sheet.png'}")
 
 
 def stylize(
@@ -200,7 +164,7 @@ def stylize(
       CheckpointError: The translator cannot be loaded.
       FileNotFoundError, ValueError: See `draw_renders`.
     """
-    from data_pipelines import prepare, renders, styled
+    from data_pipelines import prepare, prepared, renders, styled
 
     styled.check_name(name)
     translator = translation.load_translator(workdir, step)
@@ -208,8 +172,11 @@ def stylize(
     folder = sets / name / renders.FOLDER
     draw_renders(folder, translator, workdir, str(sets), **arguments)
     photos = renders.open_photos(renders.read_settings(folder))
-    options = prepare.Options(sets, frame_size=photos.frame_size, margin=photos.margin)
-    return prepare.prepare(styled.Styled(folder, name), options)
+    if jax.process_index() == 0:
+        options = prepare.Options(sets, frame_size=photos.frame_size, margin=photos.margin)
+        prepare.prepare(styled.Styled(folder, name), options)
+    distributed.wait_for_all("set")
+    return prepared.set_folder(sets, name, photos.frame_size, photos.margin)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -232,12 +199,19 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0, help="draws the styles (default: 0)")
     parser.add_argument("--step", type=int, help="checkpoint to take (default: the best by validation, else the last)")
     parser.add_argument("--overwrite", action="store_true", help="throw away what is there under this name")
-    arguments = parser.parse_args(argv)
+    distributed.add_arguments(parser)
+    arguments = vars(parser.parse_args(argv))
+    cluster = {name: arguments.pop(name) for name in ("cluster", "coordinator", "num_processes", "process_id")}
     absl.logging.set_verbosity(absl.logging.ERROR)  # TFDS warns that its configuration is custom.
     try:
-        stylize(**vars(arguments))
+        distributed.start(**cluster)
+        stylize(**arguments)
     except (ValueError, OSError, checkpoint.CheckpointError) as error:
-        parser.exit(1, f"error: {error}\n")
+        distributed.fail(error)
+    except jax.errors.JaxRuntimeError as error:
+        if jax.process_count() == 1:
+            raise
+        distributed.fail(error)
     except KeyboardInterrupt:
         sys.exit("\nInterrupted; the same command goes on from there.")
 

@@ -18,7 +18,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from jaxlm import checkpoint, distributed, experiment, feeding, initialisation, objectives, plotting, summary
+from jaxlm import checkpoint, distributed, experiment, feeding, initialisation, objectives, summary
 from jaxlm.config import Config
 from jaxlm.progress import Progress, read_metrics
 from jaxlm.step import Recipe, TrainState, from_items, init_state, make_recipe, to_items, train_step
@@ -181,15 +181,17 @@ def main(argv: Sequence[str] | None = None) -> None:
         make_synthetic_faces(config)
         finished = fit(config, workdir)
     except (ValueError, FileNotFoundError, FloatingPointError, checkpoint.CheckpointError) as error:
-        parser.exit(1, f"error: {error}\n")
+        distributed.fail(error)
     except jax.errors.JaxRuntimeError as error:
         if jax.process_count() == 1:
             raise
-        distributed.leave(error)
+        distributed.fail(error)
     if not finished:
         print(f"Stopped and saved; the same command goes on from there. Run: {workdir}", file=sys.stderr)
         return
     if jax.process_index() == 0:
+        from jaxlm import plotting  # Not at the top: matplotlib is slow to start.
+
         curves = workdir / "curves.png"
         plotting.training_curves(curves, read_metrics(workdir / "metrics.jsonl"), objectives.kind(config).measure)
         print(f"Curves: {curves}")

@@ -26,12 +26,20 @@ def test_jaxlm_loads_no_tensorflow():
     assert not {"tensorflow", "tensorflow_datasets"} & loaded_by(modules("jaxlm"))
 
 
+def test_training_and_predicting_start_without_what_draws_and_what_stores():
+    """They take longer than all else but JAX and Flax; see `jaxlm.checkpoint` and `jaxlm.train.main`."""
+    slow = {"tensorflow", "tensorboardX", "matplotlib", "orbax", "scipy"}
+    assert not slow & loaded_by(["jaxlm.train", "jaxlm.predict"])
+
+
 def test_data_pipelines_load_no_jax_and_tensorflow_only_when_asked():
-    assert not {"jax", "tensorflow"} & loaded_by([name for name in modules("data_pipelines") if "builder" not in name])
+    """The builder needs TFDS, and what it imports when asked to, Apache Beam."""
+    others = {"data_pipelines.builder", "data_pipelines.beam_records"}
+    assert not {"jax", "tensorflow", "apache_beam"} & loaded_by(sorted({*modules("data_pipelines")} - others))
 
 
 def test_the_builder_loads_no_jax():
-    assert "jax" not in loaded_by(["data_pipelines.builder"])
+    assert not {"jax", "apache_beam"} & loaded_by(["data_pipelines.builder"])
 
 
 @pytest.mark.parametrize("module", ["jaxlm.landmarks", "jaxlm.geometry"])

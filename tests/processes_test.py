@@ -1,103 +1,194 @@
-"""Runs as processes of their own: stopped, killed, and several at once."""
+"""Runs as processes of their own: stopped, killed, and several at once; and on eight devices."""
 
+import contextlib
+import json
 import os
 import pathlib
+import shutil
 import signal
 import socket
 import subprocess
 import time
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, NoReturn
 
+import jax
 import numpy as np
 import pytest
+from jax.sharding import AxisType, Mesh
 
-from jaxlm import distributed, train
+from jaxlm import distributed, experiment, objectives, train
 from jaxlm.config import Config
 from tests.runs import ROOT, assert_same_bits, changed, command, final_state, losses_and_errors
 
-
-def test_sigterm_saves_and_the_same_command_goes_on(pack: pathlib.Path, tmp_path: pathlib.Path):
-    argv = command(pack, tmp_path, "--epochs", "400", "--eval-every", "400")
-    process = subprocess.Popen(argv, cwd=ROOT, stderr=subprocess.PIPE, text=True)
-    while not ((tmp_path / "metrics.jsonl").exists() and (tmp_path / "metrics.jsonl").read_text()):
-        assert process.poll() is None, process.stderr.read()
-        time.sleep(0.1)
-    process.send_signal(signal.SIGTERM)
-    _, printed = process.communicate(timeout=120)
-    assert process.returncode == 0, printed
-    assert "the same command goes on from there" in printed
-    steps = [int(path.name) for path in (tmp_path / "checkpoints").iterdir() if path.name.isdigit()]
-    assert len(steps) == 1
-    assert 0 < steps[0] < 2400
+# 50 steps of batches that 1, 2, 3, 4 and 8 devices can share. By SGD, since Adam makes whole steps of gradients that
+# are rounding errors alone; with batch normalisation, which couples all faces of a batch.
+SHARED = ("--data.batch-size", "24", "--steps-per-epoch", "5", "--epochs", "10", "--optim.name", "sgd")
+SHARED += ("--model.options.norm", "batch", "--model.options.widths", "4")
+KILLED_AT = 25
 
 
-def test_runs_killed_at_any_moment_end_with_the_same_bits(debug: Config, pack: pathlib.Path, tmp_path: pathlib.Path):
-    """With kill -9, from before the first checkpoint to after several were saved and deleted."""
-    more = ("--epochs", "16", "--keep", "1")
-    config = changed(debug, epochs=16, keep=1)
-    assert train.fit(config, tmp_path / "straight")
-    rng, finished, killed = np.random.default_rng(0), False, 0
-    while not finished:
-        process = subprocess.Popen(command(pack, tmp_path / "killed", *more), cwd=ROOT, stderr=subprocess.DEVNULL)
-        try:
-            file = tmp_path / "killed" / "metrics.jsonl"
-            lines = len(file.read_text().splitlines()) if file.exists() else 0
-            while killed < 3 and process.poll() is None:
-                if file.exists() and len(file.read_text().splitlines()) > lines + rng.integers(1, 8):
-                    time.sleep(rng.uniform(0, 0.05))
-                    break
-                time.sleep(0.01)
-            if killed < 3 and process.poll() is None:
-                os.kill(process.pid, signal.SIGKILL)
-                killed += 1
-        finally:
-            finished = process.wait(timeout=120) == 0
-    assert killed == 3
-    assert_same_bits(final_state(config, tmp_path / "straight"), final_state(config, tmp_path / "killed"))
+def last_step(workdir: pathlib.Path) -> int:
+    """The last checkpoint of a run, 0 if it has none."""
+    names = [path.name for path in workdir.glob("checkpoints/*")]
+    return max((int(name) for name in names if name.isdigit()), default=0)
 
 
-def start_two(pack: pathlib.Path, workdir: pathlib.Path, *more: str) -> list[subprocess.Popen]:
-    """A run of two processes of one device each."""
+def start(pack: pathlib.Path, workdir: pathlib.Path, count: int) -> list[subprocess.Popen]:
+    """A run of several processes of one device each."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    cluster = ("--coordinator", f"127.0.0.1:{port}", "--num-processes", "2", "--process-id")
-    return [
-        subprocess.Popen(
-            command(pack, workdir, *more, *cluster, str(index)),
-            cwd=ROOT,
-            env=os.environ | {"JAX_NUM_CPU_DEVICES": "1"},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for index in range(2)
-    ]
+    cluster = ("--coordinator", f"127.0.0.1:{port}", "--num-processes", str(count), "--process-id")
+    return [start_one(pack, workdir, 1, *cluster, str(index)) for index in range(count)]
 
 
-def test_two_processes_train_like_one_after_one_of_them_was_killed(
-    debug: Config, pack: pathlib.Path, tmp_path: pathlib.Path
-):
-    config = changed(debug, epochs=8)
-    processes = start_two(pack, tmp_path / "two", "--epochs", "8")
+def start_one(pack: pathlib.Path, workdir: pathlib.Path, devices: int, *more: str) -> subprocess.Popen:
+    return subprocess.Popen(
+        command(pack, workdir, *SHARED, *more),
+        cwd=ROOT,
+        # Several short runs of the same programs, so even what compiles at once is kept.
+        env=os.environ | {"JAX_NUM_CPU_DEVICES": str(devices), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@contextlib.contextmanager
+def ended(processes: Sequence[subprocess.Popen]) -> Iterator[None]:
+    """Kills what is left of the processes: SIGTERM no longer ends one that has joined a cluster."""
     try:
-        while not (tmp_path / "two" / "checkpoints" / "12").exists():
+        yield
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+def finish(processes: Sequence[subprocess.Popen]) -> None:
+    with ended(processes):
+        printed = [process.communicate(timeout=150)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0] * len(processes), printed
+
+
+@pytest.fixture(scope="module")
+def config(pack: pathlib.Path) -> Config:
+    """What `SHARED` makes of the debug experiment."""
+    return changed(
+        experiment.load("debug"),
+        data={"dataset": str(pack), "cache": "device", "batch_size": 24},
+        model={"options": experiment.load("debug").model.options | {"norm": "batch", "widths": (4,)}},
+        optim={"name": "sgd"},
+        steps_per_epoch=5,
+        epochs=10,
+    )
+
+
+@pytest.fixture(scope="module")
+def alone(config: Config, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """The run on one device."""
+    workdir = tmp_path_factory.mktemp("alone")
+    mesh = Mesh(np.array(jax.devices()[:1]).reshape(1, 1), ("data", "fsdp"), axis_types=(AxisType.Auto,) * 2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(distributed, "make_mesh", lambda fsdp=1: mesh)
+        assert train.fit(config, workdir)
+        objectives.kind(config).report(config, workdir)
+    return workdir
+
+
+def stopped(process: subprocess.Popen, number: signal.Signals, metrics: pathlib.Path, rows: int) -> str:
+    """Sends a signal when the process has written, and there are, so many rows; returns what it printed by its end."""
+
+    def text() -> str:
+        return metrics.read_text() if metrics.exists() else ""
+
+    before = text()
+    while (text() == before or len(text().splitlines()) < rows) and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(number)
+    return process.communicate(timeout=120)[1]
+
+
+def test_a_run_that_was_killed_and_stopped_ends_with_the_bits_of_a_straight_one(
+    config: Config, pack: pathlib.Path, alone: pathlib.Path, tmp_path: pathlib.Path
+):
+    """By kill -9, after some checkpoints were saved and deleted, and by SIGTERM, which saves."""
+    saved = []
+    for number, rows in ((signal.SIGKILL, 6), (signal.SIGTERM, 1), (None, 0)):
+        process = start_one(pack, tmp_path, 1, "--keep", "1")
+        if number is None:
+            printed = process.communicate(timeout=120)[1]
+        else:
+            printed = stopped(process, number, tmp_path / "metrics.jsonl", rows)
+        assert process.returncode == (-signal.SIGKILL if number == signal.SIGKILL else 0), printed
+        assert ("the same command goes on from there" in printed) == (number == signal.SIGTERM)
+        saved.append(last_step(tmp_path))
+    assert 0 < saved[0] < saved[1] < saved[2] == 50
+    assert_same_bits(final_state(changed(config, keep=1), tmp_path), final_state(config, alone))
+
+
+class Killed(NamedTuple):
+    """A run of two processes of which the second was killed, and how the first ended."""
+
+    workdir: pathlib.Path
+    returncode: int
+    printed: str
+
+
+@pytest.fixture(scope="module")
+def killed(pack: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> Killed:
+    workdir = tmp_path_factory.mktemp("killed")
+    processes = start(pack, workdir, 2)
+    with ended(processes):
+        while not (workdir / "checkpoints" / str(KILLED_AT)).exists():
             assert processes[0].poll() is None, processes[0].stderr.read()
             time.sleep(0.02)
         processes[1].kill()
         printed = processes[0].communicate(timeout=60)[1]
-        assert processes[0].returncode == 1, printed
-        assert "another process of this run ended" in printed
-        processes = start_two(pack, tmp_path / "two", "--epochs", "8")
-        printed = [process.communicate(timeout=150)[1] for process in processes]
-    finally:
-        for process in processes:  # SIGTERM no longer ends a process that has joined a cluster.
-            process.kill()
-    assert [process.returncode for process in processes] == [0, 0], printed
+    return Killed(workdir, processes[0].returncode, printed)
+
+
+def test_a_killed_process_ends_the_others_with_an_explanation(killed: Killed):
+    assert killed.returncode == 1, killed.printed
+    assert "give the same command in every process again" in killed.printed
+    assert KILLED_AT <= last_step(killed.workdir) < 50
+
+
+def assert_same_curve(workdir: pathlib.Path, alone: pathlib.Path) -> None:
+    np.testing.assert_allclose(losses_and_errors(workdir), losses_and_errors(alone), rtol=1e-5)
+
+
+def test_its_checkpoint_is_restored_by_one_process(
+    killed: Killed, config: Config, alone: pathlib.Path, tmp_path: pathlib.Path
+):
+    shutil.copytree(killed.workdir, tmp_path / "one")
     assert train.fit(config, tmp_path / "one")
-    two, one = final_state(config, tmp_path / "two"), final_state(config, tmp_path / "one")
-    assert two[0] == one[0] == 48
-    rows = [losses_and_errors(tmp_path / name) for name in ("two", "one")]
-    np.testing.assert_allclose(rows[0], rows[1], rtol=1e-3)
+    assert_same_curve(tmp_path / "one", alone)
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_several_processes_go_on_from_it_like_one(
+    killed: Killed, pack: pathlib.Path, alone: pathlib.Path, tmp_path: pathlib.Path, count: int
+):
+    """The loss of 50 steps, and the evaluation at their end, of every face once."""
+    shutil.copytree(killed.workdir, tmp_path / "several")
+    finish(start(pack, tmp_path / "several", count))
+    assert_same_curve(tmp_path / "several", alone)
+    predicted, expected = (
+        np.load(workdir / "evaluation" / "synthetic-validation" / "predictions.npz")
+        for workdir in (tmp_path / "several", alone)
+    )
+    np.testing.assert_array_equal(predicted["names"], expected["names"])
+    np.testing.assert_allclose(predicted["points"], expected["points"], atol=1e-3)
+
+
+def test_eight_devices_that_split_parameters_and_batch_train_like_one(
+    pack: pathlib.Path, alone: pathlib.Path, tmp_path: pathlib.Path
+):
+    finish([start_one(pack, tmp_path, 8, "--fsdp", "4")])
+    assert json.loads((tmp_path / "config.json").read_text())["fsdp"] == 4
+    assert_same_curve(tmp_path, alone)
 
 
 @pytest.mark.parametrize(
@@ -113,6 +204,23 @@ def test_two_processes_train_like_one_after_one_of_them_was_killed(
 )
 def test_launchers_say_whether_there_are_other_processes(environment: dict[str, str], several: bool):
     assert distributed.one_of_several(environment) == several
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_what_was_wrong_ends_a_process_without_waiting_for_others(several: bool, monkeypatch, capsys):
+    class EndedAtOnceError(Exception):
+        pass
+
+    def end_at_once(code: int) -> NoReturn:
+        raise EndedAtOnceError(code)
+
+    monkeypatch.setattr(jax.distributed, "is_initialized", lambda: several)
+    monkeypatch.setattr(os, "_exit", end_at_once)
+    with pytest.raises(EndedAtOnceError if several else SystemExit, match="1"):
+        distributed.fail(ValueError("no such face"))
+    printed = capsys.readouterr().err
+    assert printed.startswith("error: no such face\n")
+    assert ("same command in every process" in printed) == several
 
 
 def test_addresses_without_numbers_are_refused():

@@ -12,7 +12,7 @@ from tiny_translator import make_translator
 
 from data_pipelines import renders
 from data_pipelines.input import Faces, hold_out, open_faces
-from jaxlm import augment, experiment, style_sources, stylize, train, translation
+from jaxlm import augment, experiment, render_files, style_sources, stylize, train, translation
 from jaxlm.translation import Translator
 
 SIZE = 8  # The smallest; larger crops have more layers to compile.
@@ -124,6 +124,25 @@ def test_a_killed_run_goes_on_with_what_is_missing(made: Made, monkeypatch: pyte
     assert (made.folder / rows[4].file).stat().st_mtime_ns == kept
 
 
+def test_processes_share_the_pictures_and_another_number_of_them_goes_on(made: Made, tmp_path: pathlib.Path):
+    rows = renders.read_manifest(made.folder)
+    image = np.zeros((8, 8, 3), np.uint8)
+
+    def files_of(index: int, count: int) -> set[str]:
+        before = {file.name for file in tmp_path.glob("0*.png")}
+        drawn = render_files.draw_missing(tmp_path, rows, lambda start: [image] * 64, index, count)
+        files = {file.name for file in tmp_path.glob("0*.png")} - before
+        assert len(files) == drawn
+        return files
+
+    batches = [{row.file for row in rows[start : start + 64]} for start in range(0, len(rows), 64)]
+    assert len(batches) > 1
+    assert files_of(1, 3) == batches[1]
+    assert files_of(1, 2) == set()
+    assert files_of(0, 2) == batches[0]
+    assert files_of(2, 3) == files_of(0, 1) == set()
+
+
 def test_other_arguments_are_refused_until_the_set_is_overwritten(made: Made, tmp_path, capsys):
     with pytest.raises(SystemExit):
         stylize.main([*made.arguments, "--seed", "1"])
@@ -157,7 +176,7 @@ def test_photos_with_boxes_give_styles(translator: Translator, tmp_path: pathlib
     photo = np.zeros((60, 80, 3), np.uint8)
     photo[10:42, 20:52] = (200, 100, 50)
     cv2.imwrite(str(tmp_path / "a.png"), cv2.cvtColor(photo, cv2.COLOR_RGB2BGR))
-    (tmp_path / "boxes.csv").write_text("name,x1,y1,x2,y2\na.png,20,10,51,41\na.png,0,0,9,9\n")
+    (tmp_path / "boxes.csv").write_text("file,x1,y1,x2,y2\na.png,20,10,51,41\na.png,0,0,9,9\n")
     source = style_sources.open_styles(str(tmp_path), "", translator)
     assert source.names == ("a.png:0", "a.png:1")
     colour = augment.normalise(jnp.array([200.0, 100.0, 50.0]))
@@ -205,13 +224,13 @@ def test_no_training_faces_is_an_error(translator: Translator, pack: pathlib.Pat
 
 
 def test_a_table_of_boxes_is_checked(translator: Translator, tmp_path: pathlib.Path):
-    (tmp_path / "boxes.csv").write_text("name,x1,y1,x2,y2\n")
+    (tmp_path / "boxes.csv").write_text("file,x1,y1,x2,y2\n")
     with pytest.raises(ValueError, match=r"boxes\.csv holds no box"):
         style_sources.open_styles(str(tmp_path), "", translator)
-    (tmp_path / "boxes.csv").write_text("name,x1,y1,x2,y2\nabsent.jpg,1,2,3,4\n")
+    (tmp_path / "boxes.csv").write_text("file,x1,y1,x2,y2\nabsent.jpg,1,2,3,4\n")
     with pytest.raises(ValueError, match=r"absent\.jpg is missing"):
         style_sources.open_styles(str(tmp_path), "", translator)
     cv2.imwrite(str(tmp_path / "a.png"), np.zeros((20, 20, 3), np.uint8))
-    (tmp_path / "boxes.csv").write_text("name,x1,y1,x2,y2\na.png,30,30,40,40\n")
+    (tmp_path / "boxes.csv").write_text("file,x1,y1,x2,y2\na.png,30,30,40,40\n")
     with pytest.raises(ValueError, match=r"boxes\.csv: a\.png: box .* is outside"):
         style_sources.open_styles(str(tmp_path), "", translator)

@@ -1,0 +1,107 @@
+"""Steps of a run on disk: the only module that imports Orbax, and `checkpoint` imports it when it opens them."""
+
+from __future__ import annotations
+
+import pathlib
+import shutil
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import orbax.checkpoint as ocp
+from orbax.checkpoint.checkpoint_managers import preservation_policy
+
+Tree = Any
+
+_TRASH = "deleting"
+_UNFINISHED = ocp.utils.TMP_DIR_SUFFIX
+_ERROR = "error"
+_RECORD = "record"
+# Of every item of arrays. Reading one without them fails, too, but with a page of TensorStore's tracebacks.
+_ITEM_FILES = ("_METADATA", "manifest.ocdbt", "d")
+
+
+class Steps:
+    """The steps in a directory. Each holds items, which are trees of arrays, and a record, which is JSON.
+
+    Args:
+      directory: Of the steps; must be absolute.
+      keep: How many of the last steps stay when others are saved, beside the best one; None to read alone.
+    """
+
+    def __init__(self, directory: pathlib.Path, keep: int | None = None) -> None:
+        self._directory = directory
+        # Without `best_fn` Orbax forgets the metrics when the process ends.
+        options: dict[str, Any] = {"best_fn": lambda metrics: metrics[_ERROR], "best_mode": "min", "create": False}
+        if keep is not None:
+            if jax.process_index() == 0:  # What a run killed while saving or deleting left behind.
+                for left_over in (directory / _TRASH, *directory.glob(f"*{_UNFINISHED}*")):
+                    shutil.rmtree(left_over, ignore_errors=True)
+            options |= _saving_options(keep)
+        self._manager = ocp.CheckpointManager(directory, options=ocp.CheckpointManagerOptions(**options))
+
+    @property
+    def all(self) -> list[int]:
+        """Numbers of the steps, the last one first."""
+        return sorted(self._manager.all_steps(), reverse=True)
+
+    @property
+    def best(self) -> int | None:
+        """The step saved with the least error; None if none was saved with any."""
+        return self._manager.best_step()
+
+    def save(self, step: int, items: Mapping[str, Tree], record: Mapping[str, Any], error: float | None) -> None:
+        """Starts saving a step whose error by validation is `error`; arrays may be donated as soon as this returns."""
+        saved = {name: ocp.args.StandardSave(tree) for name, tree in items.items()}
+        arguments = ocp.args.Composite(**saved, **{_RECORD: ocp.args.JsonSave(record)})
+        self._manager.save(step, args=arguments, metrics=None if error is None else {_ERROR: error})
+
+    def read_record(self, step: int) -> dict[str, Any]:
+        """The record of a step."""
+        with ocp.Checkpointer(ocp.JsonCheckpointHandler()) as checkpointer:
+            return checkpointer.restore(self._directory / str(step) / _RECORD)
+
+    def read_shapes(self, step: int, name: str) -> Tree:
+        """The item's tree with jax.ShapeDtypeStruct, without shardings, in place of arrays."""
+        stored = ocp.StandardCheckpointHandler().metadata(self._directory / str(step) / name).tree
+        return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), stored)
+
+    def read_items(self, step: int, trees: Mapping[str, Tree]) -> dict[str, Tree]:
+        """Items of a step, as trees of jax.ShapeDtypeStruct with the shardings wanted.
+
+        Raises:
+          FileNotFoundError: A file of an item is missing.
+          Exception: Orbax and TensorStore raise many types for damaged files, and nothing for flipped bytes.
+        """
+        folders = {name: self._directory / str(step) / name for name in trees}
+        for path in (folder / file for folder in folders.values() for file in _ITEM_FILES):
+            if not path.exists():
+                raise FileNotFoundError(f"{path} is missing")
+        with ocp.StandardCheckpointer() as checkpointer:
+            return {name: checkpointer.restore(folders[name], tree) for name, tree in trees.items()}
+
+    def reload(self) -> None:
+        """Looks at the directory again, after it was changed by others."""
+        self._manager.reload()
+
+    def close(self) -> None:
+        """Waits until everything is on disk."""
+        self._manager.wait_until_finished()
+        self._manager.close()
+
+    def __enter__(self) -> Steps:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+
+def _saving_options(keep: int) -> dict[str, Any]:
+    best = preservation_policy.BestN(
+        get_metric_fn=lambda metrics: metrics[_ERROR], reverse=True, n=1, keep_checkpoints_without_metrics=False
+    )
+    return {
+        "create": True,
+        "preservation_policy": preservation_policy.AnyPreservationPolicy([preservation_policy.LatestN(keep), best]),
+        "todelete_subdir": _TRASH,  # A step is renamed before its files go, so no half-deleted one is ever listed.
+    }
