@@ -25,6 +25,7 @@ lint: .venv/installed-dev
 
 bench: .venv/installed
 	$(BIN)/python -m benchmarks.models
+	$(BIN)/python -m benchmarks.streaming
 
 clean:
 	rm -rf .venv

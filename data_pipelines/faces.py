@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import collections
-import concurrent.futures
 import dataclasses
-import functools
 import hashlib
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from data_pipelines.record import ATTRIBUTES, Record, decode_image
+from data_pipelines.record import ATTRIBUTES, Record, decode_images
 from jaxlm.landmarks import conversion, load_scheme
 from jaxlm.protocols import Head
 
@@ -80,10 +77,7 @@ class Faces:
 
     def images(self, indices: np.ndarray) -> np.ndarray:
         """The frames at `indices` [k], RGB uint8 [k, F, F, 3]."""
-        images = np.empty((len(indices), self.frame_size, self.frame_size, 3), np.uint8)
-        for i, image in enumerate(_threads().map(decode_image, self.read_encoded(indices))):
-            images[i] = image
-        return images
+        return decode_images(self.read_encoded(indices), self.frame_size)
 
     def take(self, indices: np.ndarray) -> Faces:
         """The faces at `indices` [k], in that order; which of them are styled is forgotten."""
@@ -148,11 +142,6 @@ def unpack_labels(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
     """The fields of `Faces` in what `collect_labels` or `pack_labels` made."""
     fields = {key: arrays[key] for key in LABELS}
     return fields | {key: tuple(fields[key].tolist()) for key in ("names", "groups")}
-
-
-@functools.cache
-def _threads() -> concurrent.futures.ThreadPoolExecutor:
-    return concurrent.futures.ThreadPoolExecutor(min(os.cpu_count() or 1, 8), thread_name_prefix="decode")
 
 
 def join(parts: Sequence[Faces]) -> Faces:

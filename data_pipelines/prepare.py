@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import importlib.util
 import io
 import logging
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import absl.logging
 import numpy as np
@@ -36,6 +37,9 @@ from data_pipelines.synthetic_set import Synthetic
 from data_pipelines.wflw import WFLW
 from jaxlm import pictures
 from jaxlm.landmarks import load_scheme
+
+if TYPE_CHECKING:
+    import tensorflow_datasets as tfds
 
 SHEET_FACES = 24
 
@@ -72,6 +76,8 @@ class Options:
       skip_bad: Leave out faces that cannot be used, and list them at the end, instead of stopping at the first.
       overwrite: Prepare the set again although it is there; the old one stays until the new one is whole.
       pack: Also write all frames and labels as one .npz file, for machines without TensorFlow.
+      beam: Make the records on Apache Beam, on many machines that share the folders; see requirements-beam.txt.
+      beam_options: Of the pipeline, for example runner=FlinkRunner flink_master=HOST:8081.
     """
 
     data_dir: Path
@@ -80,8 +86,14 @@ class Options:
     skip_bad: bool = False
     overwrite: bool = False
     pack: Path | None = None
+    beam: bool = False
+    beam_options: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        if self.beam and not importlib.util.find_spec("apache_beam"):
+            raise ValueError("--beam needs Apache Beam: pip install -r requirements-beam.txt")
+        if self.beam_options and not self.beam:
+            raise ValueError("--beam-options are for --beam")
         if self.frame_size < 1 or self.margin <= 0:
             raise ValueError("--frame-size and --margin must be greater than 0")
         if self.pack and self.pack.suffix != ".npz":
@@ -147,9 +159,9 @@ def build(source: Source, options: Options, folder: Path) -> list[str]:
     shutil.rmtree(unfinished, ignore_errors=True)
     tfds.disable_progress_bar()
     try:
-        builder = FaceBuilder(source, unfinished, options.frame_size, options.margin, on_bad)
+        builder = FaceBuilder(source, unfinished, options.frame_size, options.margin, on_bad, options.beam)
         with contextlib.redirect_stdout(io.StringIO()):  # TFDS talks of downloads.
-            builder.download_and_prepare()
+            builder.download_and_prepare(download_config=_beam_config(options.beam_options) if options.beam else None)
         if source.scheme.endswith(".toml"):
             shutil.copyfile(source.scheme, builder.data_path / SCHEME_FILE)
         write_labels(builder.data_path)
@@ -161,6 +173,14 @@ def build(source: Source, options: Options, folder: Path) -> list[str]:
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     return skipped
+
+
+def _beam_config(options: Sequence[str]) -> tfds.download.DownloadConfig:
+    """How TFDS is to run a pipeline with options NAME=VALUE."""
+    import tensorflow_datasets as tfds
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    return tfds.download.DownloadConfig(beam_options=PipelineOptions([f"--{option}" for option in options]))
 
 
 def sheet_of(faces: Faces) -> np.ndarray:

@@ -1,0 +1,73 @@
+"""Making records on Apache Beam, for sets too large for one machine; only `builder` imports this, when asked to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+
+from data_pipelines import record
+from data_pipelines.source import BadFaceError, Source
+
+_GOOD, _BAD = "good", "bad"
+
+
+class Examples(beam.PTransform):
+    """Makes the examples of a split as pairs (index, example), and writes the errors of its bad faces to a file.
+
+    The index is that of the face among the split's labels. TFDS sorts by it, so the set has the order of the source.
+
+    Args:
+      source: Where the faces come from; workers read its files themselves.
+      split: One of its splits.
+      count: How many labels that has.
+      frame_size: Width and height of a frame in pixels.
+      margin: Side of the region a frame shows, in sides of the face box made square.
+      bad_faces: The file of errors; see `read_bad_faces`.
+    """
+
+    def __init__(self, source: Source, split: str, count: int, frame_size: int, margin: float, bad_faces: Path) -> None:
+        super().__init__()
+        self._make = MakeExamples(source, split, frame_size, margin)
+        self._count = count
+        self._bad_faces = bad_faces
+
+    def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
+        indices = pipeline | beam.Create(range(self._count), reshuffle=True)
+        made = indices | "Make" >> beam.ParDo(self._make).with_outputs(_BAD, main=_GOOD)
+        _ = made[_BAD] | "Gather" >> beam.combiners.ToList() | "Report" >> beam.Map(_write, file=self._bad_faces)
+        return made[_GOOD]
+
+
+class MakeExamples(beam.DoFn):
+    """Makes the examples of faces by their index, and texts (index, error) of those that are bad."""
+
+    def __init__(self, source: Source, split: str, frame_size: int, margin: float) -> None:
+        self._source = source
+        self._split = split
+        self._frame_size = frame_size
+        self._margin = margin
+
+    def setup(self) -> None:
+        # Labels do not travel with the transform, whose size runners limit.
+        self._labels = self._source.read(lambda error: None)[self._split]
+
+    def process(self, index: int) -> Iterator[tuple[int, dict[str, Any]] | beam.pvalue.TaggedOutput]:
+        try:
+            made = self._source.to_record(self._labels[index], self._frame_size, self._margin)
+        except BadFaceError as error:
+            yield beam.pvalue.TaggedOutput(_BAD, (index, str(error)))
+        else:
+            yield index, record.encode(made)
+
+
+def _write(errors: Sequence[tuple[int, str]], file: Path) -> None:
+    file.write_text(json.dumps(sorted(errors)))
+
+
+def read_bad_faces(file: Path) -> list[BadFaceError]:
+    """The errors of a split's bad faces, in the order of its labels."""
+    return [BadFaceError(text) for _, text in json.loads(file.read_text())]
