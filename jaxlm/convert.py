@@ -1,8 +1,9 @@
 """PyTorch checkpoints to this project's weights: python -m jaxlm.convert CHECKPOINT... --model dpr_gsr --out FILE.npz
 
 Several files make up one model. Every tensor used, left over and missing is reported, and the exit status is 1 where
-anything is left over, missing or of the wrong shape. `jaxlm.weights.load_weights` reads the result. PyTorch is needed
-to read checkpoints, and for nothing else: pip install -r requirements-convert.txt.
+anything is left over, missing or of the wrong shape. `jaxlm.bundle.load` reads what becomes of a landmark model, and
+`jaxlm.weights.load_weights` of any. PyTorch is needed to read checkpoints, and for nothing else:
+pip install -r requirements-convert.txt.
 """
 
 from __future__ import annotations
@@ -212,8 +213,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         hint = f"; the tensors look like {likely}'s" if likely != arguments.model else ""
         print(f"this is not all of {arguments.model} and nothing else, so nothing is written{hint}", file=sys.stderr)
         return 1
-    save_weights(arguments.out, converted.variables, converted.metadata)
-    print(f"wrote {arguments.out}: {arguments.model}, {converted.metadata}")
+    files = ", ".join(os.path.basename(path) for path in arguments.checkpoints)
+    card = {"origin": f"converted from PyTorch: {files}", "licence": "that of the checkpoint"}
+    save_weights(arguments.out, converted.variables, converted.metadata | {"card": card})
+    print(f"wrote {arguments.out}: {arguments.model}, {card['origin']}")
     return 0
 
 

@@ -11,13 +11,17 @@ import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
 
+from jaxlm import bundle, experiment, models
 from jaxlm import convert_layers as layers
-from jaxlm import models
+from jaxlm.config import Config, DataConfig, ModelConfig, TaskConfig
 from jaxlm.convert_layers import Entry, Shapes
 from jaxlm.landmarks import load_scheme
 from jaxlm.reinitialisation import PARTS
 
 State = Mapping[str, np.ndarray]
+
+_UNKNOWN = "unknown"
+"""The data set of a checkpoint, which does not say."""
 
 # How many convolutions each stage has.
 _VGG_STAGES = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
@@ -45,7 +49,7 @@ def dpr_gsr(state: State, scheme: str) -> NameMap:
     The first kernels are turned to RGB and multiplied by 128 / 127.5, for this project's pixels (v - 127.5) / 128.
     """
     del state
-    return _of_model(_dpr_global(), "dpr_gsr", {"scheme": scheme}, scheme, input_size=256, crop=2.0)
+    return _of_model(_dpr_global(), _dpr_config("dpr_gsr", {"scheme": scheme}))
 
 
 def dpr_glsr(state: State, scheme: str) -> NameMap:
@@ -60,7 +64,7 @@ def dpr_glsr(state: State, scheme: str) -> NameMap:
             entries += layers.perceptron(f"{part}_net", f"local_reinit/{part}", layers=3)
         entries += _mobilenet(f"{part}_net", f"{part}_loc", f"part_regressors/{part}", cells=1)
     options = {"scheme": scheme, "local": "network" if network else "closed_form"}
-    return _of_model(entries, "dpr_glsr", options, scheme, input_size=256, crop=2.0)
+    return _of_model(entries, _dpr_config("dpr_glsr", options))
 
 
 def cnn(state: State, scheme: str) -> NameMap:
@@ -77,7 +81,8 @@ def cnn(state: State, scheme: str) -> NameMap:
     widths = [_outputs(state, f"conv{i}.weight", default=64 * 2 ** (i - 1)) for i in range(1, 7)]
     head_width = _outputs(state, "fc1.weight", default=2048)
     options = {"norm": "sepbn", "sets": sets, "widths": widths, "head_width": head_width}
-    return _of_model(entries, "cnn", options, scheme, input_size=128, crop=1.0)
+    data = DataConfig(dataset=_UNKNOWN, scheme=scheme, crop=1.0)
+    return _of_model(entries, Config(model=ModelConfig("cnn", 128, options), data=data))
 
 
 def resnet18(state: State, scheme: str) -> NameMap:
@@ -130,13 +135,17 @@ MAPS: dict[str, Callable[[State, str], NameMap]] = {
 }
 
 
-def _of_model(
-    entries: list[Entry], name: str, options: dict[str, Any], scheme: str, *, input_size: int, crop: float
-) -> NameMap:
-    """The map for a whole model of `jaxlm.models`."""
-    shapes = _shapes_of(name, options, scheme, input_size)
-    metadata = {"model": name, "options": options, "scheme": scheme, "input_size": input_size, "crop": crop}
-    return NameMap(entries, shapes, ("*.num_batches_tracked",), metadata | {"pixels": "RGB, (v - 127.5) / 128"})
+def _of_model(entries: list[Entry], config: Config) -> NameMap:
+    """The map for a whole model of `jaxlm.models`, whose files are those of jaxlm/bundle.py."""
+    scheme, model = config.data.scheme, config.model
+    shapes = _shapes_of(model.name, model.options, scheme, model.input_size)
+    metadata = bundle.describe(experiment.spell_out(config), load_scheme(scheme).num_points)
+    return NameMap(entries, shapes, ("*.num_batches_tracked",), metadata)
+
+
+def _dpr_config(name: str, options: dict[str, Any]) -> Config:
+    data = DataConfig(dataset=_UNKNOWN, scheme=options["scheme"], crop=2.0)
+    return Config(model=ModelConfig(name, 256, options), task=TaskConfig("reinitialisation"), data=data)
 
 
 def _shapes_of(name: str, options: dict[str, Any], scheme: str, input_size: int) -> Shapes:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import json
 import os
 import tomllib
 
 import numpy as np
 
 from jaxlm import boundaries, mean_faces
-from jaxlm.scheme import Scheme, line, parse, permutation, side_by_side
+from jaxlm.scheme import Scheme, line, parse, permutation, side_by_side, to_table
 
 
 def _span(first: int, last: int) -> tuple[int, ...]:
@@ -179,12 +180,26 @@ def split_names(text: str) -> list[str]:
     return [text] if os.path.exists(text) else text.split("+")
 
 
+def spell_out(name: str) -> str:
+    """A name of schemes that needs no file: in place of the path of a .toml file it has the tables as JSON text.
+
+    Raises:
+      ValueError, FileNotFoundError: See `load_scheme`.
+    """
+    # JSON has another way to write the + that joins names.
+    return "+".join(
+        json.dumps(to_table(load_scheme(part))).replace("+", "\\u002b") if part.endswith(".toml") else part
+        for part in split_names(name)
+    )
+
+
 def load_scheme(name: str) -> Scheme:
     """A built-in scheme by its name, or a user's own from the path of a .toml file; several, joined with +, as one.
 
     The file holds `name`, then `count` or `names`, and any of `flip` (pairs of points that change places when the
     face is mirrored), `eye_corners` (two points), `pupils` (two lists of points), `edges` (lists of points, each
-    drawn as a line), `mean_face` (its points, in 0..1) and tables `parts` and `boundaries` (lists of points).
+    drawn as a line), `mean_face` (its points, in 0..1) and tables `parts` and `boundaries` (lists of points). JSON
+    text of the same tables may stand in place of a path; see `spell_out`.
 
     Raises:
       ValueError: No scheme has that name, or the file's tables contradict each other.
@@ -195,6 +210,8 @@ def load_scheme(name: str) -> Scheme:
     names = split_names(name)
     if len(names) > 1:
         return side_by_side([load_scheme(part) for part in names])
+    if name.startswith("{"):
+        return parse(json.loads(name))
     if not name.endswith(".toml"):
         near = difflib.get_close_matches(name, SCHEMES, n=1)
         hint = f"; did you mean {near[0]}?" if near else ""

@@ -93,7 +93,7 @@ def side_by_side(schemes: Sequence[Scheme]) -> Scheme:
 
 
 def parse(table: Mapping[str, Any]) -> Scheme:
-    """A scheme from the contents of a .toml file, which `landmarks.load_scheme` describes.
+    """A scheme from its tables, as a .toml file holds them; `landmarks.load_scheme` describes them.
 
     Raises:
       ValueError: A key is missing or unknown, or tables contradict each other.
@@ -124,3 +124,20 @@ def parse(table: Mapping[str, Any]) -> Scheme:
         mean_face=tuple((float(x), float(y)) for x, y in table.get("mean_face", [])),
         boundaries={name: tuple(points) for name, points in table.get("boundaries", {}).items()},
     )
+
+
+def to_table(scheme: Scheme) -> dict[str, Any]:
+    """The tables of a scheme, from which `parse` makes it again."""
+    table = {
+        "name": scheme.name,
+        "count": scheme.num_points,
+        "names": scheme.names,
+        "flip": [(i, j) for i, j in enumerate(scheme.flip) if i < j],
+        "eye_corners": scheme.eye_corners,
+        "pupils": scheme.pupils,
+        "edges": scheme.edges,
+        "parts": dict(scheme.parts),
+        "mean_face": scheme.mean_face,
+        "boundaries": dict(scheme.boundaries),
+    }
+    return {key: value for key, value in table.items() if value}

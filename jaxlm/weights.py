@@ -20,7 +20,8 @@ def save_weights(path: str | os.PathLike[str], variables: Mapping[str, Any], met
     Args:
       path: Of the file; `.npz` is not appended.
       variables: Nested dicts of arrays; `variables["params"]["fc1"]["kernel"]` gets the key `params/fc1/kernel`.
-      metadata: What JSON can hold: at least `model`, and `options`, its fields; it gets the key `metadata`.
+      metadata: What JSON can hold, at least `model`, what the weights are of; it gets the key `metadata`. Detectors
+        have those of jaxlm/bundle.py, other networks `options`, the fields of their module.
     """
     flat = {key: np.asarray(value) for key, value in traverse_util.flatten_dict(dict(variables), sep="/").items()}
     with open(path, "wb") as file:

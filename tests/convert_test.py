@@ -12,10 +12,12 @@ import pytest
 from flax import linen as nn
 from flax import traverse_util
 
-from jaxlm import convert, convert_maps, models
+from jaxlm import bundle, convert, convert_maps, models
 from jaxlm import convert_layers as layers
 from jaxlm.convert_maps import MAPS
+from jaxlm.landmarks import WFLW98
 from jaxlm.models.sepbn import SeparableBatchNorm
+from jaxlm.reinitialisation_task import ReinitialisationTask
 from jaxlm.weights import load_weights, save_weights
 
 State = dict[str, np.ndarray]
@@ -221,18 +223,25 @@ def test_released_global_networks():
     np.testing.assert_array_equal(stats["var"], released_gsr()["features.1.conv.4.running_var"])
 
 
+def options_of(converted: convert.Converted) -> dict:
+    """Of the model, as the metadata have them."""
+    return converted.metadata["config"]["model"]["options"]
+
+
 def test_released_local_networks_of_68_points():
     state = released_gsr(68) | released_local(68, {"left_eye": 22, "right_eye": 22, "nose": 18, "mouth": 40})
     converted = convert.convert_state(state, "dpr_glsr", scheme="ibug68")
     assert converted.report.ok, converted.report
-    assert converted.metadata["options"] == {"scheme": "ibug68", "local": "network"}
+    assert converted.metadata["scheme"]["name"] == "ibug68"
+    assert options_of(converted)["scheme"] == "ibug68"
+    assert options_of(converted)["local"] == "network"
     local = {source for entry in layers.perceptron("left_eye_net", "", layers=3) for source in entry.sources}
     local |= {name.replace("left_eye", part) for name in local for part in ("right_eye", "nose", "mouth")}
     without = {name: tensor for name, tensor in state.items() if name not in local}
     assert len(state) - len(without) == 32
     converted = convert.convert_state(without, "dpr_glsr", scheme="ibug68")
     assert converted.report.ok, converted.report
-    assert converted.metadata["options"]["local"] == "closed_form"
+    assert options_of(converted)["local"] == "closed_form"
 
 
 def test_a_network_can_be_left_out():
@@ -248,7 +257,7 @@ def test_released_sepbn_network():
     state = released_sepbn()
     converted = convert.convert_state(state, "cnn")
     assert converted.report.ok, converted.report
-    model = models.build("cnn", 98, converted.metadata["options"], "float32")
+    model = models.build("cnn", 98, options_of(converted), "float32")
     outputs = model.apply(converted.variables, draw(1, 128, 128, 3), train=False)
     assert outputs.shape == (1, 196)
     np.testing.assert_array_equal(converted.variables["params"]["block2"]["norm"]["scale"][2], state["bn2.bn.2.weight"])
@@ -341,6 +350,10 @@ def test_command_writes_what_fits(checkpoints: dict, tmp_path: pathlib.Path, cap
     variables, metadata = load_weights(out)
     assert metadata["model"] == "dpr_gsr"
     jax.tree.map(np.testing.assert_array_equal, variables, convert.convert_state(state, "dpr_gsr").variables)
+    found = bundle.load(out)
+    assert (found.scheme, found.trained.config.data.crop) == (WFLW98, 2.0)
+    assert isinstance(found.trained.task, ReinitialisationTask)
+    assert found.card["origin"] == "converted from PyTorch: a, b"
 
 
 def test_command_refuses_another_model(checkpoints: dict, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture):
@@ -413,7 +426,7 @@ def test_sepbn_network_gives_what_pytorch_gives():
         name: tensor * 0.1 if name.startswith("conv") and tensor.ndim == 4 else tensor for name, tensor in state.items()
     }
     converted = convert.convert_state(scaled, "cnn")
-    model = models.build("cnn", 98, converted.metadata["options"], "float32")
+    model = models.build("cnn", 98, options_of(converted), "float32")
     np.testing.assert_allclose(model.apply(converted.variables, images, train=False), expected, rtol=2e-4)
 
 

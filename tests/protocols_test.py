@@ -14,7 +14,7 @@ from conftest import synthetic_faces
 
 from data_pipelines import input as input_lib
 from data_pipelines.faces import Faces
-from jaxlm import augment, checkpoint, distributed, evaluate, experiment, inference, landmarks, predict, tasks, train
+from jaxlm import Landmarker, augment, checkpoint, distributed, evaluate, experiment, inference, landmarks, tasks, train
 from jaxlm.config import AugmentConfig, Config, ModelConfig, TaskConfig
 from jaxlm.landmarks import IBUG68, WFLW98, load_scheme
 from jaxlm.objectives import Crops
@@ -286,9 +286,9 @@ def test_each_head_is_evaluated_by_itself(run: tuple[Config, pathlib.Path], caps
 def test_photos_are_given_the_points_of_the_asked_head(run: tuple[Config, pathlib.Path]):
     photo, box = np.zeros((40, 40, 3), np.uint8), np.asarray([10.0, 10.0, 30.0, 30.0])
     for head, scheme in ((None, WFLW98), ("other", IBUG68)):
-        detector = predict.of_run(run[1], head)
-        assert detector.scheme == scheme
-        assert detector.locate(photo, box).points.shape == (scheme.num_points, 2)
+        (face,) = Landmarker.load(run[1], head=head).predict(photo, box)
+        assert face.scheme == scheme
+        assert face.points.shape == (scheme.num_points, 2)
 
 
 class Counting(tasks.CoordinateTask):

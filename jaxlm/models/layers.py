@@ -8,17 +8,26 @@ weights fit either form.
 
 from __future__ import annotations
 
+import contextlib
 import math
+from collections.abc import Iterator
+from contextvars import ContextVar
 from functools import reduce
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 from jax import lax
 from jax.typing import DTypeLike
 
 Shape = tuple[int, ...]
+Target = Literal["cpu", "accelerator", "onnx"]
 Residuals = tuple[jax.Array, jax.Array]
+
+# What programs are being traced for; None: this process's device.
+_TARGET: ContextVar[Target | None] = ContextVar("target", default=None)
 
 _NHWC = ("NHWC", "HWIO", "NHWC")
 _PAD_ONE = ((1, 1), (1, 1))
@@ -29,7 +38,17 @@ _TRANSPOSED_INIT = nn.initializers.variance_scaling(8.0, "fan_in", "truncated_no
 
 def rewritten() -> bool:
     """The one rule for all operators: the rewritten form on a CPU, XLA's own operator on any other device."""
-    return jax.default_backend() == "cpu"
+    return (_TARGET.get() or jax.default_backend()) == "cpu"
+
+
+@contextlib.contextmanager
+def traced_for(target: Target) -> Iterator[None]:
+    """Operators traced while entered take the form for `target`, whatever device this process has."""
+    token = _TARGET.set(target)
+    try:
+        yield
+    finally:
+        _TARGET.reset(token)
 
 
 class Conv3x3(nn.Module):
@@ -153,6 +172,8 @@ def max_pool_3x3(x: jax.Array) -> jax.Array:
 
     Of equal elements the first in reading order takes the gradient, in both forms.
     """
+    if _TARGET.get() == "onnx":
+        return _max_pool_3x3_by_index(x)
     if not rewritten():
         return nn.max_pool(x, (3, 3), (2, 2), _PAD_ONE)
     height, width = x.shape[1:3]
@@ -247,6 +268,18 @@ def _conv_transpose_4x4_backward(residuals: Residuals, gradient: jax.Array) -> t
 
 
 _conv_transpose_4x4.defvjp(_conv_transpose_4x4_forward, _conv_transpose_4x4_backward)
+
+
+def _max_pool_3x3_by_index(x: jax.Array) -> jax.Array:
+    """`max_pool_3x3` without what jax2onnx gets wrong: windows, and borders of a batch of any size.
+
+    The border repeats the edge, which is in the window itself.
+    """
+    for axis in (1, 2):
+        length = x.shape[axis]
+        rows = [np.clip(np.arange(shift, length + shift, 2), 0, length - 1) for shift in (-1, 0, 1)]
+        x = reduce(jnp.maximum, [jnp.take(x, row, axis, mode="clip") for row in rows])
+    return x
 
 
 def _nine_shifts(x: jax.Array, stride: int) -> list[jax.Array]:

@@ -1,0 +1,205 @@
+"""Detectors in one file: what goes in comes out, a user's scheme and one head of several included; bad files."""
+
+import hashlib
+import json
+import pathlib
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from runs import changed
+
+from jaxlm import bundle, experiment, models
+from jaxlm.config import Config
+from jaxlm.landmarks import IBUG68, load_scheme, spell_out
+from jaxlm.trained import Trained
+from jaxlm.weights import load_weights, save_weights
+
+CARD = {"data": "rendered faces", "licence": "none needed"}
+BOXES = {"dlib": (1.1, 1.2, 0.0, -0.05)}
+MASK = """
+name = "mask+"
+names = ["left_eye", "right_eye", "chin"]
+flip = [[0, 1]]
+eye_corners = [0, 1]
+pupils = [[0], [1]]
+edges = [[0, 2, 1]]
+parts = { mouth = [2] }
+mean_face = [[0.3, 0.4], [0.7, 0.4], [0.5, 0.9]]
+boundaries = { jaw = [0, 2, 1] }
+"""
+
+
+def untrained(scheme: str = "ibug68", dataset: str = "synthetic", **options: Any) -> Trained:
+    """A tiny network as it is drawn."""
+    config = changed(experiment.load("debug"), data={"scheme": scheme, "dataset": dataset})
+    config = changed(config, model={"options": {**config.model.options, "widths": (2,), **options}})
+    model = models.build("cnn", load_scheme(scheme).num_points, config.model.options, jnp.float32)
+    variables = jax.jit(lambda key: model.init(key, jnp.zeros((1, 32, 32, 3)), train=False))(jax.random.key(0))
+    return Trained(config, model, variables, 7)
+
+
+@pytest.fixture(scope="module")
+def trained() -> Trained:
+    return untrained().with_head(None)
+
+
+@pytest.fixture(scope="module")
+def file(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    path = tmp_path_factory.mktemp("bundle") / "detector.npz"
+    bundle.save(path, trained, CARD, BOXES)
+    return path
+
+
+@pytest.fixture
+def mask(tmp_path: pathlib.Path) -> pathlib.Path:
+    path = tmp_path / "mask.toml"
+    path.write_text(MASK)
+    return path
+
+
+def rewrite(file: pathlib.Path, path: pathlib.Path, **metadata: Any) -> pathlib.Path:
+    """A copy of `file` at `path` with other metadata."""
+    variables, described = load_weights(file)
+    save_weights(path, variables, described | metadata)
+    return path
+
+
+def test_what_goes_in_comes_out(file: pathlib.Path, trained: Trained):
+    found = bundle.load(file)
+    assert found.trained._replace(variables=None) == trained._replace(variables=None)
+    assert (found.scheme, found.card, found.boxes) == (IBUG68, CARD, BOXES)
+    jax.tree.map(np.testing.assert_array_equal, found.trained.variables, dict(trained.variables))
+    crops = jax.random.normal(jax.random.key(1), (2, 32, 32, 3))
+    ours, theirs = (one.model.apply(one.variables, crops, train=False) for one in (trained, found.trained))
+    np.testing.assert_array_equal(found.trained.task.points(theirs), trained.task.points(ours))
+
+
+def test_numpy_alone_reads_it(file: pathlib.Path):
+    with np.load(file, allow_pickle=False) as archive:
+        metadata = json.loads(str(archive["metadata"]))
+        assert archive["params/fc2/bias"].shape == (136,)
+    assert metadata["format"] == bundle.FORMAT
+    assert metadata["config"]["model"]["name"] == "cnn"
+    assert metadata["scheme"]["eye_corners"] == [36, 45]
+
+
+def test_the_tables_of_a_users_scheme_travel(mask: pathlib.Path, tmp_path: pathlib.Path):
+    scheme = load_scheme(str(mask))
+    bundle.save(tmp_path / "mask.npz", untrained(str(mask)).with_head(None))
+    mask.unlink()
+    found = bundle.load(tmp_path / "mask.npz")
+    assert found.scheme == scheme
+    assert load_scheme(found.trained.config.data.scheme) == scheme
+    assert found.trained.head is not None
+    assert load_scheme(found.trained.head.scheme) == scheme
+    bundle.save(tmp_path / "again.npz", found.trained)
+    assert bundle.load(tmp_path / "again.npz").scheme == scheme
+
+
+def test_a_model_that_knows_its_scheme_needs_no_file_either(mask: pathlib.Path):
+    config = changed(
+        Config(),
+        model={"name": "dpr_gsr", "input_size": 256, "options": {"scheme": str(mask)}},
+        data={"scheme": str(mask)},
+    )
+    described = bundle.describe(config, 3)
+    scheme = load_scheme(str(mask))
+    mask.unlink()
+    assert load_scheme(described["config"]["model"]["options"]["scheme"]) == scheme
+
+
+def test_names_are_spelled_out_only_where_they_are_files(mask: pathlib.Path):
+    assert spell_out("wflw98+ibug68") == "wflw98+ibug68"
+    both = spell_out(f"{mask}+five")
+    assert str(mask) not in both
+    assert load_scheme(both) == load_scheme(f"{mask}+five")
+
+
+def test_one_head_of_several(mask: pathlib.Path, tmp_path: pathlib.Path):
+    trained = untrained(f"five+{mask}", "a+b").with_head("b")
+    bundle.save(tmp_path / "b.npz", trained)
+    found = bundle.load(tmp_path / "b.npz")
+    assert found.scheme == load_scheme(str(mask))
+    crops = jnp.ones((1, 32, 32, 3))
+    outputs = found.trained.model.apply(found.trained.variables, crops, train=False)
+    assert outputs.shape == (1, 16)
+    np.testing.assert_array_equal(found.trained.task.points(outputs), trained.task.points(outputs))
+    assert found.trained.task.points(outputs).shape == (1, 3, 2)
+
+
+def test_the_checksum(file: pathlib.Path, tmp_path: pathlib.Path):
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    assert bundle.sha256(file) == digest
+    assert bundle.load(file, sha256=digest.upper()).trained.step == 7
+    other = tmp_path / "other.npz"
+    other.write_bytes(file.read_bytes() + b" ")
+    with pytest.raises(ValueError, match=f"other.npz is damaged, or not the file wanted: .*, not {digest}"):
+        bundle.load(other, sha256=digest)
+
+
+def test_files_that_are_no_bundles(file: pathlib.Path, tmp_path: pathlib.Path):
+    with pytest.raises(FileNotFoundError, match=r"none\.npz: there is no such file"):
+        bundle.load(tmp_path / "none.npz")
+    with pytest.raises(FileNotFoundError, match="there is no such file"):
+        bundle.load(tmp_path)
+    damaged = tmp_path / "damaged.npz"
+    damaged.write_bytes(file.read_bytes()[:-500])
+    with pytest.raises(ValueError, match=r"damaged\.npz is no file of weights that jaxlm wrote, or a damaged one"):
+        bundle.load(damaged)
+    save_weights(tmp_path / "resnet.npz", {"params": {}}, {"model": "resnet18", "options": {}})
+    with pytest.raises(ValueError, match="weights of resnet18, not a whole detector"):
+        bundle.load(tmp_path / "resnet.npz")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format": 2}, "is of version 2 of the format, and this jaxlm reads version 1"),
+        ({"num_points": 98}, "2 arrays are of another shape, the first is params/fc2/bias"),
+        ({"scheme": {"name": "five", "count": 5}}, "scheme five has 5 points, and the model predicts 68"),
+        ({"scheme": {"count": 5}}, "`name` is missing"),
+        ({"config": {"model": {"name": "cnnn"}}}, "unknown name 'cnnn'. Did you mean cnn"),
+        ({"config": {"colour": 1}}, "the field 'colour' is missing or unknown"),
+        ({"boxes": {"dlib": [1, 1]}}, "calibration of dlib is scale_x, scale_y, shift_x, shift_y, not"),
+    ],
+)
+def test_descriptions_that_do_not_fit(file: pathlib.Path, tmp_path: pathlib.Path, change: dict, message: str):
+    changed = rewrite(file, tmp_path / "changed.npz", **change)
+    with pytest.raises(ValueError, match=message) as caught:
+        bundle.load(changed)
+    assert str(changed) in str(caught.value)
+
+
+def test_arrays_that_do_not_fit(file: pathlib.Path, tmp_path: pathlib.Path):
+    variables, metadata = load_weights(file)
+    variables["params"]["fc3"] = variables["params"].pop("fc1")
+    variables["params"]["fc2"]["bias"] = np.zeros(3, np.float32)
+    path = tmp_path / "arrays.npz"
+    save_weights(path, variables, metadata)
+    with pytest.raises(ValueError, match=r"arrays\.npz does not hold what cnn needs") as caught:
+        bundle.load(path)
+    for part in (
+        "2 arrays are missing, the first is params/fc1/bias",
+        "2 arrays are left over, the first is params/fc3/bias",
+        "1 arrays are of another shape, the first is params/fc2/bias",
+    ):
+        assert part in str(caught.value)
+
+
+def test_what_cannot_be_saved(trained: Trained, tmp_path: pathlib.Path):
+    with pytest.raises(ValueError, match="calibration of dlib"):
+        bundle.save(tmp_path / "a.npz", trained, boxes={"dlib": (1.0, 1.0)})
+    translator = trained._replace(config=changed(trained.config, model={"name": "vunet"}))
+    with pytest.raises(ValueError, match="model vunet finds no landmarks; a bundle holds one of cnn, "):
+        bundle.save(tmp_path / "a.npz", translator)
+    assert not (tmp_path / "a.npz").exists()
+
+
+@pytest.mark.parametrize(("text", "message"), [("{", "is no JSON"), ("[1]", "must hold a JSON object")])
+def test_cards_that_are_none(tmp_path: pathlib.Path, text: str, message: str):
+    (tmp_path / "card.json").write_text(text)
+    with pytest.raises(ValueError, match=f"card.json {message}"):
+        bundle.read_card(tmp_path / "card.json")

@@ -1,0 +1,283 @@
+"""Exported detectors: files that give our points for any number of faces, their description, and what is refused."""
+
+import json
+import pathlib
+import re
+import sys
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+import jax.export
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from runs import changed
+
+from jaxlm import bundle, experiment, export, export_description, export_faces, export_programs, geometry, photos
+from jaxlm.bundle import Bundle
+from jaxlm.config import Config, DataConfig, ModelConfig, TaskConfig
+from jaxlm.landmarks import FIVE
+from jaxlm.models import layers
+from jaxlm.trained import Trained
+
+SIZE = 32
+
+
+class Operators(nn.Module):
+    """Five heat-maps by all operators that have several forms."""
+
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, images: jax.Array, *, train: bool, temperature: float = 1.0) -> jax.Array:
+        x = nn.relu(layers.Conv3x3(6)(images))
+        x = layers.MaxPool3x3()(layers.DepthwiseConv3x3()(x))
+        return layers.Conv3x3(5)(layers.ConvTranspose4x4(6)(x))
+
+
+@pytest.fixture(scope="module")
+def detected() -> Bundle:
+    config = Config(
+        model=ModelConfig("cnn", SIZE),
+        task=TaskConfig("heatmaps", {"stride": 1}),
+        data=DataConfig(scheme="five", dataset="unknown", crop=1.25),
+    )
+    model = Operators()
+    variables = jax.jit(lambda key: model.init(key, jnp.zeros((1, SIZE, SIZE, 3)), train=False))(jax.random.key(0))
+    return Bundle(
+        Trained(config, model, variables, 7), FIVE, {"licence": "none needed"}, {"dlib": (1.0, 1.0, 0.0, 0.1)}
+    )
+
+
+@pytest.fixture(scope="module")
+def crops() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (5, SIZE, SIZE, 3)).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def outputs(detected: Bundle, crops: np.ndarray) -> list[np.ndarray]:
+    """Ours for all crops, the plain way."""
+    trained = detected.trained
+    raw = jax.jit(trained.model.apply, static_argnames="train")(
+        trained.variables, (crops - np.float32(127.5)) / 128, train=False
+    )
+    return [np.asarray(trained.task.points(raw)), np.asarray(trained.task.confidence(raw))]
+
+
+@pytest.fixture(scope="module")
+def stablehlo(detected: Bundle, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    file = tmp_path_factory.mktemp("export") / "detector.stablehlo"
+    export_programs.write_stablehlo(export_programs.detector(detected.trained), SIZE, file)
+    return file
+
+
+@pytest.mark.parametrize("count", [1, 5])
+def test_stablehlo_takes_any_number_of_faces(
+    stablehlo: pathlib.Path, crops: np.ndarray, outputs: list[np.ndarray], count: int
+):
+    found = export_programs.read_stablehlo(stablehlo)(crops[:count])
+    assert len(found) == 2
+    for ours, theirs in zip(outputs, found, strict=True):
+        np.testing.assert_allclose(theirs, ours[:count], atol=1e-4)
+
+
+def test_stablehlo_runs_everywhere_with_the_operators_of_each_platform(stablehlo: pathlib.Path):
+    program = jax.export.deserialize(bytearray(stablehlo.read_bytes()))
+    assert program.platforms == ("cpu", "cuda", "tpu")
+    assert program.in_avals[0].dtype == np.uint8
+    text = program.mlir_module()
+    assert "feature_group_count = 6" in text  # The depthwise convolution, which a CPU gets as nine products.
+    assert "stablehlo.case" in text
+
+
+@pytest.mark.parametrize(
+    "count_operations",
+    [
+        lambda text: text.count("feature_group_count=6"),
+        lambda text: text.count("lhs_dilation=(2, 2)"),
+    ],
+    ids=["depthwise", "transposed"],
+)
+def test_operators_are_those_of_the_target(detected: Bundle, count_operations: Callable[[str], int]):
+    def traced(target: layers.Target) -> str:
+        with layers.traced_for(target):
+            spec = jax.ShapeDtypeStruct((1, SIZE, SIZE, 3), jnp.uint8)
+            return str(jax.make_jaxpr(export_programs.detector(detected.trained))(spec))
+
+    assert [count_operations(traced(target)) for target in ("cpu", "accelerator", "onnx")] == [0, 1, 1]
+    assert "reduce_window_max" in traced("accelerator")
+    assert "reduce_window_max" not in traced("onnx")
+    assert layers.rewritten()
+
+
+@pytest.mark.parametrize("shape", [(2, 8, 8, 3), (1, 5, 7, 2)])
+def test_the_pool_for_onnx_is_the_pool(shape: tuple[int, ...]):
+    x = jax.random.normal(jax.random.key(0), shape)
+    with layers.traced_for("onnx"):
+        found = layers.max_pool_3x3(x)
+    np.testing.assert_array_equal(found, nn.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1))))
+
+
+def test_files_of_onnx(detected: Bundle, crops: np.ndarray, outputs: list[np.ndarray], tmp_path: pathlib.Path):
+    pytest.importorskip("jax2onnx")
+    file = tmp_path / "detector.onnx"
+    batch = export_programs.write_onnx(export_programs.detector(detected.trained), SIZE, file)
+    assert batch is None
+    for count in (1, 5):
+        found = export_programs.read_onnx(file, batch)(crops[:count])
+        for ours, theirs in zip(outputs, found, strict=True):
+            np.testing.assert_allclose(theirs, ours[:count], atol=1e-3)
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """A bundle of a tiny network as it is drawn; its data set is not there."""
+    config = changed(experiment.load("debug"), data={"scheme": "five", "dataset": "unknown"})
+    model = experiment.models.build("cnn", 5, config.model.options, jnp.float32)
+    variables = jax.jit(lambda key: model.init(key, jnp.zeros((1, SIZE, SIZE, 3)), train=False))(jax.random.key(0))
+    path = tmp_path_factory.mktemp("bundle") / "detector.npz"
+    bundle.save(path, Trained(config, model, variables, 7), {"data": "none", "licence": "none needed"})
+    return path
+
+
+@pytest.fixture(autouse=True)
+def few_faces(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(export_faces, "COUNT", 3)
+
+
+def test_the_command_writes_a_program_and_what_it_takes(file: pathlib.Path, tmp_path: pathlib.Path, capsys):
+    out, card = tmp_path / "detector.stablehlo", tmp_path / "card.json"
+    card.write_text('{"data": "rendered faces"}')
+    options = ["--weights", str(file), "--format", "stablehlo", "--out", str(out), "--card", str(card)]
+    assert export.main(options) == 0
+    printed = capsys.readouterr().out
+    assert re.search(r"differ by up to \d\S* crop pixels on 3 rendered faces", printed)
+    description = json.loads((tmp_path / "detector.json").read_text())
+    assert description["sha256"] == bundle.sha256(out)
+    assert description["input"]["shape"] == ["any", SIZE, SIZE, 3]
+    assert [output["name"] for output in description["outputs"]] == ["points"]
+    assert description["scheme"]["count"] == 5
+    assert description["card"] == {"data": "rendered faces", "licence": "none needed"}
+    assert description["parity"]["largest_difference_in_crop_pixels"] < 1e-3
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["card.json", "detector.json", "detector.stablehlo"]
+
+
+def test_the_command_writes_a_bundle_of_a_run(
+    file: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys
+):
+    trained = bundle.load(file).trained
+    runs = {("run", "b"): trained}
+    monkeypatch.setattr(export.checkpoint, "load_model", lambda workdir, head: runs[workdir, head])
+    out = tmp_path / "detector.npz"
+    assert export.main(["--workdir", "run", "--head", "b", "--format", "bundle", "--out", str(out)]) == 0
+    assert "on 3 rendered faces" in capsys.readouterr().out
+    assert bundle.load(out).trained.step == 7
+    assert [path.name for path in tmp_path.iterdir()] == ["detector.npz"]
+
+
+@pytest.mark.parametrize("wrong", [lambda points: points + 0.02, lambda points: points * np.nan], ids=["off", "NaN"])
+def test_a_file_whose_points_are_off_is_not_written(
+    file: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys, wrong: Callable
+):
+    read = export_programs.read_stablehlo
+    monkeypatch.setattr(export_programs, "read_stablehlo", lambda path: lambda crops: (wrong(read(path)(crops)[0]),))
+    options = ["--weights", str(file), "--format", "stablehlo", "--out", str(tmp_path / "detector.stablehlo")]
+    assert export.main(options) == 1
+    assert "is more than 0.01 pixels" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_largest_difference_is_a_distance(crops: np.ndarray):
+    ours = np.zeros((5, 4, 2), np.float32)
+    theirs = ours.copy()
+    theirs[3, 2] = 3, 4
+    batches = []
+
+    def detect(part: np.ndarray) -> tuple[np.ndarray]:
+        batches.append(len(part))
+        return (theirs[:1] if len(part) == 1 else theirs[1:],)
+
+    assert export.largest_difference(detect, ours, crops) == 5
+    assert batches == [1, 4]
+
+
+def test_times_are_those_of_a_face(monkeypatch: pytest.MonkeyPatch, crops: np.ndarray):
+    clock = iter(np.arange(1000.0))
+    monkeypatch.setattr(export.time, "perf_counter", lambda: next(clock))
+    assert export.milliseconds(lambda part: (part,), crops) == 200
+
+
+def test_crops_are_held_out_faces_where_the_set_is_there(pack: pathlib.Path):
+    config = changed(experiment.load("debug"), data={"dataset": str(pack)})
+    faces = export_faces.load(config)
+    assert faces.crops.shape == (3, 32, 32, 3)
+    assert faces.crops.dtype == np.uint8
+    assert faces.description == "3 faces of synthetic, validation"
+    assert export_faces.load(config, str(pack)).description == "3 faces of synthetic, test"
+
+
+def test_a_crop_shows_the_box():
+    """Of a frame of two boxes a side, whose box is white."""
+    frame = np.zeros((1, 64, 64, 3), np.uint8)
+    frame[:, 16:48, 16:48] = 255
+    config = changed(experiment.load("debug"), data={"crop": 2.0})
+    assert (export_faces.cut_crops(frame, 2.0, changed(config, data={"crop": 1.0})) == 255).all()
+    crop = export_faces.cut_crops(frame, 2.0, config)[0, ..., 0]
+    assert (crop[8:24, 8:24] == 255).all()
+    assert crop.mean() == 255 / 4
+
+
+@pytest.mark.parametrize("box", [(10, 20, 59, 69), (3, 5, 40, 91), (-7, 4, 30, 20.4)])
+def test_crops_are_cut_as_described(box: tuple[float, ...]):
+    """The steps, followed to the letter, lead a point of the crop to where our own crop has it."""
+    size, crop = 48, 1.25
+    steps = " ".join(export_description.crop_steps(size, crop))
+    for part in ("round(1.25 * side)", "resize it to 48 x 48", "((x + 0.5) * region / 48 - 0.5 + left"):
+        assert part in steps
+    x1, y1, x2, y2 = (round(value) for value in box)
+    width, height = x2 - x1 + 1, y2 - y1 + 1
+    side = max(width, height)
+    left, top = x1 - (side - width) // 2, y1 - (side - height) // 2
+    side += side % 2
+    region = round(crop * side)
+    left, top = left - (region - side) // 2, top - (region - side) // 2
+    points = np.float64([[0, 0], [47, 12], [20.5, 30]])
+    expected = (points + 0.5) * region / size - 0.5 + [left, top]
+    photo = np.zeros((80, 90, 3), np.uint8)
+    _, to_crop = photos.cut_crop(photo, np.float64(box), size, crop)
+    np.testing.assert_allclose(geometry.transform(points, geometry.invert(to_crop)), expected)
+
+
+def test_what_cannot_be_exported(file: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys):
+    def error(*options: str) -> str:
+        assert export.main([*options, "--out", str(tmp_path / "none" / "detector")]) == 1
+        return capsys.readouterr().err
+
+    of_file = ("--weights", str(file), "--format")
+    assert "no training run here" in error("--workdir", str(tmp_path), "--format", "bundle")
+    assert "there is no such file" in error("--weights", str(tmp_path / "none.npz"), "--format", "bundle")
+    assert "No such file or directory" in error(*of_file, "stablehlo")
+    assert "No such file or directory" in error(*of_file, "bundle", "--card", str(tmp_path / "none.json"))
+    assert "nowhere" in error(*of_file, "bundle", "--faces", "nowhere")
+    trained = bundle.load(file).trained
+    translator = trained._replace(config=changed(trained.config, model={"name": "vunet"}))
+    monkeypatch.setattr(export.checkpoint, "load_model", lambda *args, **options: translator)
+    assert "run holds the translator vunet, which finds no landmarks" in error("--workdir", "run", "--format", "onnx")
+    with pytest.raises(SystemExit):
+        export.main([*of_file, "bundle", "--out", "a", "--head", "b"])
+    assert "--head is for a run" in capsys.readouterr().err
+
+
+def test_onnx_without_its_packages(file: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys):
+    monkeypatch.setitem(sys.modules, "jax2onnx", None)
+    assert export.main(["--weights", str(file), "--format", "onnx", "--out", str(tmp_path / "a.onnx")]) == 1
+    assert "ONNX needs jax2onnx and onnxruntime" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_models_that_jax2onnx_cannot_convert(tmp_path: pathlib.Path, detected: Bundle):
+    pytest.importorskip("jax2onnx")
+    detect = export_programs.detector(detected.trained)
+    with pytest.raises(export_programs.ExportError, match="jax2onnx cannot convert this model"):
+        export_programs.write_onnx(lambda crops: (jnp.linalg.svd(detect(crops)[0])[1],), SIZE, tmp_path / "a.onnx")
