@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import flax.linen as nn
@@ -21,6 +21,9 @@ from jaxlm.scheme import Scheme
 if TYPE_CHECKING:
     from data_pipelines.input import Faces
 
+
+# Called with how many more faces are done.
+Advance = Callable[[int], object]
 
 DEGENERATE = "the affine maps predicted for %d of %d faces are degenerate; the face box takes their place"
 
@@ -56,9 +59,9 @@ def predict_step(
     """
     matrix = jnp.broadcast_to(jnp.asarray(to_crop), (frames.shape[0], 2, 3))
     crops = augment.normalise(augment.warp(frames, matrix, size))
-    points, confidence, degenerate = _predict_crops(variables, crops, model, task)
+    points, confidence, degenerate = _predict_normalised(variables, crops, model, task)
     if flip is not None:
-        mirrored, mirrored_confidence, _ = _predict_crops(variables, crops[:, :, ::-1], model, task)
+        mirrored, mirrored_confidence, _ = _predict_normalised(variables, crops[:, :, ::-1], model, task)
         order = np.asarray(flip)
         mirrored = mirrored.at[..., 0].set(size - 1 - mirrored[..., 0])
         points = (points + mirrored[:, order]) / 2
@@ -66,7 +69,12 @@ def predict_step(
     return Predictions(augment.move(points, reinitialisation.invert(matrix)), confidence, degenerate)
 
 
-def _predict_crops(variables: Any, crops: jax.Array, model: nn.Module, task: tasks.Reader) -> Predictions:
+def predict_crops(variables: Any, crops: ArrayLike, *, model: nn.Module, task: tasks.Reader) -> Predictions:
+    """Predictions for uint8 crops [B, S, S, 3], in their pixels."""
+    return _predict_normalised(variables, augment.normalise(jnp.asarray(crops, jnp.float32)), model, task)
+
+
+def _predict_normalised(variables: Any, crops: jax.Array, model: nn.Module, task: tasks.Reader) -> Predictions:
     """Predictions in pixels of the normalised crops [B, S, S, 3]."""
     outputs = model.apply(variables, crops, train=False)
     return Predictions(task.points(outputs), task.confidence(outputs), task.degenerate(outputs))
@@ -121,17 +129,20 @@ class Predictor:
             out_shardings=(whole, whole),
         )
 
-    def __call__(self, variables: Any, faces: Faces) -> Predictions:
-        """Predictions for all the faces, numpy arrays in frame pixels."""
-        return self.with_box_errors(variables, faces, [NO_ERROR])[0]
+    def __call__(self, variables: Any, faces: Faces, advance: Advance | None = None) -> Predictions:
+        """Predictions for all the faces, numpy arrays in frame pixels; `advance` as below."""
+        return self.with_box_errors(variables, faces, [NO_ERROR], advance)[0]
 
-    def with_box_errors(self, variables: Any, faces: Faces, errors: Sequence[BoxError]) -> list[Predictions]:
+    def with_box_errors(
+        self, variables: Any, faces: Faces, errors: Sequence[BoxError], advance: Advance | None = None
+    ) -> list[Predictions]:
         """Predictions for all the faces as if their boxes were off, for each of the errors; every frame is read once.
 
         Args:
           variables: Of the model.
           faces: The faces, in frames of the margin given.
           errors: How far off the boxes are taken to be.
+          advance: Called after each batch of crops with how many faces it had, those of this process.
         """
         from data_pipelines import input as input_lib
 
@@ -142,6 +153,8 @@ class Predictor:
             for part, to_crop in zip(parts, maps, strict=True):
                 predicted, index = jax.device_get(self._step(variables, arrays, to_crop))
                 part.append(jax.tree.map(lambda leaf, real=index >= 0: leaf[real], predicted))
+                if advance is not None:
+                    advance(int((index >= 0).sum()))
             indices.append(index[index >= 0])
         order = np.argsort(np.concatenate(indices))
         found = [jax.tree.map(lambda *leaves: np.concatenate(leaves)[order], *part) for part in parts]
@@ -168,12 +181,21 @@ def box_error_affine(side: int, size: int, margin: float, crop: float, error: Bo
 
 def face_errors(predicted: np.ndarray, faces: Faces, scheme: Scheme, normaliser: str | None = None) -> np.ndarray:
     """NME [len(faces)] of predicted points [n, N, 2] in frame pixels, as fractions."""
+    return np.asarray(_face_nme(predicted, jnp.asarray(faces.points), _distance(faces, scheme, normaliser)))
+
+
+def point_errors(predicted: np.ndarray, faces: Faces, scheme: Scheme, normaliser: str | None = None) -> np.ndarray:
+    """Error of each point [n, N], a fraction, whose mean over a face's points is its NME; as `face_errors`."""
+    distance = np.asarray(_distance(faces, scheme, normaliser))
+    return np.linalg.norm(predicted - faces.points, axis=-1) / distance[:, None]
+
+
+def _distance(faces: Faces, scheme: Scheme, normaliser: str | None) -> jax.Array:
+    """What errors of each face [n] are divided by, in frame pixels."""
     normaliser = normaliser or metrics.default_normaliser(scheme)
     # The image normaliser is the side of the face box's central square, the crop that models see.
     side = faces.frame_size / faces.margin
-    truth = jnp.asarray(faces.points)
-    distance = metrics.normaliser_distance(truth, scheme, normaliser, image_size=side)
-    return np.asarray(_face_nme(predicted, truth, distance))
+    return metrics.normaliser_distance(jnp.asarray(faces.points), scheme, normaliser, image_size=side)
 
 
 _face_nme = jax.jit(metrics.face_nme)

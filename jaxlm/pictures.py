@@ -30,6 +30,9 @@ _PARTS: tuple[Colour, ...] = (
 )
 _BACKGROUND = 24
 _GAP = 4
+# Pictures whose smallest face has fewer pixels a side are enlarged, to so many pixels in all.
+_READABLE = 240
+_MAX_ENLARGED = 8_000_000
 # OpenCV takes points as integers with this many fractional bits.
 _SHIFT = 4
 
@@ -49,6 +52,17 @@ def draw_face(image: np.ndarray, points: np.ndarray, scheme: Scheme, truth: np.n
     else:
         _draw_shape(canvas, truth, scheme, [_TRUTH] * scheme.num_points, thickness, radius)
         _draw_shape(canvas, points, scheme, [_PREDICTED] * scheme.num_points, thickness, radius)
+    return canvas
+
+
+def draw_faces(image: np.ndarray, faces: Sequence[np.ndarray], scheme: Scheme) -> np.ndarray:
+    """A copy of `image` with the points [N, 2] of several faces drawn, enlarged where the smallest is hard to see."""
+    sizes = [np.ptp(points, axis=0).max() for points in faces if np.isfinite(points).all()]
+    factor = min(_READABLE / max(min(sizes, default=_READABLE), 1), (_MAX_ENLARGED / image[:, :, 0].size) ** 0.5)
+    factor = max(int(factor), 1)
+    canvas = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
+    for points in faces:
+        canvas = draw_face(canvas, points * factor + (factor - 1) / 2, scheme)
     return canvas
 
 
@@ -158,8 +172,12 @@ def save_image(file: File, image: np.ndarray) -> None:
         raise OSError(f"{file}: the picture could not be written; does the folder exist?")
 
 
+def to_png(image: np.ndarray) -> bytes:
+    """An RGB uint8 image [H, W, 3] as the bytes of a PNG file."""
+    return cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes()
+
+
 def worst_faces(
-    file: File,
     images: Sequence[np.ndarray],
     predicted: np.ndarray,
     truth: np.ndarray,
@@ -167,8 +185,8 @@ def worst_faces(
     scheme: Scheme,
     *,
     protocol: str,
-) -> None:
-    """Draws the faces, worst first, with their NME [n] (fractions) in per cent.
+) -> np.ndarray:
+    """A sheet of the faces, worst first, with their NME [n] (fractions) in per cent.
 
     `predicted` and `truth` [n, N, 2] are in pixels of `images`; `protocol` names data, split and normaliser in ASCII.
     """
@@ -178,4 +196,4 @@ def worst_faces(
     sheet = contact_sheet(chosen, predicted[order], scheme, truth=truth[order], captions=captions)
     header = np.full((36, sheet.shape[1], 3), _BACKGROUND, np.uint8)
     _write(header, f"{protocol}: worst faces, NME; truth green, predicted pink", (8, 24))
-    save_image(file, np.concatenate([header, sheet]))
+    return np.concatenate([header, sheet])

@@ -1,213 +1,190 @@
-"""Landmarks of faces in photos: python -m jaxlm.predict PHOTO... --box X1 Y1 X2 Y2 --workdir DIR --out DIR
+"""Landmarks of faces in photos and videos: python -m jaxlm.predict PHOTO|FOLDER|GLOB|VIDEO ... --out DIR
 
-Writes predictions.json, a list with the file, and for each face its box, points [N, 2] and confidences (null where the
-model has none); and a PNG of each photo with its points. Boxes and points are (x, y) in pixels of the photo, upright as
-its EXIF data say, counted from 0. With `--boxes FILE.csv`, columns name, x1, y1, x2, y2, photos hold any number of
-faces. The model is that of a run (`--workdir`) or one that `python -m jaxlm.convert` wrote (`--weights`). Photos and
-boxes that cannot be used are reported and passed over, and the exit status is 1.
+Writes predictions.json and predictions.csv (see jaxlm/prediction_files.py), and a picture of each photo, or a video,
+with its points. Boxes and points are (x, y) in pixels of the photo, upright as its EXIF data say, counted from 0.
+Photos of more than 100 megapixels are read reduced. In videos faces are followed and their points smoothed; printed
+is how far points move from frame to frame, before smoothing and after, in per cent of the face's size.
+
+The model is the one that comes with jaxlm, that of `--weights` (written by `python -m jaxlm.export` or
+`python -m jaxlm.convert`) or that of a run (`--workdir`). Faces are those that `--detector` finds (`dlib`,
+`yunet:MODEL.onnx`, or `whole`: each photo is one face), or those of `--box` or `--boxes FILE.csv`, columns file, x1,
+y1, x2, y2. Such boxes follow the model's own convention, and in a video they are those of its first frame. What cannot
+be used, and photos without a face, are reported and passed over, and the exit status is 1.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
-import functools
-import json
+import contextlib
+import glob
 import pathlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
 
-import flax.linen as nn
 import jax
-import jax.numpy as jnp
 import numpy as np
-from flax import traverse_util
 
-from jaxlm import checkpoint, geometry, inference, models, photos, pictures, reinitialisation, tasks
-from jaxlm.config import ModelConfig, TaskConfig
-from jaxlm.landmarks import load_scheme
-from jaxlm.models.dpr import GLSR, GSR, locate_in_photos
-from jaxlm.scheme import Scheme
-from jaxlm.weights import load_weights
+from jaxlm import checkpoint, face_detectors, inference, photos, pictures, progress, video
+from jaxlm.landmarker import Landmarker
+from jaxlm.prediction_files import Entry, Row, picture_names, write_csv, write_json
 
-_COLUMNS = ("name", "x1", "y1", "x2", "y2")
+PHOTOS = frozenset((".bmp", ".jfif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"))
+"""Endings of the files that are taken from a folder, beside `video.ENDINGS`."""
 
-# A photo uint8 [H, W, 3] and a box [4] -> what a model says of the face, without the leading axis, in photo pixels.
-Locate = Callable[[np.ndarray, np.ndarray], inference.Predictions]
+# Called with what is wrong with a file.
+Report = Callable[[str], object]
 
 
-class Detector(NamedTuple):
-    """A model ready for photos, and the scheme of its points."""
-
-    locate: Locate
-    scheme: Scheme
-
-
-def of_run(workdir: pathlib.Path, head: str | None = None) -> Detector:
-    """The best checkpoint of a training run, with one of its heads; see `checkpoint.load_model`.
+def find_files(arguments: Sequence[str]) -> list[pathlib.Path]:
+    """The files that arguments stand for: themselves, those below a folder, or those that a pattern matches.
 
     Raises:
-      CheckpointError: There is no run, or none of its checkpoints can be read.
-      ValueError: There is no such head.
+      ValueError: A folder or pattern stands for none.
     """
-    trained = checkpoint.load_model(workdir, head=head)
-    config = trained.config
-    locate = in_crops(trained.model, trained.task, trained.variables, config.model.input_size, config.data.crop)
-    return Detector(locate, load_scheme(config.data.scheme))
+    files: dict[pathlib.Path, None] = {}
+    for argument in arguments:
+        path = pathlib.Path(argument)
+        if path.is_dir():
+            found = sorted(file for file in path.rglob("*") if file.suffix.lower() in PHOTOS | video.ENDINGS)
+        elif glob.has_magic(argument) and not path.exists():
+            found = [pathlib.Path(file) for file in sorted(glob.glob(argument, recursive=True))]
+        else:
+            found = [path]
+        if not found:
+            raise ValueError(f"{argument}: there are no photos or videos")
+        files |= dict.fromkeys(found)
+    return list(files)
 
 
-def of_weights(file: pathlib.Path) -> Detector:
-    """A converted model; those of DPR see the photo itself through the box, as the released code has it.
+def boxes_of_table(file: pathlib.Path, photo_files: Sequence[pathlib.Path]) -> dict[pathlib.Path, list[np.ndarray]]:
+    """The boxes of each photo, which a table calls by its path from the table's folder, or by its bare name.
 
     Raises:
-      FileNotFoundError: There is no such file.
-      ValueError: The file holds no weights, those of no landmark model, or not what its model needs.
+      OSError, ValueError: See `face_detectors.read_boxes`.
     """
-    variables, metadata = load_weights(file)
-    name = metadata.get("model")
-    if name not in models.MODELS or "scheme" not in metadata:
-        raise ValueError(
-            f"{file} holds weights of {name}, which predict no landmarks; known: {', '.join(models.MODELS)}"
-        )
-    scheme = load_scheme(metadata["scheme"])
-    model = models.build(name, scheme.num_points, metadata["options"], jnp.float32)
-    check_variables(file, model, variables, metadata["input_size"])
-    if isinstance(model, GSR | GLSR):
-        return Detector(in_photos(model, variables), scheme)
-    size = metadata["input_size"]
-    task = tasks.build(TaskConfig(), ModelConfig(name, size, metadata["options"]))
-    return Detector(in_crops(model, task, variables, size, metadata["crop"]), scheme)
+    table = face_detectors.read_boxes(file)
+    by_path = {(file.parent / name).resolve(): found for name, found in table.items()}
+    return {path: by_path.get(path.resolve(), table.get(path.name, [])) for path in photo_files}
 
 
-def check_variables(file: pathlib.Path, model: nn.Module, variables: Mapping[str, Any], size: int) -> None:
-    """Raises ValueError where variables are not those of a model that sees crops of `size` pixels."""
-    image = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
-    wanted = jax.eval_shape(functools.partial(model.init, train=False), jax.random.key(0), image)
-    needed, found = (
-        {path: leaf.shape for path, leaf in traverse_util.flatten_dict(dict(tree), sep="/").items()}
-        for tree in (wanted, variables)
-    )
-    bad = sorted(path for path in needed | found if needed.get(path) != found.get(path))
-    if bad:
-        raise ValueError(
-            f"{file}: {len(bad)} arrays are missing, left over or of another shape than {type(model).__name__} needs,"
-            f" the first is {bad[0]}"
-        )
-
-
-def in_crops(model: nn.Module, task: tasks.Reader, variables: Any, size: int, crop: float) -> Locate:
-    """Predicts in crops of `size` pixels and `crop` sides of the box made square, cut as prepared frames are."""
-    step = jax.jit(functools.partial(inference.predict_step, model=model, task=task, size=size))
-
-    def locate(photo: np.ndarray, box: np.ndarray) -> inference.Predictions:
-        image, to_crop = photos.cut_crop(photo, box, size, crop)
-        predicted = jax.tree.map(lambda leaf: np.asarray(leaf)[0], step(variables, image[None], np.eye(2, 3)))
-        return predicted._replace(points=geometry.transform(predicted.points, geometry.invert(to_crop)))
-
-    return locate
-
-
-def in_photos(model: GSR | GLSR, variables: Any) -> Locate:
-    """Predicts with DPR through the box as it is, not made square."""
-
-    def locate(photo: np.ndarray, box: np.ndarray) -> inference.Predictions:
-        outputs = locate_in_photos(model, variables, *reinitialisation.photo_batch([photo], [box]))
-        degenerate = reinitialisation.is_degenerate(outputs.theta)
-        return inference.Predictions(np.asarray(outputs.points[0]), None, np.asarray(degenerate[0]))
-
-    return locate
-
-
-def read_boxes(file: pathlib.Path) -> dict[str, list[np.ndarray]]:
-    """Boxes [x1, y1, x2, y2] by the name of their photo, from a CSV file with the columns name, x1, y1, x2, y2.
-
-    Raises:
-      OSError: The file cannot be read.
-      ValueError: A column is missing, or a value is no number; the message names file and line.
-    """
-    boxes: dict[str, list[np.ndarray]] = {}
-    with open(file, newline="", encoding="utf-8-sig") as lines:
-        rows = csv.DictReader(lines, skipinitialspace=True)
-        missing = [column for column in _COLUMNS if column not in (rows.fieldnames or ())]
-        if missing:
-            raise ValueError(f"{file}:1: the columns are {', '.join(_COLUMNS)}; {', '.join(missing)} not found")
-        for row in rows:
-            try:
-                box = np.asarray([float(row[column]) for column in _COLUMNS[1:]])
-            except (TypeError, ValueError):
-                raise ValueError(f"{file}:{rows.line_num}: x1, y1, x2 and y2 must be four numbers") from None
-            boxes.setdefault(row["name"], []).append(box)
-    return boxes
-
-
-def locate_faces(
-    path: pathlib.Path, boxes: Sequence[np.ndarray], detector: Detector
-) -> tuple[dict[str, Any], np.ndarray, list[str]]:
-    """The faces of one photo.
-
-    Returns:
-      The photo's entry of predictions.json, the photo with the points drawn, and what is wrong with boxes left out.
+def predict_photo(
+    path: pathlib.Path, landmarker: Landmarker, boxes: Sequence[np.ndarray] | None, report: Report
+) -> tuple[Entry, np.ndarray]:
+    """The faces of one photo, and the photo with the points drawn, which is reduced if it is huge.
 
     Raises:
       PhotoError: The photo cannot be read.
     """
-    photo = photos.read_photo(path)
-    picture, faces, problems = photo, [], []
-    for box in boxes:
-        try:
-            photos.check_box(photo, box)
-        except photos.PhotoError as error:
-            problems.append(f"{path}: {error}")
-            continue
-        predicted = detector.locate(photo, box)
-        if predicted.degenerate:
+    photo, factor = photos.read_reduced(path)
+    shift = (factor - 1) / 2
+    if boxes is None:
+        found = list(landmarker.detect(photo))
+        if not found:
+            report(f"{path}: {landmarker.detector.name} finds no face; give its box with --box or --boxes")
+    else:
+        found = []
+        for box in boxes:
+            try:
+                photos.check_box(photo, (box - shift) / factor)
+                found.append((box - shift) / factor)
+            except photos.PhotoError as error:
+                report(f"{path}: {error}" + (f" once it is reduced by {factor}" if factor > 1 else ""))
+    faces, rows = landmarker.predict(photo, found), []
+    for face in faces:
+        if face.degenerate:
             print(f"warning: {path}: {inference.DEGENERATE % (1, 1)}", file=sys.stderr)
-        confidence = None if predicted.confidence is None else predicted.confidence.tolist()
-        faces.append({"box": box.tolist(), "points": predicted.points.tolist(), "confidence": confidence})
-        picture = pictures.draw_face(picture, predicted.points, detector.scheme)
-    return {"file": str(path), "faces": faces}, picture, problems
+        rows.append(Row(face.box * factor + shift, face.points * factor + shift, face.confidence))
+    return Entry(str(path), rows), pictures.draw_faces(photo, [face.points for face in faces], landmarker.scheme)
+
+
+def predict_video(
+    path: pathlib.Path, landmarker: Landmarker, boxes: Sequence[np.ndarray] | None, out: pathlib.Path, report: Report
+) -> list[Entry]:
+    """The faces of each frame of a video, whose copy with the smoothed points drawn is written to `out`.
+
+    Raises:
+      PhotoError: It cannot be read.
+      OSError: It cannot be written.
+    """
+    opened = video.read(path)
+    raw: dict[int, list[np.ndarray]] = {}
+    smooth: dict[int, list[np.ndarray]] = {}
+    entries = []
+    with (
+        contextlib.closing(video.Writer(out, opened.rate, opened.shape)) as writer,
+        progress.counting(opened.count or None, path.name, unit="frames") as advance,
+    ):
+        for frame, tracks in video.track(opened.frames, landmarker, opened.rate, boxes):
+            for one in tracks:
+                raw.setdefault(one.number, []).append(one.face.points)
+                smooth.setdefault(one.number, []).append(one.state.points)
+                frame = pictures.draw_face(frame, one.state.points, landmarker.scheme)
+            rows = [Row(one.face.box, one.state.points, one.face.confidence, one.number) for one in tracks]
+            entries.append(Entry(str(path), rows, len(entries)))
+            writer.write(frame)
+            advance(1)
+    if not raw:
+        report(f"{path}: no face is found in it")
+        return entries
+    before, after = 100 * video.motion([*raw.values()]), 100 * video.motion([*smooth.values()])
+    print(
+        f"{path}: {len(raw)} faces, {len(entries)} frames; points move by {before:.2f} % of the face's size from"
+        f" frame to frame, smoothed {after:.2f} %, the faces' own motion included. Wrote {writer.file}"
+    )
+    return entries
 
 
 def predict(
-    files: Sequence[pathlib.Path], boxes: Mapping[str, Sequence[np.ndarray]], detector: Detector, out: pathlib.Path
+    files: Sequence[pathlib.Path],
+    landmarker: Landmarker,
+    out: pathlib.Path,
+    boxes: Mapping[pathlib.Path, Sequence[np.ndarray]] | None = None,
 ) -> list[str]:
-    """Writes OUT/predictions.json and OUT/STEM.png for each photo; returns a line for each thing that went wrong.
-
-    `boxes` holds those of each photo by its path as given, or by its file name.
+    """Writes predictions and pictures to the folder `out`; returns a line for each thing that went wrong.
 
     Raises:
-      ValueError: Two pictures would have one name.
       OSError: The folder cannot be written.
     """
-    stems = [file.stem for file in files]
-    twice = sorted({stem for stem in stems if stems.count(stem) > 1})
-    if twice:
-        raise ValueError(f"two photos would both become {out / twice[0]}.png; take a different --out for each")
     out.mkdir(parents=True, exist_ok=True)
-    entries, problems = [], []
-    for file in files:
-        found = boxes.get(str(file), boxes.get(file.name, ()))
-        if not found:
-            problems.append(f"{file}: there is no box for this photo")
-            continue
-        try:
-            entry, picture, more = locate_faces(file, found, detector)
-        except photos.PhotoError as error:
-            problems.append(str(error))
-            continue
-        entries.append(entry)
-        problems += more
-        pictures.save_image(out / f"{file.stem}.png", picture)
-    (out / "predictions.json").write_text(json.dumps(entries) + "\n")
+    entries: list[Entry] = []
+    problems: list[str] = []
+    with progress.counting(len(files), "predict", unit="files") as advance:
+        for path, name in zip(files, picture_names(files), strict=True):
+            target, given = out / name, None if boxes is None else boxes[path]
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                if given is not None and not len(given):
+                    problems.append(f"{path}: there is no box for it")
+                elif path.suffix.lower() in video.ENDINGS:
+                    clip = target.with_name(f"{name.name}.mp4")
+                    entries += predict_video(path, landmarker, given, clip, problems.append)
+                else:
+                    entry, picture = predict_photo(path, landmarker, given, problems.append)
+                    entries.append(entry)
+                    pictures.save_image(target.with_name(f"{name.name}.jpg"), picture)
+            except photos.PhotoError as error:
+                problems.append(str(error))
+            advance(1)
+    sure = any(face.confidence is not None for entry in entries for face in entry.faces)
+    write_json(out / "predictions.json", entries)
+    write_csv(out / "predictions.csv", entries, landmarker.scheme.num_points, sure)
     return problems
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """The command line; 0 where every face of every photo was found."""
-    parser = argparse.ArgumentParser(prog="python -m jaxlm.predict", description=__doc__.splitlines()[0])
-    parser.add_argument("photos", nargs="+", type=pathlib.Path, metavar="PHOTO")
-    place = parser.add_mutually_exclusive_group(required=True)
+def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    """The arguments of the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m jaxlm.predict", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("files", nargs="+", metavar="PHOTO|FOLDER|GLOB|VIDEO")
+    parser.add_argument("--out", required=True, type=pathlib.Path, metavar="DIR")
+    model = parser.add_mutually_exclusive_group()
+    model.add_argument("--weights", type=pathlib.Path, metavar="FILE.npz", help="of jaxlm.export or jaxlm.convert")
+    model.add_argument("--workdir", type=pathlib.Path, metavar="DIR", help="of a training run")
+    parser.add_argument("--head", help="of a run on several data sets: the name of one (default: the first)")
+    place = parser.add_mutually_exclusive_group()
+    place.add_argument("--detector", help="dlib, yunet:MODEL.onnx or whole (default: dlib if installed, else whole)")
+    place.add_argument("--boxes", type=pathlib.Path, metavar="FILE.csv", help="columns file, x1, y1, x2, y2")
     place.add_argument(
         "--box",
         nargs=4,
@@ -216,27 +193,30 @@ def main(argv: Sequence[str] | None = None) -> int:
         metavar=("X1", "Y1", "X2", "Y2"),
         help="first and last pixel of a face, for a single photo; may be repeated",
     )
-    place.add_argument("--boxes", type=pathlib.Path, metavar="FILE.csv", help="columns name, x1, y1, x2, y2")
-    model = parser.add_mutually_exclusive_group(required=True)
-    model.add_argument("--workdir", type=pathlib.Path, help="of a training run")
-    model.add_argument("--weights", type=pathlib.Path, metavar="FILE.npz", help="of python -m jaxlm.convert")
-    parser.add_argument("--head", help="of a run on several data sets: the name of one (default: the first)")
-    parser.add_argument("--out", required=True, type=pathlib.Path, metavar="DIR")
-    arguments = parser.parse_args(argv)
-    if arguments.box and len(arguments.photos) > 1:
-        parser.error("--box is for a single photo; give the boxes of several in a table, --boxes FILE.csv")
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line; 0 where a face was found in every photo, and nothing was wrong."""
+    arguments = parse_arguments(argv)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
     try:
-        if arguments.boxes:
-            boxes = read_boxes(arguments.boxes)
-        else:
-            boxes = {str(arguments.photos[0]): [np.asarray(box) for box in arguments.box]}
-        detector = of_run(arguments.workdir, arguments.head) if arguments.workdir else of_weights(arguments.weights)
-        problems = predict(arguments.photos, boxes, detector, arguments.out)
+        files = find_files(arguments.files)
+        if arguments.box and len(files) > 1:
+            raise ValueError("--box is for a single photo; give the boxes of several in a table, --boxes FILE.csv")
+        boxes = boxes_of_table(arguments.boxes, files) if arguments.boxes else None
+        boxes = {files[0]: [np.asarray(box) for box in arguments.box]} if arguments.box else boxes
+        if arguments.workdir and not arguments.workdir.is_dir():
+            raise FileNotFoundError(f"{arguments.workdir}: there is no such folder of a training run")
+        path = arguments.workdir or arguments.weights
+        landmarker = Landmarker.load(path, head=arguments.head, detector=arguments.detector)
+        problems = predict(files, landmarker, arguments.out, boxes)
     except (ValueError, OSError, checkpoint.CheckpointError) as error:
-        parser.exit(1, f"error: {error}\n")
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     for problem in problems:
         print(f"error: {problem}", file=sys.stderr)
-    print(f"Wrote {arguments.out / 'predictions.json'} and a picture of each photo")
+    print(f"Wrote {arguments.out / 'predictions.json'}, predictions.csv and pictures beside them")
     return 1 if problems else 0
 
 

@@ -2,6 +2,7 @@
 
 import pathlib
 import struct
+import zlib
 
 import cv2
 import numpy as np
@@ -29,15 +30,57 @@ def test_lossless_colour_photos_come_back(tmp_path: pathlib.Path):
     np.testing.assert_array_equal(photos.read_photo(webp), picture())
 
 
-def test_grey_transparent_and_deep_photos_become_rgb(tmp_path: pathlib.Path):
+def test_grey_and_deep_photos_become_rgb(tmp_path: pathlib.Path):
     grey = picture()[:, :, 0]
     np.testing.assert_array_equal(photos.read_photo(write(tmp_path / "grey.png", grey)), np.stack([grey] * 3, axis=-1))
-    alpha = np.dstack([picture(), np.full((24, 32), 9, np.uint8)])
-    np.testing.assert_array_equal(photos.read_photo(write(tmp_path / "alpha.png", alpha)), picture())
     deep = picture().astype(np.uint16) * 256 + 200
     read = photos.read_photo(write(tmp_path / "deep.png", deep))
     assert read.dtype == np.uint8
     assert np.abs(read.astype(int) - picture()).max() <= 1
+
+
+def test_transparent_pixels_show_black(tmp_path: pathlib.Path):
+    opacity = np.full((24, 32), 255, np.uint8)
+    opacity[:8], opacity[8:16] = 0, 128
+    alpha = np.dstack([picture(), opacity])
+    expected = picture() * (opacity / 255)[:, :, None]
+    for name, image in (("a.png", alpha), ("deep.png", alpha.astype(np.uint16) * 257), ("a.webp", alpha)):
+        quality = (cv2.IMWRITE_WEBP_QUALITY, 101) if name == "a.webp" else ()
+        read = photos.read_photo(write(tmp_path / name, image, *quality))
+        assert read.dtype == np.uint8
+        np.testing.assert_allclose(read, expected, atol=1)
+
+
+@pytest.mark.parametrize("ending", ["jpg", "png"])
+def test_huge_photos_are_read_reduced(tmp_path: pathlib.Path, ending: str, monkeypatch: pytest.MonkeyPatch):
+    """A white square stays where it is by the map between pixels of both sizes."""
+    image = np.zeros((403, 601, 3), np.uint8)
+    image[80:120, 400:440] = 255
+    file = write(tmp_path / f"huge.{ending}", image)
+    monkeypatch.setattr(photos, "MAX_PIXELS", 20_000)
+    reduced, factor = photos.read_reduced(file)
+    assert factor == 4
+    assert reduced.shape[0] * reduced.shape[1] <= 20_000
+    rows, columns = np.nonzero(reduced[:, :, 0] > 127)
+    centre = np.asarray([columns.mean(), rows.mean()]) * factor + (factor - 1) / 2
+    np.testing.assert_allclose(centre, [419.5, 99.5])
+
+
+def test_photos_of_usual_size_are_read_as_they_are(tmp_path: pathlib.Path):
+    for name in ("a.png", "one.png"):
+        image = picture() if name == "a.png" else picture(1, 1)
+        reduced, factor = photos.read_reduced(write(tmp_path / name, image))
+        assert factor == 1
+        np.testing.assert_array_equal(reduced, image)
+
+
+def test_more_pixels_than_can_be_read_are_refused(tmp_path: pathlib.Path):
+    data = bytearray(write(tmp_path / "a.png", picture()).read_bytes())
+    data[16:24] = struct.pack(">II", 100_000, 100_000)
+    data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
+    (tmp_path / "a.png").write_bytes(data)
+    with pytest.raises(photos.PhotoError, match=r"a\.png is not a readable image"):
+        photos.read_photo(tmp_path / "a.png")
 
 
 @pytest.mark.parametrize(("orientation", "turns"), [(1, 0), (3, 2), (6, -1), (8, 1)])

@@ -75,6 +75,23 @@ def test_points_that_cannot_be_drawn_do_not_stop_the_others(bad: float) -> None:
     assert (drawn[y, x] != 100).any()
 
 
+@pytest.mark.parametrize(("side", "factor"), [(20, 8), (60, 4), (300, 1)])
+def test_small_faces_are_drawn_on_a_larger_picture(side: int, factor: int) -> None:
+    """So large that the smallest face has 240 pixels, or the picture 8 million."""
+    points = np.array([[10.0, 20.0], [10.0 + side, 20.0]])
+    drawn = pictures.draw_faces(blank(320), [points, points * [2.5, 1.0]], loose(2))
+    assert drawn.shape == (320 * factor, 320 * factor, 3)
+
+
+def test_points_stay_in_their_place_on_a_larger_picture() -> None:
+    point = np.array([[20.0, 31.25]])
+    drawn = pictures.draw_faces(blank(64), [point], loose(1))
+    factor = drawn.shape[0] // 64
+    assert factor > 1
+    np.testing.assert_allclose(centroid(drawn), (point[0] + 0.5) * factor - 0.5, atol=0.2)
+    assert (pictures.draw_faces(blank(), [], FIVE) == 100).all()
+
+
 def test_contact_sheet_scales_points_with_their_images() -> None:
     point = np.array([[[15.5, 7.5]], [[15.5, 23.5]]])
     sheet = pictures.contact_sheet([blank(32)] * 2, point, loose(1), columns=2, side=128)
@@ -99,13 +116,17 @@ def test_saved_images_keep_their_colours(tmp_path: pathlib.Path) -> None:
         pictures.save_image(tmp_path / "missing" / "a.png", image)
 
 
-def test_worst_faces_come_first(tmp_path: pathlib.Path) -> None:
+def test_an_image_as_a_png_file_keeps_its_pixels() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (8, 9, 3), dtype=np.uint8)
+    decoded = cv2.imdecode(np.frombuffer(pictures.to_png(image), np.uint8), cv2.IMREAD_COLOR)
+    np.testing.assert_array_equal(cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB), image)
+
+
+def test_worst_faces_come_first() -> None:
     grey = np.array([60, 120, 180], np.uint8)
     images = [np.full((32, 32, 3), value, np.uint8) for value in grey]
     points = np.stack([face(32)] * 3)
-    file = tmp_path / "worst.png"
     nme = np.array([0.05, 0.31, 0.12])
-    pictures.worst_faces(file, images, points + 1, points, nme, FIVE, protocol="test, inter-ocular")
-    picture = cv2.imread(str(file))
-    corners = [picture[36 + 8, 8 + 228 * column, 0] for column in range(3)]
+    sheet = pictures.worst_faces(images, points + 1, points, nme, FIVE, protocol="test, inter-ocular")
+    corners = [sheet[36 + 8, 8 + 228 * column, 0] for column in range(3)]
     np.testing.assert_array_equal(corners, grey[[1, 2, 0]])

@@ -1,49 +1,31 @@
-"""The predict command: points in pixels of the photo, for runs and converted weights, and what it says of bad input."""
+"""The predict command: points in pixels of the photo, the files it writes, and what it says of bad input."""
 
+import csv
 import json
 import pathlib
 from typing import Any
 
 import cv2
-import flax.linen as nn
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
+from tiny_landmarker import bright_spot, brightest, mean_face_bundle, mean_face_in
 
-from data_pipelines import synthetic
-from jaxlm import convert, inference, models, photos, predict, reinitialisation, tasks, train
-from jaxlm.landmarks import FIVE, load_scheme
-from jaxlm.predict import Detector
-from jaxlm.weights import save_weights
+from jaxlm import convert, landmarker, photos, predict
+from jaxlm.prediction_files import Entry, Row, picture_names, write_csv, write_json
 
-BOX = np.float64([40, 30, 99, 89])
-
-
-class Brightest(nn.Module):
-    """Heat-maps of five points that are the image's own rows and columns."""
-
-    @nn.compact
-    def __call__(self, images, *, train, temperature=1.0):
-        return jnp.repeat(images.mean(axis=-1, keepdims=True), 5, axis=-1)
+BOX = (40, 30, 99, 89)
+ASTRONAUT = pathlib.Path(__file__).parent / "data" / "astronaut.png"
+SPOTS = brightest()
 
 
-def bright_spot(x: int, y: int) -> np.ndarray:
-    photo = np.zeros((120, 150, 3), np.uint8)
-    photo[y, x] = 255
-    return photo
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    return mean_face_bundle(tmp_path_factory.mktemp("weights") / "mean.npz")
 
 
-def brightest(size: int = 120) -> Detector:
-    """Finds the brightest pixel of the box; with 120 pixels for 60 of the photo a crop's pixels are half a photo's."""
-    task = tasks.HeatMapTask(size, stride=1, decoder="argmax")
-    return Detector(predict.in_crops(Brightest(), task, {}, size, 1.0), FIVE)
-
-
-@pytest.fixture
-def photo(tmp_path: pathlib.Path) -> pathlib.Path:
-    file = tmp_path / "photo.png"
-    cv2.imwrite(str(file), bright_spot(71, 52))
+def write(file: pathlib.Path, x: int = 71, y: int = 52) -> pathlib.Path:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    assert cv2.imwrite(str(file), bright_spot(x, y))
     return file
 
 
@@ -51,171 +33,186 @@ def document(out: pathlib.Path) -> list[dict[str, Any]]:
     return json.loads((out / "predictions.json").read_text())
 
 
-def test_points_are_in_pixels_of_the_photo(photo: pathlib.Path, tmp_path: pathlib.Path):
-    boxes = {str(photo): [BOX, BOX + np.float64([5, -7, 5, -7])]}
-    assert predict.predict([photo], boxes, brightest(), tmp_path / "out") == []
-    (entry,) = document(tmp_path / "out")
-    assert entry["file"] == str(photo)
-    assert [face["box"] for face in entry["faces"]] == [list(box) for box in boxes[str(photo)]]
-    for face in entry["faces"]:
-        np.testing.assert_allclose(face["points"], np.broadcast_to([71.0, 52.0], (5, 2)), atol=0.3)
+def rows(out: pathlib.Path) -> list[dict[str, str]]:
+    with open(out / "predictions.csv", newline="") as lines:
+        return list(csv.DictReader(lines))
+
+
+def test_every_face_of_every_photo_is_written_in_pixels_of_the_photo(tmp_path: pathlib.Path):
+    files = [write(tmp_path / "a.png", 71, 52), write(tmp_path / "b.jpg", 60, 60)]
+    other = np.float64(BOX) + np.float64([5, -7, 5, -7])
+    boxes = {files[0]: [np.float64(BOX), other], files[1]: [np.float64(BOX)]}
+    assert predict.predict(files, SPOTS, tmp_path / "out", boxes) == []
+    first, second = document(tmp_path / "out")
+    assert first.keys() == {"file", "faces"}
+    assert [first["file"], second["file"]] == [str(file) for file in files]
+    assert [face["box"] for face in first["faces"]] == [list(BOX), other.tolist()]
+    for face, spot in ((first["faces"][0], (71, 52)), (first["faces"][1], (71, 52)), (second["faces"][0], (60, 60))):
+        assert face.keys() == {"box", "points", "confidence"}
+        np.testing.assert_allclose(face["points"], np.broadcast_to(spot, (5, 2)), atol=0.3)
         assert len(face["confidence"]) == 5
-    picture = cv2.imread(str(tmp_path / "out" / "photo.png"))
-    assert picture.shape == (120, 150, 3)
-    assert (picture != cv2.imread(str(photo))).any()
+    table = rows(tmp_path / "out")
+    assert [row["face"] for row in table] == ["0", "1", "0"]
+    assert [float(table[1][name]) for name in ("box_x1", "x4", "y4", "c4")] == [
+        45.0,
+        *first["faces"][1]["points"][4],
+        first["faces"][1]["confidence"][4],
+    ]
 
 
-def test_large_faces_are_averaged_and_not_sampled():
-    """At a tenth of its size a photo of alternating lines is grey."""
-    photo = np.zeros((400, 400, 3), np.uint8)
-    photo[::2] = 255
-    crop, _ = photos.cut_crop(photo, np.asarray([0, 0, 399, 399]), 40, 1.0)
-    assert np.abs(crop.astype(int) - 127).max() <= 1
+def test_pictures_show_the_points(tmp_path: pathlib.Path, weights: pathlib.Path):
+    photo = write(tmp_path / "a.png")
+    out = tmp_path / "out"
+    assert predict.main([str(photo), "--box", *map(str, BOX), "--weights", str(weights), "--out", str(out)]) == 0
+    picture = cv2.imread(str(out / "a_landmarks.jpg"))
+    height, width = picture.shape[:2]
+    factor = width // 150
+    assert (height, width) == (120 * factor, 150 * factor)
+    low, high = (mean_face_in(BOX) * factor).min(0), (mean_face_in(BOX) * factor).max(0)
+    drawn = np.argwhere(picture.max(axis=2) > 100)[:, ::-1]
+    drawn = drawn[np.linalg.norm(drawn - factor * np.array([71.5, 52.5]), axis=1) > 3 * factor]
+    np.testing.assert_allclose(drawn.min(0), low, atol=2 * factor)
+    np.testing.assert_allclose(drawn.max(0), high, atol=2 * factor)
 
 
-def test_what_cannot_be_used_is_reported_and_the_rest_goes_on(photo: pathlib.Path, tmp_path: pathlib.Path):
-    broken, alone = tmp_path / "broken.jpg", tmp_path / "alone.png"
-    broken.write_text("no photo")
-    cv2.imwrite(str(alone), bright_spot(5, 5))
-    boxes = {"broken.jpg": [BOX], "photo.png": [BOX * 0, BOX + 500, BOX]}
-    problems = predict.predict([broken, alone, photo], boxes, brightest(), tmp_path / "out")
-    assert len(problems) == 4
-    for problem, words in zip(
-        problems, ("broken.jpg is not a readable", "alone.png: there is no box", "is empty", "is outside"), strict=True
-    ):
-        assert words in problem
-    (entry,) = document(tmp_path / "out")
-    assert len(entry["faces"]) == 1
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["photo.png", "predictions.json"]
-
-
-def test_a_table_of_boxes(tmp_path: pathlib.Path):
-    table = tmp_path / "boxes.csv"
-    table.write_text("\ufeffname, x1, y1, x2, y2, score\na.png,1,2,3,4.5,0.9\nb.png,5,6,7,8,1\na.png,2,2,3,3,1\n")
-    boxes = predict.read_boxes(table)
-    np.testing.assert_array_equal(boxes["a.png"], [[1, 2, 3, 4.5], [2, 2, 3, 3]])
-    np.testing.assert_array_equal(boxes["b.png"], [[5, 6, 7, 8]])
-    table.write_text("name,x1,y1,x2,y2\na.png,1,2,3,4\nb.png,5,6,seven,8\n")
-    with pytest.raises(ValueError, match=r"boxes\.csv:3: .* four numbers"):
-        predict.read_boxes(table)
-    table.write_text("a.png,1,2,3,4\n")
-    with pytest.raises(ValueError, match=r"boxes\.csv:1: .*name, x1, y1, x2, y2 not found"):
-        predict.read_boxes(table)
-
-
-@pytest.fixture(scope="module")
-def trained(pack: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """The workdir of a short debug run."""
-    workdir = tmp_path_factory.mktemp("trained")
-    options = ["--experiment", "debug", "--data.dataset", str(pack), "--data.cache", "device", "--epochs", "1"]
-    train.main([*options, "--workdir", str(workdir)])
-    return workdir
-
-
-def test_the_command_uses_a_run_and_its_exit_status_says_what_happened(
-    trained: pathlib.Path, tmp_path: pathlib.Path, capsys
+def test_what_cannot_be_used_is_reported_and_the_rest_goes_on(
+    tmp_path: pathlib.Path, weights: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ):
-    face = synthetic.render(1, 0, 64)
-    file = tmp_path / "face.png"
-    photos_file = tmp_path / "boxes.csv"
-    cv2.imwrite(str(file), cv2.cvtColor(face.image, cv2.COLOR_RGB2BGR))
-    options = ["--workdir", str(trained), "--out", str(tmp_path / "out")]
-    assert predict.main([str(file), "--box", "16", "16", "47", "47", *options]) == 0
-    (entry,) = document(tmp_path / "out")
-    frame = jnp.asarray(face.image)[None]
-    run = predict.checkpoint.load_model(trained)
-    task = tasks.build(run.config.task, run.config.model)
-    matrix = inference.box_error_affine(64, 32, 2.0, 1.0, inference.NO_ERROR)
-    expected = inference.predict_step(run.variables, frame, matrix, model=run.model, task=task, size=32).points[0]
-    np.testing.assert_allclose(entry["faces"][0]["points"], expected, atol=1e-3)
-    assert entry["faces"][0]["confidence"] is None
-    photos_file.write_text("name,x1,y1,x2,y2\nface.png,16,16,47,47\nface.png,16,16,16,47\n")
-    assert predict.main([str(file), "--boxes", str(photos_file), *options]) == 1
-    assert "is empty" in capsys.readouterr().err
+    folder = tmp_path / "photos"
+    write(folder / "good.png")
+    (folder / "broken.jpg").write_text("no photo")
+    (folder / "empty.png").write_bytes(b"")
+    (folder / "broken.mp4").write_text("no video")
+    (folder / "notes.txt").write_text("not taken")
+    cv2.imwrite(str(folder / "one.png"), np.zeros((1, 1), np.uint8))
+    options = ["--weights", str(weights), "--out", str(tmp_path / "out"), "--detector", "whole"]
+    assert predict.main([str(folder), str(folder / "absent.png"), *options]) == 1
+    errors = capsys.readouterr().err
+    for words in (
+        "broken.jpg is not a readable image",
+        "empty.png is not a readable image",
+        "broken.mp4 is not a readable video",
+        "one.png: whole finds no face",
+        "absent.png is missing",
+    ):
+        assert words in errors
+    assert "Traceback" not in errors
+    assert [(pathlib.Path(entry["file"]).name, len(entry["faces"])) for entry in document(tmp_path / "out")] == [
+        ("good.png", 1),
+        ("one.png", 0),
+    ]
+    assert rows(tmp_path / "out")[0]["x67"] != ""
+
+
+def test_boxes_that_do_not_fit_are_left_out(tmp_path: pathlib.Path):
+    file = write(tmp_path / "a.png")
+    boxes = {file: [np.zeros(4), np.float64(BOX) + 500, np.float64(BOX)]}
+    problems = predict.predict([file], SPOTS, tmp_path / "out", boxes)
+    assert ["is empty" in problems[0], "is outside" in problems[1], len(problems)] == [True, True, 2]
     assert len(document(tmp_path / "out")[0]["faces"]) == 1
 
 
-def gsr_metadata(**changes: Any) -> dict[str, Any]:
-    options = {"scheme": "ibug68"}
-    return {"model": "dpr_gsr", "options": options, "scheme": "ibug68", "input_size": 256, "crop": 2.0} | changes
+def test_a_table_names_photos_by_path_or_by_bare_name(tmp_path: pathlib.Path):
+    files = [write(tmp_path / "photos" / name) for name in ("a.png", "b.png", "deeper/c.png", "none.png")]
+    table = tmp_path / "photos" / "boxes.csv"
+    table.write_text("file,x1,y1,x2,y2\na.png,1,2,3,4\ndeeper/c.png,5,6,7,8\nb.png,1,1,2,2\na.png,2,2,3,3\n")
+    boxes = predict.boxes_of_table(table, files)
+    assert [len(boxes[file]) for file in files] == [2, 1, 1, 0]
+    np.testing.assert_array_equal(boxes[files[2]], [[5, 6, 7, 8]])
+    elsewhere = tmp_path / "boxes.csv"
+    elsewhere.write_text("file,x1,y1,x2,y2\nc.png,1,2,3,4\n")
+    assert [len(found) for found in predict.boxes_of_table(elsewhere, files).values()] == [0, 0, 1, 0]
+    problems = predict.predict(files[3:], SPOTS, tmp_path / "out", boxes)
+    assert problems == [f"{files[3]}: there is no box for it"]
 
 
-@pytest.fixture(scope="module")
-def gsr_file(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """Weights of a GSR that are all zero but for the identity map."""
-    model = models.build("dpr_gsr", 68, {"scheme": "ibug68"}, jnp.float32)
-    shapes = jax.eval_shape(lambda: model.init(jax.random.key(0), jnp.zeros((1, 256, 256, 3)), train=False))
-    variables = jax.tree.map(lambda leaf: np.zeros(leaf.shape, np.float32), shapes)
-    variables["params"]["global_reinit"]["head"]["fc2"]["bias"] = np.eye(2, 3, dtype=np.float32).ravel()
-    file = tmp_path_factory.mktemp("weights") / "gsr.npz"
-    save_weights(file, variables, gsr_metadata())
-    return file
-
-
-def test_weights_of_dpr_see_the_photo_through_the_box_as_it_is(
-    gsr_file: pathlib.Path, photo: pathlib.Path, tmp_path: pathlib.Path
+def test_huge_photos_are_read_reduced_and_points_scaled_back(
+    tmp_path: pathlib.Path, weights: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """Without a residual it is the mean face, as wide and high as the box."""
-    options = ["--weights", str(gsr_file), "--out", str(tmp_path / "out")]
-    assert predict.main([str(photo), "--box", "20", "30", "99", "69", *options]) == 0
-    mean = reinitialisation.mean_face(load_scheme("ibug68"))
-    expected = np.float32([20, 30]) + mean * 128 * np.float32([79 / 127, 39 / 127])
-    np.testing.assert_allclose(document(tmp_path / "out")[0]["faces"][0]["points"], expected, atol=1e-3)
+    file = tmp_path / "huge.jpg"
+    cv2.imwrite(str(file), np.zeros((800, 1200, 3), np.uint8))
+    monkeypatch.setattr(photos, "MAX_PIXELS", 100_000)
+    box = (400, 200, 879, 679)
+    options = ["--box", *map(str, box), "--weights", str(weights), "--out", str(tmp_path / "out")]
+    assert predict.main([str(file), *options]) == 0
+    (face,) = document(tmp_path / "out")[0]["faces"]
+    np.testing.assert_allclose(face["box"], box)
+    np.testing.assert_allclose(face["points"], mean_face_in(box), atol=4)
+    assert cv2.imread(str(tmp_path / "out" / "huge_landmarks.jpg")).shape[0] < 800
 
 
-def test_a_degenerate_map_falls_back_to_the_box_with_a_warning(
-    gsr_file: pathlib.Path, photo: pathlib.Path, tmp_path: pathlib.Path, capsys
+def test_folders_and_patterns_stand_for_their_files(tmp_path: pathlib.Path):
+    for name in ("b.PNG", "a.jpg", "deeper/c.webp", "deeper/d.mp4", "e.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    names = ["a.jpg", "b.PNG", "deeper/c.webp", "deeper/d.mp4"]
+    assert predict.find_files([str(tmp_path)]) == [tmp_path / name for name in names]
+    assert predict.find_files([f"{tmp_path}/*.[jP]*", f"{tmp_path}/a.jpg"]) == [tmp_path / "a.jpg", tmp_path / "b.PNG"]
+    (tmp_path / "nothing").mkdir()
+    for argument in ("nothing", "*.gif"):
+        with pytest.raises(ValueError, match="there are no photos or videos"):
+            predict.find_files([str(tmp_path / argument)])
+
+
+def test_pictures_of_one_name_do_not_meet():
+    files = [pathlib.Path(name) for name in ("x/a/face.png", "x/b/face.png", "x/b/face.jpg", "x/other.png")]
+    names = ["a/face_landmarks", "b/face.png_landmarks", "face.jpg_landmarks", "other_landmarks"]
+    assert picture_names(files) == [pathlib.Path(name) for name in names]
+    far = [pathlib.Path("/far/off/face.png"), pathlib.Path("/elsewhere/clip.mp4"), pathlib.Path("/far/off/face.png")]
+    assert picture_names(far) == [pathlib.Path(f"{name}_landmarks") for name in ("face", "clip", "face")]
+    assert picture_names([]) == []
+
+
+def test_predictions_without_confidence_or_faces(tmp_path: pathlib.Path):
+    face = Row(np.float32([1, 2, 3, 4]), np.float32([[1.00049, 2], [3, 4]]), None, track=7)
+    entries = [Entry("a.mp4", [face], 3), Entry("b.png", [])]
+    write_json(tmp_path / "p.json", entries)
+    faces = [{"track": 7, "box": [1, 2, 3, 4], "points": [[1, 2], [3, 4]], "confidence": None}]
+    assert json.loads((tmp_path / "p.json").read_text()) == [
+        {"file": "a.mp4", "frame": 3, "faces": faces},
+        {"file": "b.png", "faces": []},
+    ]
+    write_csv(tmp_path / "p.csv", entries, 2, confidence=False)
+    assert (tmp_path / "p.csv").read_text().split() == [
+        "file,frame,face,box_x1,box_y1,box_x2,box_y2,x0,y0,x1,y1",
+        "a.mp4,3,7,1.0,2.0,3.0,4.0,1.0,2.0,3.0,4.0",
+    ]
+
+
+def test_the_astronaut_with_the_model_that_comes_with_it(
+    tmp_path: pathlib.Path, weights: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ):
-    variables, metadata = predict.load_weights(gsr_file)
-    variables["params"]["global_reinit"]["head"]["fc2"]["bias"] *= 0
-    save_weights(tmp_path / "flat.npz", variables, metadata)
-    for file in (gsr_file, tmp_path / "flat.npz"):
-        options = ["--weights", str(file), "--out", str(tmp_path / file.stem)]
-        assert predict.main([str(photo), "--box", "20", "30", "99", "69", *options]) == 0
-    assert "photo.png: the affine maps predicted for 1 of 1 faces are degenerate" in capsys.readouterr().err
-    assert document(tmp_path / "flat") == document(tmp_path / "gsr")
+    if not landmarker.SHIPPED.exists():
+        monkeypatch.setattr(landmarker, "SHIPPED", weights)
+        monkeypatch.setattr(landmarker, "SHIPPED_SHA256", None)
+    box = (174, 82, 267, 175)
+    assert predict.main([str(ASTRONAUT), "--box", *map(str, box), "--out", str(tmp_path / "out")]) == 0
+    ((face,),) = (entry["faces"] for entry in document(tmp_path / "out"))
+    assert np.abs(np.mean(face["points"], axis=0) - [224, 125]).max() < 12
+    assert (tmp_path / "out" / "astronaut_landmarks.jpg").exists()
 
 
-def test_weights_of_another_model_are_named(gsr_file: pathlib.Path, tmp_path: pathlib.Path):
-    variables, _ = predict.load_weights(gsr_file)
-    save_weights(tmp_path / "resnet.npz", {"params": {}}, {"model": "resnet18", "options": {}})
-    save_weights(tmp_path / "cnn.npz", variables, gsr_metadata(model="cnn", options={}, input_size=128))
-    save_weights(tmp_path / "bigger.npz", variables, gsr_metadata(options={}, scheme="wflw98"))
-    glsr = gsr_metadata(model="dpr_glsr", without=["part_regressors"])
-    save_weights(tmp_path / "glsr.npz", variables, glsr)
-    for name, message in (
-        ("resnet", "weights of resnet18, which predict no landmarks"),
-        ("cnn", "arrays are missing, left over or of another shape than VanillaCNN needs"),
-        (
-            "bigger",
-            "2 arrays are missing, left over or of another shape than GSR needs, the first is params/global_reg",
-        ),
-        ("glsr", "than GLSR needs, the first is .*part_regressors"),
-    ):
-        with pytest.raises(ValueError, match=message):
-            predict.of_weights(tmp_path / f"{name}.npz")
+def test_the_astronaut_is_found(tmp_path: pathlib.Path, weights: pathlib.Path):
+    pytest.importorskip("dlib")
+    assert predict.main([str(ASTRONAUT), "--weights", str(weights), "--out", str(tmp_path)]) == 0
+    ((face,),) = (entry["faces"] for entry in document(tmp_path))
+    np.testing.assert_allclose(face["box"], [179, 83, 266, 170], atol=6)
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["a.png", "b.png", "--box", "0", "0", "9", "9", "--workdir", "nowhere"], "--box is for a single photo"),
-        (["a.png", "--box", "0", "0", "9", "9", "--workdir", "nowhere"], "no training run here"),
-        (["a.png", "--box", "0", "0", "9", "9", "--weights", "none.npz"], "none.npz"),
-        (["a.png", "--boxes", "none.csv", "--workdir", "nowhere"], "none.csv"),
-        (["a.png", "--workdir", "nowhere"], "--box"),
+        (["a.png", "b.png", "--box", "0", "0", "9", "9"], "--box is for a single photo"),
+        (["a.png", "--workdir", "nowhere"], "nowhere: there is no such folder"),
+        (["a.png", "--workdir", "."], "no training run here"),
+        (["a.png", "--weights", "none.npz"], "none.npz"),
+        (["a.png", "--boxes", "none.csv"], "none.csv"),
+        (["a.png", "--detector", "haar"], "no face detector 'haar'; known: dlib, yunet:MODEL.onnx or whole"),
     ],
 )
 def test_wrong_arguments_end_with_an_explanation(arguments: list[str], message: str, tmp_path: pathlib.Path, capsys):
-    with pytest.raises(SystemExit) as caught:
-        predict.main([*arguments, "--out", str(tmp_path)])
-    assert caught.value.code != 0
+    assert predict.main([*arguments, "--out", str(tmp_path)]) == 1
     assert message in capsys.readouterr().err
-
-
-def test_pictures_of_one_name_are_refused(tmp_path: pathlib.Path):
-    with pytest.raises(ValueError, match="two photos would both become"):
-        predict.predict([tmp_path / "a" / "face.png", tmp_path / "b" / "face.jpg"], {}, brightest(), tmp_path)
 
 
 RELEASED = ("98_points_global_reinit.pth.tar", "98_points_global_regress.pth.tar")

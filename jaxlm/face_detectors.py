@@ -1,0 +1,200 @@
+"""Where the faces of a photo are: dlib's detector, OpenCV's YuNet, the whole photo, or boxes from a table.
+
+A detector's boxes follow a convention of its own, which differs from that of the boxes a model was trained on;
+`measure` and `calibrate` bring one to the other.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import importlib.util
+import logging
+import os
+import pathlib
+import threading
+from collections.abc import Callable, Sequence
+
+import cv2
+import numpy as np
+
+# Larger photos are looked at reduced to this many pixels, and where nothing is found in smaller ones, twice as large.
+_MAX_PIXELS = 4_000_000
+_COLUMNS = ("file", "x1", "y1", "x2", "y2")
+_NAMES = "dlib, yunet:MODEL.onnx or whole"
+
+
+@dataclasses.dataclass(frozen=True)
+class FaceDetector:
+    """Finds faces in photos; several threads may use one at once.
+
+    Attributes:
+      name: That a model's calibrations know it by.
+      find: RGB uint8 [H, W, 3] -> boxes [n, 4], the first and the last pixel (x1, y1, x2, y2), by its own convention.
+    """
+
+    name: str
+    find: Callable[[np.ndarray], np.ndarray]
+
+    def __call__(self, photo: np.ndarray) -> np.ndarray:
+        """Boxes float32 [n, 4] of a photo, those that are empty or outside of it left out."""
+        boxes = np.asarray(self.find(photo), np.float32).reshape(-1, 4)
+        height, width = photo.shape[:2]
+        inside = (boxes[:, 2:] >= 0).all(1) & (boxes[:, :2] <= (width - 1, height - 1)).all(1)
+        return boxes[inside & (boxes[:, 2:] > boxes[:, :2]).all(1)]
+
+
+def build(name: str) -> FaceDetector:
+    """The detector called `dlib`, `yunet:MODEL.onnx` or `whole`.
+
+    Raises:
+      ValueError: There is no such detector, it is not installed, or its model cannot be read.
+      FileNotFoundError: The model's file does not exist.
+    """
+    kind, _, file = name.partition(":")
+    if kind == "yunet" and file:
+        return yunet(file)
+    if name not in ("dlib", "whole"):
+        raise ValueError(f"there is no face detector {name!r}; known: {_NAMES}")
+    return dlib() if name == "dlib" else WHOLE
+
+
+def default() -> FaceDetector:
+    """The detector of dlib where it is installed, else the whole photo, with a warning."""
+    if importlib.util.find_spec("dlib"):
+        return dlib()
+    logging.warning(
+        "no face detector is installed (pip install -r requirements-detect.txt), so each photo is taken for one face;"
+        " give boxes, or name a detector: %s",
+        _NAMES,
+    )
+    return WHOLE
+
+
+def dlib() -> FaceDetector:
+    """The frontal detector of dlib, on histograms of oriented gradients, for faces of 80 pixels or more.
+
+    A photo in which it finds none is looked at once more at twice its size.
+
+    Raises:
+      ValueError: dlib is not installed.
+    """
+    try:
+        import dlib
+    except ImportError:
+        raise ValueError("dlib is not installed: pip install -r requirements-detect.txt") from None
+    find_faces, lock = dlib.get_frontal_face_detector(), threading.Lock()
+
+    def find(photo: np.ndarray) -> np.ndarray:
+        reduced, scale = _reduce(photo)
+        with lock:
+            found = find_faces(reduced, 0)
+            if not found and scale == 1:
+                found = find_faces(reduced, 1)
+        boxes = np.float64([[box.left(), box.top(), box.right(), box.bottom()] for box in found])
+        return boxes.reshape(-1, 4) / scale
+
+    return FaceDetector("dlib", find)
+
+
+def yunet(file: str | os.PathLike[str], score: float = 0.7) -> FaceDetector:
+    """OpenCV's FaceDetectorYN with the model YuNet (Wu, Peng, Yu, 2023) in an ONNX file of the user's.
+
+    Raises:
+      FileNotFoundError: The file does not exist.
+      ValueError: OpenCV cannot read it.
+    """
+    if not pathlib.Path(file).is_file():
+        raise FileNotFoundError(f"{file}: there is no such model of YuNet")
+    try:
+        network = cv2.FaceDetectorYN.create(os.fspath(file), "", (320, 320), score)
+    except cv2.error as error:
+        raise ValueError(f"{file} is no model of YuNet that OpenCV can read ({error.err})") from None
+    lock = threading.Lock()
+
+    def find(photo: np.ndarray) -> np.ndarray:
+        reduced, scale = _reduce(photo)
+        with lock:
+            network.setInputSize((reduced.shape[1], reduced.shape[0]))
+            _, found = network.detect(cv2.cvtColor(reduced, cv2.COLOR_RGB2BGR))
+        if found is None:
+            return np.empty((0, 4))
+        corner, size = found[:, :2], found[:, 2:4]
+        return np.concatenate([corner, corner + size - 1], axis=1) / scale
+
+    return FaceDetector("yunet", find)
+
+
+def _whole(photo: np.ndarray) -> np.ndarray:
+    height, width = photo.shape[:2]
+    return np.float64([[0, 0, width - 1, height - 1]])
+
+
+WHOLE = FaceDetector("whole", _whole)
+"""Takes each photo for one face."""
+
+
+def _reduce(photo: np.ndarray) -> tuple[np.ndarray, float]:
+    """The photo of at most `_MAX_PIXELS`, and its size in sizes of the photo."""
+    height, width = photo.shape[:2]
+    scale = min(1.0, (_MAX_PIXELS / (height * width)) ** 0.5)
+    if scale == 1:
+        return np.ascontiguousarray(photo), scale
+    size = max(round(width * scale), 1), max(round(height * scale), 1)
+    return cv2.resize(photo, size, interpolation=cv2.INTER_AREA), scale
+
+
+def calibrate(boxes: np.ndarray, calibration: Sequence[float] | None) -> np.ndarray:
+    """Boxes float32 [n, 4] of a detector as boxes of a model's convention.
+
+    Args:
+      boxes: [n, 4].
+      calibration: (scale_x, scale_y, shift_x, shift_y): a box is scaled about its centre, which then moves by the
+        shifts, in units of the box's width and height; None leaves boxes as they are.
+    """
+    scale, shift = np.reshape(calibration or (1, 1, 0, 0), (2, 2)).astype(np.float64)
+    centre, size = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
+    centre, half = centre + shift * size, scale * size / 2
+    return np.concatenate([centre - half, centre + half], axis=1).astype(np.float32)
+
+
+def measure(found: np.ndarray, wanted: np.ndarray) -> tuple[float, float, float, float]:
+    """The calibration that takes boxes `found` [n, 4] to the boxes `wanted` [n, 4] of the same faces.
+
+    Its four numbers are medians over the faces, so that some wrong pairs do not matter.
+    """
+    (centre, size), (wanted_centre, wanted_size) = (
+        ((boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]) for boxes in (found, wanted)
+    )
+    scale = np.median(wanted_size / size, axis=0)
+    shift = np.median((wanted_centre - centre) / size, axis=0)
+    return float(scale[0]), float(scale[1]), float(shift[0]), float(shift[1])
+
+
+def overlap(box: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    """Intersection over union [n] of a box [4] with boxes [n, 4]."""
+    low, high = np.maximum(box[:2], boxes[:, :2]), np.minimum(box[2:], boxes[:, 2:])
+    shared = np.prod(np.maximum(high - low, 0), axis=1)
+    return shared / (np.prod(box[2:] - box[:2]) + np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) - shared)
+
+
+def read_boxes(file: pathlib.Path) -> dict[str, list[np.ndarray]]:
+    """Boxes [x1, y1, x2, y2] by the name of their photo, from a CSV file with the columns file, x1, y1, x2, y2.
+
+    Raises:
+      OSError: The file cannot be read.
+      ValueError: A column is missing, or a value is no number; the message names file and line.
+    """
+    boxes: dict[str, list[np.ndarray]] = {}
+    with open(file, newline="", encoding="utf-8-sig") as lines:
+        rows = csv.DictReader(lines, skipinitialspace=True)
+        missing = [column for column in _COLUMNS if column not in (rows.fieldnames or ())]
+        if missing:
+            raise ValueError(f"{file}:1: the columns are {', '.join(_COLUMNS)}; {', '.join(missing)} not found")
+        for row in rows:
+            try:
+                box = np.asarray([float(row[column]) for column in _COLUMNS[1:]])
+            except (TypeError, ValueError):
+                raise ValueError(f"{file}:{rows.line_num}: x1, y1, x2 and y2 must be four numbers") from None
+            boxes.setdefault(row["file"], []).append(box)
+    return boxes

@@ -1,0 +1,65 @@
+"""The One-Euro filter for points of a video: little jitter at rest, little lag in motion (Casiez, Roussel, Vogel 2012).
+
+An exponential average whose cut-off frequency grows with speed: f_c = f_min + beta |v|, smoothing factor a = 1 / (1 +
+rate / (2 pi f_c)). The speed v is that of the point, smoothed likewise with a cut-off of 1 Hz, in face sizes a second,
+so that the filter does the same at any resolution.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+MIN_CUTOFF = 1.0
+"""Cut-off frequency of a point at rest, in Hz."""
+BETA = 20.0
+"""By how many Hz the cut-off grows for each face size a second."""
+_SPEED_CUTOFF = 1.0
+
+
+class State(NamedTuple):
+    """What the filter remembers of a face.
+
+    Attributes:
+      points: Smoothed, [N, 2], in pixels.
+      velocity: Smoothed, [N, 2], in pixels a second.
+    """
+
+    points: np.ndarray
+    velocity: np.ndarray
+
+
+def start(points: np.ndarray) -> State:
+    """The state after the first frame of a face, whose points [N, 2] are taken as they are."""
+    return State(points, np.zeros_like(points))
+
+
+def smooth(
+    state: State,
+    points: np.ndarray,
+    size: float,
+    rate: float,
+    min_cutoff: float = MIN_CUTOFF,
+    beta: float = BETA,
+) -> State:
+    """The state after another frame.
+
+    Args:
+      state: After the frame before.
+      points: Of this frame, [N, 2], in pixels.
+      size: Of the face in pixels.
+      rate: Frames a second.
+      min_cutoff: Cut-off frequency at rest in Hz; less means less jitter.
+      beta: How fast the cut-off grows with speed, in Hz for each face size a second; more means less lag.
+    """
+    velocity = _mix(state.velocity, (points - state.points) * rate, np.float64(_SPEED_CUTOFF), rate)
+    speed = np.linalg.norm(velocity, axis=-1, keepdims=True) / size
+    return State(_mix(state.points, points, min_cutoff + beta * speed, rate), velocity)
+
+
+def _mix(old: np.ndarray, new: np.ndarray, cutoff: np.ndarray, rate: float) -> np.ndarray:
+    """An exponential average with a cut-off frequency, at `rate` values a second."""
+    factor = 1 / (1 + rate / (2 * math.pi * cutoff))
+    return old + factor * (new - old)

@@ -1,0 +1,191 @@
+"""Face detectors, boxes from tables, and how boxes of one convention become those of another."""
+
+import importlib.util
+import pathlib
+import sys
+import types
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+import pytest
+from tiny_landmarker import mean_face_model
+
+from data_pipelines.input import open_faces
+from jaxlm import bundle, calibrate, face_detectors, photos
+from jaxlm.face_detectors import FaceDetector
+from jaxlm.video import LANDMARKS
+
+ASTRONAUT = pathlib.Path(__file__).parent / "data" / "astronaut.png"
+BOXES = np.float32([[10, 20, 29, 49], [0, 0, 10, 10], [-30, 5, 7, 60]])
+
+
+def fake_dlib(monkeypatch: pytest.MonkeyPatch, find: Callable[[np.ndarray, int], list[tuple]]) -> None:
+    """Installs a module dlib whose detector returns left, top, right and bottom."""
+
+    def find_rectangles(photo: np.ndarray, upsample: int) -> list:
+        names = ("left", "top", "right", "bottom")
+        found = [dict(zip(names, box, strict=True)) for box in find(photo, upsample)]
+        return [types.SimpleNamespace(**{name: (lambda v=v: v) for name, v in box.items()}) for box in found]
+
+    module = types.ModuleType("dlib")
+    module.get_frontal_face_detector = lambda: find_rectangles
+    monkeypatch.setitem(sys.modules, "dlib", module)
+
+
+def test_photos_without_a_face_are_looked_at_again_at_twice_their_size(monkeypatch: pytest.MonkeyPatch):
+    looks = []
+
+    def find(photo: np.ndarray, upsample: int) -> list[tuple]:
+        looks.append(upsample)
+        return [(5, 6, 25, 26)] if upsample or photo[0, 0, 0] else []
+
+    fake_dlib(monkeypatch, find)
+    detector = face_detectors.build("dlib")
+    assert detector.name == "dlib"
+    for value, expected in ((0, [0, 1]), (9, [0])):
+        looks.clear()
+        found = detector(np.full((40, 40, 3), value, np.uint8))
+        np.testing.assert_array_equal(found, np.float32([[5, 6, 25, 26]]))
+        assert looks == expected
+
+
+def test_large_photos_are_looked_at_reduced(monkeypatch: pytest.MonkeyPatch):
+    sizes = []
+
+    def find(photo: np.ndarray, upsample: int) -> list[tuple]:
+        sizes.append((photo.shape[:2], upsample))
+        return [(100, 50, 200, 150)]
+
+    fake_dlib(monkeypatch, find)
+    monkeypatch.setattr(face_detectors, "_MAX_PIXELS", 200 * 300)
+    found = face_detectors.build("dlib")(np.zeros((400, 600, 3), np.uint8))
+    np.testing.assert_allclose(found, [[200, 100, 400, 300]])
+    assert sizes == [((200, 300), 0)]
+
+
+def test_the_detector_of_dlib_finds_the_astronaut():
+    pytest.importorskip("dlib")
+    found = face_detectors.build("dlib")(photos.read_photo(ASTRONAUT))
+    np.testing.assert_allclose(found, [[179, 83, 266, 170]], atol=6)
+
+
+def test_yunet_gives_first_and_last_pixels(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path):
+    class Network:
+        def setInputSize(self, size: tuple[int, int]) -> None:
+            self.size = size
+
+        def detect(self, image: np.ndarray) -> tuple[int, np.ndarray | None]:
+            assert (image.shape[1], image.shape[0]) == self.size
+            return 1, np.float32([[10, 20, 30, 40, *range(10), 0.9]]) if image[0, 0, 0] == 9 else None
+
+    monkeypatch.setattr(cv2.FaceDetectorYN, "create", lambda *arguments: Network())
+    (tmp_path / "yunet.onnx").touch()
+    detector = face_detectors.build(f"yunet:{tmp_path}/yunet.onnx")
+    blue = np.zeros((70, 90, 3), np.uint8)
+    blue[:, :, 2] = 9
+    np.testing.assert_array_equal(detector(blue), np.float32([[10, 20, 39, 59]]))
+    assert detector(blue * 0).shape == (0, 4)
+
+
+def test_the_whole_photo_is_a_box():
+    np.testing.assert_array_equal(face_detectors.build("whole")(np.zeros((30, 50, 3), np.uint8)), [[0, 0, 49, 29]])
+
+
+def test_boxes_that_are_empty_or_outside_are_left_out():
+    boxes = [[5, 5, 9, 9], [-20, 5, -1, 9], [60, 5, 70, 9], [5, 5, 5, 9], [-5, -5, 3, 3]]
+    detector = FaceDetector("any", lambda photo: np.float64(boxes))
+    np.testing.assert_array_equal(detector(np.zeros((30, 50, 3), np.uint8)), np.float32([boxes[0], boxes[4]]))
+
+
+def test_detectors_that_cannot_be_used_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path):
+    for name in ("haar", "yunet", "dlib:file"):
+        with pytest.raises(ValueError, match=f"no face detector '{name}'; known: dlib, yunet:MODEL.onnx or whole"):
+            face_detectors.build(name)
+    with pytest.raises(FileNotFoundError, match=r"none\.onnx: there is no such model"):
+        face_detectors.build("yunet:none.onnx")
+    (tmp_path / "bad.onnx").write_text("no model")
+    with pytest.raises(ValueError, match=r"bad\.onnx is no model of YuNet"):
+        face_detectors.build(f"yunet:{tmp_path}/bad.onnx")
+    monkeypatch.setitem(sys.modules, "dlib", None)
+    with pytest.raises(ValueError, match=r"dlib is not installed: pip install -r requirements-detect\.txt"):
+        face_detectors.build("dlib")
+
+
+def test_without_dlib_photos_are_taken_whole_with_a_warning(monkeypatch: pytest.MonkeyPatch, caplog):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert face_detectors.default() is face_detectors.WHOLE
+    assert "no face detector is installed (pip install -r requirements-detect.txt)" in caplog.text
+    fake_dlib(monkeypatch, lambda photo, upsample: [])
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
+    assert face_detectors.default().name == "dlib"
+
+
+def test_calibration_scales_about_the_centre_and_shifts_by_sides():
+    """Sides 20 and 30 become 40 and 15, and the centre moves by 10 and -3."""
+    calibrated = face_detectors.calibrate(np.float32([[10, 20, 30, 50]]), (2.0, 0.5, 0.5, -0.1))
+    np.testing.assert_allclose(calibrated, [[10, 24.5, 50, 39.5]])
+    np.testing.assert_array_equal(face_detectors.calibrate(BOXES, None), BOXES)
+
+
+def test_a_measured_calibration_is_the_one_that_was_applied():
+    wanted = face_detectors.calibrate(BOXES, (1.2, 0.9, 0.05, -0.2))
+    np.testing.assert_allclose(face_detectors.measure(BOXES, wanted), (1.2, 0.9, 0.05, -0.2), rtol=1e-5)
+
+
+def test_a_wrong_pair_does_not_matter():
+    found = np.concatenate([BOXES, [[100, 100, 101, 300]]])
+    wanted = np.concatenate([face_detectors.calibrate(BOXES, (1.2, 0.9, 0.05, -0.2)), [[0, 0, 9, 9]]])
+    np.testing.assert_allclose(face_detectors.measure(found, wanted)[:2], (1.2, 0.9), rtol=1e-5)
+
+
+def test_overlap_is_intersection_over_union():
+    boxes = np.float64([[0, 0, 4, 4], [2, 0, 6, 4], [8, 8, 9, 9], [4, 0, 5, 4]])
+    np.testing.assert_allclose(face_detectors.overlap(boxes[0], boxes), [1, 8 / 24, 0, 0])
+
+
+def test_a_table_of_boxes(tmp_path: pathlib.Path):
+    table = tmp_path / "boxes.csv"
+    table.write_text("\ufefffile, x1, y1, x2, y2, score\na.png,1,2,3,4.5,0.9\nb.png,5,6,7,8,1\na.png,2,2,3,3,1\n")
+    boxes = face_detectors.read_boxes(table)
+    np.testing.assert_array_equal(boxes["a.png"], [[1, 2, 3, 4.5], [2, 2, 3, 3]])
+    np.testing.assert_array_equal(boxes["b.png"], [[5, 6, 7, 8]])
+    table.write_text("file,x1,y1,x2,y2\na.png,1,2,3,4\nb.png,5,6,seven,8\n")
+    with pytest.raises(ValueError, match=r"boxes\.csv:3: .* four numbers"):
+        face_detectors.read_boxes(table)
+    table.write_text("a.png,1,2,3,4\n")
+    with pytest.raises(ValueError, match=r"boxes\.csv:1: .*file, x1, y1, x2, y2 not found"):
+        face_detectors.read_boxes(table)
+
+
+@pytest.fixture
+def shifted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`face_detectors.build` gives a detector that needs (2, 1, 0.25, 0) in frames of 64 pixels, and a wrong box."""
+    found = face_detectors.calibrate(np.float32([[16, 16, 47, 47]]), (0.5, 1.0, -0.125, 0.0))
+    boxes = np.concatenate([np.float32([[0, 0, 9, 9]]), found])
+    monkeypatch.setattr(face_detectors, "build", lambda name: FaceDetector(name, lambda photo: boxes))
+
+
+@pytest.mark.usefixtures("shifted")
+def test_the_command_measures_on_validation_faces_and_writes_a_copy(
+    pack: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+):
+    trained = mean_face_model("wflw98", dataset=str(pack))
+    bundle.save(tmp_path / "old.npz", trained, {"licence": "none"}, {"other": (1, 1, 0, 0)})
+    options = ["--weights", str(tmp_path / "old.npz"), "--out", str(tmp_path / "new.npz")]
+    assert calibrate.main([*options, "--detector", "mine", "--split", "train"]) == 0
+    assert "mine, 60 of 60 faces" in capsys.readouterr().out
+    new = bundle.load(tmp_path / "new.npz")
+    assert new.card == {"licence": "none"}
+    assert new.boxes.keys() == {"mine", "other", LANDMARKS}
+    np.testing.assert_allclose(new.boxes["mine"], (2, 1, 0.25, 0), atol=1e-6)
+    points = open_faces(str(pack), "train", "").points
+    tight = np.ptp(points, axis=1)
+    np.testing.assert_allclose(new.boxes[LANDMARKS][:2], np.median(31 / tight, axis=0), rtol=1e-5)
+
+
+def test_a_detector_that_finds_no_face_is_not_measured(pack: pathlib.Path):
+    faces = open_faces(str(pack), "test", "")
+    blind = FaceDetector("blind", lambda photo: np.empty((0, 4)))
+    with pytest.raises(ValueError, match="blind finds 0 of the faces; 10 are needed"):
+        calibrate.measure_detector(faces, blind)

@@ -1,0 +1,175 @@
+"""The Python interface: whose pixels points are in, batches, threads, files and what it says of bad input."""
+
+import concurrent.futures
+import pathlib
+
+import cv2
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from tiny_landmarker import bright_spot, brightest, mean_face_bundle, mean_face_in
+from tiny_regressor import use_tiny_regressors
+
+from jaxlm import Landmarker, bundle, landmarker, models, photos, reinitialisation
+from jaxlm.config import Config, DataConfig, ModelConfig, TaskConfig
+from jaxlm.landmarks import FIVE, IBUG68, load_scheme
+from jaxlm.trained import Trained
+
+BOX = np.float64([40, 30, 99, 89])
+ASTRONAUT = pathlib.Path(__file__).parent / "data" / "astronaut.png"
+
+
+@pytest.fixture(scope="module")
+def spots() -> Landmarker:
+    return brightest()
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    return mean_face_bundle(tmp_path_factory.mktemp("weights") / "mean.npz", finder=(2.0, 1.0, 0.5, 0.0))
+
+
+def test_points_are_in_pixels_of_the_photo(spots: Landmarker):
+    boxes = np.stack([BOX, BOX + np.float64([5, -7, 5, -7])])
+    faces = spots.predict(bright_spot(71, 52), boxes)
+    np.testing.assert_array_equal([face.box for face in faces], boxes)
+    for face in faces:
+        assert (face.points.dtype, face.confidence.shape, face.scheme) == (np.float32, (5,), FIVE)
+        np.testing.assert_allclose(face.points, np.broadcast_to([71.0, 52.0], (5, 2)), atol=0.3)
+
+
+def test_grey_photos_and_single_boxes_are_fine(spots: Landmarker):
+    (face,) = spots.predict(bright_spot(71, 52)[:, :, 0], [40, 30, 99, 89])
+    np.testing.assert_allclose(face.points[0], [71.0, 52.0], atol=0.3)
+    assert spots.predict(bright_spot(71, 52), []) == []
+
+
+def test_faces_of_several_photos_come_back_by_photo(spots: Landmarker):
+    images = [bright_spot(71, 52), bright_spot(5, 5), bright_spot(60, 40)]
+    faces = spots.predict_many(images, [[BOX], [], [BOX, BOX + 2]])
+    assert [len(found) for found in faces] == [1, 0, 2]
+    np.testing.assert_allclose(faces[2][1].points[0], [60.0, 40.0], atol=0.3)
+    (found,) = spots.predict_many(images[:1])
+    np.testing.assert_array_equal(found[0].box, BOX)
+
+
+def test_batches_of_any_size_compile_few_shapes_and_equal_single_faces():
+    spots = brightest(24)
+    rng = np.random.default_rng(0)
+    photo = rng.integers(0, 256, (120, 150, 3), np.uint8)
+    boxes = np.concatenate([corner := rng.uniform(0, 60, (70, 2)), corner + rng.uniform(20, 50, (70, 2))], axis=1)
+    alone = [spots.predict(photo, box)[0] for box in boxes]
+    for count in (2, 3, 5, 17, 70):
+        faces = spots.predict(photo, boxes[:count])
+        for face, expected in zip(faces, alone[:count], strict=True):
+            np.testing.assert_allclose(face.points, expected.points, atol=1e-4)
+            np.testing.assert_allclose(face.confidence, expected.confidence, atol=1e-6)
+    assert spots._step._cache_size() == len(landmarker.BATCH_SIZES)
+
+
+def test_threads_get_what_one_gets(spots: Landmarker):
+    rng = np.random.default_rng(1)
+    images = [cv2.GaussianBlur(rng.integers(0, 256, (120, 150, 3), np.uint8), (0, 0), 2) for _ in range(24)]
+    alone = [spots.predict(image)[0].points for image in images]
+    with concurrent.futures.ThreadPoolExecutor(8) as threads:
+        together = list(threads.map(lambda image: spots.predict(image)[0].points, images))
+    np.testing.assert_array_equal(together, alone)
+    assert len(np.unique(alone, axis=0)) > 20
+
+
+def test_boxes_of_the_detector_are_calibrated():
+    """Twice as wide, and half a width to the right."""
+    spots = brightest(finder=(2.0, 1.0, 0.5, 0.0), other=(9.0, 9.0, 9.0, 9.0))
+    np.testing.assert_allclose(spots.detect(bright_spot(1, 1)), [[40.0, 30.0, 158.0, 89.0]])
+    np.testing.assert_allclose(brightest().detect(bright_spot(1, 1)), [BOX])
+
+
+@pytest.mark.parametrize(
+    ("image", "boxes", "message"),
+    [
+        (np.zeros((9, 9, 3)), [0, 0, 5, 5], r"uint8 \[H, W, 3\] or \[H, W\], not float64 \[9, 9, 3\]"),
+        (np.zeros((9, 9, 4), np.uint8), [0, 0, 5, 5], r"not uint8 \[9, 9, 4\]"),
+        (np.zeros((0, 9), np.uint8), [0, 0, 5, 5], r"not uint8 \[0, 9\]"),
+        (np.zeros((9, 9), np.uint8), [0, 0, 5], r"boxes must be \[n, 4\] or \[4\], not \[3\]"),
+        (np.zeros((9, 9), np.uint8), [20, 0, 25, 5], "outside of the photo, which is 9 x 9 pixels"),
+        (np.zeros((9, 9), np.uint8), [5, 0, 5, 5], "is empty"),
+    ],
+)
+def test_bad_input_is_named(spots: Landmarker, image: np.ndarray, boxes: list, message: str):
+    with pytest.raises(ValueError, match=message):
+        spots.predict(image, boxes)
+
+
+def test_one_pixel_is_a_photo(weights: pathlib.Path):
+    (face,) = Landmarker.load(weights, detector="whole").predict(np.zeros((2, 2), np.uint8))
+    np.testing.assert_allclose(face.points, mean_face_in((0, 0, 1, 1)), atol=1e-5)
+
+
+def test_a_file_is_a_landmarker(weights: pathlib.Path):
+    loaded = Landmarker.load(weights, detector="whole")
+    assert loaded.scheme == IBUG68
+    assert loaded.calibrations == {"finder": (2.0, 1.0, 0.5, 0.0)}
+    (face,) = loaded.predict(bright_spot(1, 1), BOX)
+    np.testing.assert_allclose(face.points, mean_face_in(tuple(BOX)), atol=1e-4)
+    assert face.confidence is None
+    assert not face.degenerate
+
+
+def test_the_model_that_comes_with_it_is_the_default(weights: pathlib.Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(landmarker, "SHIPPED", weights)
+    monkeypatch.setattr(landmarker, "SHIPPED_SHA256", bundle.sha256(weights))
+    assert Landmarker.load().scheme == IBUG68
+    monkeypatch.setattr(landmarker, "SHIPPED_SHA256", "0" * 64)
+    with pytest.raises(ValueError, match="its SHA-256 is"):
+        Landmarker.load()
+    monkeypatch.setattr(landmarker, "SHIPPED", pathlib.Path("weights_none.npz"))
+    with pytest.raises(FileNotFoundError, match=r"comes without weights_none\.npz; name weights or a workdir"):
+        Landmarker.load()
+
+
+def test_what_cannot_be_loaded_is_named(weights: pathlib.Path, tmp_path: pathlib.Path):
+    with pytest.raises(ValueError, match=r"mean\.npz has no head 'ytf68'; it holds one alone"):
+        Landmarker.load(weights, head="ytf68")
+    with pytest.raises(ValueError, match="no face detector 'haar'"):
+        Landmarker.load(weights, detector="haar")
+    with pytest.raises(FileNotFoundError, match=r"none\.npz"):
+        Landmarker.load(tmp_path / "none.npz")
+    with pytest.raises(landmarker.checkpoint.CheckpointError, match="no training run here"):
+        Landmarker.load(tmp_path)
+
+
+def gsr(step: int) -> Trained:
+    """A GSR whose networks give zero but for the identity map."""
+    options = {"scheme": "ibug68"}
+    model = models.build("dpr_gsr", 68, options, jnp.float32)
+    shapes = jax.eval_shape(lambda: model.init(jax.random.key(0), jnp.zeros((1, 256, 256, 3)), train=False))
+    variables = jax.tree.map(lambda leaf: np.zeros(leaf.shape, np.float32), shapes)
+    variables["params"]["global_reinit"]["head"]["fc2"]["bias"] = np.eye(2, 3, dtype=np.float32).ravel()
+    data = DataConfig(scheme="ibug68", crop=2.0)
+    config = Config(model=ModelConfig("dpr_gsr", 256, options), task=TaskConfig("reinitialisation"), data=data)
+    return Trained(config, model, variables, step)
+
+
+def test_released_models_of_dpr_see_the_photo_through_the_box_as_it_is(monkeypatch: pytest.MonkeyPatch):
+    """Without a residual it is the mean face, as wide and high as the box; a degenerate map leaves the box."""
+    use_tiny_regressors(monkeypatch)
+    mean = reinitialisation.mean_face(load_scheme("ibug68"))
+    expected = np.float32([20, 30]) + mean * 128 * np.float32([79 / 127, 39 / 127])
+    trained = gsr(step=0)
+    (face,) = Landmarker(trained, IBUG68).predict(bright_spot(1, 1), [20, 30, 99, 69])
+    np.testing.assert_allclose(face.points, expected, atol=1e-3)
+    assert not face.degenerate
+    trained.variables["params"]["global_reinit"]["head"]["fc2"]["bias"] *= 0
+    (flat,) = Landmarker(trained, IBUG68).predict(bright_spot(1, 1), [20, 30, 99, 69])
+    np.testing.assert_allclose(flat.points, expected, atol=1e-3)
+    assert flat.degenerate
+
+
+def test_the_shipped_model_finds_the_face_of_the_astronaut():
+    """Eyes, tip of the nose and corners of the mouth to a twentieth of the face."""
+    if not landmarker.SHIPPED.exists():
+        pytest.skip(f"no {landmarker.SHIPPED.name} in this copy")
+    (face,) = Landmarker.load().predict(photos.read_photo(ASTRONAUT), [174, 82, 268, 176])
+    points = [face.points[36:42].mean(0), face.points[42:48].mean(0), face.points[30], face.points[48], face.points[54]]
+    np.testing.assert_allclose(points, [[203, 101], [247, 103], [226, 128], [203, 139], [247, 140]], atol=4)
