@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import pathlib
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import flax
 import jax
@@ -18,6 +19,9 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
 from jaxlm import augment, checkpoint, evaluate, plotting
+
+if TYPE_CHECKING:
+    from data_pipelines.input import Faces
 
 _FACES_A_ROW = 3
 
@@ -36,13 +40,17 @@ class Layer(NamedTuple):
     attention: np.ndarray
 
 
+class NoAttentionError(ValueError):
+    """A model has no SepBN layer."""
+
+
 def collect(model: nn.Module, variables: Mapping[str, Any], images: jax.Array) -> dict[str, Layer]:
     """The SepBN layers of `model` by their paths, from the first to the last, for normalised images [B, S, S, 3].
 
     The layers run in evaluation mode, at temperature 1.
 
     Raises:
-      ValueError: The model has no SepBN layer.
+      NoAttentionError: The model has no SepBN layer.
     """
 
     @jax.jit
@@ -57,8 +65,18 @@ def collect(model: nn.Module, variables: Mapping[str, Any], images: jax.Array) -
         if name == "attention"
     }
     if not layers:
-        raise ValueError("the model has no SepBN layer; train one, for example with --experiment sepbn_wflw")
+        raise NoAttentionError("the model has no SepBN layer; train one, for example with --experiment sepbn_wflw")
     return {path: layers[path] for path in sorted(layers, key=_natural_order)}
+
+
+def look(trained: checkpoint.Trained, faces: Faces, count: int) -> tuple[np.ndarray, dict[str, Layer]]:
+    """The crops uint8 [count, S, S, 3] of `count` of the faces, evenly spread, and what `collect` finds for them."""
+    chosen = np.unique(np.linspace(0, len(faces) - 1, count).round().astype(int))
+    size, crop = trained.config.model.input_size, trained.config.data.crop
+    cut = jax.jit(functools.partial(augment.centre_crop, size=size, margin=faces.margin, crop=crop))
+    crops, _ = cut(jnp.asarray(faces.images(chosen)), jnp.zeros((len(chosen), 1, 2)))
+    layers = collect(trained.model, trained.variables, augment.normalise(crops))
+    return np.asarray(crops).round().astype(np.uint8), layers
 
 
 def _natural_order(path: str) -> list[int | str]:
@@ -87,6 +105,11 @@ def plot_parameters(file: plotting.File, layers: Mapping[str, Layer]) -> None:
 
 
 def plot_attention(file: plotting.File, images: Sequence[np.ndarray], layers: Mapping[str, Layer]) -> None:
+    """Writes `attention_figure`."""
+    attention_figure(images, layers).savefig(file, dpi=110)
+
+
+def attention_figure(images: Sequence[np.ndarray], layers: Mapping[str, Layer]) -> Figure:
     """Each face beside its attention weights: one column a layer, one row a set, the groups below one another.
 
     `images` are RGB uint8, and the layers have the same numbers of groups and of sets.
@@ -108,7 +131,7 @@ def plot_attention(file: plotting.File, images: Sequence[np.ndarray], layers: Ma
         f"Attention of SepBN: weight of each affine set (rows) in each layer (columns)\n{columns}", fontsize=11
     )
     figure.colorbar(picture, ax=grid, shrink=0.8, aspect=40, pad=0.01)
-    figure.savefig(file, dpi=110)
+    return figure
 
 
 def _draw_weights(axes: Axes, matrix: np.ndarray, labels: Sequence[str]) -> AxesImage:
@@ -138,17 +161,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         config = trained.config
         dataset, data_dir = arguments.dataset or config.data.dataset, arguments.data_dir or config.data.data_dir
         faces, _ = evaluate.open_evaluation(config, dataset, arguments.split, data_dir)
-        chosen = np.unique(np.linspace(0, len(faces) - 1, arguments.faces).round().astype(int))
-        no_points = jnp.zeros((len(chosen), 1, 2))
-        size, crop = config.model.input_size, config.data.crop
-        crops, _ = augment.centre_crop(jnp.asarray(faces.images(chosen)), no_points, size, faces.margin, crop)
-        layers = collect(trained.model, trained.variables, augment.normalise(crops))
+        crops, layers = look(trained, faces, arguments.faces)
     except (ValueError, FileNotFoundError, checkpoint.CheckpointError) as error:
         parser.exit(1, f"error: {error}\n")
     files = [arguments.workdir / "sepbn_parameters.png", arguments.workdir / "sepbn_attention.png"]
     plot_parameters(files[0], layers)
-    plot_attention(files[1], np.asarray(crops).round().astype(np.uint8), layers)
-    print(f"wrote {files[0]} and {files[1]}: {len(chosen)} faces of {dataset}, split {faces.split}")
+    plot_attention(files[1], crops, layers)
+    print(f"wrote {files[0]} and {files[1]}: {len(crops)} faces of {dataset}, split {faces.split}")
 
 
 if __name__ == "__main__":

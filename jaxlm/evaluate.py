@@ -11,14 +11,14 @@ import dataclasses
 import json
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from jaxlm import checkpoint, distributed, inference, metrics, pictures, plotting
+from jaxlm import checkpoint, distributed, inference, metrics, pictures, progress
 from jaxlm.config import Config
+from jaxlm.error_table import Row, mean_of_bins, print_report, table
 from jaxlm.landmarks import load_scheme
 from jaxlm.scheme import Scheme
 
@@ -29,64 +29,32 @@ VALIDATION = "validation"
 _WORST = 24
 
 
-@dataclasses.dataclass(frozen=True)
-class Row:
-    """One line of the table: a subset of the faces and its figures; NME and FR in per cent, AUC in 0..1."""
+@dataclasses.dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What a model does on some faces.
 
-    subset: str
-    faces: int
-    nme: float
-    failure_rate: Mapping[str, float]
-    auc: Mapping[str, float]
+    Attributes:
+      faces: In the scheme of the model.
+      subsets: Masks [n] over them; see `open_evaluation`.
+      normaliser: What errors are divided by, one of `metrics.NORMALISERS`.
+      predicted: In frame pixels.
+      nme: Of each face [n], fractions.
+      rows: The table, one row a subset.
+      protocol: All that numbers depend on, by what each line is about; `run` says what was judged.
+    """
 
+    faces: Faces
+    subsets: Mapping[str, np.ndarray]
+    normaliser: str
+    predicted: inference.Predictions
+    nme: np.ndarray
+    rows: Sequence[Row]
+    protocol: Mapping[str, str]
 
-def table(nme: np.ndarray, subsets: Mapping[str, np.ndarray], thresholds: Sequence[float]) -> list[Row]:
-    """Rows for the masks [n] in `subsets` over the faces' NME [n]; empty subsets are left out."""
-    summarise = jax.jit(metrics.summarise)
-    rows = []
-    for subset, mask in subsets.items():
-        if not mask.any():
-            continue
-        summary = jax.device_get(summarise(nme, mask, jnp.asarray(thresholds)))
-        labels = [f"{100 * threshold:g}" for threshold in thresholds]
-        failure_rate = [100 * float(rate) for rate in summary.failure_rate]
-        rows.append(
-            Row(
-                subset=subset,
-                faces=int(mask.sum()),
-                nme=100 * float(summary.nme),
-                failure_rate=dict(zip(labels, failure_rate, strict=True)),
-                auc=dict(zip(labels, map(float, summary.auc), strict=True)),
-            )
-        )
-    return rows
-
-
-def mean_of_bins(rows: Sequence[Row]) -> Row | None:
-    """The plain mean of the rows of the yaw bins, "all" in the tables of AFLW2000-3D; None if a bin is missing."""
-    bins = [row for row in rows if row.subset.startswith("yaw")]
-    if len(bins) < 3:
-        return None
-    return Row(
-        subset="mean of bins",
-        faces=sum(row.faces for row in bins),
-        nme=float(np.mean([row.nme for row in bins])),
-        failure_rate={t: float(np.mean([row.failure_rate[t] for row in bins])) for t in bins[0].failure_rate},
-        auc={t: float(np.mean([row.auc[t] for row in bins])) for t in bins[0].auc},
-    )
-
-
-def print_report(rows: Sequence[Row], protocol: Mapping[str, Any]) -> None:
-    """Prints the protocol, then the rows as aligned columns."""
-    for name, value in protocol.items():
-        print(f"{name + ':':12s}{value}")
-    labels = list(rows[0].auc)
-    head = "".join(f"{f'FR@{label} %':>10s}{f'AUC@{label}':>10s}" for label in labels)
-    print(f"\n{'subset':14s}{'faces':>7s}{'NME %':>9s}{head}")
-    for row in rows:
-        cells = "".join(f"{row.failure_rate[label]:10.2f}{row.auc[label]:10.4f}" for label in labels)
-        print(f"{row.subset:14s}{row.faces:7d}{row.nme:9.3f}{cells}")
-    print()
+    @property
+    def title(self) -> str:
+        """Data, split and normaliser, for the head of a picture."""
+        return f"{self.faces.dataset} {self.faces.split}, by {self.normaliser.replace('_', '-')} distance"
 
 
 def thresholds_of(scheme: Scheme) -> tuple[float, ...]:
@@ -129,6 +97,40 @@ def open_evaluation(
     return faces, masks | input_lib.subset_masks(faces)
 
 
+def judge(
+    trained: checkpoint.Trained,
+    run: str,
+    dataset: str | None = None,
+    data_dir: str | None = None,
+    split: str | None = None,
+    normaliser: str | None = None,
+    flip_test: bool = False,
+) -> Evaluation:
+    """Evaluates a trained model, called `run` in the protocol; the other arguments are those of the command line."""
+    config, scheme = trained.config, load_scheme(trained.config.data.scheme)
+    faces, subsets = open_evaluation(config, dataset or config.data.dataset, split, data_dir or config.data.data_dir)
+    # Where yaws are known the convention is that of AFLW2000-3D.
+    normaliser = normaliser or ("box" if np.isfinite(faces.yaw).any() else metrics.default_normaliser(scheme))
+    flip, mesh = scheme.flip if flip_test else None, distributed.make_mesh()
+    predictor = inference.Predictor(trained.model, trained.task, config, faces.margin, mesh, flip=flip)
+    with progress.counting(len(faces), "evaluation", silent=jax.process_index() > 0) as advance:
+        predicted = predictor(trained.variables, faces, advance)
+    nme = inference.face_errors(predicted.points, faces, scheme, normaliser)
+    rows = table(nme, subsets, thresholds_of(scheme))
+    bins = mean_of_bins(rows)
+    rows += [bins] if bins else []
+    protocol = {
+        "run": run,
+        "data": f"{faces.dataset}, {faces.split}: {len(faces)} faces, {scheme.num_points} points ({scheme.name})",
+        "box": faces.box,
+        "NME": f"mean over points and faces, by {normaliser.replace('_', '-')} distance",
+        "FR, AUC": "FR at t: share of faces with NME > t; AUC to t: exact area; t in % beside them",
+    }
+    if flip_test:
+        protocol["flip test"] = "points averaged with those of the mirrored crop"
+    return Evaluation(faces, subsets, normaliser, predicted, nme, rows, protocol)
+
+
 def report(
     workdir: pathlib.Path,
     dataset: str | None = None,
@@ -138,57 +140,34 @@ def report(
     step: int | None = None,
     flip_test: bool = False,
     head: str | None = None,
-) -> list[Row]:
+) -> Sequence[Row]:
     """Evaluates a trained model, prints the table, and writes metrics, predictions and pictures.
 
     They go to `WORKDIR/evaluation/DATASET-SPLIT/`, and those of a named head to `DATASET-SPLIT-HEAD`; the arguments are
     those of the command line.
     """
     trained = checkpoint.load_model(workdir, step, head)
-    config, scheme = trained.config, load_scheme(trained.config.data.scheme)
-    faces, subsets = open_evaluation(config, dataset or config.data.dataset, split, data_dir or config.data.data_dir)
-    # Where yaws are known the convention is that of AFLW2000-3D.
-    normaliser = normaliser or ("box" if np.isfinite(faces.yaw).any() else metrics.default_normaliser(scheme))
-    flip, mesh = scheme.flip if flip_test else None, distributed.make_mesh()
-    predictor = inference.Predictor(trained.model, trained.task, config, faces.margin, mesh, flip=flip)
-    predicted = predictor(trained.variables, faces)
-    nme = inference.face_errors(predicted.points, faces, scheme, normaliser)
-    rows = table(nme, subsets, thresholds_of(scheme))
-    bins = mean_of_bins(rows)
-    rows += [bins] if bins else []
-    which = f", head {head}" if head else ""
-    protocol = {
-        "run": f"{workdir}, step {trained.step}{which}" + (", averaged with the mirrored crop" if flip_test else ""),
-        "data": f"{faces.dataset}, {faces.split}: {len(faces)} faces, {scheme.num_points} points ({scheme.name})",
-        "box": faces.box,
-        "NME": f"mean over points and faces, by {normaliser.replace('_', '-')} distance",
-        "FR, AUC": "FR at t: share of faces with NME > t; AUC to t: exact area; t in % beside them",
-    }
+    run = f"{workdir}, step {trained.step}" + (f", head {head}" if head else "")
+    evaluation = judge(trained, run, dataset, data_dir, split, normaliser, flip_test)
     if jax.process_index() == 0:
-        print_report(rows, protocol)
-        name = "-".join([faces.dataset, faces.split, *([head] if head else [])])
+        print_report(evaluation.rows, evaluation.protocol)
+        name = "-".join([evaluation.faces.dataset, evaluation.faces.split, *([head] if head else [])])
         directory = pathlib.Path(workdir) / "evaluation" / name
-        files = write_report(directory, faces, predicted, nme, scheme, rows, subsets, protocol)
+        files = write_report(directory, evaluation)
         print("Wrote " + "\n      ".join(str(file) for file in files))
-    return rows
+    return evaluation.rows
 
 
-def write_report(
-    directory: pathlib.Path,
-    faces: Faces,
-    predicted: inference.Predictions,
-    nme: np.ndarray,
-    scheme: Scheme,
-    rows: Sequence[Row],
-    subsets: Mapping[str, np.ndarray],
-    protocol: Mapping[str, Any],
-) -> list[pathlib.Path]:
+def write_report(directory: pathlib.Path, evaluation: Evaluation) -> list[pathlib.Path]:
     """Writes metrics.json, predictions.npz (in pixels of the source photos), ced.png and worst.png."""
+    from jaxlm import plotting  # Not at the top: matplotlib is slow to start.
+
     directory.mkdir(parents=True, exist_ok=True)
+    faces, predicted, nme = evaluation.faces, evaluation.predicted, evaluation.nme
     names = ("metrics.json", "predictions.npz", "ced.png", "worst.png")
     metrics_file, predictions_file, ced_file, worst_file = files = [directory / name for name in names]
-    document = {"protocol": protocol, "rows": [dataclasses.asdict(row) for row in rows]}
-    metrics_file.write_text(json.dumps(document, indent=2) + "\n")
+    rows = [dataclasses.asdict(row) for row in evaluation.rows]
+    metrics_file.write_text(json.dumps({"protocol": evaluation.protocol, "rows": rows}, indent=2) + "\n")
     in_photo = [
         np.einsum("nij,npj->npi", faces.to_source[:, :, :2], points) + faces.to_source[:, None, :, 2]
         for points in (predicted.points, faces.points)
@@ -197,20 +176,24 @@ def write_report(
     if predicted.confidence is not None:
         arrays["confidence"] = predicted.confidence
     np.savez(predictions_file, **arrays)
-    title = f"{faces.dataset} {faces.split}, {protocol['NME'].split(', ')[1]}"
-    curves = {name: nme[mask] for name, mask in subsets.items() if mask.any()}
-    plotting.ced_plot(ced_file, curves, thresholds_of(scheme), protocol=title)
-    worst = np.argsort(-nme)[:_WORST]
-    pictures.worst_faces(
-        worst_file,
-        faces.images(worst),
-        predicted.points[worst],
-        faces.points[worst],
-        nme[worst],
-        scheme,
-        protocol=title,
-    )
+    curves = {name: nme[mask] for name, mask in evaluation.subsets.items() if mask.any()}
+    thresholds = thresholds_of(load_scheme(faces.scheme))
+    plotting.ced_plot(ced_file, curves, thresholds, protocol=evaluation.title)
+    pictures.save_image(worst_file, worst_faces(evaluation, _WORST))
     return files
+
+
+def worst_faces(evaluation: Evaluation, count: int) -> np.ndarray:
+    """The picture of `pictures.worst_faces` for the `count` faces of the largest NME."""
+    worst = np.argsort(-evaluation.nme)[:count]
+    return pictures.worst_faces(
+        evaluation.faces.images(worst),
+        evaluation.predicted.points[worst],
+        evaluation.faces.points[worst],
+        evaluation.nme[worst],
+        load_scheme(evaluation.faces.scheme),
+        protocol=evaluation.title,
+    )
 
 
 def add_data_arguments(parser: argparse.ArgumentParser) -> None:

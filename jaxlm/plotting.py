@@ -21,6 +21,11 @@ LINE_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
 
 
 def ced_plot(file: File, nme: Mapping[str, np.ndarray], thresholds: Sequence[float], *, protocol: str) -> None:
+    """Writes `ced_figure`."""
+    ced_figure(nme, thresholds, protocol=protocol).savefig(file, dpi=130)
+
+
+def ced_figure(nme: Mapping[str, np.ndarray], thresholds: Sequence[float], *, protocol: str) -> Figure:
     """Cumulative error distribution of each labelled nme [n]: the share of faces whose NME is at most x.
 
     NME and `thresholds` are fractions, drawn in per cent; each threshold is marked, and the largest one nearly ends the
@@ -41,7 +46,7 @@ def ced_plot(file: File, nme: Mapping[str, np.ndarray], thresholds: Sequence[flo
     style(axes)
     axes.set(xlim=(0, end), ylim=(0, 101), xlabel="NME (%)", ylabel="faces with at most this NME (%)", title=protocol)
     figure.legend(title="mean NME", loc="outside right upper", frameon=False)
-    figure.savefig(file, dpi=130)
+    return figure
 
 
 def training_curves(file: File, rows: Sequence[Mapping[str, float | str]], measure: Measure) -> None:
@@ -60,22 +65,48 @@ def training_curves(file: File, rows: Sequence[Mapping[str, float | str]], measu
         style(axes)
         axes.set_ylabel(label)
         if key != "learning_rate":
-            axes.set_yscale("log")
-            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            axes.yaxis.set_major_formatter("{x:g}")
-            axes.yaxis.set_minor_formatter(NullFormatter())
+            _logarithmic(axes)
             axes.legend(frameon=False, loc="upper right")
     axes.set_xlabel("step")
     figure.savefig(file, dpi=120)
 
 
+def compare_runs(rows: Mapping[str, Sequence[Mapping[str, float | str]]], measure: Measure) -> Figure:
+    """The measure and the loss of several runs over their steps: training pale, validation with dots.
+
+    `rows` are, by the run's label, those of `training_curves`.
+    """
+    figure = Figure(figsize=(9, 7), layout="constrained")
+    for axes, (key, label, factor) in zip(figure.subplots(2, sharex=True), (measure, ("loss", "loss", 1)), strict=True):
+        for index, (run, its_rows) in enumerate(rows.items()):
+            look = {"color": LINE_COLOURS[index % len(LINE_COLOURS)], "label": run}
+            for split, extra in (
+                ("train", {"linewidth": 1.1, "alpha": 0.45}),
+                ("validation", {"linewidth": 1.8, "marker": "o", "ms": 4}),
+            ):
+                curve = [(row["step"], factor * row[key]) for row in its_rows if row["split"] == split and key in row]
+                if curve:
+                    axes.plot(*zip(*curve, strict=True), **look, **extra)
+        style(axes)
+        axes.set_ylabel(label)
+        _logarithmic(axes)
+    axes.set_xlabel("step")
+    lines = {line.get_label(): line for line in figure.axes[0].lines}
+    figure.legend(lines.values(), lines, loc="outside right upper", frameon=False)
+    return figure
+
+
 def sensitivity_plot(
     file: File, panels: Mapping[str, tuple[np.ndarray, Mapping[str, np.ndarray]]], *, protocol: str
 ) -> None:
+    """Writes `sensitivity_figure`."""
+    sensitivity_figure(panels, protocol=protocol).savefig(file, dpi=130)
+
+
+def sensitivity_figure(panels: Mapping[str, tuple[np.ndarray, Mapping[str, np.ndarray]]], *, protocol: str) -> Figure:
     """NME over the size of a box error, one panel for each kind of error and one line for each model.
 
     Args:
-      file: Where the picture goes.
       panels: For each axis label the errors [k] and, by the model's label, its NME [k], fractions.
       protocol: The title: data, split and normaliser.
     """
@@ -90,7 +121,7 @@ def sensitivity_plot(
     row[0].set(ylabel="NME (%)", ylim=(0, None))
     figure.suptitle(protocol, fontsize=11)
     figure.legend(*row[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
-    figure.savefig(file, dpi=130)
+    return figure
 
 
 def limited_data_plot(
@@ -115,6 +146,13 @@ def limited_data_plot(
     figure.suptitle(protocol, fontsize=11)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=5, frameon=False)
     figure.savefig(file, dpi=130)
+
+
+def _logarithmic(axes: Axes) -> None:
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def style(axes: Axes) -> None:

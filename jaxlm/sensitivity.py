@@ -21,7 +21,7 @@ import jax
 import numpy as np
 from numpy.typing import ArrayLike
 
-from jaxlm import checkpoint, distributed, inference, metrics, plotting
+from jaxlm import checkpoint, distributed, inference, metrics, plotting, progress
 from jaxlm.evaluate import add_data_arguments, open_evaluation
 from jaxlm.inference import BoxError
 from jaxlm.landmarks import load_scheme
@@ -50,15 +50,19 @@ class Curve(NamedTuple):
     black: np.ndarray
 
 
-def measure(run: checkpoint.Trained, faces: Faces, normaliser: str) -> dict[str, Curve]:
-    """The curves `shift` over `SHIFTS` and `scale` over `SCALES` of a model on some faces."""
+def measure(run: checkpoint.Trained, faces: Faces, normaliser: str, title: str = "box errors") -> dict[str, Curve]:
+    """The curves `shift` over `SHIFTS` and `scale` over `SCALES` of a model on some faces.
+
+    A live line, headed by `title`, shows how far it is.
+    """
     predictor = inference.Predictor(run.model, run.task, run.config, faces.margin, distributed.make_mesh())
     scheme = load_scheme(run.config.data.scheme)
 
     shifts = [[BoxError((size * x, size * y)) for x, y in _DIRECTIONS] for size in SHIFTS]
     scales = [[BoxError(scale=scale)] for scale in SCALES]
     errors = list(dict.fromkeys(itertools.chain(*shifts, *scales)))
-    found = predictor.with_box_errors(run.variables, faces, errors)
+    with progress.counting(len(faces) * len(errors), title, silent=jax.process_index() > 0) as advance:
+        found = predictor.with_box_errors(run.variables, faces, errors, advance)
     nme = {
         error: np.mean(inference.face_errors(predicted.points, faces, scheme, normaliser))
         for error, predicted in zip(errors, found, strict=True)
@@ -150,12 +154,16 @@ def write_files(
     }
     document = json.dumps({"protocol": protocol, "runs": runs}, indent=2)
     (directory / "sensitivity.json").write_text(document + "\n")
+    plotting.sensitivity_plot(directory / "sensitivity.png", panels_of(curves), protocol=title)
+
+
+def panels_of(curves: dict[str, dict[str, Curve]]) -> dict[str, tuple[np.ndarray, dict[str, np.ndarray]]]:
+    """What `plotting.sensitivity_figure` draws."""
     shift, scale = ({run: kinds[kind].nme for run, kinds in curves.items()} for kind in ("shift", "scale"))
-    panels = {
+    return {
         "box shift (% of its side)": (100 * np.asarray(SHIFTS), shift),
         "box scale": (np.asarray(SCALES), scale),
     }
-    plotting.sensitivity_plot(directory / "sensitivity.png", panels, protocol=title)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import pathlib
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import numpy as np
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 # Faces a side of the grid.
 _GRID = 8
 
-_ROWS = {
+ROWS = {
     "reconstruction": ("perceptual + L1 (of 1)", "{:.4f}", 1),
     "perceptual": ("perceptual", "{:.4f}", 1),
     "l1": ("L1 (grey levels of 255)", "{:.2f}", 255),
@@ -28,6 +28,55 @@ _ROWS = {
     "active_4px": ("active units, 4 px (%)", "{:.1f}", 100),
     "active_8px": ("active units, 8 px (%)", "{:.1f}", 100),
 }
+"""The figures of the table: key, and what people see, its format and the factor of its value."""
+
+
+class Judged(NamedTuple):
+    """What a translator does with some faces.
+
+    Attributes:
+      faces: The faces.
+      figures: Of the validation, over all of them.
+      protocol: All that the figures depend on, by what each line is about; `run` says what was judged.
+    """
+
+    faces: Faces
+    figures: Mapping[str, float]
+    protocol: Mapping[str, str]
+
+
+def judge(
+    trained: checkpoint.Trained,
+    run: str,
+    make_validator: Callable[..., Any],
+    dataset: str | None = None,
+    data_dir: str | None = None,
+    split: str | None = None,
+) -> Judged:
+    """Judges a translator, called `run` in the protocol, by the faces that it held out or by those named.
+
+    Args:
+      trained: The translator.
+      run: What it is called.
+      make_validator: `TranslationObjective.validator` of the run.
+      dataset: A prepared set or a pack; by default that of the run.
+      data_dir: Where sets were prepared; by default that of the run.
+      split: See `evaluate.open_evaluation`; by default the part held out from training.
+    """
+    data, task = trained.config.data, trained.config.task.options
+    faces, _ = evaluate.open_evaluation(
+        trained.config, dataset or data.dataset, split or evaluate.VALIDATION, data_dir or data.data_dir
+    )
+    figures = make_validator(faces.margin, distributed.make_mesh())(trained.variables, faces)
+    protocol = {
+        "run": run,
+        "data": f"{faces.dataset}, {faces.split}: {len(faces)} faces, crops of {data.crop:g} boxes",
+        "box": faces.box,
+        "structure": f"{task['structure']} of {faces.scheme}",
+        "perceptual": f"features {task['features']}; 1 is the distance of two different faces, without Gram terms",
+        "rendered": "each face from its own structure and the mean of its style",
+    }
+    return Judged(faces, figures, protocol)
 
 
 def report(workdir: pathlib.Path, make_validator: Callable[..., Any]) -> Mapping[str, float]:
@@ -43,18 +92,7 @@ def report(workdir: pathlib.Path, make_validator: Callable[..., Any]) -> Mapping
       The figures of the validation.
     """
     trained = checkpoint.load_model(workdir)
-    data = trained.config.data
-    faces, _ = evaluate.open_evaluation(trained.config, data.dataset, evaluate.VALIDATION, data.data_dir)
-    figures = make_validator(faces.margin, distributed.make_mesh())(trained.variables, faces)
-    task = trained.config.task.options
-    protocol = {
-        "run": f"{workdir}, step {trained.step}",
-        "data": f"{faces.dataset}, {faces.split}: {len(faces)} faces, crops of {data.crop:g} boxes",
-        "box": faces.box,
-        "structure": f"{task['structure']} of {faces.scheme}",
-        "perceptual": f"features {task['features']}; 1 is the distance of two different faces, without Gram terms",
-        "rendered": "each face from its own structure and the mean of its style",
-    }
+    faces, figures, protocol = judge(trained, f"{workdir}, step {trained.step}", make_validator)
     if jax.process_index() == 0:
         print_table(figures, protocol)
         directory = pathlib.Path(workdir) / "evaluation" / f"{faces.dataset}-{faces.split}"
@@ -71,7 +109,7 @@ def print_table(figures: Mapping[str, float], protocol: Mapping[str, str]) -> No
     for name, value in protocol.items():
         print(f"{name + ':':12s}{value}")
     print()
-    for name, (label, form, factor) in _ROWS.items():
+    for name, (label, form, factor) in ROWS.items():
         print(f"{label:30s}{form.format(factor * figures[name]):>10s}")
     print()
 

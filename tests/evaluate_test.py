@@ -136,7 +136,8 @@ def test_predictions_are_in_pixels_of_the_source_photo(trained: pathlib.Path, pa
     shifted = dataclasses.replace(faces, to_source=faces.to_source * 2 + np.float32([[0, 0, 5], [0, 0, 7]]))
     predicted, nme = inference.Predictions(faces.points + 1, None), np.zeros(len(faces), np.float32)
     everyone = {"full": np.ones(len(faces), bool)}
-    evaluate.write_report(tmp_path, shifted, predicted, nme, WFLW98, [], everyone, {"NME": "a, b"})
+    evaluation = evaluate.Evaluation(shifted, everyone, "inter_ocular", predicted, nme, [], {})
+    evaluate.write_report(tmp_path, evaluation)
     stored = np.load(tmp_path / "predictions.npz")
     np.testing.assert_allclose(stored["points"], 2 * predicted.points + np.float32([5, 7]), rtol=1e-6)
 

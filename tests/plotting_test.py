@@ -64,6 +64,29 @@ def test_training_curves_draw_both_splits(tmp_path: pathlib.Path, figures: list[
     assert shape_of(tmp_path / "curves.png") == (960, 960, 3)
 
 
+def test_curves_of_several_runs_share_axes() -> None:
+    rows = {
+        "a": [
+            {"step": 10, "split": "train", "loss": 4.0, "nme": 0.5},
+            {"step": 20, "split": "train", "loss": 2.0, "nme": 0.2},
+            {"step": 20, "split": "validation", "nme": 0.25},
+        ],
+        "b": [{"step": 5, "split": "train", "loss": 3.0, "nme": 0.4}],
+    }
+    figure = plotting.compare_runs(rows, DetectionObjective.measure)
+    drawn = [
+        [(line.get_label(), list(line.get_xdata()), list(line.get_ydata())) for line in axes.lines]
+        for axes in figure.axes
+    ]
+    assert drawn == [
+        [("a", [10, 20], [50.0, 20.0]), ("a", [20], [25.0]), ("b", [5], [40.0])],
+        [("a", [10, 20], [4.0, 2.0]), ("b", [5], [3.0])],
+    ]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["a", "b"]
+    colours = [line.get_color() for line in figure.axes[0].lines]
+    assert colours[0] == colours[1] != colours[2]
+
+
 def test_sensitivity_has_a_panel_for_each_error_and_a_line_for_each_model(tmp_path: pathlib.Path, figures) -> None:
     errors, lines = np.array([0.0, 10.0]), {"a": np.array([0.04, 0.05]), "b": np.array([0.03, 0.09])}
     file = tmp_path / "sensitivity.png"
