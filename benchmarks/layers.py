@@ -1,4 +1,4 @@
-"""Times the operators that jaxlm.models.layers rewrites for CPUs, XLA's own form against the rewritten one.
+"""Times the operators that jaxlm.models.operators rewrites for CPUs, XLA's own form against the rewritten one.
 
 python -m benchmarks.layers [--batch 16] [--runs 7]
 """
@@ -15,7 +15,7 @@ import jax
 import numpy as np
 
 from benchmarks import timing
-from jaxlm.models import layers
+from jaxlm.models import operators
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,14 +35,14 @@ class Case:
 
 
 CASES = (
-    Case("convolution 64 -> 24, 192 px", layers.conv_3x3, 192, 64, (3, 3, 64, 24)),
-    Case("convolution 256 -> 128, 96 px", layers.conv_3x3, 96, 256, (3, 3, 256, 128)),
-    Case("convolution 324 -> 1024, 48 px", layers.conv_3x3, 48, 324, (3, 3, 324, 1024)),
-    Case("convolution 512 -> 512, 2 px", layers.conv_3x3, 2, 512, (3, 3, 512, 512)),
-    Case("depthwise 116, 48 px", layers.depthwise_conv_3x3, 48, 116, (3, 3, 1, 116)),
-    Case("depthwise 116, 48 px, stride 2", partial(layers.depthwise_conv_3x3, stride=2), 48, 116, (3, 3, 1, 116)),
-    Case("transposed 232 -> 324, 24 px", layers.conv_transpose_4x4, 24, 232, (4, 4, 324, 232)),
-    Case("max-pool 24, 192 px", layers.max_pool_3x3, 192, 24),
+    Case("convolution 64 -> 24, 192 px", operators.conv_3x3, 192, 64, (3, 3, 64, 24)),
+    Case("convolution 256 -> 128, 96 px", operators.conv_3x3, 96, 256, (3, 3, 256, 128)),
+    Case("convolution 324 -> 1024, 48 px", operators.conv_3x3, 48, 324, (3, 3, 324, 1024)),
+    Case("convolution 512 -> 512, 2 px", operators.conv_3x3, 2, 512, (3, 3, 512, 512)),
+    Case("depthwise 116, 48 px", operators.depthwise_conv_3x3, 48, 116, (3, 3, 1, 116)),
+    Case("depthwise 116, 48 px, stride 2", partial(operators.depthwise_conv_3x3, stride=2), 48, 116, (3, 3, 1, 116)),
+    Case("transposed 232 -> 324, 24 px", operators.conv_transpose_4x4, 24, 232, (4, 4, 324, 232)),
+    Case("max-pool 24, 192 px", operators.max_pool_3x3, 192, 24),
 )
 
 
@@ -59,7 +59,7 @@ def gradient(operator: Callable[..., jax.Array], *inputs: jax.Array) -> tuple[ja
 def compiled(case: Case, function: Callable[..., object], rewritten: bool, batch: int) -> Callable[[], object]:
     """`function` of the operator in one of its forms, ready to run on fixed inputs."""
     inputs = [jax.device_put(x) for x in case.inputs(batch)]
-    with mock.patch.object(layers, "rewritten", return_value=rewritten):
+    with mock.patch.object(operators, "rewritten", return_value=rewritten):
         run = jax.jit(lambda *inputs: function(case.operator, *inputs)).lower(*inputs).compile()
     return lambda: jax.block_until_ready(run(*inputs))
 

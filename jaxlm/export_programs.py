@@ -14,7 +14,7 @@ from jax import lax
 from jax.extend import core
 
 from jaxlm import augment
-from jaxlm.models import layers
+from jaxlm.models import operators
 from jaxlm.trained import Trained
 
 INPUT = "crops"
@@ -47,9 +47,9 @@ def detector(trained: Trained) -> Detect:
 def write_stablehlo(detect: Detect, size: int, file: pathlib.Path) -> None:
     """Writes a detector of any number of crops of `size` pixels for all platforms, each with its own operators."""
 
-    def traced_for(target: layers.Target) -> Detect:
+    def traced_for(target: operators.Target) -> Detect:
         def detect_there(crops: jax.Array) -> tuple[jax.Array, ...]:
-            with layers.traced_for(target):
+            with operators.traced_for(target):
                 return detect(crops)
 
         return detect_there
@@ -90,7 +90,7 @@ def write_onnx(detect: Detect, size: int, file: pathlib.Path) -> int | None:
     for batch in (None, 1):
         crops = _crops(batch, size)
         # jax2onnx sees primitives alone: its stand-ins for functions of JAX and Flax know few of their arguments.
-        with layers.traced_for("onnx"):
+        with operators.traced_for("onnx"):
             program = jax.make_jaxpr(detect)(crops)
         names = {"input_names": [INPUT], "output_names": list(OUTPUTS[: len(program.out_avals)])}
         try:

@@ -18,7 +18,7 @@ from jaxlm import bundle, experiment, export, export_description, export_faces, 
 from jaxlm.bundle import Bundle
 from jaxlm.config import Config, DataConfig, ModelConfig, TaskConfig
 from jaxlm.landmarks import FIVE
-from jaxlm.models import layers
+from jaxlm.models import layers, operators
 from jaxlm.trained import Trained
 
 SIZE = 32
@@ -100,22 +100,22 @@ def test_stablehlo_runs_everywhere_with_the_operators_of_each_platform(stablehlo
     ids=["depthwise", "transposed"],
 )
 def test_operators_are_those_of_the_target(detected: Bundle, count_operations: Callable[[str], int]):
-    def traced(target: layers.Target) -> str:
-        with layers.traced_for(target):
+    def traced(target: operators.Target) -> str:
+        with operators.traced_for(target):
             spec = jax.ShapeDtypeStruct((1, SIZE, SIZE, 3), jnp.uint8)
             return str(jax.make_jaxpr(export_programs.detector(detected.trained))(spec))
 
     assert [count_operations(traced(target)) for target in ("cpu", "accelerator", "onnx")] == [0, 1, 1]
     assert "reduce_window_max" in traced("accelerator")
     assert "reduce_window_max" not in traced("onnx")
-    assert layers.rewritten()
+    assert operators.rewritten()
 
 
 @pytest.mark.parametrize("shape", [(2, 8, 8, 3), (1, 5, 7, 2)])
 def test_the_pool_for_onnx_is_the_pool(shape: tuple[int, ...]):
     x = jax.random.normal(jax.random.key(0), shape)
-    with layers.traced_for("onnx"):
-        found = layers.max_pool_3x3(x)
+    with operators.traced_for("onnx"):
+        found = operators.max_pool_3x3(x)
     np.testing.assert_array_equal(found, nn.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1))))
 
 

@@ -131,7 +131,7 @@ def test_messages_reach_all_boundaries_downstream_and_no_others():
 
 @pytest.mark.parametrize("rewritten", [True, False])
 def test_a_grouped_convolution_is_one_of_each_group(rewritten: bool, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("jaxlm.models.layers.rewritten", lambda: rewritten)
+    monkeypatch.setattr("jaxlm.models.operators.rewritten", lambda: rewritten)
     x, kernel = random((2, 5, 5, 6)), random((3, 3, 2, 12), 1)
     ours = GroupedConv(4, groups=3, side=3).apply({"params": {"kernel": kernel}}, x)
     padded = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))

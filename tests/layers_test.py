@@ -10,7 +10,7 @@ import pytest
 from flax import linen as nn
 from jax import lax
 
-from jaxlm.models import layers
+from jaxlm.models import layers, operators
 
 Operator = Callable[..., jax.Array]
 
@@ -31,19 +31,19 @@ def conv_transpose(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
 # Name: ours, XLA's own operator, shape of the kernel for C = 6 channels.
 OPERATORS: dict[str, tuple[Operator, Operator, tuple[int, ...]]] = {
-    "conv": (layers.conv_3x3, convolve, (3, 3, 6, 5)),
+    "conv": (operators.conv_3x3, convolve, (3, 3, 6, 5)),
     "conv, stride 2": (
-        functools.partial(layers.conv_3x3, stride=2),
+        functools.partial(operators.conv_3x3, stride=2),
         functools.partial(convolve, stride=2),
         (3, 3, 6, 5),
     ),
-    "depthwise": (layers.depthwise_conv_3x3, functools.partial(convolve, groups=6), (3, 3, 1, 6)),
+    "depthwise": (operators.depthwise_conv_3x3, functools.partial(convolve, groups=6), (3, 3, 1, 6)),
     "depthwise, stride 2": (
-        functools.partial(layers.depthwise_conv_3x3, stride=2),
+        functools.partial(operators.depthwise_conv_3x3, stride=2),
         functools.partial(convolve, groups=6, stride=2),
         (3, 3, 1, 6),
     ),
-    "transposed": (layers.conv_transpose_4x4, conv_transpose, (4, 4, 5, 6)),
+    "transposed": (operators.conv_transpose_4x4, conv_transpose, (4, 4, 5, 6)),
 }
 
 MODULES: dict[str, tuple[nn.Module, nn.Module]] = {
@@ -108,7 +108,7 @@ def test_max_pool_equals_that_of_flax_and_gives_ties_to_the_first(size: tuple[in
     ties = np.random.default_rng(0).integers(-2, 2, (2, *size, 3)).astype(np.float32)
     for x in (normal((2, *size, 3), 1), ties):
         for result, expected in zip(
-            value_and_gradients(layers.max_pool_3x3, x), value_and_gradients(pool, x), strict=True
+            value_and_gradients(operators.max_pool_3x3, x), value_and_gradients(pool, x), strict=True
         ):
             np.testing.assert_allclose(result, expected, atol=1e-6)
 
@@ -133,7 +133,7 @@ def test_transposed_convolution_is_that_of_pytorch() -> None:
         for column in range(4):
             patch = np.einsum("bc,cdij->bijd", x[:, row, column], kernel)
             expected[:, 2 * row : 2 * row + 4, 2 * column : 2 * column + 4] += patch
-    result = jax.jit(layers.conv_transpose_4x4)(x, kernel.transpose(2, 3, 1, 0))
+    result = jax.jit(operators.conv_transpose_4x4)(x, kernel.transpose(2, 3, 1, 0))
     np.testing.assert_allclose(result, expected[:, 1:-1, 1:-1], atol=1e-5)
 
 
@@ -161,9 +161,9 @@ def test_other_devices_run_the_operators_of_xla(name: str, monkeypatch: pytest.M
 
 def test_other_devices_run_the_max_pool_of_xla(monkeypatch: pytest.MonkeyPatch) -> None:
     x = normal((1, 4, 4, 6), 0)
-    assert "reduce_window_max" not in primitives(layers.max_pool_3x3, x)
+    assert "reduce_window_max" not in primitives(operators.max_pool_3x3, x)
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    assert "reduce_window_max" in primitives(layers.max_pool_3x3, x)
+    assert "reduce_window_max" in primitives(operators.max_pool_3x3, x)
 
 
 def test_counts_are_those_of_the_plain_operators() -> None:

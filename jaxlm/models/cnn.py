@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import ArrayLike, DTypeLike
 
-from jaxlm.models.layers import max_pool_2x2
+from jaxlm.models.operators import max_pool_2x2
 from jaxlm.models.sepbn import SeparableBatchNorm
 
 Norm = Callable[[jax.Array], jax.Array]

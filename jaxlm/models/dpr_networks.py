@@ -12,8 +12,8 @@ from jax.typing import DTypeLike
 
 from jaxlm import reinitialisation as frames
 from jaxlm.landmarks import load_scheme
-from jaxlm.models.layers import max_pool_2x2
 from jaxlm.models.mobilenet import Perceptron, PReLU, SmallMobileNetV2
+from jaxlm.models.operators import max_pool_2x2
 
 Thetas = dict[str, jax.Array]
 

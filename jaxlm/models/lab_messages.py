@@ -13,7 +13,7 @@ from flax import linen as nn
 from jax import lax
 from jax.typing import DTypeLike
 
-from jaxlm.models import layers
+from jaxlm.models import operators
 from jaxlm.models.hourglass import CONV_INIT, MAP_INIT, NormReLU, conv_1x1
 from jaxlm.scheme import Scheme
 
@@ -74,7 +74,7 @@ class GroupedConv(nn.Module):
             padding="SAME",
             dimension_numbers=("NHWC", "HWIO", "NHWC"),
         )
-        if not layers.rewritten():
+        if not operators.rewritten():
             return convolve(x, kernel, feature_group_count=self.groups)
         parts = zip(*(jnp.split(array, self.groups, axis=-1) for array in (x, kernel)), strict=True)
         return jnp.concatenate([convolve(*part) for part in parts], axis=-1)

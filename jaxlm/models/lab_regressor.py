@@ -10,7 +10,8 @@ from flax import linen as nn
 from jax.typing import DTypeLike
 
 from jaxlm.models.hourglass import CONV_INIT, Bottleneck, Hourglass, NormReLU, Resize, conv_1x1, halving_conv
-from jaxlm.models.layers import MaxPool3x3, max_pool_2x2
+from jaxlm.models.layers import MaxPool3x3
+from jaxlm.models.operators import max_pool_2x2
 
 _STAGES = 4
 

@@ -12,7 +12,8 @@ from flax import linen as nn
 from flax import traverse_util
 from jax.typing import DTypeLike
 
-from jaxlm.models.layers import Conv3x3, max_pool_2x2
+from jaxlm.models.layers import Conv3x3
+from jaxlm.models.operators import max_pool_2x2
 from jaxlm.weights import load_weights
 
 # How many convolutions each stage has.

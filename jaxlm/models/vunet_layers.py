@@ -10,7 +10,7 @@ from flax import linen as nn
 from jax import lax
 from jax.typing import DTypeLike
 
-from jaxlm.models.layers import conv_3x3
+from jaxlm.models.operators import conv_3x3
 
 # Statistics of fewer images say little of those that follow; the published recipe takes 16.
 MIN_INIT_IMAGES = 4
