@@ -32,7 +32,7 @@ class Steps:
     def __init__(self, directory: pathlib.Path, keep: int | None = None) -> None:
         self._directory = directory
         # Without `best_fn` Orbax forgets the metrics when the process ends.
-        options: dict[str, Any] = {"best_fn": lambda metrics: metrics[_ERROR], "best_mode": "min", "create": False}
+        options: dict[str, Any] = {"best_fn": _only, "best_mode": "min", "create": False}
         if keep is not None:
             if jax.process_index() == 0:  # What a run killed while saving or deleting left behind.
                 for left_over in (directory / _TRASH, *directory.glob(f"*{_UNFINISHED}*")):
@@ -96,10 +96,14 @@ class Steps:
         self.close()
 
 
+def _only(metrics: Mapping[str, float]) -> float:
+    """The one number kept with a step, whatever name the jaxlm that saved it gave it."""
+    (error,) = metrics.values()
+    return error
+
+
 def _saving_options(keep: int) -> dict[str, Any]:
-    best = preservation_policy.BestN(
-        get_metric_fn=lambda metrics: metrics[_ERROR], reverse=True, n=1, keep_checkpoints_without_metrics=False
-    )
+    best = preservation_policy.BestN(get_metric_fn=_only, reverse=True, n=1, keep_checkpoints_without_metrics=False)
     return {
         "create": True,
         "preservation_policy": preservation_policy.AnyPreservationPolicy([preservation_policy.LatestN(keep), best]),

@@ -12,6 +12,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from jaxlm import checkpoint, distributed
 from jaxlm.checkpoint import CheckpointError, Checkpoints, ConfigMismatchError
 from jaxlm.config import Config
+from jaxlm.orbax_steps import Steps
 
 
 def trees(value: float) -> tuple[dict, dict]:
@@ -66,6 +67,17 @@ def test_the_best_is_remembered_by_the_next_process_and_steps_without_metrics_do
     save_steps(tmp_path, debug, {1: 0.2, 2: 0.3})
     save_steps(tmp_path, debug, {3: None, 4: None, 5: 0.25, 6: 0.4})
     assert steps_in(tmp_path) == [1, 5, 6]
+
+
+def test_the_best_is_found_whatever_its_number_was_called(tmp_path, debug):
+    save_steps(tmp_path, debug, {1: 0.2, 2: 0.3})
+    for step in (1, 2):
+        file = tmp_path / str(step) / "metrics" / "metrics"
+        file.write_text(file.read_text().replace('"error"', '"nme"'))
+    with Steps(tmp_path) as steps:
+        assert steps.best == 1
+    save_steps(tmp_path, debug, {3: 0.4, 4: 0.5})
+    assert steps_in(tmp_path) == [1, 3, 4]
 
 
 DAMAGES = ["flip", "truncate", "remove", "remove_index", "remove_item", "remove_record", "empty_step"]
