@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
 from jaxlm import augment, checkpoint, evaluate, plotting
+from jaxlm.commands import told_errors
 
 if TYPE_CHECKING:
     from data_pipelines.input import Faces
@@ -156,14 +157,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--data-dir", help="where the prepared sets are (default: the one trained from)")
     parser.add_argument("--faces", type=int, default=12, help="how many faces (default: %(default)s)")
     arguments = parser.parse_args(argv)
-    try:
+    with told_errors():
         trained = checkpoint.load_model(arguments.workdir)
         config = trained.config
         dataset, data_dir = arguments.dataset or config.data.dataset, arguments.data_dir or config.data.data_dir
         faces, _ = evaluate.open_evaluation(config, dataset, arguments.split, data_dir)
         crops, layers = look(trained, faces, arguments.faces)
-    except (ValueError, FileNotFoundError, checkpoint.CheckpointError) as error:
-        parser.exit(1, f"error: {error}\n")
     files = [arguments.workdir / "sepbn_parameters.png", arguments.workdir / "sepbn_attention.png"]
     plot_parameters(files[0], layers)
     plot_attention(files[1], crops, layers)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import pathlib
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -19,6 +18,7 @@ import numpy as np
 
 from jaxlm import bundle, checkpoint, evaluate, face_detectors
 from jaxlm.bundle import Bundle, Calibration
+from jaxlm.commands import told_errors
 from jaxlm.face_detectors import FaceDetector
 from jaxlm.landmarks import load_scheme
 from jaxlm.video import LANDMARKS
@@ -84,7 +84,7 @@ def open_model(weights: pathlib.Path | None, workdir: pathlib.Path | None, head:
     return Bundle(trained, load_scheme(trained.config.data.scheme), {}, {})
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser(
         prog="python -m jaxlm.calibrate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -97,7 +97,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", required=True, type=pathlib.Path, metavar="NEW.npz")
     evaluate.add_data_arguments(parser)
     arguments = parser.parse_args(argv)
-    try:
+    with told_errors():
         detector = face_detectors.build(arguments.detector)
         opened = open_model(arguments.weights, arguments.workdir, arguments.head)
         config = opened.trained.config
@@ -106,9 +106,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         measured = {detector.name: measure_detector(faces, detector), LANDMARKS: measure_landmarks(faces)}
         boxes = opened.boxes | {name: one.calibration for name, one in measured.items()}
         bundle.save(arguments.out, opened.trained, opened.card, boxes)
-    except (ValueError, OSError, checkpoint.CheckpointError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
     for name, one in measured.items():
         numbers = ", ".join(f"{number:.4f}" for number in one.calibration)
         print(
@@ -116,8 +113,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             f" shift ({numbers}), overlap with the true box {one.before:.3f}, calibrated {one.after:.3f} (median IoU)"
         )
     print(f"Wrote {arguments.out}")
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -18,6 +18,7 @@ import jax
 import numpy as np
 
 from jaxlm import checkpoint, feature_networks, image_distances, metrics, models, pictures, translation
+from jaxlm.commands import told_errors
 from jaxlm.disentangle_checks import Checks
 from jaxlm.evaluate import VALIDATION, open_evaluation
 from jaxlm.landmarks import load_scheme
@@ -189,10 +190,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=pathlib.Path, help="folder for the files (default: in the run's evaluation)")
     arguments = parser.parse_args(argv)
     absl.logging.set_verbosity(absl.logging.ERROR)  # Orbax warns of metadata that it does not need.
-    try:
+    with told_errors():
         report(**vars(arguments))
-    except (ValueError, FileNotFoundError, checkpoint.CheckpointError) as error:
-        parser.exit(1, f"error: {error}\n")
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import jax
 import numpy as np
 
 from jaxlm import checkpoint, distributed, inference, metrics, pictures, progress
+from jaxlm.commands import told_errors
 from jaxlm.config import Config
 from jaxlm.error_table import Row, mean_of_bins, print_report, table
 from jaxlm.landmarks import load_scheme
@@ -214,10 +215,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--step", type=int, help="checkpoint to take (default: the best by validation, else the last)")
     arguments = parser.parse_args(argv)
     distributed.start()
-    try:
+    with told_errors():
         report(**vars(arguments))
-    except (ValueError, FileNotFoundError, checkpoint.CheckpointError) as error:
-        parser.exit(1, f"error: {error}\n")
 
 
 if __name__ == "__main__":

@@ -17,7 +17,6 @@ import argparse
 import json
 import pathlib
 import statistics
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -28,6 +27,7 @@ import numpy as np
 from jaxlm import bundle, checkpoint, export_description, export_faces, models
 from jaxlm import export_programs as programs
 from jaxlm.bundle import Bundle
+from jaxlm.commands import told_errors
 from jaxlm.export_programs import Detect, ExportError
 from jaxlm.landmarks import load_scheme
 
@@ -142,8 +142,8 @@ def milliseconds(detect: Detect, crops: np.ndarray) -> float:
     return 1e3 * statistics.median(times) / len(crops)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """The command line; 0 where the file was written."""
+def main(argv: Sequence[str] | None = None) -> None:
+    """The command line."""
     parser = argparse.ArgumentParser(prog="python -m jaxlm.export", description=__doc__.splitlines()[0])
     model = parser.add_mutually_exclusive_group(required=True)
     model.add_argument("--workdir", help="of a training run")
@@ -156,7 +156,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     if arguments.weights and arguments.head:
         parser.error("--head is for a run; a file of weights has one head")
-    try:
+    with told_errors():
         card = bundle.read_card(arguments.card) if arguments.card else {}
         if arguments.weights:
             detected = bundle.load(arguments.weights)
@@ -164,11 +164,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         else:
             detected = of_run(arguments.workdir, arguments.head, card)
         export(detected, arguments.format, arguments.out, arguments.faces)
-    except (ValueError, OSError, ImportError, checkpoint.CheckpointError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -29,6 +29,8 @@ import absl.logging
 import numpy as np
 
 from jaxlm import checkpoint, distributed, experiment, inference, limited_data_report, stylize, train, translation
+from jaxlm.commands import told_errors
+from jaxlm.config import Config
 from jaxlm.evaluate import VALIDATION, open_evaluation
 from jaxlm.landmarks import load_scheme
 from jaxlm.limited_data_arms import ARMS, SELF_SET, total_steps
@@ -187,6 +189,38 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def follow_protocol(detector: Config, translator: Config, arguments: argparse.Namespace) -> None:
+    """Plans, prints the plan, carries it out and reports it.
+
+    Raises:
+      ValueError: The plan cannot be made of these experiments, or is not the one of this workdir.
+    """
+    workdir, splits = arguments.workdir, tuple(filter(None, (VALIDATION, arguments.split)))
+    train.make_synthetic_faces(detector)
+    plan = make_plan(
+        detector,
+        translator,
+        arguments.fractions,
+        arguments.seeds,
+        arguments.arms,
+        arguments.styles,
+        arguments.steps,
+        arguments.translator_steps,
+    )
+    data = detector.data
+    # Opened here, so that a wrong name is told before the work and not after it.
+    boxes = [open_evaluation(detector, data.dataset, split, data.data_dir)[0].box for split in splits]
+    limited_data_report.print_protocol(describe(plan))
+    if arguments.dry_run:
+        return
+    remember(plan, workdir)
+    if not run(plan, workdir, splits):
+        print("Stopped and saved; the same command goes on from there.", file=sys.stderr)
+        return
+    errors = {split: collect(plan, workdir, split) for split in splits}
+    limited_data_report.report(plan, workdir, errors, boxes[0])
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """The command line of the protocol."""
     argv = list(sys.argv[1:] if argv is None else argv)
@@ -195,34 +229,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments, overrides = parser.parse_args(argv[:end]), split_overrides(argv[end + 1 :])
     detector = experiment.override(parser, arguments.experiment, overrides["detector"])
     translator = experiment.override(parser, arguments.translator, overrides["translator"])
-    workdir, splits = arguments.workdir, tuple(filter(None, (VALIDATION, arguments.split)))
     absl.logging.set_verbosity(absl.logging.ERROR)  # Orbax warns at each step that was not validated.
     try:
-        train.make_synthetic_faces(detector)
-        plan = make_plan(
-            detector,
-            translator,
-            arguments.fractions,
-            arguments.seeds,
-            arguments.arms,
-            arguments.styles,
-            arguments.steps,
-            arguments.translator_steps,
-        )
-        data = detector.data
-        # Opened here, so that a wrong name is told before the work and not after it.
-        boxes = [open_evaluation(detector, data.dataset, split, data.data_dir)[0].box for split in splits]
-        limited_data_report.print_protocol(describe(plan))
-        if arguments.dry_run:
-            return
-        remember(plan, workdir)
-        if not run(plan, workdir, splits):
-            print("Stopped and saved; the same command goes on from there.", file=sys.stderr)
-            return
-        errors = {split: collect(plan, workdir, split) for split in splits}
-        limited_data_report.report(plan, workdir, errors, boxes[0])
-    except (ValueError, OSError, FloatingPointError, checkpoint.CheckpointError) as error:
-        parser.exit(1, f"error: {error}\n")
+        with told_errors():
+            follow_protocol(detector, translator, arguments)
     except KeyboardInterrupt:
         sys.exit("\nInterrupted; the same command goes on from there.")
 

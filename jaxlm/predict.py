@@ -24,7 +24,8 @@ from collections.abc import Callable, Mapping, Sequence
 import jax
 import numpy as np
 
-from jaxlm import checkpoint, face_detectors, inference, photos, pictures, progress, video
+from jaxlm import face_detectors, inference, photos, pictures, progress, video
+from jaxlm.commands import told_errors
 from jaxlm.landmarker import Landmarker
 from jaxlm.prediction_files import Entry, Row, picture_names, write_csv, write_json
 
@@ -200,7 +201,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The command line; 0 where a face was found in every photo, and nothing was wrong."""
     arguments = parse_arguments(argv)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
-    try:
+    with told_errors():
         files = find_files(arguments.files)
         if arguments.box and len(files) > 1:
             raise ValueError("--box is for a single photo; give the boxes of several in a table, --boxes FILE.csv")
@@ -211,9 +212,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         path = arguments.workdir or arguments.weights
         landmarker = Landmarker.load(path, head=arguments.head, detector=arguments.detector)
         problems = predict(files, landmarker, arguments.out, boxes)
-    except (ValueError, OSError, checkpoint.CheckpointError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
     for problem in problems:
         print(f"error: {problem}", file=sys.stderr)
     print(f"Wrote {arguments.out / 'predictions.json'}, predictions.csv and pictures beside them")

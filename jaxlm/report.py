@@ -12,9 +12,10 @@ import datetime
 import pathlib
 from collections.abc import Callable, Sequence
 
-from jaxlm import checkpoint, report_runs
 from jaxlm import report_page as page
+from jaxlm import report_runs
 from jaxlm import report_sections as sections
+from jaxlm.commands import told_errors
 from jaxlm.evaluate import add_data_arguments
 from jaxlm.report_page import Section
 from jaxlm.report_runs import Detection, Result, ResultT, Run, Translation
@@ -147,10 +148,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         help="leave out how errors grow when face boxes are off, which takes most of the time",
     )
     arguments = parser.parse_args(argv)
-    try:
+    with told_errors():
         report(**vars(arguments))
-    except (ValueError, FileNotFoundError, checkpoint.CheckpointError) as error:
-        parser.exit(1, f"error: {error}\n")
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from jaxlm import checkpoint, distributed, inference, metrics, plotting, progress
+from jaxlm.commands import told_errors
 from jaxlm.evaluate import add_data_arguments, open_evaluation
 from jaxlm.inference import BoxError
 from jaxlm.landmarks import load_scheme
@@ -178,10 +179,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     arguments = parser.parse_args(argv)
     distributed.start()
-    try:
+    with told_errors():
         report(**vars(arguments))
-    except (ValueError, FileNotFoundError, checkpoint.CheckpointError) as error:
-        parser.exit(1, f"error: {error}\n")
 
 
 if __name__ == "__main__":

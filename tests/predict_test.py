@@ -211,7 +211,8 @@ def test_the_astronaut_is_found(tmp_path: pathlib.Path, weights: pathlib.Path):
     ],
 )
 def test_wrong_arguments_end_with_an_explanation(arguments: list[str], message: str, tmp_path: pathlib.Path, capsys):
-    assert predict.main([*arguments, "--out", str(tmp_path)]) == 1
+    with pytest.raises(SystemExit, match="1"):
+        predict.main([*arguments, "--out", str(tmp_path)])
     assert message in capsys.readouterr().err
 
 
