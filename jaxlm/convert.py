@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from flax import traverse_util
 
+from jaxlm.commands import told_errors
 from jaxlm.convert_layers import Entry
 from jaxlm.convert_maps import MAPS, NameMap, State
 from jaxlm.weights import save_weights
@@ -87,9 +88,10 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
         contents = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise
-    except Exception as error:  # Damaged files raise many types.
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ConversionError(f"{path} is no file of tensors, or a damaged one: {reason}") from error
+    except Exception as error:  # Damaged files raise many types, and PyTorch's advice is to run what is in them.
+        raise ConversionError(
+            f"{path} is no file of tensors, or a damaged one ({type(error).__name__}); nothing in it was run"
+        ) from error
     state = contents.get("state_dict", contents) if isinstance(contents, Mapping) else None
     if not isinstance(state, Mapping) or not state or not all(isinstance(v, torch.Tensor) for v in state.values()):
         raise ConversionError(f"{path} holds no state dict: named tensors, by themselves or under `state_dict`")
@@ -202,11 +204,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="networks that are in none of the files, for example part_regressors; they stay untrained",
     )
     arguments = parser.parse_args(argv)
-    try:
+    with told_errors():
         state = merge({path: read_checkpoint(path) for path in arguments.checkpoints})
         converted = convert_state(state, arguments.model, arguments.scheme, arguments.without)
-    except (ValueError, ImportError, OSError) as error:
-        parser.error(str(error))
     print(converted.report)
     if not converted.report.ok:
         likely = likely_model(state, arguments.scheme)
