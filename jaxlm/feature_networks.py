@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import flax.struct
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 from flax import traverse_util
 
@@ -25,6 +26,9 @@ Features = dict[str, jax.Array]
 
 # The layers of AVS, beside the photo itself.
 _VGG_LAYERS = ("conv1_2", "conv2_2", "conv3_2", "conv4_2", "conv5_2")
+
+# Orthonormal axes, as columns: brightness, red to green, yellow to blue.
+_OPPONENTS = np.stack([(1, 1, 1), (1, -1, 0), (1, 1, -2)], axis=1).astype(np.float32) / np.sqrt(np.float32([3, 2, 6]))
 
 # Side in cells of the coarsest maps of the pyramid.
 _COARSEST = 4
@@ -54,6 +58,28 @@ class LaplacianFeatures:
             features[f"band_{side}px"] = images - jax.image.resize(smaller, images.shape, "bilinear")
             images, side = smaller, side // 2
         return features | {"base": images}
+
+
+@flax.struct.dataclass
+class ColouredPyramid:
+    """`LaplacianFeatures`, and colours apart from brightness, which would else drown them.
+
+    `chroma` [B, 4, 4, 2] and `chroma_spread` [B, 4, 4, 2] are means and standard deviations in 4 x 4 cells of how red
+    rather than green, and how yellow rather than blue, the photo is; `palette` [B, 1, 1, 6] those of the whole photo,
+    its brightness among them.
+    """
+
+    def __call__(self, images: jax.Array) -> Features:
+        """Features of photos [B, S, S, 3] whose side is 4 times a power of two."""
+        side = images.shape[1]
+        opponents = jnp.einsum("bhwc,cd->bhwd", images, jnp.asarray(_OPPONENTS), precision="highest")
+        chroma = opponents[..., 1:]
+        palette = [_block_mean(opponents, side), _spread(opponents, side)]
+        return LaplacianFeatures()(images) | {
+            "chroma": _block_mean(chroma, side // _COARSEST),
+            "chroma_spread": _spread(chroma, side // _COARSEST),
+            "palette": jnp.concatenate(palette, axis=-1),
+        }
 
 
 @flax.struct.dataclass
@@ -103,7 +129,7 @@ def load_features(source: str) -> FeatureNetwork:
       CheckpointError: There is no run in the workdir, or it cannot be read.
     """
     if source == "laplacian":
-        return LaplacianFeatures()
+        return ColouredPyramid()
     return load_vgg_features(source) if source.endswith(".npz") else load_detector_features(source)
 
 

@@ -21,8 +21,8 @@ class TranslationTask:
       structure: What the translator sees of a face's shape, maps of jaxlm/structure_maps.py: one of all landmarks
         (`dots`), one for each boundary of the scheme, both, or the map of the released AVS code (`published`).
       sigma: Of the maps, in pixels; a whole number where published.
-      features: Whose features the loss compares: `laplacian`, an .npz file of VGG-19 that jaxlm.convert wrote, or the
-        workdir of a trained detector. The network is kept with the checkpoints.
+      features: Whose features the loss compares: `laplacian`, a pyramid and colours (`ColouredPyramid`), an .npz file
+        of VGG-19 that jaxlm.convert wrote, or the workdir of a trained detector. It is kept with the checkpoints.
       gram_weight: Of the Gram terms of the perceptual loss.
       beta: Weight of the KL divergence, a mean over latent dimensions, once it is warm.
       warmup: `linear` from 0, or `published`: almost nothing for half of the training, then linear for a quarter.

@@ -204,7 +204,7 @@ def test_validation_counts_every_face_once(config: Config, straight: pathlib.Pat
         assert figures[f"active_{side}px"] == np.mean(np.var(q, axis=0) > 0.01)
     scales = translation_losses.LayerTerms(**trained.variables["batch_stats"]["scales"])
     perceptual = translation_losses.perceptual(
-        outputs.images, images, feature_networks.LaplacianFeatures(), scales, gram_weight=0.1
+        outputs.images, images, feature_networks.ColouredPyramid(), scales, gram_weight=0.1
     )
     np.testing.assert_allclose(figures["perceptual"], np.mean(perceptual), rtol=1e-4)
 

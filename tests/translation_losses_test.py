@@ -10,7 +10,7 @@ import pytest
 
 from jaxlm import feature_networks, translation_losses
 from jaxlm.convert_maps import MAPS
-from jaxlm.feature_networks import DetectorFeatures, FeatureNetwork, LaplacianFeatures
+from jaxlm.feature_networks import ColouredPyramid, DetectorFeatures, FeatureNetwork, LaplacianFeatures
 from jaxlm.models import vgg
 from jaxlm.models.cnn import VanillaCNN
 from jaxlm.models.vunet import VUNetOutputs
@@ -38,7 +38,7 @@ def vgg_file(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 @pytest.fixture(scope="module", params=["laplacian", "vgg", "detector"])
 def network(request: pytest.FixtureRequest, vgg_file: pathlib.Path) -> FeatureNetwork:
     if request.param == "laplacian":
-        return LaplacianFeatures()
+        return ColouredPyramid()
     if request.param == "vgg":
         return feature_networks.load_vgg_features(vgg_file)
     model = VanillaCNN(5, widths=(4, 6, 8), head_width=4)
@@ -117,6 +117,22 @@ def test_spread_is_the_standard_deviation_of_each_cell() -> None:
     images = photos(1, 16)
     cells = np.asarray(images).reshape(4, 4, 4, 4, 3).std(axis=(1, 3))
     np.testing.assert_allclose(LaplacianFeatures()(images)["spread"][0], np.sqrt(cells**2 + 1e-4), rtol=1e-4)
+
+
+def test_colours_are_told_from_brightness() -> None:
+    grey = jnp.repeat(photos(1, 16)[..., :1], 3, axis=-1)
+    features = ColouredPyramid()(grey)
+    np.testing.assert_allclose(features["chroma"], 0, atol=1e-6)
+    np.testing.assert_allclose(features["chroma_spread"], 0.01, atol=1e-4)
+    brightness = np.sqrt(3) * np.asarray(grey[..., 0])
+    expected = [brightness.mean(), 0, 0, np.sqrt(brightness.var() + 1e-4), 0.01, 0.01]
+    np.testing.assert_allclose(features["palette"][0, 0, 0], expected, atol=1e-4)
+    tinted = ColouredPyramid()(grey + jnp.asarray([[[[0.2, -0.2, 0.0]]]]))
+    np.testing.assert_allclose(
+        tinted["chroma"], jnp.broadcast_to(jnp.asarray([0.4 / np.sqrt(2), 0]), (1, 4, 4, 2)), atol=1e-6
+    )
+    np.testing.assert_allclose(tinted["palette"][..., 0], features["palette"][..., 0], atol=1e-6)
+    assert {*features} - {*LaplacianFeatures()(grey)} == {"chroma", "chroma_spread", "palette"}
 
 
 @pytest.mark.parametrize("name", ["vgg16", "vgg19"])
