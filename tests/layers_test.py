@@ -65,6 +65,11 @@ def normal(shape: Sequence[int], seed: int, dtype: str = "float32") -> np.ndarra
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32).astype(dtype)
 
 
+@pytest.fixture(autouse=True)
+def no_convolution_is_too_small_for_its_own_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(operators, "_LARGE", 0)
+
+
 @functools.partial(jax.jit, static_argnums=0)
 def value_and_gradients(operator: Operator, *inputs: jax.Array) -> tuple[jax.Array, ...]:
     """The result and the gradient of a fixed weighting of it by each input."""
@@ -100,6 +105,18 @@ def test_operators_map_over_an_axis(name: str) -> None:
 def test_operators_work_in_bfloat16(name: str) -> None:
     ours, theirs, kernel = OPERATORS[name]
     assert_agree(ours, theirs, (normal((2, 6, 6, 6), 0, "bfloat16"), normal(kernel, 1, "bfloat16")), 3e-2)
+
+
+def test_only_large_convolutions_have_a_kernel_gradient_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    def own_gradient(channels: int) -> bool:
+        gradient = jax.grad(lambda kernel, x: jnp.sum(operators.conv_3x3(x, kernel)))
+        shapes = (3, 3, channels, 8), (2, 8, 8, channels)
+        return "dot_general" in str(jax.make_jaxpr(gradient)(*map(jnp.zeros, shapes)))
+
+    monkeypatch.setattr(operators, "_LARGE", 2 * 8 * 8 * 12 * 8)
+    assert {channels: own_gradient(channels) for channels in (11, 12)} == {11: False, 12: True}
+    monkeypatch.setattr(operators, "_LARGE", 2**30)
+    assert {channels: own_gradient(channels) for channels in (16, 17)} == {16: False, 17: True}
 
 
 @pytest.mark.parametrize("size", [(8, 10), (7, 6), (1, 3)], ids=str)

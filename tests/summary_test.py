@@ -77,7 +77,7 @@ def test_published_products_by_layer() -> None:
 def test_rows_come_in_the_order_of_computation() -> None:
     options = {"widths": (10, 20), "head_width": 8, "norm": "sepbn"}
     rows = [(layer.path, layer.kind) for layer in summarise(models.build("cnn", 5, options, "float32"), 16).layers]
-    block = [("conv", "Conv"), ("norm", "SeparableBatchNorm")]
+    block = [("conv", "Conv3x3"), ("norm", "SeparableBatchNorm")]
     expected = []
     for name in ("block1", "block2"):
         expected += [(f"{name}/{layer}", kind) for layer, kind in block]
@@ -156,7 +156,7 @@ def test_a_shared_layer_works_twice_but_is_stored_once() -> None:
 def test_table_shows_every_layer_and_the_totals() -> None:
     lines = summary.as_table(summarise(models.build("cnn", 98, {}, "float32"), 128)).splitlines()
     row = next(line for line in lines if line.startswith("block2/conv"))
-    assert row.split() == ["block2/conv", "Conv", "64", "x", "64", "x", "128", "73,856", "302,514,176"]
+    assert row.split() == ["block2/conv", "Conv3x3", "64", "x", "64", "x", "128", "73,856", "302,514,176"]
     assert "parameters 42,327,876 (169.31 MB in float32)" in lines
     assert "MACs 1,561,634,816, of which products 1,555,439,616 (one image)" in lines
 

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import ArrayLike, DTypeLike
 
+from jaxlm.models.layers import Conv3x3
 from jaxlm.models.operators import max_pool_2x2
 from jaxlm.models.sepbn import SeparableBatchNorm
 
@@ -27,7 +28,7 @@ class ConvBlock(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         init = nn.initializers.kaiming_uniform()
-        x = nn.Conv(self.features, (3, 3), kernel_init=init, dtype=self.dtype, name="conv")(x)
+        x = Conv3x3(self.features, use_bias=True, kernel_init=init, dtype=self.dtype, name="conv")(x)
         return max_pool_2x2(nn.leaky_relu(self.norm(x)))
 
 

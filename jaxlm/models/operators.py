@@ -1,8 +1,8 @@
 """Operators in forms that XLA's CPU backend runs fast.
 
-XLA:CPU is slow at depthwise and transposed convolutions, at the kernel gradient of dense ones, at dense ones that give
-2 x 2 pixels, and at the gradient of max-pooling; benchmarks/README.md has the measurements. Each such operator is a
-function here with two forms that agree to rounding. jaxlm/models/layers.py has the modules.
+XLA:CPU is slow at depthwise and transposed convolutions, at the kernel gradient of large dense ones, at dense ones that
+give 2 x 2 pixels, and at the gradient of max-pooling; benchmarks/README.md has the measurements. Each such operator is
+a function here with two forms that agree to rounding. jaxlm/models/layers.py has the modules.
 """
 
 from __future__ import annotations
@@ -24,6 +24,9 @@ Residuals = tuple[jax.Array, jax.Array]
 
 # What programs are being traced for; None: this process's device.
 _TARGET: ContextVar[Target | None] = ContextVar("target", default=None)
+
+# Products for each tap of a convolution from which on XLA's kernel gradient is the slower one, by measurement.
+_LARGE = 2**30
 
 _NHWC = ("NHWC", "HWIO", "NHWC")
 _PAD_ONE = ((1, 1), (1, 1))
@@ -47,8 +50,8 @@ def traced_for(target: Target) -> Iterator[None]:
 def conv_3x3(x: jax.Array, kernel: jax.Array, stride: int = 1) -> jax.Array:
     """Convolves x [B, H, W, C] with kernel [3, 3, C, D], padding 1.
 
-    The CPU form has, for stride 1, a kernel gradient of its own, value and input gradient being XLA's; a result of at
-    most 2 x 2 pixels is one product of all patches with the kernel.
+    The CPU form of a result of at most 2 x 2 pixels is one product of all patches with the kernel; for stride 1 that of
+    a large convolution has a kernel gradient of its own, value and input gradient being XLA's.
     """
     if not rewritten():
         return _convolve(x, kernel, stride)
@@ -126,17 +129,19 @@ def _conv_3x3_forward(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, Resid
 
 
 def _conv_3x3_backward(residuals: Residuals, gradient: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """The kernel's gradient is products of x with the nine shifts of the output's gradient, three at a time.
+    """A large kernel's gradient is products of x with the nine shifts of the output's gradient, three at a time.
 
     Shifting the gradient lets XLA transpose x once for all products.
     """
     x, kernel = residuals
+    inputs, outputs = kernel.shape[2:]
+    if inputs <= 2 * outputs and x.size * outputs < _LARGE:
+        return jax.vjp(_convolve, x, kernel)[1](gradient)
     (x_gradient,) = jax.linear_transpose(lambda x: _convolve(x, kernel), x)(gradient)
     height, width = x.shape[1:3]
     padded = _pad(gradient)
     columns = jnp.concatenate([padded[:, :, 2 - column : 2 - column + width] for column in range(3)], axis=-1)
     rows = [_product(x, columns[:, 2 - row : 2 - row + height]) for row in range(3)]
-    inputs, outputs = kernel.shape[2:]
     return x_gradient, jnp.stack(rows).reshape(3, inputs, 3, outputs).swapaxes(1, 2)
 
 
