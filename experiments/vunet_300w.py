@@ -21,6 +21,6 @@ def config() -> Config:
         data=DataConfig(dataset="ibug300w", scheme="ibug68", batch_size=16, crop=1.2),
         augment=AugmentConfig(rotation=10.0, scale=0.05, shift=0.03, centre_shear=True, flip=True),
         optim=OptimConfig(name="adamw", learning_rate=1e-3, warmup_epochs=0, schedule="linear", betas=(0.5, 0.9)),
-        epochs=30,
-        eval_every=3,
+        epochs=10,
+        eval_every=2,
     )
