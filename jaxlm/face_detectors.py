@@ -185,6 +185,8 @@ def read_boxes(file: pathlib.Path) -> dict[str, list[np.ndarray]]:
       OSError: The file cannot be read.
       ValueError: A column is missing, or a value is no number; the message names file and line.
     """
+    if not file.exists():
+        raise FileNotFoundError(f"{file}: there is no such table of face boxes; its columns are {', '.join(_COLUMNS)}")
     boxes: dict[str, list[np.ndarray]] = {}
     with open(file, newline="", encoding="utf-8-sig") as lines:
         rows = csv.DictReader(lines, skipinitialspace=True)

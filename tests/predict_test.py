@@ -206,7 +206,10 @@ def test_the_astronaut_is_found(tmp_path: pathlib.Path, weights: pathlib.Path):
         (["a.png", "--workdir", "nowhere"], "nowhere: there is no such folder"),
         (["a.png", "--workdir", "."], "no training run here"),
         (["a.png", "--weights", "none.npz"], "none.npz"),
-        (["a.png", "--boxes", "none.csv"], "none.csv"),
+        (
+            ["a.png", "--boxes", "none.csv"],
+            "none.csv: there is no such table of face boxes; its columns are file, x1, y1, x2, y2",
+        ),
         (["a.png", "--detector", "haar"], "no face detector 'haar'; known: dlib, yunet:MODEL.onnx or whole"),
     ],
 )
