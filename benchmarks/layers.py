@@ -38,6 +38,7 @@ CASES = (
     Case("convolution 64 -> 24, 192 px", operators.conv_3x3, 192, 64, (3, 3, 64, 24)),
     Case("convolution 256 -> 128, 96 px", operators.conv_3x3, 96, 256, (3, 3, 256, 128)),
     Case("convolution 324 -> 1024, 48 px", operators.conv_3x3, 48, 324, (3, 3, 324, 1024)),
+    Case("convolution 3 -> 24, 384 px, stride 2", partial(operators.conv_3x3, stride=2), 384, 3, (3, 3, 3, 24)),
     Case("convolution 512 -> 512, 2 px", operators.conv_3x3, 2, 512, (3, 3, 512, 512)),
     Case("depthwise 116, 48 px", operators.depthwise_conv_3x3, 48, 116, (3, 3, 1, 116)),
     Case("depthwise 116, 48 px, stride 2", partial(operators.depthwise_conv_3x3, stride=2), 48, 116, (3, 3, 1, 116)),

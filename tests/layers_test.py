@@ -107,6 +107,15 @@ def test_operators_work_in_bfloat16(name: str) -> None:
     assert_agree(ours, theirs, (normal((2, 6, 6, 6), 0, "bfloat16"), normal(kernel, 1, "bfloat16")), 3e-2)
 
 
+@pytest.mark.parametrize("size", [(8, 10), (7, 6), (2, 6)], ids=str)
+def test_convolution_of_photos_with_stride_2(size: tuple[int, int]) -> None:
+    ours, theirs, _ = OPERATORS["conv, stride 2"]
+    assert_agree(ours, theirs, (normal((2, *size, 3), 0), normal((3, 3, 3, 5), 1)), 1e-5)
+    wide = size[0] % 2 == 0
+    program = str(jax.make_jaxpr(ours)(jnp.zeros((2, *size, 3)), jnp.zeros((3, 3, 3, 5))))
+    assert ("12,5]" in program) == wide
+
+
 def test_only_large_convolutions_have_a_kernel_gradient_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
     def own_gradient(channels: int) -> bool:
         gradient = jax.grad(lambda kernel, x: jnp.sum(operators.conv_3x3(x, kernel)))

@@ -28,6 +28,9 @@ _TARGET: ContextVar[Target | None] = ContextVar("target", default=None)
 # Products for each tap of a convolution from which on XLA's kernel gradient is the slower one, by measurement.
 _LARGE = 2**30
 
+# Channels that are too few for XLA's convolutions of stride 2: those of a photo.
+_FEW = 4
+
 _NHWC = ("NHWC", "HWIO", "NHWC")
 _PAD_ONE = ((1, 1), (1, 1))
 
@@ -51,13 +54,18 @@ def conv_3x3(x: jax.Array, kernel: jax.Array, stride: int = 1) -> jax.Array:
     """Convolves x [B, H, W, C] with kernel [3, 3, C, D], padding 1.
 
     The CPU form of a result of at most 2 x 2 pixels is one product of all patches with the kernel; for stride 1 that of
-    a large convolution has a kernel gradient of its own, value and input gradient being XLA's.
+    a large convolution has a kernel gradient of its own, value and input gradient being XLA's; for stride 2 that of
+    a photo sees blocks of 2 x 2 pixels as channels.
     """
     if not rewritten():
         return _convolve(x, kernel, stride)
     if max(x.shape[1:3]) <= 2 * stride:
         return _conv_3x3_of_tiny(x, kernel, stride)
-    return _conv_3x3(x, kernel) if stride == 1 else _convolve(x, kernel, stride)
+    if stride == 1:
+        return _conv_3x3(x, kernel)
+    if stride == 2 and x.shape[-1] <= _FEW and x.shape[1] % 2 == x.shape[2] % 2 == 0:
+        return _conv_3x3_of_blocks(x, kernel)
+    return _convolve(x, kernel, stride)
 
 
 def depthwise_conv_3x3(x: jax.Array, kernel: jax.Array, stride: int = 1) -> jax.Array:
@@ -117,6 +125,16 @@ def _convolve(x: jax.Array, kernel: jax.Array, stride: int = 1, groups: int = 1)
 
 def _conv_3x3_of_tiny(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
     return jnp.concatenate(_nine_shifts(x, stride), axis=-1) @ kernel.reshape(-1, kernel.shape[-1])
+
+
+def _conv_3x3_of_blocks(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """Stride 2: output pixel m sees rows 2 m - 1 to 2 m + 1, the second row of block m - 1 and both of block m."""
+    batch, height, width, inputs = x.shape
+    blocks = x.reshape(batch, height // 2, 2, width // 2, 2, inputs).swapaxes(2, 3)
+    blocks = blocks.reshape(batch, height // 2, width // 2, 4 * inputs)
+    kernel = jnp.pad(kernel, ((1, 0), (1, 0), (0, 0), (0, 0))).reshape(2, 2, 2, 2, inputs, -1).swapaxes(1, 2)
+    kernel = kernel.reshape(2, 2, 4 * inputs, -1)
+    return lax.conv_general_dilated(blocks, kernel, (1, 1), ((1, 0), (1, 0)), dimension_numbers=_NHWC)
 
 
 @jax.custom_vjp
