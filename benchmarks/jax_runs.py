@@ -11,14 +11,15 @@ import optax
 
 from benchmarks import cases
 from benchmarks.cases import Case
-from jaxlm import models
+from jaxlm import allocation, models
 from jaxlm.models import dpr
 
 Run = Callable[[], object]
 
 
 def build(case: Case, dtype: str) -> Run:
-    """A compiled case on fixed inputs; a training step goes on from the last one's weights."""
+    """A compiled case on fixed inputs, memory kept as in training; a step goes on from the last one's weights."""
+    allocation.keep_memory()
     if case.network.model == "dpr_gsr":
         return _photo_to_points(case, dtype)
     return _step(case, dtype) if case.what == "step" else _forward(case, dtype)

@@ -1,4 +1,4 @@
-"""Times our models against plain PyTorch forms of the same networks, in turn in one process.
+"""Times our models against plain PyTorch forms of the same networks, in turn, each in a process of its own.
 
 python -m benchmarks.models [--runs 7] [--only SepBN] [--out benchmarks/results]
 
@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import importlib.util
 import json
+import os
 import pathlib
 import re
 from collections.abc import Callable, Sequence
@@ -62,21 +64,22 @@ class Row:
         )
 
 
-def forms(case: Case, dtype: str, on_gpu: bool) -> dict[str, Callable[[], object]]:
-    """What is timed of a case, by the field of `Row`."""
-    runs = {"ours": jax_runs.build(case, dtype)}
+def builders(case: Case, dtype: str, on_gpu: bool) -> dict[str, Callable[[], Callable[[], object]]]:
+    """What gives the functions that are timed of a case, by the field of `Row`."""
+    forms = {"ours": functools.partial(jax_runs.build, case, dtype)}
     if importlib.util.find_spec("torch"):
         from benchmarks import torch_runs
 
-        runs["torch"] = torch_runs.build(case, dtype)
+        forms["torch"] = functools.partial(torch_runs.build, case, dtype)
         if on_gpu:
-            runs["torch_compiled"] = torch_runs.build(case, dtype, compiled=True)
-    return runs
+            forms["torch_compiled"] = functools.partial(torch_runs.build, case, dtype, compiled=True)
+    return forms
 
 
 def measure(case: Case, dtype: str, on_gpu: bool, ceiling: float, runs: int) -> Row:
     """Times a case; `ceiling` is the rate of a matrix product, in FLOP/s."""
-    times = {name: 1e3 * time.wall for name, time in timing.alternate(forms(case, dtype, on_gpu), runs).items()}
+    timings = timing.alternate_processes(builders(case, dtype, on_gpu), runs)
+    times = {name: 1e3 * time.wall for name, time in timings.items()}
     network = case.network
     model = models.build(network.model, network.num_points, network.options, dtype)
     counted = summary.summarise(model, network.size)
@@ -107,6 +110,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--only", default="", help="rows whose name holds this text")
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("benchmarks/results"), help="folder")
     arguments = parser.parse_args(argv)
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # A GPU's memory serves several processes here.
     device = jax.devices()[0]
     on_gpu = device.platform == "gpu"
     packages = ["jax", "jaxlib", "flax"] + (["torch"] if importlib.util.find_spec("torch") else [])

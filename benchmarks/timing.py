@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import importlib.metadata
+import multiprocessing
 import os
 import platform
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
+from multiprocessing.connection import Connection
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,15 +29,60 @@ class Timing:
 
 def alternate(functions: Mapping[str, Callable[[], object]], runs: int) -> dict[str, Timing]:
     """Runs each function once to warm up, then all in turn `runs` times; a function returns when its work is done."""
-    samples: dict[str, list[tuple[float, float]]] = {name: [] for name in functions}
     for function in functions.values():
         function()
+    return _in_turn({name: lambda function=function: _time(function) for name, function in functions.items()}, runs)
+
+
+def alternate_processes(builders: Mapping[str, Callable[[], Callable[[], object]]], runs: int) -> dict[str, Timing]:
+    """As `alternate`, each function built and run in a process of its own, for libraries that are not used together.
+
+    Args:
+      builders: Give the functions; picklable.
+      runs: Timed runs of each.
+
+    Raises:
+      EOFError: A process ended; what went wrong it has written itself.
+    """
+    context = multiprocessing.get_context("spawn")
+    ends: dict[str, Connection] = {}
+    processes = []
+    for name, builder in builders.items():
+        ends[name], theirs = context.Pipe()
+        processes.append(context.Process(target=_serve, args=(builder, theirs), daemon=True))
+        processes[-1].start()
+        theirs.close()
+        ends[name].recv()  # It is ready; one after another, so that none is built while another warms up.
+    timings = _in_turn({name: lambda end=end: end.send(True) or end.recv() for name, end in ends.items()}, runs)
+    for end, process in zip(ends.values(), processes, strict=True):
+        end.send(False)
+        process.join()
+    return timings
+
+
+def _serve(builder: Callable[[], Callable[[], object]], end: Connection) -> None:
+    function = builder()
+    function()
+    end.send(None)
+    while end.recv():
+        end.send(_time(function))
+
+
+def _time(function: Callable[[], object]) -> Timing:
+    wall, cpu = time.perf_counter(), time.process_time()
+    function()
+    return Timing(time.perf_counter() - wall, time.process_time() - cpu)
+
+
+def _in_turn(timers: Mapping[str, Callable[[], Timing]], runs: int) -> dict[str, Timing]:
+    samples: dict[str, list[Timing]] = {name: [] for name in timers}
     for _ in range(runs):
-        for name, function in functions.items():
-            wall, cpu = time.perf_counter(), time.process_time()
-            function()
-            samples[name].append((time.perf_counter() - wall, time.process_time() - cpu))
-    return {name: Timing(*map(statistics.median, zip(*rows, strict=True))) for name, rows in samples.items()}
+        for name, timer in timers.items():
+            samples[name].append(timer())
+    return {
+        name: Timing(statistics.median(t.wall for t in times), statistics.median(t.cpu for t in times))
+        for name, times in samples.items()
+    }
 
 
 def environment(packages: Sequence[str]) -> str:

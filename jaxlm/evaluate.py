@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import jax
 import numpy as np
 
-from jaxlm import checkpoint, distributed, inference, metrics, pictures, progress
+from jaxlm import allocation, checkpoint, distributed, inference, metrics, pictures, progress
 from jaxlm.commands import told_errors
 from jaxlm.config import Config
 from jaxlm.error_table import Row, mean_of_bins, print_report, table
@@ -214,6 +214,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--head", help="of a run on several data sets: the name of one (default: the first)")
     parser.add_argument("--step", type=int, help="checkpoint to take (default: the best by validation, else the last)")
     arguments = parser.parse_args(argv)
+    allocation.keep_memory()
     distributed.start()
     with told_errors():
         report(**vars(arguments))

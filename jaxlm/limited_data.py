@@ -28,7 +28,17 @@ from typing import Any
 import absl.logging
 import numpy as np
 
-from jaxlm import checkpoint, distributed, experiment, inference, limited_data_report, stylize, train, translation
+from jaxlm import (
+    allocation,
+    checkpoint,
+    distributed,
+    experiment,
+    inference,
+    limited_data_report,
+    stylize,
+    train,
+    translation,
+)
 from jaxlm.commands import told_errors
 from jaxlm.config import Config
 from jaxlm.evaluate import VALIDATION, open_evaluation
@@ -230,6 +240,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     detector = experiment.override(parser, arguments.experiment, overrides["detector"])
     translator = experiment.override(parser, arguments.translator, overrides["translator"])
     absl.logging.set_verbosity(absl.logging.ERROR)  # Orbax warns at each step that was not validated.
+    allocation.keep_memory()
     try:
         with told_errors():
             follow_protocol(detector, translator, arguments)

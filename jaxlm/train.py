@@ -18,7 +18,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from jaxlm import checkpoint, distributed, experiment, feeding, initialisation, objectives, summary
+from jaxlm import allocation, checkpoint, distributed, experiment, feeding, initialisation, objectives, summary
 from jaxlm.config import Config
 from jaxlm.progress import Progress, read_metrics
 from jaxlm.step import Recipe, TrainState, from_items, init_state, make_recipe, to_items, train_step
@@ -175,6 +175,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments, config = experiment.parse_arguments(parser, argv)
     workdir = pathlib.Path(arguments.workdir or f"runs/{arguments.experiment}")
     absl.logging.set_verbosity(absl.logging.ERROR)  # Orbax warns at each step that was not validated.
+    allocation.keep_memory()
     try:
         distributed.start(arguments.cluster, arguments.coordinator, arguments.num_processes, arguments.process_id)
         summary.check_size(config)

@@ -1,0 +1,47 @@
+"""Memory that a process keeps, by the page faults of steps that allocate, free and allocate again."""
+
+import os
+import pathlib
+import platform
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+STEPS = """
+import resource, sys
+import jax, jax.numpy as jnp
+from jaxlm import allocation
+
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+print(allocation.keep_memory() if sys.argv[1] == "keep" else False)
+step = jax.jit(lambda x: jnp.sort(jnp.sort(2 * x, axis=0) + jnp.sort(x, axis=1), axis=0).sum())  # 4 x 16 MB
+x = jnp.ones((1024, 4096))
+for _ in range(16):
+    step(x).block_until_ready()
+before = faults()
+for _ in range(8):
+    step(x).block_until_ready()
+print(faults() - before)
+"""
+
+
+def run(code: str, *arguments: str, platforms: str = "cpu") -> list[str]:
+    command, environment = [sys.executable, "-c", code, *arguments], os.environ | {"JAX_PLATFORMS": platforms}
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout.split()
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
+def test_memory_is_kept_from_step_to_step():
+    kept, faults = run(STEPS, "keep")
+    _, by_default = run(STEPS, "default")
+    assert kept == "True"
+    assert int(faults) < int(by_default) / 5
+
+
+def test_beside_accelerators_the_c_library_is_left_as_it_is():
+    assert run("from jaxlm import allocation; print(allocation.keep_memory())", platforms="cuda,cpu") == ["False"]
