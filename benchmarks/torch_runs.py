@@ -10,20 +10,24 @@ from torch import nn
 
 from benchmarks import cases, torch_networks
 from benchmarks.cases import Case, Network
+from jaxlm import allocation
 
 Run = Callable[[], object]
 
 _NORMS = {"none": None, "batch": nn.BatchNorm2d, "sepbn": torch_networks.SepBatchNorm}
 
 
-def build(case: Case, dtype: str, compiled: bool = False) -> Run:
+def build(case: Case, dtype: str, compiled: bool = False, keep_memory: bool = False) -> Run:
     """A case on fixed inputs on the GPU if there is one, in PyTorch's default layout.
 
     Args:
       case: What to run.
       dtype: `bfloat16` computes by autocast.
       compiled: By `torch.compile` instead of eagerly.
+      keep_memory: As we do on CPUs.
     """
+    if keep_memory:
+        allocation.keep_memory()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network = make(case.network).to(device)
     forward = torch.compile(network) if compiled else network
