@@ -3,7 +3,7 @@
 The file is one of jaxlm/weights.py, an .npz archive of arrays by path. Its metadata hold:
 
 - `format`: the version of this list; `model`: a key of jaxlm.models.MODELS; `pixels`: what the model sees of a pixel v.
-- `config`: the whole config, with the tables of a user's own scheme in place of its path.
+- `config`: the whole config; of paths but the last part, and the tables of a user's own scheme in place of its path.
 - `num_points`, those of all heads, and `head`: the data set, scheme and place of the points that are read, or null.
 - `scheme`: the tables of the scheme of the points that are read; `step`: of the checkpoint.
 - `card`: what people should know: data, recipe, protocol, numbers, licence.
@@ -151,10 +151,16 @@ def describe(config: Config, num_points: int, head: Head | None = None, step: in
     """
     scheme = spell_out(config.data.scheme)
     options = {name: spell_out(value) if name == "scheme" else value for name, value in config.model.options.items()}
+    # Where files lay on the machine that trained is nobody else's business, and of no use to them.
+    data = dataclasses.replace(
+        config.data,
+        scheme=scheme,
+        dataset="+".join(pathlib.Path(name).name for name in config.data.dataset.split("+")),
+        data_dir=pathlib.Path(config.data.data_dir).name,
+        styled=config.data.styled and pathlib.Path(config.data.styled).name,
+    )
     config = dataclasses.replace(
-        config,
-        model=dataclasses.replace(config.model, options=options),
-        data=dataclasses.replace(config.data, scheme=scheme),
+        config, model=dataclasses.replace(config.model, options=options), data=data, init_from=None
     )
     return {
         "format": FORMAT,

@@ -1,5 +1,6 @@
 """Detectors in one file: what goes in comes out, a user's scheme and one head of several included; bad files."""
 
+import dataclasses
 import hashlib
 import json
 import pathlib
@@ -97,6 +98,14 @@ def test_the_tables_of_a_users_scheme_travel(mask: pathlib.Path, tmp_path: pathl
     assert load_scheme(found.trained.head.scheme) == scheme
     bundle.save(tmp_path / "again.npz", found.trained)
     assert bundle.load(tmp_path / "again.npz").scheme == scheme
+
+
+def test_paths_stay_where_the_model_was_trained(trained: Trained):
+    data = {"dataset": "/home/me/300w.npz+ytf68", "data_dir": "/home/me/data", "styled": "/home/me/styled.npz"}
+    config = dataclasses.replace(changed(trained.config, data=data), init_from="/home/me/runs/first")
+    told = bundle.describe(config, num_points=68)["config"]
+    assert (told["data"]["dataset"], told["data"]["styled"]) == ("300w.npz+ytf68", "styled.npz")
+    assert "/home/me" not in json.dumps(told)
 
 
 def test_a_model_that_knows_its_scheme_needs_no_file_either(mask: pathlib.Path):
