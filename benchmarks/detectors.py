@@ -82,6 +82,7 @@ def picture(detections: Sequence[Detection], seconds: Mapping[str, float]) -> Fi
     plotting.style(axes)
     axes.set(xscale="log", xlabel="ms a face, one at a time", ylabel="NME (%)")
     axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter("{x:g}")
     axes.margins(0.12)
     axes.set_title(detections[0].protocol["data"], fontsize=11)
     return figure
