@@ -155,9 +155,9 @@ def describe(config: Config, num_points: int, head: Head | None = None, step: in
     data = dataclasses.replace(
         config.data,
         scheme=scheme,
-        dataset="+".join(pathlib.Path(name).name for name in config.data.dataset.split("+")),
-        data_dir=pathlib.Path(config.data.data_dir).name,
-        styled=config.data.styled and pathlib.Path(config.data.styled).name,
+        dataset="+".join(map(_last_part, config.data.dataset.split("+"))),
+        data_dir=_last_part(config.data.data_dir),
+        styled=config.data.styled and _last_part(config.data.styled),
     )
     config = dataclasses.replace(
         config, model=dataclasses.replace(config.model, options=options), data=data, init_from=None
@@ -168,12 +168,18 @@ def describe(config: Config, num_points: int, head: Head | None = None, step: in
         "pixels": _PIXELS,
         "config": json.loads(experiment.to_json(config)),
         "num_points": num_points,
-        "head": head._replace(scheme=spell_out(head.scheme))._asdict() if head else None,
+        "head": head._replace(dataset=_last_part(head.dataset), scheme=spell_out(head.scheme))._asdict()
+        if head
+        else None,
         "scheme": scheme_lib.to_table(load_scheme(scheme)),
         "step": step,
         "card": {},
         "boxes": {},
     }
+
+
+def _last_part(path: str) -> str:
+    return pathlib.PurePath(path).name
 
 
 def _check_sha256(path: str | os.PathLike[str], expected: str) -> None:

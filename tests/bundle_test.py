@@ -15,6 +15,7 @@ from runs import changed
 from jaxlm import bundle, experiment, models
 from jaxlm.config import Config
 from jaxlm.landmarks import IBUG68, load_scheme, spell_out
+from jaxlm.protocols import Head
 from jaxlm.trained import Trained
 from jaxlm.weights import load_weights, save_weights
 
@@ -103,8 +104,9 @@ def test_the_tables_of_a_users_scheme_travel(mask: pathlib.Path, tmp_path: pathl
 def test_paths_stay_where_the_model_was_trained(trained: Trained):
     data = {"dataset": "/home/me/300w.npz+ytf68", "data_dir": "/home/me/data", "styled": "/home/me/styled.npz"}
     config = dataclasses.replace(changed(trained.config, data=data), init_from="/home/me/runs/first")
-    told = bundle.describe(config, num_points=68)["config"]
-    assert (told["data"]["dataset"], told["data"]["styled"]) == ("300w.npz+ytf68", "styled.npz")
+    head = Head("300w", "/home/me/300w.npz", "ibug68", 0, 68)
+    told = bundle.describe(config, num_points=68, head=head)
+    assert (told["config"]["data"]["dataset"], told["head"]["dataset"]) == ("300w.npz+ytf68", "300w.npz")
     assert "/home/me" not in json.dumps(told)
 
 
