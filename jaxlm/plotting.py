@@ -131,14 +131,15 @@ def limited_data_plot(
 
     Args:
       file: Where the picture goes.
-      panels: For each title the lines by label: shares [k], NME [k] and half the height of the shade [k], in per cent.
+      panels: For each title the lines by label: shares [k], NME [k] and half the height of its bar [k], in per cent.
       protocol: The title: model, data and normaliser.
     """
     figure = Figure(figsize=(5.4 * len(panels), 4.8), layout="constrained")
     for axes, (title, lines) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
-        for colour, (label, (shares, nme, deviation)) in zip(LINE_COLOURS, lines.items(), strict=False):
-            axes.fill_between(shares, nme - deviation, nme + deviation, color=colour, alpha=0.15, linewidth=0)
-            axes.plot(shares, nme, color=colour, marker="o", ms=4, linewidth=1.6, label=label)
+        for index, (label, (shares, nme, deviation)) in enumerate(lines.items()):
+            beside = 1.02 ** (index - (len(lines) - 1) / 2)  # So that bars of equal shares do not hide each other.
+            colour = LINE_COLOURS[index % len(LINE_COLOURS)]
+            axes.errorbar(shares * beside, nme, deviation, color=colour, fmt="o-", ms=4, capsize=3, label=label)
         style(axes)
         axes.set(title=title, xscale="log", xlabel="training faces (%)", ylabel="NME (%)")
         axes.set_xticks(shares, [f"{share:g}" for share in shares])

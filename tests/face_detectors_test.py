@@ -173,7 +173,7 @@ def test_the_command_measures_on_validation_faces_and_writes_a_copy(
     trained = mean_face_model("wflw98", dataset=str(pack))
     bundle.save(tmp_path / "old.npz", trained, {"licence": "none"}, {"other": (1, 1, 0, 0)})
     options = ["--weights", str(tmp_path / "old.npz"), "--out", str(tmp_path / "new.npz")]
-    calibrate.main([*options, "--detector", "mine", "--split", "train"])
+    calibrate.main([*options, "--dataset", str(pack), "--detector", "mine", "--split", "train"])
     assert "mine, 60 of 60 faces" in capsys.readouterr().out
     new = bundle.load(tmp_path / "new.npz")
     assert new.card == {"licence": "none"}
