@@ -160,7 +160,7 @@ def describe(config: Config, num_points: int, head: Head | None = None, step: in
         styled=config.data.styled and _last_part(config.data.styled),
     )
     config = dataclasses.replace(
-        config, model=dataclasses.replace(config.model, options=options), data=data, init_from=None
+        config, model=dataclasses.replace(config.model, options=options), data=data, init_from=None, init_copies=()
     )
     return {
         "format": FORMAT,
