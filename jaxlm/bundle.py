@@ -8,6 +8,7 @@ The file is one of jaxlm/weights.py, an .npz archive of arrays by path. Its meta
 - `scheme`: the tables of the scheme of the points that are read; `step`: of the checkpoint.
 - `card`: what people should know: data, recipe, protocol, numbers, licence.
 - `boxes`: for each face detector, how its boxes become those that the model was trained on; see `Bundle`.
+- `least_confidence`: what tells a face from what is none, 0 or missing where that was not measured; see `Bundle`.
 """
 
 from __future__ import annotations
@@ -52,12 +53,15 @@ class Bundle(NamedTuple):
       boxes: By the name of a face detector, (scale_x, scale_y, shift_x, shift_y): the detector's box is scaled about
         its centre, which then moves by the shifts, in units of the detector's box's width and height, to become the
         box of the model's convention.
+      least_confidence: Where the mean confidence of the points in a detector's box is less, there is no face; 0 where
+        that was not measured.
     """
 
     trained: Trained
     scheme: Scheme
     card: dict[str, Any]
     boxes: dict[str, Calibration]
+    least_confidence: float = 0.0
 
 
 def save(
@@ -65,6 +69,7 @@ def save(
     trained: Trained,
     card: Mapping[str, Any] | None = None,
     boxes: Mapping[str, Sequence[float]] | None = None,
+    least_confidence: float = 0.0,
 ) -> None:
     """Writes a detector to one file.
 
@@ -73,6 +78,7 @@ def save(
       trained: The detector, with one of its heads.
       card: See `Bundle`; what JSON can hold.
       boxes: See `Bundle`.
+      least_confidence: See `Bundle`.
 
     Raises:
       ValueError: The model is a translator, or a calibration is not four numbers.
@@ -81,7 +87,7 @@ def save(
     if name not in models.DETECTORS:
         raise ValueError(f"model {name} finds no landmarks; a bundle holds one of {', '.join(models.DETECTORS)}")
     metadata = describe(trained.config, trained.model.num_points, head=trained.head, step=trained.step)
-    metadata |= {"card": dict(card or {}), "boxes": _calibrations(boxes or {})}
+    metadata |= {"card": dict(card or {}), "boxes": _calibrations(boxes or {}), "least_confidence": least_confidence}
     save_weights(path, jax.device_get(trained.variables), metadata)
 
 
@@ -107,6 +113,7 @@ def load(path: str | os.PathLike[str], sha256: str | None = None) -> Bundle:
         trained = _trained(variables, metadata)
         scheme = scheme_lib.parse(metadata["scheme"])
         card, boxes = metadata["card"], _calibrations(metadata["boxes"])
+        least_confidence = float(metadata.get("least_confidence", 0.0))
     except (KeyError, TypeError, ValueError, FileNotFoundError) as error:
         raise ValueError(f"{path}: the description of its model cannot be used: {_describe(error)}") from error
     predicted = trained.head.stop - trained.head.start if trained.head else trained.model.num_points
@@ -115,7 +122,7 @@ def load(path: str | os.PathLike[str], sha256: str | None = None) -> Bundle:
             f"{path}: scheme {scheme.name} has {scheme.num_points} points, and the model predicts {predicted}"
         )
     _check_variables(path, trained)
-    return Bundle(trained._replace(variables=jax.device_put(variables)), scheme, card, boxes)
+    return Bundle(trained._replace(variables=jax.device_put(variables)), scheme, card, boxes, least_confidence)
 
 
 def read_card(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -141,7 +148,7 @@ def sha256(path: str | os.PathLike[str]) -> str:
 
 
 def describe(config: Config, num_points: int, head: Head | None = None, step: int = 0) -> dict[str, Any]:
-    """The metadata of a detector, with an empty card and no face detectors.
+    """The metadata of a detector, with an empty card and nothing measured.
 
     Args:
       config: Of the run; of a run with several heads, data set and scheme are those of `head`.
@@ -175,6 +182,7 @@ def describe(config: Config, num_points: int, head: Head | None = None, step: in
         "step": step,
         "card": {},
         "boxes": {},
+        "least_confidence": 0.0,
     }
 
 

@@ -3,8 +3,9 @@
 A model is trained on boxes of one convention, and a detector has another. The detector looks at the frames of the
 faces that the model was validated on; where it finds the face, the box found and the true one are a pair, and the
 medians over all pairs are written to a copy of the model's file, for `python -m jaxlm.predict` and `jaxlm.Landmarker`.
-Measured beside it is how the tight bounding box of the landmarks becomes the true box, by which faces are followed in
-videos.
+Measured beside it are how the tight bounding box of the landmarks becomes the true box, by which faces are followed in
+videos, and how sure the model is of faces, by which it tells what a detector takes for one: a face's mean confidence is
+at least three quarters of the least of these faces.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 _SAME_FACE = 0.3
 _FEWEST = 10
+_LEAST_CONFIDENCE = 0.75
 
 
 class Measured(NamedTuple):
@@ -84,6 +86,11 @@ def open_model(weights: pathlib.Path | None, workdir: pathlib.Path | None, head:
     return Bundle(trained, load_scheme(trained.config.data.scheme), {}, {})
 
 
+def least_confidence(confidence: np.ndarray | None) -> float:
+    """The least mean that still is a face's, from the confidence [n, N] of the points of faces; 0 without any."""
+    return 0.0 if confidence is None else round(_LEAST_CONFIDENCE * float(confidence.mean(axis=1).min()), 3)
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser(
@@ -102,16 +109,18 @@ def main(argv: Sequence[str] | None = None) -> None:
         opened = open_model(arguments.weights, arguments.workdir, arguments.head)
         config = opened.trained.config
         dataset, data_dir = arguments.dataset or config.data.dataset, arguments.data_dir or config.data.data_dir
-        faces, _ = evaluate.open_evaluation(config, dataset, arguments.split or evaluate.VALIDATION, data_dir)
+        judged = evaluate.judge(opened.trained, "", dataset, data_dir, arguments.split or evaluate.VALIDATION)
+        faces, least = judged.faces, least_confidence(judged.predicted.confidence)
         measured = {detector.name: measure_detector(faces, detector), LANDMARKS: measure_landmarks(faces)}
         boxes = opened.boxes | {name: one.calibration for name, one in measured.items()}
-        bundle.save(arguments.out, opened.trained, opened.card, boxes)
+        bundle.save(arguments.out, opened.trained, opened.card, boxes, least)
     for name, one in measured.items():
         numbers = ", ".join(f"{number:.4f}" for number in one.calibration)
         print(
             f"{name}, {one.pairs} of {len(faces)} faces of {faces.dataset}, {faces.split} (box: {faces.box}): scale and"
             f" shift ({numbers}), overlap with the true box {one.before:.3f}, calibrated {one.after:.3f} (median IoU)"
         )
+    print(f"least mean confidence of a face: {least or 'not measured, since the model gives none'}")
     print(f"Wrote {arguments.out}")
 
 

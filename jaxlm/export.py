@@ -102,7 +102,7 @@ def write(detected: Bundle, kind: str, file: pathlib.Path) -> tuple[Detect, int 
     """
     trained, size = detected.trained, detected.trained.config.model.input_size
     if kind == "bundle":
-        bundle.save(file, trained, detected.card, detected.boxes)
+        bundle.save(file, trained, detected.card, detected.boxes, detected.least_confidence)
         return jax.jit(programs.detector(bundle.load(file).trained)), None
     if kind == "stablehlo":
         programs.write_stablehlo(programs.detector(trained), size, file)

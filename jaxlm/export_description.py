@@ -56,6 +56,7 @@ def describe(
         ],
         "crop": crop_steps(size, config.data.crop),
         "boxes": {name: list(numbers) for name, numbers in detected.boxes.items()},
+        "least_confidence": detected.least_confidence,
         "scheme": scheme_lib.to_table(detected.scheme),
         "card": detected.card,
         "parity": dict(parity),

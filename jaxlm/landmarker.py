@@ -67,6 +67,7 @@ class Landmarker:
       scheme: Of its points.
       calibrations: By the name of a face detector, the affine that its boxes need; see `bundle.Bundle`.
       detector: Finds the faces where no boxes are given; by default `face_detectors.default()`, when first needed.
+      least_confidence: What it finds is no face where the mean confidence of its points is less than this.
     """
 
     def __init__(
@@ -75,8 +76,9 @@ class Landmarker:
         scheme: Scheme,
         calibrations: Mapping[str, bundle.Calibration] | None = None,
         detector: FaceDetector | None = None,
+        least_confidence: float = 0.0,
     ) -> None:
-        self.trained, self.scheme = trained, scheme
+        self.trained, self.scheme, self.least_confidence = trained, scheme, least_confidence
         self.calibrations = dict(calibrations or {})
         self._given_detector = detector
         size, task = trained.config.model.input_size, trained.task
@@ -115,7 +117,7 @@ class Landmarker:
         held = loaded.trained.head
         if head is not None and (held is None or held.name != head):
             raise ValueError(f"{path or SHIPPED} has no head {head!r}; it holds {held.name if held else 'one alone'}")
-        return cls(loaded.trained, loaded.scheme, loaded.boxes, detector)
+        return cls(loaded.trained, loaded.scheme, loaded.boxes, detector, loaded.least_confidence)
 
     @functools.cached_property
     def detector(self) -> FaceDetector:
@@ -134,6 +136,10 @@ class Landmarker:
         found = self.detector(as_rgb(image))
         return face_detectors.calibrate(found, self.calibrations.get(self.detector.name))
 
+    def sees(self, face: Face) -> bool:
+        """Whether the model is as sure of the points as it is of those of a face."""
+        return face.confidence is None or float(face.confidence.mean()) >= self.least_confidence
+
     def predict(self, image: np.ndarray, boxes: ArrayLike | None = None) -> list[Face]:
         """The faces in a photo.
 
@@ -143,7 +149,7 @@ class Landmarker:
             has it; by default those that the detector finds.
 
         Returns:
-          A face for each box, in their order.
+          A face for each box, in their order; without those of the detector's in which the model sees none.
 
         Raises:
           ValueError: The image is no such array; a box is empty or does not meet the photo.
@@ -153,7 +159,10 @@ class Landmarker:
     def predict_many(self, images: Sequence[np.ndarray], boxes: Sequence[ArrayLike] | None = None) -> list[list[Face]]:
         """The faces in several photos, whatever their sizes, as `predict` finds them in each; `boxes` are by photo."""
         images = [as_rgb(image) for image in images]
-        boxes = [self.detect(image) for image in images] if boxes is None else [_as_boxes(found) for found in boxes]
+        if boxes is None:
+            found = self.predict_many(images, [self.detect(image) for image in images])
+            return [[face for face in faces if self.sees(face)] for faces in found]
+        boxes = [_as_boxes(given) for given in boxes]
         owners = [owner for owner, found in enumerate(boxes) for _ in found]
         rows = [(image, box) for image, found in zip(images, boxes, strict=True) for box in found]
         for image, box in rows:

@@ -8,7 +8,8 @@ is how far points move from frame to frame, before smoothing and after, in per c
 The model is the one that comes with jaxlm, that of `--weights` (written by `python -m jaxlm.export` or
 `python -m jaxlm.convert`) or that of a run (`--workdir`). Faces are those that `--detector` finds (`dlib`,
 `yunet:MODEL.onnx`, or `whole`: each photo is one face), or those of `--box` or `--boxes FILE.csv`, columns file, x1,
-y1, x2, y2. Such boxes follow the model's own convention, and in a video they are those of its first frame. What cannot
+y1, x2, y2. Such boxes follow the model's own convention, and in a video they are those of its first frame. What a
+detector finds is passed over where the model is less sure of its points than it is of faces. What cannot
 be used, and photos without a face, are reported and passed over, and the exit status is 1.
 """
 
@@ -79,8 +80,8 @@ def predict_photo(
     photo, factor = photos.read_reduced(path)
     shift = (factor - 1) / 2
     if boxes is None:
-        found = list(landmarker.detect(photo))
-        if not found:
+        faces = landmarker.predict(photo)
+        if not faces:
             report(f"{path}: {landmarker.detector.name} finds no face; give its box with --box or --boxes")
     else:
         found = []
@@ -90,7 +91,8 @@ def predict_photo(
                 found.append((box - shift) / factor)
             except photos.PhotoError as error:
                 report(f"{path}: {error}" + (f" once it is reduced by {factor}" if factor > 1 else ""))
-    faces, rows = landmarker.predict(photo, found), []
+        faces = landmarker.predict(photo, found)
+    rows = []
     for face in faces:
         if face.degenerate:
             print(f"warning: {path}: {inference.DEGENERATE % (1, 1)}", file=sys.stderr)
@@ -129,8 +131,8 @@ def predict_video(
         return entries
     before, after = 100 * video.motion([*raw.values()]), 100 * video.motion([*smooth.values()])
     print(
-        f"{path}: {len(raw)} faces, {len(entries)} frames; points move by {before:.2f} % of the face's size from"
-        f" frame to frame, smoothed {after:.2f} %, the faces' own motion included. Wrote {writer.file}"
+        f"{path}: {len(raw)} face{'s' * (len(raw) > 1)}, {len(entries)} frames; points move by {before:.2f} % of the"
+        f" face's size from frame to frame, smoothed {after:.2f} %, the faces' own motion included. Wrote {writer.file}"
     )
     return entries
 
@@ -183,6 +185,12 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     model.add_argument("--weights", type=pathlib.Path, metavar="FILE.npz", help="of jaxlm.export or jaxlm.convert")
     model.add_argument("--workdir", type=pathlib.Path, metavar="DIR", help="of a training run")
     parser.add_argument("--head", help="of a run on several data sets: the name of one (default: the first)")
+    parser.add_argument(
+        "--least-confidence",
+        type=float,
+        metavar="MEAN",
+        help="of the points of a face that a detector found, 0 to 1 (default: what python -m jaxlm.calibrate measured)",
+    )
     place = parser.add_mutually_exclusive_group()
     place.add_argument("--detector", help="dlib, yunet:MODEL.onnx or whole (default: dlib if installed, else whole)")
     place.add_argument("--boxes", type=pathlib.Path, metavar="FILE.csv", help="columns file, x1, y1, x2, y2")
@@ -211,6 +219,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise FileNotFoundError(f"{arguments.workdir}: there is no such folder of a training run")
         path = arguments.workdir or arguments.weights
         landmarker = Landmarker.load(path, head=arguments.head, detector=arguments.detector)
+        if arguments.least_confidence is not None:
+            landmarker.least_confidence = arguments.least_confidence
         problems = predict(files, landmarker, arguments.out, boxes)
     for problem in problems:
         print(f"error: {problem}", file=sys.stderr)

@@ -23,7 +23,6 @@ LANDMARKS = "landmarks"
 _LANDMARK_BOX = (1.1, 1.1, 0.0, 0.0)
 
 _USUAL_RATE = 25.0
-_MIN_CONFIDENCE = 0.3
 _MIN_SIDE = 8.0
 
 
@@ -47,8 +46,8 @@ def track(
     """Each frame, with its faces.
 
     A face's box is that of its points in the frame before. The detector looks for faces where none is followed, when
-    one is lost, and once a second. A face is lost when most of its points leave the frame or its mean confidence falls
-    under 0.3; models that give no confidence cannot tell when a face in the middle of the frame goes.
+    one is lost, and once a second. A face is lost when most of its points leave the frame or the landmarker sees it no
+    more; models that give no confidence, or were not calibrated, cannot tell when a face in mid-frame goes.
 
     Args:
       frames: RGB uint8 [H, W, 3] each.
@@ -61,10 +60,10 @@ def track(
     for index, frame in enumerate(frames):
         faces = landmarker.predict(frame, [_next_box(one.face.points, landmarker) for one in tracks])
         followed = [_advance(one, face, rate) for one, face in zip(tracks, faces, strict=True)]
-        found = _distinct([one for one in followed if _is_there(one.face, frame)])
+        found = _distinct([one for one in followed if _is_there(one.face, frame, landmarker)])
         if not found or len(found) < len(tracks) or index % max(round(rate), 1) == 0:
             seen = landmarker.detect(frame) if index or boxes is None else boxes
-            new = [face for face in landmarker.predict(frame, seen) if _is_there(face, frame)]
+            new = [face for face in landmarker.predict(frame, seen) if _is_there(face, frame, landmarker)]
             found = _distinct([*found, *(Track(-1, face, one_euro.start(face.points)) for face in new)])
         tracks = [one if one.number >= 0 else one._replace(number=next(numbers)) for one in found]
         yield frame, tracks
@@ -172,12 +171,11 @@ def _advance(before: Track, face: Face, rate: float) -> Track:
     return Track(before.number, face, one_euro.smooth(before.state, face.points, size, rate))
 
 
-def _is_there(face: Face, frame: np.ndarray) -> bool:
+def _is_there(face: Face, frame: np.ndarray, landmarker: Landmarker) -> bool:
     """Whether the points are likely to be those of a face in the frame."""
     height, width = frame.shape[:2]
     inside = ((face.points >= 0) & (face.points <= (width - 1, height - 1))).all(-1)
-    sure = face.confidence is None or face.confidence.mean() >= _MIN_CONFIDENCE
-    return bool(inside.mean() > 0.5 and np.ptp(face.points, axis=0).min() >= _MIN_SIDE and sure)
+    return bool(inside.mean() > 0.5 and np.ptp(face.points, axis=0).min() >= _MIN_SIDE and landmarker.sees(face))
 
 
 def _distinct(tracks: Sequence[Track]) -> list[Track]:

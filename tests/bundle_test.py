@@ -51,7 +51,7 @@ def trained() -> Trained:
 @pytest.fixture(scope="module")
 def file(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     path = tmp_path_factory.mktemp("bundle") / "detector.npz"
-    bundle.save(path, trained, CARD, BOXES)
+    bundle.save(path, trained, CARD, BOXES, 0.6)
     return path
 
 
@@ -72,7 +72,7 @@ def rewrite(file: pathlib.Path, path: pathlib.Path, **metadata: Any) -> pathlib.
 def test_what_goes_in_comes_out(file: pathlib.Path, trained: Trained):
     found = bundle.load(file)
     assert found.trained._replace(variables=None) == trained._replace(variables=None)
-    assert (found.scheme, found.card, found.boxes) == (IBUG68, CARD, BOXES)
+    assert (found.scheme, found.card, found.boxes, found.least_confidence) == (IBUG68, CARD, BOXES, 0.6)
     jax.tree.map(np.testing.assert_array_equal, found.trained.variables, dict(trained.variables))
     crops = jax.random.normal(jax.random.key(1), (2, 32, 32, 3))
     ours, theirs = (one.model.apply(one.variables, crops, train=False) for one in (trained, found.trained))

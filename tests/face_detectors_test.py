@@ -184,6 +184,11 @@ def test_the_command_measures_on_validation_faces_and_writes_a_copy(
     np.testing.assert_allclose(new.boxes[LANDMARKS][:2], np.median(31 / tight, axis=0), rtol=1e-5)
 
 
+def test_the_least_confidence_is_three_quarters_of_that_of_the_least_sure_face():
+    assert calibrate.least_confidence(np.float32([[0.9, 0.7], [0.5, 0.7], [1.0, 1.0]])) == 0.45
+    assert calibrate.least_confidence(None) == 0.0
+
+
 def test_a_detector_that_finds_no_face_is_not_measured(pack: pathlib.Path):
     faces = open_faces(str(pack), "test", "")
     blind = FaceDetector("blind", lambda photo: np.empty((0, 4)))

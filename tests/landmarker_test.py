@@ -85,6 +85,18 @@ def test_boxes_of_the_detector_are_calibrated():
     np.testing.assert_allclose(brightest().detect(bright_spot(1, 1)), [BOX])
 
 
+def test_what_the_detector_finds_is_no_face_where_the_model_is_unsure(spots: Landmarker):
+    """A spot in the box, and a dark photo; boxes that are given are taken at their word."""
+    bright, dark = bright_spot(60, 50), np.zeros((120, 150, 3), np.uint8)
+    (sure,), (unsure,) = spots.predict_many([bright, dark])
+    assert sure.confidence.mean() > unsure.confidence.mean() + 0.1
+    strict = brightest()
+    strict.least_confidence = float(sure.confidence.mean() + unsure.confidence.mean()) / 2
+    assert [len(found) for found in strict.predict_many([bright, dark, bright])] == [1, 0, 1]
+    assert strict.predict(dark) == []
+    assert len(strict.predict(dark, BOX)) == 1
+
+
 @pytest.mark.parametrize(
     ("image", "boxes", "message"),
     [

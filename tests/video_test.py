@@ -35,6 +35,9 @@ class Squares:
         self.looks -= 1
         return [self._face(np.asarray(box), squares) for box in boxes]
 
+    def sees(self, face: Face) -> bool:
+        return face.confidence is None or face.confidence.mean() > 0.5
+
     def _face(self, box: np.ndarray, squares: np.ndarray) -> Face:
         shared = overlap(box, squares)
         found = len(squares) and shared.max() > 0.1
@@ -179,7 +182,7 @@ def test_the_command_writes_a_video_and_a_row_for_each_frame(tmp_path: pathlib.P
     out = tmp_path / "out"
     options = ["--box", "20", "20", "59", "59", "--weights", str(weights), "--out", str(out)]
     assert predict.main([str(file), *options]) == 0
-    assert "clip.mp4: 1 faces, 3 frames; points move by" in capsys.readouterr().out
+    assert "clip.mp4: 1 face, 3 frames; points move by" in capsys.readouterr().out
     entries = json.loads((out / "predictions.json").read_text())
     assert [(entry["frame"], [face["track"] for face in entry["faces"]]) for entry in entries] == [
         (0, [0]),
