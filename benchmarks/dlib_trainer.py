@@ -1,0 +1,106 @@
+"""dlib's landmark regressor trained on the same faces, to compare with: error and milliseconds a face.
+
+python -m benchmarks.dlib_trainer --dataset SET [--data-dir DIR] [--scheme ibug68] [--oversampling 20] [--out FILE.dat]
+
+Kazemi and Sullivan, One Millisecond Face Alignment with an Ensemble of Regression Trees, CVPR 2014, in dlib's
+implementation (requirements-detect.txt) with its own settings. The faces it learns from, those held out, their boxes
+and the metrics are those of `jaxlm.train` and `jaxlm.evaluate` with `--data.crop 1`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import pathlib
+import time
+
+import cv2
+import dlib
+import numpy as np
+
+from benchmarks import timing
+from data_pipelines.faces import Faces
+from data_pipelines.input import open_training
+from jaxlm import error_table, inference, metrics
+from jaxlm.commands import told_errors
+from jaxlm.evaluate import thresholds_of
+from jaxlm.landmarks import load_scheme
+
+_ZOOM = 4
+"""dlib's points are whole pixels: frames are enlarged, so that rounding does not count."""
+
+
+def frame_and_box(faces: Faces, index: int) -> tuple[np.ndarray, dlib.rectangle]:
+    """A face's enlarged grey frame and dlib's rectangle of the face box in its middle."""
+    grey = cv2.cvtColor(faces.images(np.asarray([index]))[0], cv2.COLOR_RGB2GRAY)
+    grey = cv2.resize(grey, None, fx=_ZOOM, fy=_ZOOM, interpolation=cv2.INTER_LINEAR)
+    middle, half = len(grey) / 2, len(grey) / faces.margin / 2
+    return grey, dlib.rectangle(*(round(value) for value in (*[middle - half] * 2, *[middle + half] * 2)))
+
+
+def train(faces: Faces, oversampling: int, seed: int = 0) -> dlib.shape_predictor:
+    """A `dlib.shape_predictor` of the faces' points; `oversampling` is how many first guesses each face starts from."""
+    options = dlib.shape_predictor_training_options()
+    options.oversampling_amount, options.random_seed, options.num_threads = oversampling, str(seed), os.cpu_count()
+    options.be_verbose = True
+    frames, shapes = [], []
+    for index in range(len(faces)):
+        grey, box = frame_and_box(faces, index)
+        points = np.rint((faces.points[index] + 0.5) * _ZOOM - 0.5).astype(int).tolist()
+        frames.append(grey)
+        shapes.append([dlib.full_object_detection(box, [dlib.point(*point) for point in points])])
+    return dlib.train_shape_predictor(frames, shapes, options)
+
+
+def predict(predictor: dlib.shape_predictor, faces: Faces) -> tuple[np.ndarray, float]:
+    """Points [n, P, 2] in pixels of the frames, and the median time of a face in seconds."""
+    points, seconds = [], []
+    for index in range(len(faces)):
+        grey, box = frame_and_box(faces, index)
+        start = time.perf_counter()
+        shape = predictor(grey, box)
+        seconds.append(time.perf_counter() - start)
+        points.append([(part.x, part.y) for part in shape.parts()])
+    return (np.asarray(points, np.float32) + 0.5) / _ZOOM - 0.5, float(np.median(seconds))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.dlib_trainer",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--dataset", required=True, help="a prepared set or a packed .npz file")
+    parser.add_argument("--data-dir", default="data", help="where the set was prepared (default: %(default)s)")
+    parser.add_argument("--scheme", default="ibug68", help="default: %(default)s")
+    parser.add_argument("--validation-percent", type=float, default=10, help="held out (default: %(default)s)")
+    parser.add_argument("--oversampling", type=int, default=20, help="first guesses a face (default: %(default)s)")
+    parser.add_argument("--out", type=pathlib.Path, help="file for the trained regressor")
+    arguments = parser.parse_args()
+    with told_errors():
+        training, held_out = open_training(
+            arguments.dataset, "train", arguments.data_dir, arguments.scheme, arguments.validation_percent
+        )
+        start = time.perf_counter()
+        predictor = train(training, arguments.oversampling)
+        minutes = (time.perf_counter() - start) / 60
+        points, seconds = predict(predictor, held_out)
+        if arguments.out:
+            predictor.save(str(arguments.out))
+    scheme = load_scheme(arguments.scheme)
+    normaliser = metrics.default_normaliser(scheme)
+    nme = inference.face_errors(points, held_out, scheme, normaliser)
+    rows = error_table.table(nme, {"full": np.ones(len(held_out), bool)}, thresholds_of(scheme))
+    protocol = {
+        "trained": f"{training.dataset}: {len(training)} faces, {minutes:.1f} minutes",
+        "data": f"{held_out.dataset}, held out: {len(held_out)} faces, {scheme.num_points} points ({scheme.name})",
+        "box": held_out.box,
+        "NME": f"mean over points and faces, by {normaliser.replace('_', '-')} distance",
+    }
+    print(timing.environment(["dlib-bin"]))
+    error_table.print_report(rows, protocol)
+    print(f"{1e3 * seconds:.2f} ms a face (median; one thread, the photo in grey and the box at hand)")
+
+
+if __name__ == "__main__":
+    main()
