@@ -175,9 +175,7 @@ def describe(config: Config, num_points: int, head: Head | None = None, step: in
         "pixels": _PIXELS,
         "config": json.loads(experiment.to_json(config)),
         "num_points": num_points,
-        "head": head._replace(dataset=_last_part(head.dataset), scheme=spell_out(head.scheme))._asdict()
-        if head
-        else None,
+        "head": head and head._replace(dataset=_last_part(head.dataset), scheme=spell_out(head.scheme))._asdict(),
         "scheme": scheme_lib.to_table(load_scheme(scheme)),
         "step": step,
         "card": {},
