@@ -59,25 +59,33 @@ def predict_step(
     """
     matrix = jnp.broadcast_to(jnp.asarray(to_crop), (frames.shape[0], 2, 3))
     crops = augment.normalise(augment.warp(frames, matrix, size))
-    points, confidence, degenerate = _predict_normalised(variables, crops, model, task)
-    if flip is not None:
-        mirrored, mirrored_confidence, _ = _predict_normalised(variables, crops[:, :, ::-1], model, task)
-        order = np.asarray(flip)
-        mirrored = mirrored.at[..., 0].set(size - 1 - mirrored[..., 0])
-        points = (points + mirrored[:, order]) / 2
-        confidence = None if confidence is None else (confidence + mirrored_confidence[:, order]) / 2
-    return Predictions(augment.move(points, reinitialisation.invert(matrix)), confidence, degenerate)
+    predicted = _predict_normalised(variables, crops, model, task, flip)
+    return predicted._replace(points=augment.move(predicted.points, reinitialisation.invert(matrix)))
 
 
-def predict_crops(variables: Any, crops: ArrayLike, *, model: nn.Module, task: tasks.Reader) -> Predictions:
-    """Predictions for uint8 crops [B, S, S, 3], in their pixels."""
-    return _predict_normalised(variables, augment.normalise(jnp.asarray(crops, jnp.float32)), model, task)
+def predict_crops(
+    variables: Any, crops: ArrayLike, *, model: nn.Module, task: tasks.Reader, flip: Sequence[int] | None = None
+) -> Predictions:
+    """Predictions for uint8 crops [B, S, S, 3], in their pixels; `flip` as in `predict_step`."""
+    return _predict_normalised(variables, augment.normalise(jnp.asarray(crops, jnp.float32)), model, task, flip)
 
 
-def _predict_normalised(variables: Any, crops: jax.Array, model: nn.Module, task: tasks.Reader) -> Predictions:
+def _predict_normalised(
+    variables: Any, crops: jax.Array, model: nn.Module, task: tasks.Reader, flip: Sequence[int] | None
+) -> Predictions:
     """Predictions in pixels of the normalised crops [B, S, S, 3]."""
     outputs = model.apply(variables, crops, train=False)
-    return Predictions(task.points(outputs), task.confidence(outputs), task.degenerate(outputs))
+    predicted = Predictions(task.points(outputs), task.confidence(outputs), task.degenerate(outputs))
+    if flip is None:
+        return predicted
+    mirrored = _predict_normalised(variables, crops[:, :, ::-1], model, task, None)
+    order = np.asarray(flip)
+    points = mirrored.points.at[..., 0].set(crops.shape[2] - 1 - mirrored.points[..., 0])[:, order]
+    confidence = predicted.confidence
+    return predicted._replace(
+        points=(predicted.points + points) / 2,
+        confidence=None if confidence is None else (confidence + mirrored.confidence[:, order]) / 2,
+    )
 
 
 class BoxError(NamedTuple):

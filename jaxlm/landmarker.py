@@ -68,6 +68,10 @@ class Landmarker:
       calibrations: By the name of a face detector, the affine that its boxes need; see `bundle.Bundle`.
       detector: Finds the faces where no boxes are given; by default `face_detectors.default()`, when first needed.
       least_confidence: What it finds is no face where the mean confidence of its points is less than this.
+      flip_test: Average with the points of the mirrored crop, in twice the time.
+
+    Raises:
+      ValueError: `flip_test` with a model that looks at the photo itself.
     """
 
     def __init__(
@@ -77,12 +81,16 @@ class Landmarker:
         calibrations: Mapping[str, bundle.Calibration] | None = None,
         detector: FaceDetector | None = None,
         least_confidence: float = 0.0,
+        flip_test: bool = False,
     ) -> None:
+        if flip_test and _looks_at_photos(trained):
+            raise ValueError("there is no flip test for the released models of DPR, which look at the photo itself")
         self.trained, self.scheme, self.least_confidence = trained, scheme, least_confidence
         self.calibrations = dict(calibrations or {})
         self._given_detector = detector
         size, task = trained.config.model.input_size, trained.task
-        self._step = jax.jit(functools.partial(inference.predict_crops, model=trained.model, task=task))
+        flip = scheme.flip if flip_test else None
+        self._step = jax.jit(functools.partial(inference.predict_crops, model=trained.model, task=task, flip=flip))
         self._size, self._crop = size, trained.config.data.crop
 
     @classmethod
@@ -92,6 +100,7 @@ class Landmarker:
         *,
         head: str | None = None,
         detector: str | FaceDetector | None = None,
+        flip_test: bool = False,
     ) -> Landmarker:
         """A model from a file or a run.
 
@@ -100,6 +109,7 @@ class Landmarker:
             training run, whose best checkpoint is taken; by default the model that comes with jaxlm.
           head: Of a run on several data sets: the name of one (default: the first).
           detector: Finds the faces where no boxes are given; `face_detectors.build` says what names there are.
+          flip_test: See `Landmarker`.
 
         Raises:
           FileNotFoundError: There is no such file.
@@ -110,14 +120,14 @@ class Landmarker:
             detector = face_detectors.build(detector)
         if path is not None and pathlib.Path(path).is_dir():
             trained = checkpoint.load_model(path, head=head)
-            return cls(trained, load_scheme(trained.config.data.scheme), detector=detector)
+            return cls(trained, load_scheme(trained.config.data.scheme), detector=detector, flip_test=flip_test)
         if path is None and not SHIPPED.exists():
             raise FileNotFoundError(f"this copy of jaxlm comes without {SHIPPED.name}; name weights or a workdir")
         loaded = bundle.load(SHIPPED, SHIPPED_SHA256) if path is None else bundle.load(path)
         held = loaded.trained.head
         if head is not None and (held is None or held.name != head):
             raise ValueError(f"{path or SHIPPED} has no head {head!r}; it holds {held.name if held else 'one alone'}")
-        return cls(loaded.trained, loaded.scheme, loaded.boxes, detector, loaded.least_confidence)
+        return cls(loaded.trained, loaded.scheme, loaded.boxes, detector, loaded.least_confidence, flip_test)
 
     @functools.cached_property
     def detector(self) -> FaceDetector:

@@ -191,6 +191,9 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         metavar="MEAN",
         help="of the points of a face that a detector found, 0 to 1 (default: what python -m jaxlm.calibrate measured)",
     )
+    parser.add_argument(
+        "--flip-test", action="store_true", help="average with the points of the mirrored crop, in twice the time"
+    )
     place = parser.add_mutually_exclusive_group()
     place.add_argument("--detector", help="dlib, yunet:MODEL.onnx or whole (default: dlib if installed, else whole)")
     place.add_argument("--boxes", type=pathlib.Path, metavar="FILE.csv", help="columns file, x1, y1, x2, y2")
@@ -218,7 +221,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.workdir and not arguments.workdir.is_dir():
             raise FileNotFoundError(f"{arguments.workdir}: there is no such folder of a training run")
         path = arguments.workdir or arguments.weights
-        landmarker = Landmarker.load(path, head=arguments.head, detector=arguments.detector)
+        options = {"head": arguments.head, "detector": arguments.detector, "flip_test": arguments.flip_test}
+        landmarker = Landmarker.load(path, **options)
         if arguments.least_confidence is not None:
             landmarker.least_confidence = arguments.least_confidence
         problems = predict(files, landmarker, arguments.out, boxes)

@@ -85,6 +85,15 @@ def test_boxes_of_the_detector_are_calibrated():
     np.testing.assert_allclose(brightest().detect(bright_spot(1, 1)), [BOX])
 
 
+def test_the_flip_test_averages_with_the_mirrored_crop(weights: pathlib.Path):
+    """The model finds the mean face in any crop, so its mirror image, with sides exchanged, in the mirrored one."""
+    photo, mean = np.zeros((120, 150, 3), np.uint8), mean_face_in(tuple(BOX))
+    mirrored = [40 + 99, 0] + mean[list(IBUG68.flip)] * [-1, 1]
+    (face,) = Landmarker.load(weights, flip_test=True).predict(photo, BOX)
+    np.testing.assert_allclose(face.points, (mean + mirrored) / 2, atol=1e-4)
+    assert np.abs(mirrored - mean).max() > 0.01
+
+
 def test_what_the_detector_finds_is_no_face_where_the_model_is_unsure(spots: Landmarker):
     """A spot in the box, and a dark photo; boxes that are given are taken at their word."""
     bright, dark = bright_spot(60, 50), np.zeros((120, 150, 3), np.uint8)
