@@ -30,7 +30,7 @@ from jaxlm.trained import Trained
 
 SHIPPED = pathlib.Path(__file__).with_name("weights_68.npz")
 """The model that comes with jaxlm: 68 points, `ibug68`."""
-SHIPPED_SHA256: str | None = "3c958d37f5aca9279b47eef7cf969c13661930dfb9e6d35d6bceb82701e8ec85"
+SHIPPED_SHA256: str | None = "1a4a8bdc6740a6a8dccf7aa373e4b7ad9b7d810bdc1b17dfed792915e83577e7"
 """Checksum of `SHIPPED`, hexadecimal; None takes any file."""
 
 # A photo RGB uint8 [H, W, 3] and the box [4] of a face in it.
