@@ -44,7 +44,7 @@ CLUSTERS = (
     Cluster("H200, batch 1024", 24.2, 1024, node=8, node_rate=450, rate=50, latency_us=5),
     Cluster("H200, batch 8", 0.2, 8, node=8, node_rate=450, rate=50, latency_us=5),
     Cluster("TPU v5p, batch 1024", 52.1, 1024, node=1, node_rate=100, rate=100, latency_us=2),
-    Cluster("2 CPU cores, batch 32", 2200, 32, node=1, node_rate=1.25, rate=1.25, latency_us=50),
+    Cluster("2 CPU cores, batch 32", 1701, 32, node=1, node_rate=1.25, rate=1.25, latency_us=50),
 )
 
 
