@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
 from benchmarks import timing
-from jaxlm import plotting, report_runs
+from jaxlm import calibrate, plotting, report_runs
 from jaxlm.commands import told_errors
 from jaxlm.evaluate import add_data_arguments
 from jaxlm.landmarker import Landmarker
@@ -49,8 +49,7 @@ def face_finder(detection: Detection) -> Callable[[], object]:
     trained, faces = detection.run.trained, detection.evaluation.faces
     landmarker = Landmarker(trained, load_scheme(trained.config.data.scheme))
     frame = faces.images(np.arange(1))[0]
-    half = faces.frame_size / faces.margin / 2
-    box = np.asarray([-half, -half, half, half]) + (faces.frame_size - 1) / 2
+    box = calibrate.true_box(faces)
     return lambda: landmarker.predict(frame, box)
 
 

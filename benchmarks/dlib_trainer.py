@@ -1,10 +1,10 @@
 """dlib's landmark regressor trained on the same faces, to compare with: error and milliseconds a face.
 
-python -m benchmarks.dlib_trainer --dataset SET [--data-dir DIR] [--scheme ibug68] [--oversampling 20] [--out FILE.dat]
+python -m benchmarks.dlib_trainer --dataset SET [--data-dir DIR] [--scheme ibug68] [--out FILE.dat]
 
 Kazemi and Sullivan, One Millisecond Face Alignment with an Ensemble of Regression Trees, CVPR 2014, in dlib's
 implementation (requirements-detect.txt) with its own settings. The faces it learns from, those held out, their boxes
-and the metrics are those of `jaxlm.train` and `jaxlm.evaluate` with `--data.crop 1`.
+and the metrics are those of `jaxlm.train` and `jaxlm.evaluate`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ from benchmarks import timing
 from data_pipelines.faces import Faces
 from data_pipelines.input import open_training
 from jaxlm import error_table, inference, metrics
+from jaxlm.calibrate import true_box
 from jaxlm.commands import told_errors
+from jaxlm.config import DataConfig
 from jaxlm.evaluate import thresholds_of
 from jaxlm.landmarks import load_scheme
 
@@ -30,25 +32,28 @@ _ZOOM = 4
 """dlib's points are whole pixels: frames are enlarged, so that rounding does not count."""
 
 
+def enlarge(coordinates: np.ndarray) -> list:
+    """Coordinates in the pixels of a frame as whole numbers in those of the enlarged one."""
+    return np.rint((coordinates + 0.5) * _ZOOM - 0.5).astype(int).tolist()
+
+
 def frame_and_box(faces: Faces, index: int) -> tuple[np.ndarray, dlib.rectangle]:
     """A face's enlarged grey frame and dlib's rectangle of the face box in its middle."""
     grey = cv2.cvtColor(faces.images(np.asarray([index]))[0], cv2.COLOR_RGB2GRAY)
     grey = cv2.resize(grey, None, fx=_ZOOM, fy=_ZOOM, interpolation=cv2.INTER_LINEAR)
-    middle, half = len(grey) / 2, len(grey) / faces.margin / 2
-    return grey, dlib.rectangle(*(round(value) for value in (*[middle - half] * 2, *[middle + half] * 2)))
+    return grey, dlib.rectangle(*enlarge(true_box(faces)))
 
 
-def train(faces: Faces, oversampling: int, seed: int = 0) -> dlib.shape_predictor:
-    """A `dlib.shape_predictor` of the faces' points; `oversampling` is how many first guesses each face starts from."""
+def train(faces: Faces) -> dlib.shape_predictor:
+    """A regressor of the faces' points; dlib prints its progress."""
     options = dlib.shape_predictor_training_options()
-    options.oversampling_amount, options.random_seed, options.num_threads = oversampling, str(seed), os.cpu_count()
-    options.be_verbose = True
+    options.random_seed, options.num_threads, options.be_verbose = "0", os.cpu_count(), True
     frames, shapes = [], []
     for index in range(len(faces)):
         grey, box = frame_and_box(faces, index)
-        points = np.rint((faces.points[index] + 0.5) * _ZOOM - 0.5).astype(int).tolist()
         frames.append(grey)
-        shapes.append([dlib.full_object_detection(box, [dlib.point(*point) for point in points])])
+        points = [dlib.point(*point) for point in enlarge(faces.points[index])]
+        shapes.append([dlib.full_object_detection(box, points)])
     return dlib.train_shape_predictor(frames, shapes, options)
 
 
@@ -73,16 +78,14 @@ def main() -> None:
     parser.add_argument("--dataset", required=True, help="a prepared set or a packed .npz file")
     parser.add_argument("--data-dir", default="data", help="where the set was prepared (default: %(default)s)")
     parser.add_argument("--scheme", default="ibug68", help="default: %(default)s")
-    parser.add_argument("--validation-percent", type=float, default=10, help="held out (default: %(default)s)")
-    parser.add_argument("--oversampling", type=int, default=20, help="first guesses a face (default: %(default)s)")
     parser.add_argument("--out", type=pathlib.Path, help="file for the trained regressor")
     arguments = parser.parse_args()
     with told_errors():
         training, held_out = open_training(
-            arguments.dataset, "train", arguments.data_dir, arguments.scheme, arguments.validation_percent
+            arguments.dataset, "train", arguments.data_dir, arguments.scheme, DataConfig().validation_percent
         )
         start = time.perf_counter()
-        predictor = train(training, arguments.oversampling)
+        predictor = train(training)
         minutes = (time.perf_counter() - start) / 60
         points, seconds = predict(predictor, held_out)
         if arguments.out:

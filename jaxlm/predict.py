@@ -9,8 +9,8 @@ The model is the one that comes with jaxlm, that of `--weights` (written by `pyt
 `python -m jaxlm.convert`) or that of a run (`--workdir`). Faces are those that `--detector` finds (`dlib`,
 `yunet:MODEL.onnx`, or `whole`: each photo is one face), or those of `--box` or `--boxes FILE.csv`, columns file, x1,
 y1, x2, y2. Such boxes follow the model's own convention, and in a video they are those of its first frame. What a
-detector finds is passed over where the model is less sure of its points than it is of faces. What cannot
-be used, and photos without a face, are reported and passed over, and the exit status is 1.
+detector finds is passed over where the model is less sure of its points than it is of faces. What cannot be used, and
+photos without a face, are reported and passed over, and the exit status is 1.
 """
 
 from __future__ import annotations
@@ -221,8 +221,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.workdir and not arguments.workdir.is_dir():
             raise FileNotFoundError(f"{arguments.workdir}: there is no such folder of a training run")
         path = arguments.workdir or arguments.weights
-        options = {"head": arguments.head, "detector": arguments.detector, "flip_test": arguments.flip_test}
-        landmarker = Landmarker.load(path, **options)
+        landmarker = Landmarker.load(
+            path, head=arguments.head, detector=arguments.detector, flip_test=arguments.flip_test
+        )
         if arguments.least_confidence is not None:
             landmarker.least_confidence = arguments.least_confidence
         problems = predict(files, landmarker, arguments.out, boxes)
