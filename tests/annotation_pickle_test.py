@@ -7,12 +7,12 @@ import re
 
 import numpy as np
 import pytest
-from tiny_archives import ring, write_photo
 
 from data_pipelines import prepare
 from data_pipelines.annotation_pickle import AnnotationPickle, read_pickle
 from data_pipelines.input import open_faces
 from data_pipelines.source import BadFaceError
+from tiny_archives import ring, write_photo
 
 POINTS = ring(68, (30.0, 30.0), 12.0)
 

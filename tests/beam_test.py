@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_archives import ring, wflw_line, write_wflw
 
 from data_pipelines import prepare
 from data_pipelines.input import open_faces
+from tiny_archives import ring, wflw_line, write_wflw
 
 GOOD = wflw_line("0--Parade/photo_0.jpg", ring(98))
 EMPTY_BOX = wflw_line("0--Parade/photo_0.jpg", ring(98), box=(30, 20, 30, 20))

@@ -10,7 +10,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from runs import changed
 
 from jaxlm import bundle, experiment, models
 from jaxlm.config import Config
@@ -18,6 +17,7 @@ from jaxlm.landmarks import IBUG68, load_scheme, spell_out
 from jaxlm.protocols import Head
 from jaxlm.trained import Trained
 from jaxlm.weights import load_weights, save_weights
+from runs import changed
 
 CARD = {"data": "rendered faces", "licence": "none needed"}
 BOXES = {"dlib": (1.1, 1.2, 0.0, -0.05)}

@@ -10,7 +10,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny_translator import make_translator
 
 from data_pipelines.input import open_faces
 from jaxlm import (
@@ -27,6 +26,7 @@ from jaxlm.checkpoint import Trained
 from jaxlm.feature_networks import LaplacianFeatures
 from jaxlm.style_pairs import Eyes
 from jaxlm.translation import Translator
+from tiny_translator import make_translator
 
 FACES, SIZE = 5, 16
 

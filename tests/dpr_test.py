@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from flax import linen as nn
 from flax import traverse_util
-from tiny_regressor import use_tiny_regressors
 
 from jaxlm import augment, convert, models
 from jaxlm import reinitialisation as frames
@@ -18,6 +17,7 @@ from jaxlm.models import dpr
 from jaxlm.models.dpr_networks import GlobalReinit, LocalReinit, PartRegressors
 from jaxlm.models.mobilenet import SmallMobileNetV2
 from jaxlm.summary import summarise
+from tiny_regressor import use_tiny_regressors
 
 WIDE = (1, 64, 64, 3)
 RELEASED = ("98_points_global_reinit.pth.tar", "98_points_global_regress.pth.tar", "98_points_local_reinit.pth.tar")

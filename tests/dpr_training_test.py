@@ -6,12 +6,12 @@ import pathlib
 
 import jax
 import pytest
-from tiny_regressor import use_tiny_regressors
 
 from data_pipelines import input as input_lib
 from jaxlm import experiment
 from jaxlm.config import AugmentConfig, Config
 from jaxlm.step import init_state, make_recipe, train_step
+from tiny_regressor import use_tiny_regressors
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,6 @@ import jax.export
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from runs import changed
 
 from jaxlm import bundle, experiment, export, export_description, export_faces, export_programs, geometry, photos
 from jaxlm.bundle import Bundle
@@ -20,6 +19,7 @@ from jaxlm.config import Config, DataConfig, ModelConfig, TaskConfig
 from jaxlm.landmarks import FIVE
 from jaxlm.models import layers, operators
 from jaxlm.trained import Trained
+from runs import changed
 
 SIZE = 32
 

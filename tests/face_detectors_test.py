@@ -9,12 +9,12 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 import pytest
-from tiny_landmarker import mean_face_model
 
 from data_pipelines.input import open_faces
 from jaxlm import bundle, calibrate, face_detectors, photos
 from jaxlm.face_detectors import FaceDetector
 from jaxlm.video import LANDMARKS
+from tiny_landmarker import mean_face_model
 
 ASTRONAUT = pathlib.Path(__file__).parent / "data" / "astronaut.png"
 BOXES = np.float32([[10, 20, 29, 49], [0, 0, 10, 10], [-30, 5, 7, 60]])

@@ -3,12 +3,12 @@
 import cv2
 import numpy as np
 import pytest
-from tiny_archives import ring, write_photo
 
 from data_pipelines import frames
 from data_pipelines.record import decode_image, encode_image
 from data_pipelines.source import BadFaceError
 from jaxlm import geometry, photos
+from tiny_archives import ring, write_photo
 
 
 def label_of(path, points=None, box=(30, 20, 59, 49)):

@@ -8,13 +8,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny_landmarker import bright_spot, brightest, mean_face_bundle, mean_face_in
-from tiny_regressor import use_tiny_regressors
 
 from jaxlm import Landmarker, bundle, landmarker, models, photos, reinitialisation
 from jaxlm.config import Config, DataConfig, ModelConfig, TaskConfig
 from jaxlm.landmarks import FIVE, IBUG68, load_scheme
 from jaxlm.trained import Trained
+from tiny_landmarker import bright_spot, brightest, mean_face_bundle, mean_face_in
+from tiny_regressor import use_tiny_regressors
 
 BOX = np.float64([40, 30, 99, 89])
 ASTRONAUT = pathlib.Path(__file__).parent / "data" / "astronaut.png"

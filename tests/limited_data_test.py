@@ -8,7 +8,6 @@ import cv2
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny_translator import make_translator
 
 from data_pipelines import input as input_lib
 from jaxlm import checkpoint, experiment, limited_data, limited_data_report, train
@@ -16,6 +15,7 @@ from jaxlm.augment import AugmentConfig
 from jaxlm.config import Config
 from jaxlm.limited_data_arms import geometric, photometric, total_steps, with_equal_steps
 from jaxlm.limited_data_plan import Plan, config_of, make_plan, pieces_of, read_plan, remember
+from tiny_translator import make_translator
 
 TINY_TRANSLATOR = {"width": 4, "encoder_width": 4, "max_width": 8}
 

@@ -5,8 +5,8 @@ import dataclasses
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import synthetic_faces
 
+from conftest import synthetic_faces
 from data_pipelines.faces import mix
 from data_pipelines.input import Faces, batch_indices, hold_out, open_faces, open_training, train_batches, write_pack
 from data_pipelines.record import encode_image

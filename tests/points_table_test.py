@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from tiny_archives import ring, write_annotated, write_photo
 
 from data_pipelines.points_table import PointsTable
 from data_pipelines.source import BadFaceError
 from jaxlm.geometry import transform
+from tiny_archives import ring, write_annotated, write_photo
 
 
 def stop(error):

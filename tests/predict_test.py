@@ -8,10 +8,10 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from tiny_landmarker import bright_spot, brightest, mean_face_bundle, mean_face_in
 
 from jaxlm import convert, landmarker, photos, predict
 from jaxlm.prediction_files import Entry, Row, picture_names, write_csv, write_json
+from tiny_landmarker import bright_spot, brightest, mean_face_bundle, mean_face_in
 
 BOX = (40, 30, 99, 89)
 ASTRONAUT = pathlib.Path(__file__).parent / "data" / "astronaut.png"

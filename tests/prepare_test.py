@@ -10,12 +10,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from tiny_archives import LISTS, ring, wflw_line, write_300w, write_annotated, write_photo, write_wflw
 
 from data_pipelines import prepare, source
 from data_pipelines.input import open_faces
 from data_pipelines.record import ATTRIBUTES
 from data_pipelines.wflw import WFLW
+from tiny_archives import LISTS, ring, wflw_line, write_300w, write_annotated, write_photo, write_wflw
 
 GOOD = wflw_line("0--Parade/photo_0.jpg", ring(98))
 BAD_LINES = {

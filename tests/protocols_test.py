@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import synthetic_faces
 
+from conftest import synthetic_faces
 from data_pipelines import input as input_lib
 from data_pipelines.faces import Faces
 from jaxlm import Landmarker, augment, checkpoint, distributed, evaluate, experiment, inference, landmarks, tasks, train

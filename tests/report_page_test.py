@@ -3,7 +3,6 @@
 import re
 
 from html_page import Page
-
 from jaxlm import report_page
 from jaxlm.report_page import Column, Section
 

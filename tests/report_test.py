@@ -16,8 +16,8 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 import pytest
-from html_page import Page
 
+from html_page import Page
 from jaxlm import inference, pictures, report, report_page, report_runs, sensitivity, train, translation_report
 from jaxlm.landmarks import WFLW98
 from jaxlm.report_runs import Detection, Translation

@@ -8,12 +8,12 @@ import cv2
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny_translator import make_translator
 
 from data_pipelines import renders
 from data_pipelines.input import Faces, hold_out, open_faces
 from jaxlm import augment, experiment, render_files, style_sources, stylize, train, translation
 from jaxlm.translation import Translator
+from tiny_translator import make_translator
 
 SIZE = 8  # The smallest; larger crops have more layers to compile.
 

@@ -8,13 +8,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny_translator import make_translator
 
 from data_pipelines.input import Faces, open_faces
 from jaxlm import checkpoint, models, pictures, structure_maps, translation
 from jaxlm.landmarks import WFLW98, load_scheme
 from jaxlm.translation import Translator
 from jaxlm.translation_task import TranslationTask
+from tiny_translator import make_translator
 
 SIZE = 8
 

@@ -6,12 +6,12 @@ import pathlib
 import cv2
 import numpy as np
 import pytest
-from tiny_landmarker import mean_face_bundle
 
 from jaxlm import one_euro, photos, predict, video
 from jaxlm.face_detectors import overlap
 from jaxlm.landmarker import Face
 from jaxlm.landmarks import FIVE
+from tiny_landmarker import mean_face_bundle
 
 RATE = 25.0
 

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_archives import LISTS, ring, wflw_line, write_wflw
 
 from data_pipelines.source import BadFaceError
 from data_pipelines.wflw import WFLW, parse_line
 from jaxlm import geometry
+from tiny_archives import LISTS, ring, wflw_line, write_wflw
 
 SHARED = Path(__file__).parents[2] / "shared" / "data" / "wflw"
 LABELS = SHARED / "labels_only" / "list_98pt_rect_attr_test_1966.txt"
