@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import jax
 import numpy as np
 
-from jaxlm import allocation, checkpoint, distributed, inference, metrics, pictures, progress
+from jaxlm import allocation, bundle, checkpoint, distributed, inference, metrics, pictures, progress
 from jaxlm.commands import told_errors
 from jaxlm.config import Config
 from jaxlm.error_table import Row, mean_of_bins, print_report, table
@@ -133,7 +133,7 @@ def judge(
 
 
 def report(
-    workdir: pathlib.Path,
+    workdir: pathlib.Path | None,
     dataset: str | None = None,
     data_dir: str | None = None,
     split: str | None = None,
@@ -141,14 +141,18 @@ def report(
     step: int | None = None,
     flip_test: bool = False,
     head: str | None = None,
+    weights: pathlib.Path | None = None,
 ) -> Sequence[Row]:
     """Evaluates a trained model, prints the table, and writes metrics, predictions and pictures.
 
-    They go to `WORKDIR/evaluation/DATASET-SPLIT/`, and those of a named head to `DATASET-SPLIT-HEAD`; the arguments are
-    those of the command line.
+    They go to `WORKDIR/evaluation/DATASET-SPLIT/`, and those of a named head to `DATASET-SPLIT-HEAD`; `runs/NAME` takes
+    the place of the workdir for a file of weights NAME.npz. The arguments are those of the command line.
     """
-    trained = checkpoint.load_model(workdir, step, head)
-    run = f"{workdir}, step {trained.step}" + (f", head {head}" if head else "")
+    if weights is not None:
+        trained, run, workdir = bundle.load(weights).trained, str(weights), pathlib.Path("runs", weights.stem)
+    else:
+        trained = checkpoint.load_model(workdir, step, head)
+        run = f"{workdir}, step {trained.step}" + (f", head {head}" if head else "")
     evaluation = judge(trained, run, dataset, data_dir, split, normaliser, flip_test)
     if jax.process_index() == 0:
         print_report(evaluation.rows, evaluation.protocol)
@@ -207,13 +211,17 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
 def main(argv: Sequence[str] | None = None) -> None:
     """The command line of evaluation."""
     parser = argparse.ArgumentParser(prog="python -m jaxlm.evaluate", description=__doc__)
-    parser.add_argument("--workdir", required=True, type=pathlib.Path, help="of the training run")
+    model = parser.add_mutually_exclusive_group(required=True)
+    model.add_argument("--workdir", type=pathlib.Path, help="of the training run")
+    model.add_argument("--weights", type=pathlib.Path, metavar="FILE.npz", help="of python -m jaxlm.export")
     add_data_arguments(parser)
     parser.add_argument("--normaliser", choices=metrics.NORMALISERS, help="default: inter_ocular, or box without eyes")
     parser.add_argument("--flip-test", action="store_true", help="average with the points of the mirrored crop")
     parser.add_argument("--head", help="of a run on several data sets: the name of one (default: the first)")
     parser.add_argument("--step", type=int, help="checkpoint to take (default: the best by validation, else the last)")
     arguments = parser.parse_args(argv)
+    if arguments.weights and (arguments.head or arguments.step is not None):
+        parser.error("--head and --step are for a run; a file of weights has one head, of one step")
     allocation.keep_memory()
     distributed.start()
     with told_errors():

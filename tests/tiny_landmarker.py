@@ -56,6 +56,13 @@ def mean_face_model(scheme: str = "ibug68", dataset: str = "synthetic") -> Train
     return Trained(config, model, variables, 1)
 
 
+def shifted(trained: Trained, fraction: float) -> Trained:
+    """A `mean_face_model` whose points lie that fraction of the box further to the right and below."""
+    variables = jax.tree.map(np.copy, trained.variables)
+    variables["params"]["fc2"]["bias"] += np.float32(2 * fraction)
+    return trained._replace(variables=variables)
+
+
 def mean_face_bundle(file: pathlib.Path, **calibrations: tuple[float, float, float, float]) -> pathlib.Path:
     """A file of `mean_face_model`."""
     bundle.save(file, mean_face_model(), {"licence": "none"}, calibrations)

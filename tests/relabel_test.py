@@ -1,0 +1,84 @@
+"""Faces with the points of models: whose they are, what stays, and that one can train on them."""
+
+import pathlib
+
+import numpy as np
+import pytest
+
+from data_pipelines.input import open_splits, open_training
+from jaxlm import bundle, relabel
+from tiny_landmarker import mean_face_in, mean_face_model, shifted
+
+
+@pytest.fixture
+def weights(tmp_path: pathlib.Path) -> list[str]:
+    """The mean face, and the same further to the right and below by a tenth of the box."""
+    files = [tmp_path / "plain.npz", tmp_path / "shifted.npz"]
+    for file, trained in zip(files, (mean_face_model(), shifted(mean_face_model(), 0.1)), strict=True):
+        bundle.save(file, trained)
+    return list(map(str, files))
+
+
+def test_points_are_the_mean_of_those_of_the_models_and_all_else_stays(
+    weights: list[str], pack: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture
+):
+    out = tmp_path / "new.npz"
+    relabel.main(["--weights", *weights, "--dataset", str(pack), "--out", str(out)])
+    assert "synthetic, train: 60 faces\n" in capsys.readouterr().out  # 98 points became 68: nothing to compare.
+    old, new = open_splits(str(pack), ""), open_splits(str(out), "")
+    assert list(new) == ["train", "test"]
+    # The box is the middle half of the frame of 64 px.
+    wanted = mean_face_in((16, 16, 47, 47)) + 0.05 * 32
+    for split, faces in new.items():
+        assert faces.scheme == "ibug68"
+        assert faces.visible.all()
+        np.testing.assert_allclose(faces.points, np.broadcast_to(wanted, (len(faces), 68, 2)), atol=1e-3)
+        assert (faces.names, faces.groups, faces.box) == (old[split].names, old[split].groups, old[split].box)
+        everyone = np.arange(len(faces))
+        assert faces.read_encoded(everyone) == old[split].read_encoded(everyone)
+
+
+def test_how_far_points_moved_is_printed_and_the_flip_test_centres_them(
+    weights: list[str], pack: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture
+):
+    first, second = tmp_path / "first.npz", tmp_path / "second.npz"
+    relabel.main(["--weights", weights[1], "--dataset", str(pack), "--out", str(first)])
+    relabel.main(["--weights", weights[1], "--dataset", str(first), "--out", str(second), "--flip-test"])
+    shown = capsys.readouterr().out
+    moved = [float(line.split("moved by ")[1].split(" %")[0]) for line in shown.splitlines() if "moved by" in line]
+    plain, centred = open_splits(str(first), "")["train"].points, open_splits(str(second), "")["train"].points
+    # In the mirrored crop the points are as far to the right, so to the left of the face: x is that of the mean face.
+    x = mean_face_in((16, 16, 47, 47))[:, 0]
+    np.testing.assert_allclose(plain[0, :, 0], x + 3.2, atol=1e-3)
+    np.testing.assert_allclose(centred[0, :, 0].mean(), 31.5, atol=0.1)
+    eyes = np.linalg.norm(plain[0, 36] - plain[0, 45])
+    np.testing.assert_allclose(moved[0], 100 * np.linalg.norm(centred - plain, axis=-1).mean() / eyes, rtol=0.01)
+
+
+def test_students_hold_the_same_faces_out_of_both_kinds_of_labels(
+    weights: list[str], pack: pathlib.Path, tmp_path: pathlib.Path
+):
+    """Mixed with their own hand-made labels, the faces held out stay out under their new labels, too."""
+    hand, new = tmp_path / "hand.npz", tmp_path / "new.npz"
+    relabel.main(["--weights", weights[0], "--dataset", str(pack), "--out", str(hand)])
+    relabel.main(["--weights", *weights, "--dataset", str(pack), "--out", str(new)])
+    training, validation = open_training(f"{hand}+{new}", "train", "", "ibug68", 20)
+    assert len(training) == 2 * (60 - len(validation))
+    assert not set(training.groups) & set(validation.groups)
+    half = len(training) // 2
+    assert training.names[:half] == training.names[half:]
+    np.testing.assert_allclose(training.points[half:] - training.points[:half], 1.6, atol=1e-3)
+
+
+def test_what_cannot_be_used_is_told(weights: list[str], pack: pathlib.Path, tmp_path: pathlib.Path, capsys):
+    bundle.save(tmp_path / "other.npz", mean_face_model("wflw98"))
+    for arguments, message in (
+        (["--dataset", str(pack)], "no model is named"),
+        (["--weights", weights[0], str(tmp_path / "other.npz"), "--dataset", str(pack)], "schemes: ibug68, wflw98"),
+        (["--weights", weights[0], "--dataset", str(tmp_path / "none.npz")], "no such file"),
+    ):
+        with pytest.raises(SystemExit) as caught:
+            relabel.main([*arguments, "--out", str(tmp_path / "out.npz")])
+        assert caught.value.code == 1
+        assert message in capsys.readouterr().err
+    assert not (tmp_path / "out.npz").exists()
