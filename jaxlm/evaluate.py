@@ -150,6 +150,7 @@ def report(
     """
     if weights is not None:
         trained, run, workdir = bundle.load(weights).trained, str(weights), pathlib.Path("runs", weights.stem)
+        trained.require_crops()
     else:
         trained = checkpoint.load_model(workdir, step, head)
         run = f"{workdir}, step {trained.step}" + (f", head {head}" if head else "")

@@ -24,7 +24,7 @@ from numpy.typing import ArrayLike
 from jaxlm import bundle, checkpoint, face_detectors, geometry, inference, photos, reinitialisation
 from jaxlm.face_detectors import FaceDetector
 from jaxlm.landmarks import load_scheme
-from jaxlm.models.dpr import GLSR, GSR, locate_in_photos
+from jaxlm.models.dpr import locate_in_photos
 from jaxlm.scheme import Scheme
 from jaxlm.trained import Trained
 
@@ -83,7 +83,7 @@ class Landmarker:
         least_confidence: float = 0.0,
         flip_test: bool = False,
     ) -> None:
-        if flip_test and _looks_at_photos(trained):
+        if flip_test and trained.looks_at_photos:
             raise ValueError("there is no flip test for the released models of DPR, which look at the photo itself")
         self.trained, self.scheme, self.least_confidence = trained, scheme, least_confidence
         self.calibrations = dict(calibrations or {})
@@ -177,7 +177,7 @@ class Landmarker:
         rows = [(image, box) for image, found in zip(images, boxes, strict=True) for box in found]
         for image, box in rows:
             photos.check_box(image, box)
-        locate = self._locate_in_photos if _looks_at_photos(self.trained) else self._locate_in_crops
+        locate = self._locate_in_photos if self.trained.looks_at_photos else self._locate_in_crops
         faces: list[list[Face]] = [[] for _ in images]
         for owner, face in zip(owners, locate(rows), strict=True):
             faces[owner].append(face)
@@ -237,8 +237,3 @@ def _as_boxes(boxes: ArrayLike) -> np.ndarray:
 def _batch_size(count: int) -> int:
     """The number of faces to compute at once, of those that the network is compiled for, where `count` are left."""
     return next((size for size in BATCH_SIZES if size >= count), BATCH_SIZES[-1])
-
-
-def _looks_at_photos(trained: Trained) -> bool:
-    """Whether a model looks at the photo itself through the box; the released ones of DPR, which no run made."""
-    return isinstance(trained.model, GSR | GLSR) and trained.step == 0

@@ -35,7 +35,7 @@ def relabel(faces: Faces, teachers: Sequence[Bundle], flip_test: bool) -> Faces:
       flip_test: Average with the points of the mirrored crop.
 
     Raises:
-      ValueError: The models' schemes differ.
+      ValueError: The models' schemes differ, or one looks at whole photos.
     """
     names = sorted({teacher.scheme.name for teacher in teachers})
     if len(names) > 1:
@@ -43,6 +43,7 @@ def relabel(faces: Faces, teachers: Sequence[Bundle], flip_test: bool) -> Faces:
     mesh, found = distributed.make_mesh(), []
     with progress.counting(len(teachers) * len(faces), faces.split) as advance:
         for trained, scheme, *_ in teachers:
+            trained.require_crops()
             flip = scheme.flip if flip_test else None
             predictor = inference.Predictor(trained.model, trained.task, trained.config, faces.margin, mesh, flip=flip)
             found.append(predictor(trained.variables, faces, advance).points)

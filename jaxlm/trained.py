@@ -9,6 +9,7 @@ import flax.linen as nn
 
 from jaxlm import tasks
 from jaxlm.config import Config
+from jaxlm.models.dpr import GLSR, GSR
 from jaxlm.protocols import Head, find_head
 
 
@@ -34,6 +35,19 @@ class Trained(NamedTuple):
         """What reads points from a detector's raw outputs."""
         task = tasks.build(self.config.task, self.config.model)
         return tasks.OneHead(task, self.head) if self.head else task
+
+    @property
+    def looks_at_photos(self) -> bool:
+        """Whether the model looks at the photo itself through the box; the released ones of DPR, which no run made."""
+        return isinstance(self.model, GSR | GLSR) and self.step == 0
+
+    def require_crops(self) -> None:
+        """Raises ValueError where the model does not look at crops, and prepared frames are not for it."""
+        if self.looks_at_photos:
+            raise ValueError(
+                "the released models of DPR look at the photo itself, not at prepared frames;"
+                " take python -m jaxlm.predict with --boxes"
+            )
 
     def with_head(self, name: str | None) -> Trained:
         """The model of a whole run with one of its heads, by default the first.
