@@ -53,17 +53,20 @@ def track(
       frames: RGB uint8 [H, W, 3] each.
       landmarker: Finds the points.
       rate: Frames a second.
-      boxes: Those of the faces in the first frame, in place of the detector's.
+      boxes: Those of the faces in the first frame, in place of the detector's. Whoever gives them has seen the faces,
+        so an unsure model loses none in that frame.
     """
     tracks: list[Track] = []
     numbers = itertools.count()
     for index, frame in enumerate(frames):
         faces = landmarker.predict(frame, [_next_box(one.face.points, landmarker) for one in tracks])
         followed = [_advance(one, face, rate) for one, face in zip(tracks, faces, strict=True)]
-        found = _distinct([one for one in followed if _is_there(one.face, frame, landmarker)])
+        kept = [one for one in followed if _is_inside(one.face, frame) and landmarker.sees(one.face)]
+        found = _distinct(kept)
         if not found or len(found) < len(tracks) or index % max(round(rate), 1) == 0:
-            seen = landmarker.detect(frame) if index or boxes is None else boxes
-            new = [face for face in landmarker.predict(frame, seen) if _is_there(face, frame, landmarker)]
+            given = boxes if not index else None
+            new = landmarker.predict(frame, landmarker.detect(frame) if given is None else given)
+            new = [face for face in new if _is_inside(face, frame) and (given is not None or landmarker.sees(face))]
             found = _distinct([*found, *(Track(-1, face, one_euro.start(face.points)) for face in new)])
         tracks = [one if one.number >= 0 else one._replace(number=next(numbers)) for one in found]
         yield frame, tracks
@@ -171,11 +174,11 @@ def _advance(before: Track, face: Face, rate: float) -> Track:
     return Track(before.number, face, one_euro.smooth(before.state, face.points, size, rate))
 
 
-def _is_there(face: Face, frame: np.ndarray, landmarker: Landmarker) -> bool:
-    """Whether the points are likely to be those of a face in the frame."""
+def _is_inside(face: Face, frame: np.ndarray) -> bool:
+    """Whether most of the points lie in the frame, and not all on one spot."""
     height, width = frame.shape[:2]
     inside = ((face.points >= 0) & (face.points <= (width - 1, height - 1))).all(-1)
-    return bool(inside.mean() > 0.5 and np.ptp(face.points, axis=0).min() >= _MIN_SIDE and landmarker.sees(face))
+    return bool(inside.mean() > 0.5 and np.ptp(face.points, axis=0).min() >= _MIN_SIDE)
 
 
 def _distinct(tracks: Sequence[Track]) -> list[Track]:

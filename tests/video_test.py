@@ -95,6 +95,15 @@ def test_given_boxes_are_those_of_the_first_frame():
     np.testing.assert_array_equal(tracks[2][0].face.points[0], [80, 50])
 
 
+def test_an_unsure_model_keeps_given_faces_for_their_frame_and_loses_them_in_the_next():
+    """There is no square in the box, so the confidence is 0."""
+    frames, box = [frame_with((80, 50))] * 2, np.float32([5, 10, 24, 29])
+    first, second = follow(frames, Squares(), boxes=[box])
+    np.testing.assert_array_equal(first[0].face.box, box)
+    assert second[0].number > first[0].number
+    assert [one.face.points[0].tolist() for one in second] == [[80, 50]]
+
+
 def test_one_face_is_followed_once():
     boxes = [np.float32([5, 10, 24, 29]), np.float32([6, 11, 25, 30]), np.float32([0, 0, 119, 79])]
     assert [len(found) for found in follow([frame_with((5, 10))] * 2, Squares(), boxes=boxes)] == [1, 1]
