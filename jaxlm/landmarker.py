@@ -30,7 +30,7 @@ from jaxlm.trained import Trained
 
 SHIPPED = pathlib.Path(__file__).with_name("weights_68.npz")
 """The model that comes with jaxlm: 68 points, `ibug68`."""
-SHIPPED_SHA256: str | None = "1a4a8bdc6740a6a8dccf7aa373e4b7ad9b7d810bdc1b17dfed792915e83577e7"
+SHIPPED_SHA256: str | None = "96020066a754eb3007f03e20a8d02a09edf12ff43e957771792701b1a2a6c68a"
 """Checksum of `SHIPPED`, hexadecimal; None takes any file."""
 
 # A photo RGB uint8 [H, W, 3] and the box [4] of a face in it.
