@@ -63,8 +63,10 @@ def open_models(arguments: argparse.Namespace) -> list[Bundle]:
 
     Raises:
       FileNotFoundError, CheckpointError: There is no such file or run.
-      ValueError: A file is damaged, or there is no such head, or nothing is named.
+      ValueError: A file is damaged, there is no such head, one is asked of a file, or nothing is named.
     """
+    if arguments.head and arguments.weights:
+        raise ValueError("--head is for runs (--workdir); a file of weights has one head")
     opened = [open_model(file, None, None) for file in arguments.weights]
     opened += [open_model(None, run, arguments.head) for run in arguments.workdir]
     if not opened:

@@ -81,6 +81,7 @@ def test_other_schemes_and_single_models_are_refused(tmp_path: pathlib.Path, cap
     for arguments, message in (
         (["--weights", str(tmp_path / "one.npz")], "give two or more"),
         ([], "no model is named"),
+        (["--weights", str(tmp_path / "one.npz"), "--head", "other"], "--head is for runs"),
         (["--weights", str(tmp_path / "one.npz"), str(tmp_path / "none.npz")], "there is no such file of weights"),
     ):
         with pytest.raises(SystemExit) as caught:
