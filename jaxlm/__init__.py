@@ -28,11 +28,18 @@ def _compiled() -> pathlib.Path:
     return pathlib.Path(caches) / "jaxlm" / hashlib.sha256(machine.encode()).hexdigest()[:12]
 
 
+def _has_virtual_devices() -> bool:
+    """Whether the environment asks JAX for several CPU devices in this process."""
+    asked = os.environ.get("JAX_NUM_CPU_DEVICES", "1")
+    return asked not in ("", "-1", "0", "1") or "device_count" in os.environ.get("XLA_FLAGS", "")
+
+
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_compiled()))
 
 # jaxlib before 0.12 sizes its CPU thread pool by the cores; with fewer threads than queued collectives, several virtual
-# devices on a small machine wait for each other for ever.
-os.environ.setdefault("NPROC", "16")
+# devices on a small machine wait for each other for ever. With one device more threads than cores make all slower.
+if _has_virtual_devices():
+    os.environ.setdefault("NPROC", "16")
 
 
 def __getattr__(name: str) -> Any:

@@ -67,3 +67,21 @@ def test_compiled_programs_are_kept_in_the_users_cache_folder(tmp_path: pathlib.
         )
         assert done.stdout.startswith(str(where))
         assert any(where.rglob("*-cache"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "threads"),
+    [
+        ({}, None),
+        ({"JAX_NUM_CPU_DEVICES": "1"}, None),
+        ({"JAX_NUM_CPU_DEVICES": "2"}, "16"),
+        ({"XLA_FLAGS": "--xla_force_host_platform_device_count=4"}, "16"),
+        ({"JAX_NUM_CPU_DEVICES": "2", "NPROC": "3"}, "3"),
+    ],
+)
+def test_only_virtual_devices_get_more_threads_than_cores(settings: dict[str, str], threads: str | None):
+    ours = ("NPROC", "XLA_FLAGS", "JAX_NUM_CPU_DEVICES")
+    environment = {name: value for name, value in os.environ.items() if name not in ours} | settings
+    command = [sys.executable, "-c", "import jaxlm, os; print(os.environ.get('NPROC'))"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == str(threads)

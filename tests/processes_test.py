@@ -44,11 +44,13 @@ def start(pack: pathlib.Path, workdir: pathlib.Path, count: int) -> list[subproc
 
 
 def start_one(pack: pathlib.Path, workdir: pathlib.Path, devices: int, *more: str) -> subprocess.Popen:
+    # As many threads as jaxlm gives a run, not as conftest.py gives the tests.
+    environment = {name: value for name, value in os.environ.items() if name != "NPROC"}
     return subprocess.Popen(
         command(pack, workdir, *SHARED, *more),
         cwd=ROOT,
         # Several short runs of the same programs, so even what compiles at once is kept.
-        env=os.environ | {"JAX_NUM_CPU_DEVICES": str(devices), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"},
+        env=environment | {"JAX_NUM_CPU_DEVICES": str(devices), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
