@@ -17,12 +17,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
 from benchmarks import timing
-from jaxlm import calibrate, plotting, report_runs
-from jaxlm.commands import told_errors
-from jaxlm.evaluate import add_data_arguments
-from jaxlm.landmarker import Landmarker
+from jaxlm.drawing import plots
 from jaxlm.landmarks import load_scheme
-from jaxlm.report_runs import Detection
+from jaxlm.prediction import Landmarker, calibration
+from jaxlm.runtime.commands import add_data_arguments, told_errors
+from jaxlm.studies import report_runs
+from jaxlm.studies.report_runs import Detection
 
 _engineering = EngFormatter(places=1, sep="")
 
@@ -49,7 +49,7 @@ def face_finder(detection: Detection) -> Callable[[], object]:
     trained, faces = detection.run.trained, detection.evaluation.faces
     landmarker = Landmarker(trained, load_scheme(trained.config.data.scheme))
     frame = faces.images(np.arange(1))[0]
-    box = calibrate.true_box(faces)
+    box = calibration.true_box(faces)
     return lambda: landmarker.predict(frame, box)
 
 
@@ -75,10 +75,10 @@ def picture(detections: Sequence[Detection], seconds: Mapping[str, float]) -> Fi
     axes = figure.subplots()
     for index, detection in enumerate(detections):
         name, nme = detection.run.name, detection.rows[0].nme
-        colour = plotting.LINE_COLOURS[index % len(plotting.LINE_COLOURS)]
+        colour = plots.LINE_COLOURS[index % len(plots.LINE_COLOURS)]
         axes.plot(1e3 * seconds[name], nme, "o", ms=7, color=colour)
         axes.annotate(name, (1e3 * seconds[name], nme), (7, 4), textcoords="offset points", fontsize=9)
-    plotting.style(axes)
+    plots.style(axes)
     axes.set(xscale="log", xlabel="ms a face, one at a time", ylabel="NME (%)")
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_formatter("{x:g}")

@@ -17,16 +17,17 @@ import time
 import cv2
 import dlib
 import numpy as np
+from jaxlm.data_pipelines.faces import Faces
+from jaxlm.data_pipelines.input import open_training
 
 from benchmarks import timing
-from data_pipelines.faces import Faces
-from data_pipelines.input import open_training
-from jaxlm import error_table, inference, metrics
-from jaxlm.calibrate import true_box
-from jaxlm.commands import told_errors
 from jaxlm.config import DataConfig
-from jaxlm.evaluate import thresholds_of
+from jaxlm.evaluation import error_table, inference
+from jaxlm.evaluation.judging import thresholds_of
 from jaxlm.landmarks import load_scheme
+from jaxlm.prediction.calibration import true_box
+from jaxlm.runtime.commands import told_errors
+from jaxlm.tasks import metrics
 
 _ZOOM = 4
 """dlib's points are whole pixels: frames are enlarged, so that rounding does not count."""

@@ -11,8 +11,9 @@ import optax
 
 from benchmarks import cases
 from benchmarks.cases import Case
-from jaxlm import allocation, models
+from jaxlm import models
 from jaxlm.models import dpr
+from jaxlm.runtime import allocation
 
 Run = Callable[[], object]
 

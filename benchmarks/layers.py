@@ -15,7 +15,7 @@ import jax
 import numpy as np
 
 from benchmarks import timing
-from jaxlm.models import operators
+from jaxlm.models.layers import operators
 
 
 @dataclasses.dataclass(frozen=True)

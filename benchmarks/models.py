@@ -22,7 +22,8 @@ import jax
 
 from benchmarks import jax_runs, timing
 from benchmarks.cases import CASES, Case
-from jaxlm import models, summary
+from jaxlm import models
+from jaxlm.evaluation import cost
 
 # A step computes each product three times: forwards, and for the gradients of inputs and of weights.
 _PRODUCTS_PER_STEP = 3
@@ -89,7 +90,7 @@ def measure(case: Case, dtype: str, on_gpu: bool, ceiling: float, runs: int) -> 
     times = {name: 1e3 * time.wall for name, time in timings.items()}
     network = case.network
     model = models.build(network.model, network.num_points, network.options, dtype)
-    counted = summary.summarise(model, network.size)
+    counted = cost.summarise(model, network.size)
     work = 2 * case.batch * counted.products * (_PRODUCTS_PER_STEP if case.what == "step" else 1)
     flops = work / (times["ours"] / 1e3)
     return Row(

@@ -15,11 +15,12 @@ import os
 import pathlib
 import time
 
+from jaxlm.data_pipelines import input as input_lib
+from jaxlm.data_pipelines import prepared
+from jaxlm.data_pipelines.prepare import Options, prepare
+from jaxlm.data_pipelines.sources.synthetic import Synthetic
+
 from benchmarks import timing
-from data_pipelines import input as input_lib
-from data_pipelines import prepared
-from data_pipelines.prepare import Options, prepare
-from data_pipelines.synthetic_set import Synthetic
 
 _WARM_UP = 16
 _TIMED_FACES = 8192

@@ -10,7 +10,7 @@ from torch import nn
 
 from benchmarks import cases, torch_networks
 from benchmarks.cases import Case, Network
-from jaxlm import allocation
+from jaxlm.runtime import allocation
 
 Run = Callable[[], object]
 

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
-
-from data_pipelines import record
-from data_pipelines.source import BadFaceError, Source
+from jaxlm.data_pipelines import record
+from jaxlm.data_pipelines.source import BadFaceError, Source
 
 _GOOD, _BAD = "good", "bad"
 

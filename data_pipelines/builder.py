@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import tensorflow_datasets as tfds
 import tqdm
+from jaxlm.data_pipelines import record
+from jaxlm.data_pipelines.prepared import variant_name
+from jaxlm.data_pipelines.source import BadFaceError, OnBad, Source, records
 
-from data_pipelines import record
-from data_pipelines.prepared import variant_name
-from data_pipelines.source import BadFaceError, OnBad, Source, records
 from jaxlm.landmarks import load_scheme
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class FaceBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         return self._on_beam(split, len(labels)) if self._beam else self._on_this_machine(split, labels)
 
     def _on_beam(self, split: str, count: int) -> beam.PTransform:
-        from data_pipelines import beam_records
+        from jaxlm.data_pipelines import beam_records
 
         file = self._shared / f"bad_faces_{split}.json"
         self._bad_faces.append(file)
@@ -91,7 +91,7 @@ class FaceBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     def _process_pipeline_result(self, pipeline_result: beam.runners.runner.PipelineResult) -> None:
         """TFDS calls this when the pipeline is done."""
-        from data_pipelines import beam_records
+        from jaxlm.data_pipelines import beam_records
 
         del pipeline_result
         for file in self._bad_faces:

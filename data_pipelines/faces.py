@@ -9,10 +9,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from jaxlm.data_pipelines.record import ATTRIBUTES, Record, decode_images
 
-from data_pipelines.record import ATTRIBUTES, Record, decode_images
-from jaxlm.landmarks import conversion, load_scheme
-from jaxlm.protocols import Head
+from jaxlm.landmarks import Head, conversion, load_scheme
 
 LABELS = {
     "points": "points",

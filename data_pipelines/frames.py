@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from jaxlm.data_pipelines.record import ATTRIBUTES, Record, encode_image
+from jaxlm.data_pipelines.source import BadFaceError
 
-from data_pipelines.record import ATTRIBUTES, Record, encode_image
-from data_pipelines.source import BadFaceError
-from jaxlm import geometry, photos
+from jaxlm.landmarks import geometry, photos
 
 BOX_SCALE = 1.1
 LANDMARK_BOX = f"bounding box of the landmarks x {BOX_SCALE}, made square"

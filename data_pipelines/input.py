@@ -10,10 +10,10 @@ import os
 from collections.abc import Iterator
 
 import numpy as np
+from jaxlm.data_pipelines.faces import Faces, hold_out, join, label_subset, mix, subset_masks
+from jaxlm.data_pipelines.prepared import SPLIT_UNIONS, open_faces, open_splits, write_pack
 
-from data_pipelines.faces import Faces, hold_out, join, label_subset, mix, subset_masks
-from data_pipelines.prepared import SPLIT_UNIONS, open_faces, open_splits, write_pack
-from jaxlm.protocols import heads_of
+from jaxlm.landmarks import heads_of
 
 __all__ = [
     "SPLIT_UNIONS",

@@ -21,21 +21,21 @@ from typing import TYPE_CHECKING, Annotated
 import absl.logging
 import numpy as np
 import tyro
+from jaxlm.data_pipelines.faces import YAW_BINS, Faces, join, subset_masks
+from jaxlm.data_pipelines.prepared import SCHEME_FILE, SPLIT_UNIONS, open_splits, set_folder, write_labels, write_pack
+from jaxlm.data_pipelines.record import ATTRIBUTES
+from jaxlm.data_pipelines.source import BadFaceError, Source
+from jaxlm.data_pipelines.sources.aflw2000 import AFLW2000
+from jaxlm.data_pipelines.sources.annotation_pickle import AnnotationPickle
+from jaxlm.data_pipelines.sources.catalogue import AFLW2K3D, The300WLP
+from jaxlm.data_pipelines.sources.face_synthetics import FaceSynthetics
+from jaxlm.data_pipelines.sources.ibug300w import IBUG300W
+from jaxlm.data_pipelines.sources.points_table import PointsTable
+from jaxlm.data_pipelines.sources.styled import Styled
+from jaxlm.data_pipelines.sources.synthetic import Synthetic
+from jaxlm.data_pipelines.sources.wflw import WFLW
 
-from data_pipelines.aflw2000 import AFLW2000
-from data_pipelines.annotation_pickle import AnnotationPickle
-from data_pipelines.catalogue import AFLW2K3D, The300WLP
-from data_pipelines.face_synthetics import FaceSynthetics
-from data_pipelines.faces import YAW_BINS, Faces, join, subset_masks
-from data_pipelines.ibug300w import IBUG300W
-from data_pipelines.points_table import PointsTable
-from data_pipelines.prepared import SCHEME_FILE, SPLIT_UNIONS, open_splits, set_folder, write_labels, write_pack
-from data_pipelines.record import ATTRIBUTES
-from data_pipelines.source import BadFaceError, Source
-from data_pipelines.styled import Styled
-from data_pipelines.synthetic_set import Synthetic
-from data_pipelines.wflw import WFLW
-from jaxlm import pictures
+from jaxlm.drawing import pictures
 from jaxlm.landmarks import load_scheme
 
 if TYPE_CHECKING:
@@ -145,8 +145,7 @@ def build(source: Source, options: Options, folder: Path) -> list[str]:
       The errors of the faces left out.
     """
     import tensorflow_datasets as tfds
-
-    from data_pipelines.builder import FaceBuilder
+    from jaxlm.data_pipelines.builder import FaceBuilder
 
     skipped = []
 

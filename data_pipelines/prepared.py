@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-
-from data_pipelines.faces import LABELS, Faces, collect_labels, join, pack_labels, unpack_labels
-from data_pipelines.record import VERSION, decode
+from jaxlm.data_pipelines.faces import LABELS, Faces, collect_labels, join, pack_labels, unpack_labels
+from jaxlm.data_pipelines.record import VERSION, decode
 
 if TYPE_CHECKING:
     import tensorflow_datasets as tfds

@@ -17,9 +17,8 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
-
-from data_pipelines.faces import Faces
-from data_pipelines.prepared import open_faces
+from jaxlm.data_pipelines.faces import Faces
+from jaxlm.data_pipelines.prepared import open_faces
 
 FOLDER, MANIFEST, SETTINGS = "renders", "manifest.csv", "renders.json"
 

@@ -13,8 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 import cv2
-
-from data_pipelines.record import Record
+from jaxlm.data_pipelines.record import Record
 
 CHUNK = 32
 """Faces a worker process takes at a time."""

@@ -8,7 +8,8 @@ Data and schedule: see sepbn_300w. Ours: see experiments/README.md.
 
 import dataclasses
 
-from experiments import sepbn_300w
+from jaxlm.experiments import sepbn_300w
+
 from jaxlm.config import Config
 
 

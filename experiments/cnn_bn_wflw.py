@@ -8,7 +8,8 @@ Data and schedule: see sepbn_wflw. No published figure. Ours: see experiments/RE
 
 import dataclasses
 
-from experiments import sepbn_wflw
+from jaxlm.experiments import sepbn_wflw
+
 from jaxlm.config import Config
 
 

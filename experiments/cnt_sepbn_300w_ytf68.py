@@ -10,13 +10,15 @@
 Data: see sepbn_300w; and frames of YouTube Faces with 68 points, which a machine seems to have set, as a table. 10 % of
 each set are held out, by photo and by person; the head of 300-W validates. An epoch is one pass over both sets;
 `--steps-per-epoch 354` has as many updates as sepbn_300w. Two heads although both protocols have 68 points: see
-sepbn_300w_ytf68 for one. Published: the name and the aim of CNT alone; see jaxlm/protocols.py for what is INFERRED.
+sepbn_300w_ytf68 for one. Published: the name and the aim of CNT alone; see jaxlm/landmarks/heads.py for
+what is INFERRED.
 Ours: see experiments/README.md.
 """
 
 import dataclasses
 
-from experiments import sepbn_300w
+from jaxlm.experiments import sepbn_300w
+
 from jaxlm.config import Config
 
 

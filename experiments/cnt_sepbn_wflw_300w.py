@@ -8,13 +8,14 @@
 
 Data: see sepbn_wflw and sepbn_300w; 7,500 and 3,148 training faces, none held out, so the last step is evaluated. Boxes
 are WFLW's annotated ones and the landmarks' in 300-W. An epoch is one pass over both sets; `--steps-per-epoch 937` has
-as many updates as sepbn_wflw. Published: the name and the aim of CNT alone; see jaxlm/protocols.py for what is
+as many updates as sepbn_wflw. Published: the name and the aim of CNT alone; see jaxlm/landmarks/heads.py for what is
 INFERRED. Ours: see experiments/README.md.
 """
 
 import dataclasses
 
-from experiments import sepbn_wflw
+from jaxlm.experiments import sepbn_wflw
+
 from jaxlm.config import Config
 
 

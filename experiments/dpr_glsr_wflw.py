@@ -17,9 +17,10 @@ Data and jitter: see dpr_gsr_wflw. Published: NME 5.08 % (inter-ocular), FR@10 6
 
 import dataclasses
 
-from experiments import dpr_gsr_wflw
+from jaxlm.experiments import dpr_gsr_wflw
+
 from jaxlm.config import Config
-from jaxlm.reinitialisation import PARTS
+from jaxlm.models.dpr.frames import PARTS
 
 
 def config() -> Config:

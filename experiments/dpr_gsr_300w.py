@@ -15,7 +15,8 @@ errors come from the jitter alone. Published for these networks: nothing on 300-
 
 import dataclasses
 
-from experiments import dpr_gsr_wflw
+from jaxlm.experiments import dpr_gsr_wflw
+
 from jaxlm.config import Config
 
 

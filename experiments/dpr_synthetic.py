@@ -20,7 +20,8 @@ Data: rendered faces, made on the spot, 98 points. Ours: see experiments/README.
 
 import dataclasses
 
-from experiments import dpr_glsr_wflw, dpr_gsr_wflw
+from jaxlm.experiments import dpr_glsr_wflw, dpr_gsr_wflw
+
 from jaxlm.config import Config
 
 

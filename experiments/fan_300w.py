@@ -14,7 +14,8 @@ networks trained on other data. Ours: see experiments/README.md.
 
 import dataclasses
 
-from experiments import fan_wflw
+from jaxlm.experiments import fan_wflw
+
 from jaxlm.config import Config
 
 

@@ -9,7 +9,8 @@ experiments/README.md.
 
 import dataclasses
 
-from experiments import fan_wflw
+from jaxlm.experiments import fan_wflw
+
 from jaxlm.config import Config
 
 

@@ -20,7 +20,8 @@ published crop comes from true landmarks; ours comes from the box. Ours: see exp
 
 import dataclasses
 
-from experiments import lab_wflw
+from jaxlm.experiments import lab_wflw
+
 from jaxlm.config import Config
 
 

@@ -13,7 +13,8 @@ former is not said. Ours: see experiments/README.md.
 
 import dataclasses
 
-from experiments import lab_wflw
+from jaxlm.experiments import lab_wflw
+
 from jaxlm.config import Config
 
 

@@ -11,7 +11,8 @@ experiments/README.md.
 
 import dataclasses
 
-from experiments import lab_300w
+from jaxlm.experiments import lab_300w
+
 from jaxlm.config import Config
 
 

@@ -9,7 +9,8 @@ published one from true landmarks. Published: nothing. Ours: see experiments/REA
 
 import dataclasses
 
-from experiments import lab_wflw
+from jaxlm.experiments import lab_wflw
+
 from jaxlm.config import Config
 
 

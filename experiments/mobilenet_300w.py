@@ -9,7 +9,8 @@ is a quarter wider than the box, so that a shifted one still shows the face. Our
 
 import dataclasses
 
-from experiments import dpr_gsr_300w
+from jaxlm.experiments import dpr_gsr_300w
+
 from jaxlm.config import Config, ModelConfig, TaskConfig
 
 

@@ -10,7 +10,8 @@ that we could check. Ours: see experiments/README.md.
 
 import dataclasses
 
-from experiments import resnet18_wflw
+from jaxlm.experiments import resnet18_wflw
+
 from jaxlm.config import Config
 
 

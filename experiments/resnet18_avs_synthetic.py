@@ -11,7 +11,8 @@ Ours: see experiments/README.md.
 
 import dataclasses
 
-from experiments import resnet18_synthetic
+from jaxlm.experiments import resnet18_synthetic
+
 from jaxlm.config import Config
 
 

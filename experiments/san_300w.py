@@ -12,7 +12,8 @@ branch: nothing on 300-W that we could check. Ours: see experiments/README.md.
 
 import dataclasses
 
-from experiments import san_wflw
+from jaxlm.experiments import san_wflw
+
 from jaxlm.config import Config
 
 

@@ -19,7 +19,8 @@ form. Ours: see experiments/README.md.
 
 import dataclasses
 
-from experiments import san_300w
+from jaxlm.experiments import san_300w
+
 from jaxlm.config import Config
 
 

@@ -10,7 +10,8 @@ experiments/README.md.
 
 import dataclasses
 
-from experiments import sepbn_wflw
+from jaxlm.experiments import sepbn_wflw
+
 from jaxlm.config import Config
 
 

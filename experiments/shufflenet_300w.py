@@ -10,7 +10,8 @@ experiments/README.md.
 
 import dataclasses
 
-from experiments import shufflenet_best
+from jaxlm.experiments import shufflenet_best
+
 from jaxlm.config import Config
 
 

@@ -5,7 +5,8 @@ python -m jaxlm.train --experiment shufflenet_face_synthetics_grey
 
 import dataclasses
 
-from experiments import shufflenet_face_synthetics
+from jaxlm.experiments import shufflenet_face_synthetics
+
 from jaxlm.config import AugmentConfig, Config
 
 

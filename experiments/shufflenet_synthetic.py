@@ -7,7 +7,8 @@ Ours: see experiments/README.md.
 
 import dataclasses
 
-from experiments import shufflenet_best
+from jaxlm.experiments import shufflenet_best
+
 from jaxlm.config import Config
 
 

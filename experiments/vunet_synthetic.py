@@ -7,7 +7,8 @@ Data: rendered faces, made on the spot, of which 10 % are held out. Ours: see ex
 
 import dataclasses
 
-from experiments import vunet_300w
+from jaxlm.experiments import vunet_300w
+
 from jaxlm.config import Config
 
 

@@ -10,7 +10,8 @@ see experiments/README.md.
 
 import dataclasses
 
-from experiments import wing_wflw
+from jaxlm.experiments import wing_wflw
+
 from jaxlm.config import Config
 
 

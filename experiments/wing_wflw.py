@@ -13,7 +13,8 @@ experiments/README.md.
 
 import dataclasses
 
-from experiments import resnet18_wflw
+from jaxlm.experiments import resnet18_wflw
+
 from jaxlm.config import Config, ModelConfig
 
 

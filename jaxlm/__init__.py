@@ -10,7 +10,7 @@ import platform
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from jaxlm.landmarker import Landmarker as Landmarker
+    from jaxlm.prediction import Landmarker as Landmarker
 
 
 def _compiled() -> pathlib.Path:
@@ -34,6 +34,11 @@ def _has_virtual_devices() -> bool:
     return asked not in ("", "-1", "0", "1") or "device_count" in os.environ.get("XLA_FLAGS", "")
 
 
+# A wheel has data_pipelines and experiments inside jaxlm, in nobody's way; in a clone they lie beside it. Code imports
+# them as jaxlm.data_pipelines and jaxlm.experiments in both.
+if not (pathlib.Path(__file__).parent / "data_pipelines").is_dir():
+    __path__.append(str(pathlib.Path(__file__).parents[1]))
+
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_compiled()))
 
 # jaxlib before 0.12 sizes its CPU thread pool by the cores; with fewer threads than queued collectives, several virtual
@@ -45,7 +50,7 @@ if _has_virtual_devices():
 def __getattr__(name: str) -> Any:
     """`jaxlm.Landmarker`, imported when it is asked for, since tables and geometry need numpy alone."""
     if name == "Landmarker":
-        from jaxlm.landmarker import Landmarker
+        from jaxlm.prediction import Landmarker
 
         return Landmarker
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -16,11 +16,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxlm import bundle
-from jaxlm.bundle import Bundle
-from jaxlm.calibrate import open_model
-from jaxlm.commands import told_errors
-from jaxlm.trained import Trained
+from jaxlm.checkpoints import Bundle, Trained, bundle
+from jaxlm.checkpoints.opening import add_models, open_models
+from jaxlm.runtime.commands import told_errors
 
 
 def average(detectors: Sequence[Bundle]) -> Trained:
@@ -49,29 +47,6 @@ def _architecture(detector: Bundle) -> dict[str, Any]:
         "scheme": detector.scheme.name,
         "place of the head": head and (head.start, head.stop, detector.trained.model.num_points),
     }
-
-
-def add_models(parser: argparse.ArgumentParser) -> None:
-    """The arguments that name several models, as `open_models` takes them."""
-    parser.add_argument("--weights", nargs="+", default=[], type=pathlib.Path, metavar="FILE.npz", help="bundles")
-    parser.add_argument("--workdir", nargs="+", default=[], type=pathlib.Path, metavar="DIR", help="training runs")
-    parser.add_argument("--head", help="of runs on several data sets: the name of one (default: the first)")
-
-
-def open_models(arguments: argparse.Namespace) -> list[Bundle]:
-    """The models that the arguments of `add_models` name.
-
-    Raises:
-      FileNotFoundError, CheckpointError: There is no such file or run.
-      ValueError: A file is damaged, there is no such head, one is asked of a file, or nothing is named.
-    """
-    if arguments.head and arguments.weights:
-        raise ValueError("--head is for runs (--workdir); a file of weights has one head")
-    opened = [open_model(file, None, None) for file in arguments.weights]
-    opened += [open_model(None, run, arguments.head) for run in arguments.workdir]
-    if not opened:
-        raise ValueError("no model is named; give --weights FILE.npz or --workdir DIR")
-    return opened
 
 
 def main(argv: Sequence[str] | None = None) -> None:

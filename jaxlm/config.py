@@ -38,7 +38,7 @@ class DataConfig:
     """Where data_pipelines.prepare put the set."""
     scheme: str = "wflw98"
     """Landmark scheme to learn: a built-in name or a .toml file. 98 points are read as 68 where asked. One for each
-    set, joined with +, gives each a head of its own; see jaxlm/protocols.py."""
+    set, joined with +, gives each a head of its own; see jaxlm/landmarks/heads.py."""
     train_split: str = "train"
     """Split to train on; several are joined with +."""
     validation_percent: int = 10

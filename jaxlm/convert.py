@@ -1,193 +1,22 @@
 """PyTorch checkpoints to this project's weights: python -m jaxlm.convert CHECKPOINT... --model dpr_gsr --out FILE.npz
 
 Several files make up one model. Every tensor used, left over and missing is reported, and the exit status is 1 where
-anything is left over, missing or of the wrong shape. `jaxlm.bundle.load` reads what becomes of a landmark model, and
-`jaxlm.weights.load_weights` of any. PyTorch is needed to read checkpoints, and for nothing else:
+anything is left over, missing or of the wrong shape. `jaxlm.checkpoints.bundle.load` reads what becomes of a landmark model,
+and `jaxlm.models.load_weights` of any. PyTorch is needed to read checkpoints, and for nothing else:
 pip install -r requirements-convert.txt.
 """
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
-import fnmatch
 import os
 import sys
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-import numpy as np
-from flax import traverse_util
-
-from jaxlm.commands import told_errors
-from jaxlm.convert_layers import Entry
-from jaxlm.convert_maps import MAPS, NameMap, State
-from jaxlm.weights import save_weights
-
-
-class ConversionError(ValueError):
-    """A checkpoint does not give the model asked for."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Report:
-    """What became of every tensor of a checkpoint and of every array of our model.
-
-    Attributes:
-      used: The tensors that made up each of our arrays, by the array's path.
-      ignored: Tensors left out on purpose: counters of batches, classifiers.
-      left_over: Tensors that the model has no place for.
-      missing: Tensors that it needs and the checkpoint lacks.
-      unfilled: Our arrays that got nothing.
-      wrong: One line for each array that cannot be what its tensors hold.
-    """
-
-    used: dict[str, tuple[str, ...]]
-    ignored: list[str]
-    left_over: list[str]
-    missing: list[str]
-    unfilled: list[str]
-    wrong: list[str]
-
-    @property
-    def ok(self) -> bool:
-        return not (self.left_over or self.missing or self.unfilled or self.wrong)
-
-    def __str__(self) -> str:
-        lines = [f"used        {', '.join(tensors)} -> {path}" for path, tensors in self.used.items()]
-        for title in ("ignored", "left_over", "missing", "unfilled", "wrong"):
-            lines += [f"{title.replace('_', ' '):12}{item}" for item in getattr(self, title)]
-        tensors = sum(map(len, self.used.values()))
-        counts = f"{tensors} tensors used for {len(self.used)} arrays, {len(self.ignored)} ignored"
-        counts += f", {len(self.left_over)} left over, {len(self.missing)} missing in the checkpoint"
-        return "\n".join([*lines, f"{counts}, {len(self.unfilled)} arrays unfilled, {len(self.wrong)} wrong"])
-
-
-@dataclasses.dataclass(frozen=True)
-class Converted:
-    """Variables of a model as nested dicts of float32 arrays, what they belong to, and how they came about."""
-
-    variables: dict[str, Any]
-    metadata: dict[str, Any]
-    report: Report
-
-
-def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
-    """The tensors of a PyTorch file by name, out of `state_dict` and without the prefix `module.` where they have one.
-
-    Raises:
-      ImportError: PyTorch is not installed.
-      FileNotFoundError: There is no such file.
-      ConversionError: The file holds anything but tensors; code in it is never run.
-    """
-    try:
-        import torch
-    except ImportError as error:
-        raise ImportError("reading checkpoints needs PyTorch: pip install -r requirements-convert.txt") from error
-    try:
-        contents = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise
-    except Exception as error:  # Damaged files raise many types, and PyTorch's advice is to run what is in them.
-        raise ConversionError(
-            f"{path} is no file of tensors, or a damaged one ({type(error).__name__}); nothing in it was run"
-        ) from error
-    state = contents.get("state_dict", contents) if isinstance(contents, Mapping) else None
-    if not isinstance(state, Mapping) or not state or not all(isinstance(v, torch.Tensor) for v in state.values()):
-        raise ConversionError(f"{path} holds no state dict: named tensors, by themselves or under `state_dict`")
-    return {name.removeprefix("module."): tensor.float().numpy() for name, tensor in state.items()}
-
-
-def merge(states: Mapping[str, State]) -> dict[str, np.ndarray]:
-    """The tensors of several checkpoints, by the path of their file, together.
-
-    Raises:
-      ConversionError: Two files have a tensor of one name.
-    """
-    merged: dict[str, np.ndarray] = {}
-    for path, state in states.items():
-        common = merged.keys() & state.keys()
-        if common:
-            raise ConversionError(f"{path} and a file before it both have a tensor {min(common)}; give each file once")
-        merged |= state
-    return merged
-
-
-def convert_state(state: State, model: str, scheme: str = "wflw98", without: Sequence[str] = ()) -> Converted:
-    """Converts tensors by name to the variables of `model`; the report says whether all went well.
-
-    Args:
-      state: A PyTorch state dict as numpy arrays.
-      model: A key of jaxlm.convert_maps.MAPS.
-      scheme: Landmark scheme of the checkpoint; backbones have none.
-      without: Networks of the model, for example `part_regressors`, to leave out: the checkpoint does not have them.
-
-    Raises:
-      ConversionError: The model has no network of `without`.
-    """
-    names = _leave_out(MAPS[model](state, scheme), without)
-    arrays: dict[str, np.ndarray] = {}
-    used: dict[str, tuple[str, ...]] = {}
-    wrong: list[str] = []
-    for entry in names.entries:
-        if any(name not in state for name in entry.sources):
-            continue
-        used[entry.target] = entry.sources
-        try:
-            arrays[entry.target] = _convert(entry, state, names.shapes.get(entry.target))
-        except ValueError as error:
-            wrong.append(f"{entry.target}: {error}")
-    wanted = {name for entry in names.entries for name in entry.sources}
-    rest = sorted(state.keys() - wanted)
-    ignored = [name for name in rest if any(fnmatch.fnmatch(name, pattern) for pattern in names.ignored)]
-    report = Report(
-        used=used,
-        ignored=ignored,
-        left_over=sorted(set(rest) - set(ignored)),
-        missing=sorted(wanted - state.keys()),
-        unfilled=sorted(names.shapes.keys() - used.keys()),
-        wrong=wrong,
-    )
-    return Converted(traverse_util.unflatten_dict(arrays, sep="/"), names.metadata, report)
-
-
-def likely_model(state: State, scheme: str = "wflw98") -> str:
-    """The key of MAPS that shares most tensor names with a state dict; of several, the one that needs fewest."""
-
-    def shared(model: str) -> tuple[int, int]:
-        names = {name for entry in MAPS[model](state, scheme).entries for name in entry.sources}
-        return len(names & state.keys()), -len(names)
-
-    return max(MAPS, key=shared)
-
-
-def _leave_out(names: NameMap, without: Sequence[str]) -> NameMap:
-    """The map without some networks, which are named by the second part of a path."""
-    networks = {path.split("/")[1] for path in names.shapes}
-    unknown = sorted(set(without) - networks)
-    if unknown:
-        raise ConversionError(
-            f"there is no network {', '.join(unknown)} to leave out, only {', '.join(sorted(networks))}"
-        )
-    return names._replace(
-        entries=[entry for entry in names.entries if entry.target.split("/")[1] not in without],
-        shapes={path: shape for path, shape in names.shapes.items() if path.split("/")[1] not in without},
-        metadata=names.metadata | {"without": list(without)},
-    )
-
-
-def _convert(entry: Entry, state: State, shape: tuple[int, ...] | None) -> np.ndarray:
-    """Raises ValueError where the tensors do not make an array of `shape`."""
-    tensors = [state[name] for name in entry.sources]
-    found = ", ".join(f"{name} {list(tensor.shape)}" for name, tensor in zip(entry.sources, tensors, strict=True))
-    try:
-        array = np.asarray(entry.convert(*tensors), np.float32, order="C")
-    except (ValueError, IndexError) as error:
-        raise ValueError(f"{found}: {error}") from error
-    if array.shape != shape:
-        wanted = f"and our model wants {list(shape)}" if shape is not None else "and our model has no such array"
-        raise ValueError(f"{found} gives {list(array.shape)}, {wanted}")
-    return array
+from jaxlm.interop.torch_checkpoints import convert_state, likely_model, merge, read_checkpoint
+from jaxlm.interop.torch_maps import MAPS
+from jaxlm.models import save_weights
+from jaxlm.runtime.commands import told_errors
 
 
 def main(argv: Sequence[str] | None = None) -> int:

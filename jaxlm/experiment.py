@@ -15,7 +15,7 @@ from typing import Any
 import tyro
 
 from jaxlm import config as config_lib
-from jaxlm import landmarks, models, protocols, tasks
+from jaxlm import landmarks, models, tasks
 from jaxlm.config import Config, flatten
 
 
@@ -81,7 +81,7 @@ def override(parser: argparse.ArgumentParser, name: str, arguments: Sequence[str
 
 def check(config: Config) -> None:
     """Raises ValueError where a field holds what no run can use, before any data is read."""
-    heads = protocols.heads_of(config.data.dataset, config.data.scheme)
+    heads = landmarks.heads_of(config.data.dataset, config.data.scheme)
     knows_one = "scheme" in config.model.options or config.model.name in models.TRANSLATORS
     if knows_one and heads[-1].start:
         raise ValueError(

@@ -13,17 +13,16 @@ import argparse
 import dataclasses
 import pathlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from jaxlm import allocation, distributed, inference, progress
-from jaxlm.average import add_models, open_models
-from jaxlm.bundle import Bundle
-from jaxlm.commands import told_errors
-
-if TYPE_CHECKING:
-    from data_pipelines.input import Faces
+from jaxlm.checkpoints import Bundle
+from jaxlm.checkpoints.opening import add_models, open_models
+from jaxlm.data_pipelines import input as input_lib
+from jaxlm.data_pipelines.input import Faces
+from jaxlm.evaluation import inference
+from jaxlm.runtime import allocation, distributed, progress
+from jaxlm.runtime.commands import told_errors
 
 
 def relabel(faces: Faces, teachers: Sequence[Bundle], flip_test: bool) -> Faces:
@@ -54,8 +53,6 @@ def relabel(faces: Faces, teachers: Sequence[Bundle], flip_test: bool) -> Faces:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The command line."""
-    from data_pipelines import input as input_lib
-
     parser = argparse.ArgumentParser(
         prog="python -m jaxlm.relabel", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from jaxlm import appearance, augment
 from jaxlm.config import AugmentConfig
-from jaxlm.landmarks import WFLW98
+from jaxlm.images import appearance, augment, cropping
+from jaxlm.landmarks.schemes import WFLW98
 
 FLIP = np.asarray(WFLW98.flip)
 GEOMETRY = AugmentConfig(rotation=25.0, shear=0.3, scale=0.15, shift=0.1, flip=True)
@@ -50,15 +50,15 @@ def _amounts(**given: object) -> augment.Amounts:
 
 @functools.partial(jax.jit, static_argnames=("centre_shear", "legacy"))
 def _maps(amounts: augment.Amounts, **options: bool) -> jax.Array:
-    return augment.frame_to_crop(amounts, augment.crop_affine(256, 128, 2.0), 256, 128, **options)
+    return augment.frame_to_crop(amounts, cropping.crop_affine(256, 128, 2.0), 256, 128, **options)
 
 
 def _moved(point: tuple[float, float], matrix: jax.Array) -> np.ndarray:
-    return np.asarray(augment.move(jnp.asarray([[point]], jnp.float32), matrix))[0, 0]
+    return np.asarray(cropping.move(jnp.asarray([[point]], jnp.float32), matrix))[0, 0]
 
 
-_centre_crop = jax.jit(augment.centre_crop, static_argnames=("size", "margin", "crop"))
-_warp = jax.jit(augment.warp, static_argnames="size")
+_centre_crop = jax.jit(cropping.centre_crop, static_argnames=("size", "margin", "crop"))
+_warp = jax.jit(cropping.warp, static_argnames="size")
 
 
 @functools.partial(jax.jit, static_argnames=("config", "size"))
@@ -90,13 +90,13 @@ def test_a_crop_larger_than_the_frame_is_black_outside():
 
 
 def test_crop_affine_maps_the_edges_of_the_crop_to_the_edges_of_the_box():
-    matrix = augment.crop_affine(side=300, size=96, margin=2.5, crop=1.2)
+    matrix = cropping.crop_affine(side=300, size=96, margin=2.5, crop=1.2)
     half_box = 1.2 * 300 / 2.5 / 2
     np.testing.assert_allclose(matrix @ [149.5 - half_box, 149.5 + half_box, 1], [-0.5, 95.5], atol=1e-4)
 
 
 def test_normalised_range():
-    np.testing.assert_array_equal(augment.normalise(jnp.asarray([0.0, 127.5, 255.0])), [-0.99609375, 0, 0.99609375])
+    np.testing.assert_array_equal(cropping.normalise(jnp.asarray([0.0, 127.5, 255.0])), [-0.99609375, 0, 0.99609375])
 
 
 def test_warp_agrees_with_opencv():
@@ -116,12 +116,12 @@ def test_warp_agrees_with_opencv():
 def test_flipping_twice_is_the_identity():
     images, points = _frames(2, 32)
     amounts = jax.tree.map(lambda x: jnp.repeat(x, 2, axis=0), _amounts(flipped=True))
-    matrix = augment.frame_to_crop(amounts, augment.crop_affine(32, 32, 1.0), 32, 32)
+    matrix = augment.frame_to_crop(amounts, cropping.crop_affine(32, 32, 1.0), 32, 32)
     once = _warp(images, matrix, 32)
     np.testing.assert_array_equal(once, images[:, :, ::-1])
     np.testing.assert_array_equal(_warp(once, matrix, 32), images)
-    flipped = augment.move(points, matrix)[:, FLIP]
-    np.testing.assert_allclose(augment.move(flipped, matrix)[:, FLIP], points, atol=1e-5)
+    flipped = cropping.move(points, matrix)[:, FLIP]
+    np.testing.assert_allclose(cropping.move(flipped, matrix)[:, FLIP], points, atol=1e-5)
 
 
 def test_scale_jitter_of_the_recipe():
@@ -143,7 +143,7 @@ def test_rotation_is_counter_clockwise_about_the_centre():
 
 def test_the_steps_come_in_the_order_of_the_recipe():
     amounts = {"angle": 20.0, "shear": (0.1, -0.2), "growth": (9.0, -9.0), "shift": (3.0, 4.0), "flipped": True}
-    plain = augment.crop_affine(256, 128, 2.0)
+    plain = cropping.crop_affine(256, 128, 2.0)
     expected = np.eye(3)
     for i, (name, amount) in enumerate(amounts.items()):
         step = np.vstack([_maps(_amounts(**{name: amount}))[0], [0, 0, 1]]).astype(np.float64)

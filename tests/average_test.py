@@ -7,10 +7,9 @@ import jax
 import numpy as np
 import pytest
 
-from jaxlm import average, bundle, evaluate
-from jaxlm.bundle import Bundle
+from jaxlm import average, evaluate
+from jaxlm.checkpoints import Bundle, Trained, bundle
 from jaxlm.landmarks import load_scheme
-from jaxlm.trained import Trained
 from tiny_landmarker import mean_face_model, shifted
 
 

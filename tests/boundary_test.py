@@ -11,14 +11,15 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
-from jaxlm import experiment, objectives, tasks
-from jaxlm.boundary_objective import BoundaryObjective, adversarial_loss, discriminator_loss, is_effective
-from jaxlm.boundary_task import BoundaryTask
+from jaxlm import experiment, tasks
 from jaxlm.config import Config, DataConfig, ModelConfig, TaskConfig
-from jaxlm.detection_objective import DetectionObjective
-from jaxlm.landmarks import IBUG68
+from jaxlm.landmarks.schemes import IBUG68
 from jaxlm.models.lab import LABOutputs
-from jaxlm.objectives import Crops
+from jaxlm.tasks.boundaries import BoundaryTask
+from jaxlm.training import objectives
+from jaxlm.training.objectives import Crops
+from jaxlm.training.objectives.boundaries import BoundaryObjective, adversarial_loss, discriminator_loss, is_effective
+from jaxlm.training.objectives.detection import DetectionObjective
 
 SIZE = 32
 
@@ -182,9 +183,9 @@ class TinyDiscriminator(nn.Module):
 
 def test_each_loss_trains_its_own_side(scheme_file: str, monkeypatch: pytest.MonkeyPatch):
     """The discriminator's gradient is the same whatever the adversary weighs; without weight it moves nobody else."""
-    monkeypatch.setattr("jaxlm.models.lab.StackedHourglass", lambda *_: TinyEstimator())
-    monkeypatch.setattr("jaxlm.models.lab.BoundaryRegressor", lambda *_: TinyRegressor())
-    monkeypatch.setattr("jaxlm.models.lab.EffectivenessDiscriminator", lambda *_: TinyDiscriminator())
+    monkeypatch.setattr("jaxlm.models.lab.network.StackedHourglass", lambda *_: TinyEstimator())
+    monkeypatch.setattr("jaxlm.models.lab.network.BoundaryRegressor", lambda *_: TinyRegressor())
+    monkeypatch.setattr("jaxlm.models.lab.network.EffectivenessDiscriminator", lambda *_: TinyDiscriminator())
     crops = crops_of(4)
     idle, active = (objective_of(scheme_file, adversarial=weight) for weight in (0.0, 1000.0))
     variables = variables_of(idle)
@@ -205,7 +206,7 @@ def test_each_loss_trains_its_own_side(scheme_file: str, monkeypatch: pytest.Mon
 
 def test_steps_along_the_gradient_lower_the_loss(scheme_file: str, monkeypatch: pytest.MonkeyPatch):
     """Of real hourglasses with messages, below a stand-in for the regressor."""
-    monkeypatch.setattr("jaxlm.models.lab.BoundaryRegressor", lambda *_: TinyRegressor())
+    monkeypatch.setattr("jaxlm.models.lab.network.BoundaryRegressor", lambda *_: TinyRegressor())
     objective, crops = objective_of(scheme_file, kind=DetectionObjective), crops_of(2)
     variables, step = variables_of(objective), gradients_of(objective, crops)
     losses = []

@@ -11,12 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxlm import bundle, experiment, models
+from jaxlm import experiment, models
+from jaxlm.checkpoints import Trained, bundle
 from jaxlm.config import Config
-from jaxlm.landmarks import IBUG68, load_scheme, spell_out
-from jaxlm.protocols import Head
-from jaxlm.trained import Trained
-from jaxlm.weights import load_weights, save_weights
+from jaxlm.landmarks import Head, load_scheme, spell_out
+from jaxlm.landmarks.schemes import IBUG68
+from jaxlm.models import load_weights, save_weights
 from runs import changed
 
 CARD = {"data": "rendered faces", "licence": "none needed"}

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
-from jaxlm import checkpoint, distributed
-from jaxlm.checkpoint import CheckpointError, Checkpoints, ConfigMismatchError
+from jaxlm.checkpoints import CheckpointError, Checkpoints, ConfigMismatchError, directory_of, fingerprints, load_model
+from jaxlm.checkpoints.orbax_steps import Steps
 from jaxlm.config import Config
-from jaxlm.orbax_steps import Steps
+from jaxlm.runtime import distributed
 
 
 def trees(value: float) -> tuple[dict, dict]:
@@ -172,20 +172,20 @@ def test_a_split_array_is_saved_and_comes_back_on_another_split(tmp_path, debug)
 def test_fingerprints_do_not_depend_on_the_split_and_change_with_any_word():
     values = jax.random.normal(jax.random.key(0), (8, 16))
     split = jax.device_put(values, NamedSharding(distributed.make_mesh(fsdp=4), PartitionSpec("fsdp", None)))
-    whole = int(checkpoint.fingerprints(values))
-    assert int(checkpoint.fingerprints(split)) == whole
+    whole = int(fingerprints(values))
+    assert int(fingerprints(split)) == whole
     words = np.asarray(values).view(np.uint32)
     for place in np.ndindex(words.shape):
         changed = words.copy()
         changed[place] ^= 1
-        assert int(checkpoint.fingerprints(changed.view(np.float32))) != whole
+        assert int(fingerprints(changed.view(np.float32))) != whole
     swapped = np.asarray(values)[::-1]
-    assert int(checkpoint.fingerprints(swapped)) != whole
+    assert int(fingerprints(swapped)) != whole
 
 
 def test_no_run_and_no_such_step_are_said_so(tmp_path, debug):
     with pytest.raises(CheckpointError, match="no training run here"):
-        checkpoint.load_model(tmp_path)
-    save_steps(checkpoint.directory_of(tmp_path), debug, {1: 0.2})
+        load_model(tmp_path)
+    save_steps(directory_of(tmp_path), debug, {1: 0.2})
     with pytest.raises(CheckpointError, match=r"no checkpoint of step 7; there are \[1\]"):
-        checkpoint.load_model(tmp_path, 7)
+        load_model(tmp_path, 7)

@@ -12,7 +12,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from jaxlm import models
 from jaxlm.models.cnn import VanillaCNN
-from jaxlm.models.operators import max_pool_2x2
+from jaxlm.models.layers.operators import max_pool_2x2
 
 NARROW = {"widths": (10, 20), "head_width": 12}
 

@@ -25,11 +25,11 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
 import jax
 import numpy as np
 import pytest
+from jaxlm.data_pipelines import synthetic
+from jaxlm.data_pipelines.faces import Faces
+from jaxlm.data_pipelines.input import write_pack
+from jaxlm.data_pipelines.record import encode_image
 
-from data_pipelines import synthetic
-from data_pipelines.faces import Faces
-from data_pipelines.input import write_pack
-from data_pipelines.record import encode_image
 from jaxlm import experiment
 from jaxlm.config import Config
 

@@ -12,13 +12,15 @@ import pytest
 from flax import linen as nn
 from flax import traverse_util
 
-from jaxlm import bundle, convert, convert_maps, models
-from jaxlm import convert_layers as layers
-from jaxlm.convert_maps import MAPS
-from jaxlm.landmarks import WFLW98
-from jaxlm.models.sepbn import SeparableBatchNorm
-from jaxlm.reinitialisation_task import ReinitialisationTask
-from jaxlm.weights import load_weights, save_weights
+from jaxlm import convert, models
+from jaxlm.checkpoints import bundle
+from jaxlm.interop import torch_checkpoints, torch_maps
+from jaxlm.interop import torch_layers as layers
+from jaxlm.interop.torch_maps import MAPS
+from jaxlm.landmarks.schemes import WFLW98
+from jaxlm.models import load_weights, save_weights
+from jaxlm.models.layers import SeparableBatchNorm
+from jaxlm.tasks.dpr import ReinitialisationTask
 
 State = dict[str, np.ndarray]
 
@@ -26,7 +28,7 @@ State = dict[str, np.ndarray]
 @pytest.fixture(autouse=True, scope="module")
 def shapes_once():
     """Each model is traced once for all tests: that takes seconds."""
-    known, trace = {}, convert_maps._shapes_of
+    known, trace = {}, torch_maps._shapes_of
 
     def shapes_of(*model: object, **options: object) -> dict:
         key = repr((model, options))
@@ -35,7 +37,7 @@ def shapes_once():
         return dict(known[key])
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(convert_maps, "_shapes_of", shapes_of)
+        patch.setattr(torch_maps, "_shapes_of", shapes_of)
         yield
 
 
@@ -208,7 +210,7 @@ def test_sepbn_layer_is_the_mean_of_its_normalisations():
 
 
 def test_released_global_networks():
-    converted = convert.convert_state(released_gsr(), "dpr_gsr")
+    converted = torch_checkpoints.convert_state(released_gsr(), "dpr_gsr")
     report = converted.report
     assert report.ok
     assert len(released_gsr()) == 320 + 23
@@ -223,14 +225,14 @@ def test_released_global_networks():
     np.testing.assert_array_equal(stats["var"], released_gsr()["features.1.conv.4.running_var"])
 
 
-def options_of(converted: convert.Converted) -> dict:
+def options_of(converted: torch_checkpoints.Converted) -> dict:
     """Of the model, as the metadata have them."""
     return converted.metadata["config"]["model"]["options"]
 
 
 def test_released_local_networks_of_68_points():
     state = released_gsr(68) | released_local(68, {"left_eye": 22, "right_eye": 22, "nose": 18, "mouth": 40})
-    converted = convert.convert_state(state, "dpr_glsr", scheme="ibug68")
+    converted = torch_checkpoints.convert_state(state, "dpr_glsr", scheme="ibug68")
     assert converted.report.ok, converted.report
     assert converted.metadata["scheme"]["name"] == "ibug68"
     assert options_of(converted)["scheme"] == "ibug68"
@@ -239,23 +241,25 @@ def test_released_local_networks_of_68_points():
     local |= {name.replace("left_eye", part) for name in local for part in ("right_eye", "nose", "mouth")}
     without = {name: tensor for name, tensor in state.items() if name not in local}
     assert len(state) - len(without) == 32
-    converted = convert.convert_state(without, "dpr_glsr", scheme="ibug68")
+    converted = torch_checkpoints.convert_state(without, "dpr_glsr", scheme="ibug68")
     assert converted.report.ok, converted.report
     assert options_of(converted)["local"] == "closed_form"
 
 
 def test_a_network_can_be_left_out():
-    converted = convert.convert_state(released_gsr(), "dpr_glsr", without=["part_regressors"])
+    converted = torch_checkpoints.convert_state(released_gsr(), "dpr_glsr", without=["part_regressors"])
     assert converted.report.ok
     assert set(converted.variables["params"]) == {"global_reinit", "global_regress"}
     assert converted.metadata["without"] == ["part_regressors"]
-    with pytest.raises(convert.ConversionError, match="no network part_regressor to leave out, only global_regress"):
-        convert.convert_state(released_gsr(), "dpr_glsr", without=["part_regressor"])
+    with pytest.raises(
+        torch_checkpoints.ConversionError, match="no network part_regressor to leave out, only global_regress"
+    ):
+        torch_checkpoints.convert_state(released_gsr(), "dpr_glsr", without=["part_regressor"])
 
 
 def test_released_sepbn_network():
     state = released_sepbn()
-    converted = convert.convert_state(state, "cnn")
+    converted = torch_checkpoints.convert_state(state, "cnn")
     assert converted.report.ok, converted.report
     model = models.build("cnn", 98, options_of(converted), "float32")
     outputs = model.apply(converted.variables, draw(1, 128, 128, 3), train=False)
@@ -266,7 +270,7 @@ def test_released_sepbn_network():
 def test_differing_statistics_are_refused():
     state = released_sepbn()
     state["bn4.bn.2.running_var"] = state["bn4.bn.2.running_var"] * 1.01
-    report = convert.convert_state(state, "cnn").report
+    report = torch_checkpoints.convert_state(state, "cnn").report
     assert not report.ok
     assert len(report.wrong) == 1
     assert "batch_stats/block4/norm/var" in report.wrong[0]
@@ -295,7 +299,7 @@ def test_differing_statistics_are_refused():
     ids=["resnet18", "vgg16", "vgg19"],
 )
 def test_torchvision_backbones(model: str, state: functools.partial, used: int, ignored: int, parameters_: int):
-    converted = convert.convert_state(state(), model)
+    converted = torch_checkpoints.convert_state(state(), model)
     assert converted.report.ok, converted.report
     assert (len(converted.report.used), len(converted.report.ignored)) == (used, ignored)
     assert parameters(converted.variables) == parameters_
@@ -307,7 +311,7 @@ def test_reports_name_what_does_not_fit():
     state["extra"] = draw(3)
     state["fc_loc.0.weight"] = draw(32, 255)
     state["features.3.conv.1.running_mean"] = draw(71)
-    report = convert.convert_state(state, "dpr_gsr").report
+    report = torch_checkpoints.convert_state(state, "dpr_gsr").report
     assert not report.ok
     assert (report.missing, report.left_over) == (["pts_net.2.bias"], ["extra"])
     assert report.unfilled == ["params/global_regress/head/fc2/bias"]
@@ -322,19 +326,21 @@ def test_reports_name_what_does_not_fit():
 @pytest.mark.parametrize("model", sorted(MAPS))
 def test_the_likely_model_of_some_tensors(model: str):
     names = {name for entry in MAPS[model]({}, "wflw98").entries for name in entry.sources}
-    assert convert.likely_model(dict.fromkeys(names, draw(1)), "wflw98") == model
+    assert torch_checkpoints.likely_model(dict.fromkeys(names, draw(1)), "wflw98") == model
 
 
 def test_one_tensor_in_two_files():
-    with pytest.raises(convert.ConversionError, match=r"b\.pth and a file before it both have a tensor conv1\.weight"):
-        convert.merge({"a.pth": {"conv1.weight": draw(1)}, "b.pth": {"conv1.weight": draw(1)}})
+    with pytest.raises(
+        torch_checkpoints.ConversionError, match=r"b\.pth and a file before it both have a tensor conv1\.weight"
+    ):
+        torch_checkpoints.merge({"a.pth": {"conv1.weight": draw(1)}, "b.pth": {"conv1.weight": draw(1)}})
 
 
 @pytest.fixture
 def checkpoints(monkeypatch: pytest.MonkeyPatch) -> dict[str, State]:
     """State dicts that the command reads in place of files."""
     states: dict[str, State] = {}
-    monkeypatch.setattr(convert, "read_checkpoint", states.__getitem__)
+    monkeypatch.setattr(torch_checkpoints, "read_checkpoint", states.__getitem__)
     return states
 
 
@@ -349,7 +355,7 @@ def test_command_writes_what_fits(checkpoints: dict, tmp_path: pathlib.Path, cap
     assert "291 tensors used for 291 arrays, 52 ignored, 0 left over, 0 missing" in printed
     variables, metadata = load_weights(out)
     assert metadata["model"] == "dpr_gsr"
-    jax.tree.map(np.testing.assert_array_equal, variables, convert.convert_state(state, "dpr_gsr").variables)
+    jax.tree.map(np.testing.assert_array_equal, variables, torch_checkpoints.convert_state(state, "dpr_gsr").variables)
     found = bundle.load(out)
     assert (found.scheme, found.trained.config.data.crop) == (WFLW98, 2.0)
     assert isinstance(found.trained.task, ReinitialisationTask)
@@ -380,7 +386,7 @@ def test_pytorch_files(tmp_path: pathlib.Path):
     file = tmp_path / "net.pth.tar"
     half = torch.tensor([[1.5, -2.0]], dtype=torch.bfloat16)
     torch.save({"epoch": 3, "state_dict": {"module.fc.weight": half, "module.n": torch.tensor(4)}}, file)
-    state = convert.read_checkpoint(file)
+    state = torch_checkpoints.read_checkpoint(file)
     np.testing.assert_array_equal(state["fc.weight"], np.float32([[1.5, -2.0]]))
     assert state["n"] == 4
 
@@ -389,16 +395,16 @@ def test_files_that_hold_no_tensors(tmp_path: pathlib.Path):
     torch = pytest.importorskip("torch")
     file = tmp_path / "bad.pth"
     file.write_bytes(b"not a checkpoint")
-    with pytest.raises(convert.ConversionError, match=r"bad\.pth is no file of tensors, or a damaged one"):
-        convert.read_checkpoint(file)
+    with pytest.raises(torch_checkpoints.ConversionError, match=r"bad\.pth is no file of tensors, or a damaged one"):
+        torch_checkpoints.read_checkpoint(file)
     torch.save(pathlib.PurePosixPath("code"), file)
-    with pytest.raises(convert.ConversionError, match=r"bad\.pth is no file of tensors"):
-        convert.read_checkpoint(file)
+    with pytest.raises(torch_checkpoints.ConversionError, match=r"bad\.pth is no file of tensors"):
+        torch_checkpoints.read_checkpoint(file)
     torch.save({"state_dict": {"epoch": 3}}, file)
-    with pytest.raises(convert.ConversionError, match=r"bad\.pth holds no state dict"):
-        convert.read_checkpoint(file)
+    with pytest.raises(torch_checkpoints.ConversionError, match=r"bad\.pth holds no state dict"):
+        torch_checkpoints.read_checkpoint(file)
     with pytest.raises(FileNotFoundError):
-        convert.read_checkpoint(tmp_path / "none.pth")
+        torch_checkpoints.read_checkpoint(tmp_path / "none.pth")
 
 
 def test_sepbn_network_gives_what_pytorch_gives():
@@ -425,7 +431,7 @@ def test_sepbn_network_gives_what_pytorch_gives():
     scaled = {
         name: tensor * 0.1 if name.startswith("conv") and tensor.ndim == 4 else tensor for name, tensor in state.items()
     }
-    converted = convert.convert_state(scaled, "cnn")
+    converted = torch_checkpoints.convert_state(scaled, "cnn")
     model = models.build("cnn", 98, options_of(converted), "float32")
     np.testing.assert_allclose(model.apply(converted.variables, images, train=False), expected, rtol=2e-4)
 
@@ -459,7 +465,7 @@ def test_resnet18_gives_what_pytorch_gives():
                 x = conv_norm(x, f"{name}.downsample.0", f"{name}.downsample.1", stride)
             x = (x + y).relu()
     expected = functional.linear(x.mean((2, 3)), tensors["fc.weight"], tensors["fc.bias"]).numpy()
-    variables = convert.convert_state(state, "resnet18", scheme="ibug68").variables
+    variables = torch_checkpoints.convert_state(state, "resnet18", scheme="ibug68").variables
     variables["params"]["head"] = {"kernel": state["fc.weight"].T, "bias": state["fc.bias"]}
     model = models.build("resnet18", 68, {}, "float32")
     ours = model.apply(variables, (photos - 127.5) / 128, train=False)

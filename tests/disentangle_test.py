@@ -10,22 +10,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jaxlm.data_pipelines.input import open_faces
 
-from data_pipelines.input import open_faces
-from jaxlm import (
-    augment,
-    checkpoint,
-    disentangle,
-    disentangle_checks,
-    experiment,
-    image_distances,
-    style_pairs,
-    translation,
-)
-from jaxlm.checkpoint import Trained
-from jaxlm.feature_networks import LaplacianFeatures
-from jaxlm.style_pairs import Eyes
-from jaxlm.translation import Translator
+from jaxlm import checkpoints, disentangle, experiment
+from jaxlm.checkpoints import runs
+from jaxlm.checkpoints.runs import Trained
+from jaxlm.images import cropping
+from jaxlm.styles import checks as disentangle_checks
+from jaxlm.styles import disentangling, distances, translation
+from jaxlm.styles import pairs as style_pairs
+from jaxlm.styles.feature_networks import LaplacianFeatures
+from jaxlm.styles.pairs import Eyes
+from jaxlm.styles.translation import Translator
 from tiny_translator import make_translator
 
 FACES, SIZE = 5, 16
@@ -45,11 +41,11 @@ TRUTH = np.random.default_rng(1).uniform(0, SIZE, (FACES, 7, 2))
 
 def eyes() -> Eyes:
     """A judge that knows each photo's landmarks by its number, half a pixel off, and codes that are the photo."""
-    network, normalised = LaplacianFeatures(), augment.normalise(jnp.asarray(photos(), jnp.float32))
-    scales = image_distances.texture_scales(network, normalised)
+    network, normalised = LaplacianFeatures(), cropping.normalise(jnp.asarray(photos(), jnp.float32))
+    scales = distances.texture_scales(network, normalised)
     return Eyes(
         judge=lambda images: TRUTH[images[:, 0, 0, 0] // 10] + np.array([0.3, 0.4]),
-        texture=jax.jit(functools.partial(image_distances.textures_of, network, scales)),
+        texture=jax.jit(functools.partial(distances.textures_of, network, scales)),
         encode=lambda images: images.reshape(len(images), -1),
     )
 
@@ -193,7 +189,7 @@ def translator(pack: pathlib.Path) -> Translator:
     return make_translator(pack, SIZE)
 
 
-class Darkest(checkpoint.models.MODELS["cnn"]):
+class Darkest(runs.models.MODELS["cnn"]):
     """Says that all points are where the crop is darkest, as coordinates of -1 to 1 that end at its edges."""
 
     def __call__(self, images, *, train, temperature=1.0):
@@ -232,7 +228,7 @@ def test_pairs_are_in_the_order_of_style_and_structure(translator: Translator, p
 
 def run(monkeypatch: pytest.MonkeyPatch, translator: Translator, judge: Trained, *options: str) -> None:
     monkeypatch.setattr(translation, "load_translator", lambda workdir, step: translator)
-    monkeypatch.setattr(checkpoint, "load_model", lambda workdir: judge)
+    monkeypatch.setattr(checkpoints, "load_model", lambda workdir: judge)
     disentangle.main(["--workdir", "runs/vunet", "--judge", "runs/judge", *options])
 
 
@@ -281,4 +277,4 @@ def test_what_cannot_be_judged_is_explained(translator, judge, changes, options,
 def test_a_translator_is_no_judge(translator: Translator, judge: Trained):
     other = judge._replace(config=translator.config)
     with pytest.raises(ValueError, match="the judge is a vunet, a translator"):
-        disentangle.check_judge(other, translator, "validation")
+        disentangling.check_judge(other, translator, "validation")

@@ -10,13 +10,16 @@ import pytest
 from flax import linen as nn
 from flax import traverse_util
 
-from jaxlm import augment, convert, models
-from jaxlm import reinitialisation as frames
-from jaxlm.landmarks import WFLW98, load_scheme
+from jaxlm import models
+from jaxlm.evaluation.cost import summarise
+from jaxlm.images import affine_maps, cropping
+from jaxlm.interop import torch_checkpoints
+from jaxlm.landmarks import load_scheme
+from jaxlm.landmarks.schemes import WFLW98
 from jaxlm.models import dpr
-from jaxlm.models.dpr_networks import GlobalReinit, LocalReinit, PartRegressors
+from jaxlm.models.dpr import frames
+from jaxlm.models.dpr.stages import GlobalReinit, LocalReinit, PartRegressors
 from jaxlm.models.mobilenet import SmallMobileNetV2
-from jaxlm.summary import summarise
 from tiny_regressor import use_tiny_regressors
 
 WIDE = (1, 64, 64, 3)
@@ -103,7 +106,7 @@ def test_untrained_reinitialisation_changes_nothing():
 
 @pytest.mark.usefixtures("tiny")
 def test_an_untrained_model_puts_the_mean_face_into_the_box():
-    images = augment.normalise(pixels(1, 256, 256, 3).astype(np.float32))
+    images = cropping.normalise(pixels(1, 256, 256, 3).astype(np.float32))
     variables = jax.jit(functools.partial(gsr().init, train=False))(jax.random.key(0), images)
     variables = with_leaf(variables, "params/global_regress/fc/kernel", np.zeros((192, 196)))
     outputs, _ = run(gsr(), variables, images)
@@ -112,12 +115,12 @@ def test_an_untrained_model_puts_the_mean_face_into_the_box():
 
 @pytest.mark.usefixtures("tiny")
 def test_the_face_frame_is_where_residuals_are_measured():
-    outputs, _ = run(gsr(), variables_of(gsr()), augment.normalise(pixels(*WIDE).astype(np.float32)))
+    outputs, _ = run(gsr(), variables_of(gsr()), cropping.normalise(pixels(*WIDE).astype(np.float32)))
     face_points = frames.residual_to_points(outputs.residuals, frames.mean_face(WFLW98), 256)
-    np.testing.assert_allclose(augment.move(outputs.points, outputs.matrix), face_points, atol=1e-3)
-    to_crop = jnp.asarray(augment.crop_affine(64, 128, 2.0))[None]
+    np.testing.assert_allclose(cropping.move(outputs.points, outputs.matrix), face_points, atol=1e-3)
+    to_crop = jnp.asarray(cropping.crop_affine(64, 128, 2.0))[None]
     np.testing.assert_allclose(
-        outputs.matrix, frames.compose(frames.crop_to_face(outputs.theta), to_crop), rtol=1e-5, atol=1e-4
+        outputs.matrix, affine_maps.compose(frames.crop_to_face(outputs.theta), to_crop), rtol=1e-5, atol=1e-4
     )
     assert np.abs(outputs.theta[0] - np.eye(2, 3)).max() > 0.01
     np.testing.assert_array_equal(outputs.points, outputs.points_global)
@@ -127,7 +130,7 @@ def test_the_face_frame_is_where_residuals_are_measured():
 def test_a_wide_crop_and_a_photo_of_it_give_the_same_points():
     """Outside of either there is black, so the grey of a normalised zero would show."""
     wide = pixels(1, 256, 256, 3)
-    outputs, _ = run(gsr(), variables_of(gsr()), augment.normalise(wide.astype(np.float32)))
+    outputs, _ = run(gsr(), variables_of(gsr()), cropping.normalise(wide.astype(np.float32)))
     photo = dpr.locate_in_photos(gsr(), variables_of(gsr()), wide, [[64, 64, 191, 191]])
     np.testing.assert_allclose(outputs.points, photo.points, atol=2e-3)
 
@@ -144,15 +147,15 @@ def test_points_move_with_the_face_through_a_padded_photo():
 
 @pytest.mark.usefixtures("tiny")
 def test_parts_replace_their_points_and_the_contour_stays():
-    outputs, _ = run(glsr(), variables_of(glsr()), augment.normalise(pixels(*WIDE).astype(np.float32)))
+    outputs, _ = run(glsr(), variables_of(glsr()), cropping.normalise(pixels(*WIDE).astype(np.float32)))
     scheme = load_scheme("ibug68")
-    in_face, in_face_global = (augment.move(p, outputs.matrix) for p in (outputs.points, outputs.points_global))
+    in_face, in_face_global = (cropping.move(p, outputs.matrix) for p in (outputs.points, outputs.points_global))
     np.testing.assert_allclose(outputs.points[:, :17], outputs.points_global[:, :17], atol=1e-4)
     closed = frames.closed_form_thetas(in_face_global, scheme)
     for part, indices in frames.facial_parts(scheme).items():
         np.testing.assert_allclose(outputs.part_thetas[part], closed[part], rtol=1e-3, atol=1e-3)
         mean = frames.mean_parts(scheme)[part]
-        in_part = augment.move(in_face[:, indices], frames.theta_to_map(outputs.part_thetas[part], 128))
+        in_part = cropping.move(in_face[:, indices], frames.theta_to_map(outputs.part_thetas[part], 128))
         expected = frames.residual_to_points(outputs.part_residuals[part], mean, 128)
         np.testing.assert_allclose(in_part, expected, atol=5e-3)
         assert np.abs(outputs.points - outputs.points_global)[:, indices].max() > 0.1
@@ -160,7 +163,7 @@ def test_parts_replace_their_points_and_the_contour_stays():
 
 @pytest.mark.usefixtures("tiny")
 def test_a_degenerate_theta_falls_back_to_the_box_at_evaluation_alone():
-    images = augment.normalise(pixels(*WIDE).astype(np.float32))
+    images = cropping.normalise(pixels(*WIDE).astype(np.float32))
     flat = with_leaf(variables_of(gsr()), "params/global_reinit/head/fc2/kernel", np.zeros((32, 6)))
     flat = with_leaf(flat, "params/global_reinit/head/fc2/bias", np.zeros(6))
     identity = with_leaf(flat, "params/global_reinit/head/fc2/bias", np.eye(2, 3).ravel())
@@ -188,7 +191,7 @@ NETWORKS = ("global_reinit", "global_regress", "local_reinit", "part_regressors"
 def test_the_joint_stage_trains_every_network():
     model = glsr(local="network", stage="joint")
     variables = variables_of(model)
-    gradient, statistics = gradients(model, variables, augment.normalise(pixels(*WIDE).astype(np.float32)))
+    gradient, statistics = gradients(model, variables, cropping.normalise(pixels(*WIDE).astype(np.float32)))
     assert set(gradient) == set(NETWORKS)
     assert all(any(np.any(leaf) for leaf in jax.tree.leaves(gradient[network])) for network in NETWORKS)
     for network in ("global_regress", "part_regressors"):
@@ -210,8 +213,10 @@ def test_options_that_do_not_fit():
 def released(shared_data: pathlib.Path) -> dict:
     """The authors' weights."""
     pytest.importorskip("torch")
-    state = convert.merge({name: convert.read_checkpoint(shared_data / "dpr" / name) for name in RELEASED})
-    converted = convert.convert_state(state, "dpr_glsr", without=["part_regressors"])
+    state = torch_checkpoints.merge(
+        {name: torch_checkpoints.read_checkpoint(shared_data / "dpr" / name) for name in RELEASED}
+    )
+    converted = torch_checkpoints.convert_state(state, "dpr_glsr", without=["part_regressors"])
     assert converted.report.ok
     return converted.variables
 
@@ -240,7 +245,7 @@ def ramp(size: int) -> np.ndarray:
 
 
 def rgb(image: np.ndarray) -> np.ndarray:
-    return augment.normalise(image[None, :, :, ::-1].astype(np.float32))
+    return cropping.normalise(image[None, :, :, ::-1].astype(np.float32))
 
 
 def test_released_weights_on_images_without_a_face(released: dict):
@@ -266,9 +271,9 @@ def test_released_weights_on_stored_crops(released: dict, reference: dict):
         residuals = residuals_of(released, rgb(reference[f"{name}/input256_bgr"]))
         np.testing.assert_allclose(theta.ravel(), reference[f"{name}/reinit_params"], atol=1e-6)
         np.testing.assert_allclose(residuals.ravel(), reference[f"{name}/residual"], atol=1e-5)
-        matrix = frames.compose(frames.crop_to_face(theta), frames.box_to_crop(reference[f"{name}/rect"][None]))
+        matrix = affine_maps.compose(frames.crop_to_face(theta), frames.box_to_crop(reference[f"{name}/rect"][None]))
         points = frames.residual_to_points(residuals, frames.mean_face(WFLW98), 256)
-        in_photo = augment.move(points, frames.invert(matrix))[0]
+        in_photo = cropping.move(points, affine_maps.invert(matrix))[0]
         np.testing.assert_allclose(in_photo, reference[name], atol=1e-3)
         thetas = LocalReinit().apply({"params": released["params"]["local_reinit"]}, points)
         local = np.stack([thetas[part][0].ravel() for part in frames.PARTS])

@@ -4,9 +4,9 @@ import matplotlib
 import numpy as np
 import pytest
 
-from jaxlm import error_maps, geometry
-from jaxlm.landmarks import WFLW98
-from jaxlm.scheme import Scheme
+from jaxlm.drawing import error_maps
+from jaxlm.landmarks import Scheme, geometry
+from jaxlm.landmarks.schemes import WFLW98
 
 SQUARE = Scheme("square", (1, 0, 3, 2), parts={"top": (0, 1), "left": (0, 2)}, edges=((0, 1), (2, 3)))
 

@@ -9,25 +9,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jaxlm.data_pipelines import input as input_lib
 
-from data_pipelines import input as input_lib
-from jaxlm import (
-    augment,
-    bundle,
-    checkpoint,
-    distributed,
-    evaluate,
-    experiment,
-    inference,
-    metrics,
-    models,
-    relabel,
-    tasks,
-    train,
-)
+from jaxlm import checkpoints, evaluate, experiment, models, relabel, tasks, train
+from jaxlm.checkpoints import Trained, bundle, runs
 from jaxlm.config import Config
-from jaxlm.landmarks import WFLW98
-from jaxlm.trained import Trained
+from jaxlm.evaluation import inference, judging
+from jaxlm.images import cropping
+from jaxlm.landmarks.schemes import WFLW98
+from jaxlm.runtime import distributed
+from jaxlm.tasks import metrics, registry
+from jaxlm.training import loop
 
 
 @pytest.fixture(scope="module")
@@ -39,8 +31,8 @@ def trained(pack: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> pat
     return workdir
 
 
-def predictor_of(trained: pathlib.Path, batch_size: int) -> tuple[inference.Predictor, checkpoint.Trained]:
-    run = checkpoint.load_model(trained)
+def predictor_of(trained: pathlib.Path, batch_size: int) -> tuple[inference.Predictor, runs.Trained]:
+    run = checkpoints.load_model(trained)
     task = tasks.build(run.config.task, run.config.model)
     mesh = distributed.make_mesh()
     return inference.Predictor(run.model, task, run.config, 2.0, mesh, batch_size), run
@@ -84,9 +76,9 @@ class Brightest(nn.Module):
 
 
 def test_the_flip_test_averages_points_and_confidences_with_those_of_the_mirrored_crop():
-    task = tasks.HeatMapTask(32, stride=1, decoder="argmax")
+    task = registry.HeatMapTask(32, stride=1, decoder="argmax")
     frames = jnp.zeros((2, 64, 64, 3), jnp.uint8).at[:, 20, 24].set(255)
-    to_crop = augment.crop_affine(64, 32, margin=2.0)
+    to_crop = cropping.crop_affine(64, 32, margin=2.0)
     predict = functools.partial(inference.predict_step, {}, frames, to_crop, model=Brightest(), task=task, size=32)
     plain, averaged = predict(), predict(flip=(1, 0, 2, 3))
     np.testing.assert_allclose(plain.points, np.broadcast_to([24.0, 20.0], (2, 4, 2)), atol=1e-4)
@@ -104,9 +96,9 @@ class FromTheLeft(Brightest):
 
 
 def test_the_flip_test_exchanges_left_and_right():
-    task = tasks.HeatMapTask(32, stride=1, decoder="argmax")
+    task = registry.HeatMapTask(32, stride=1, decoder="argmax")
     frames = jnp.zeros((1, 64, 64, 3), jnp.uint8)
-    to_crop = augment.crop_affine(64, 32, margin=2.0)
+    to_crop = cropping.crop_affine(64, 32, margin=2.0)
     flipped = inference.predict_step({}, frames, to_crop, model=FromTheLeft(), task=task, size=32, flip=(1, 0, 2, 3))
     # Points 0 and 1 agree with their mirror images; 2 and 3 say right in both, and meet in the middle.
     np.testing.assert_allclose(flipped.points[0, :, 0], [16, 47, 31.5, 31.5], atol=1e-3)
@@ -151,24 +143,24 @@ def test_predictions_are_in_pixels_of_the_source_photo(trained: pathlib.Path, pa
     shifted = dataclasses.replace(faces, to_source=faces.to_source * 2 + np.float32([[0, 0, 5], [0, 0, 7]]))
     predicted, nme = inference.Predictions(faces.points + 1, None), np.zeros(len(faces), np.float32)
     everyone = {"full": np.ones(len(faces), bool)}
-    evaluation = evaluate.Evaluation(shifted, everyone, "inter_ocular", predicted, nme, [], {})
-    evaluate.write_report(tmp_path, evaluation)
+    evaluation = judging.Evaluation(shifted, everyone, "inter_ocular", predicted, nme, [], {})
+    judging.write_report(tmp_path, evaluation)
     stored = np.load(tmp_path / "predictions.npz")
     np.testing.assert_allclose(stored["points"], 2 * predicted.points + np.float32([5, 7]), rtol=1e-6)
 
 
 def test_validation_is_what_training_held_out(trained: pathlib.Path, pack: pathlib.Path):
-    config = checkpoint.load_model(trained).config
-    training = train.prepare_run(config)[1]
-    faces, masks = evaluate.open_evaluation(config, str(pack), "validation", "")
+    config = checkpoints.load_model(trained).config
+    training = loop.prepare_run(config)[1]
+    faces, masks = judging.open_evaluation(config, str(pack), "validation", "")
     assert not set(faces.names) & set(training.names)
     assert len(faces) + len(training) == 60
     assert masks["full"].sum() == len(faces)
 
 
 def test_several_splits_are_subsets_of_one_table(trained: pathlib.Path, pack: pathlib.Path):
-    config = checkpoint.load_model(trained).config
-    faces, masks = evaluate.open_evaluation(config, str(pack), "train+test", "")
+    config = checkpoints.load_model(trained).config
+    faces, masks = judging.open_evaluation(config, str(pack), "train+test", "")
     assert {name: int(mask.sum()) for name, mask in masks.items() if name in ("train", "test", "full")} == {
         "train": 60,
         "test": 22,
@@ -179,7 +171,7 @@ def test_several_splits_are_subsets_of_one_table(trained: pathlib.Path, pack: pa
 
 def test_points_of_98_are_scored_as_68(pack: pathlib.Path, debug: Config):
     config = dataclasses.replace(debug, data=dataclasses.replace(debug.data, scheme="ibug68"))
-    assert evaluate.open_evaluation(config, str(pack), "test", "")[0].points.shape == (22, 68, 2)
+    assert judging.open_evaluation(config, str(pack), "test", "")[0].points.shape == (22, 68, 2)
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ import pytest
 
 from jaxlm import experiment
 from jaxlm.config import AugmentConfig, Config
-from jaxlm.objectives import Crops
-from jaxlm.step import init_state, make_recipe
+from jaxlm.training.objectives import Crops
+from jaxlm.training.step import init_state, make_recipe
 
 
 @functools.cache

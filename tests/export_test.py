@@ -13,12 +13,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxlm import bundle, experiment, export, export_description, export_faces, export_programs, geometry, photos
-from jaxlm.bundle import Bundle
+from jaxlm import experiment, export
+from jaxlm.checkpoints import Bundle, Trained, bundle
 from jaxlm.config import Config, DataConfig, ModelConfig, TaskConfig
-from jaxlm.landmarks import FIVE
-from jaxlm.models import layers, operators
-from jaxlm.trained import Trained
+from jaxlm.interop import export_description, exporting, parity_faces, programs
+from jaxlm.landmarks import geometry, photos
+from jaxlm.landmarks.schemes import FIVE
+from jaxlm.models import layers
+from jaxlm.models.layers import operators
 from runs import changed
 
 SIZE = 32
@@ -68,7 +70,7 @@ def outputs(detected: Bundle, crops: np.ndarray) -> list[np.ndarray]:
 @pytest.fixture(scope="module")
 def stablehlo(detected: Bundle, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     file = tmp_path_factory.mktemp("export") / "detector.stablehlo"
-    export_programs.write_stablehlo(export_programs.detector(detected.trained), SIZE, file)
+    programs.write_stablehlo(programs.detector(detected.trained), SIZE, file)
     return file
 
 
@@ -76,7 +78,7 @@ def stablehlo(detected: Bundle, tmp_path_factory: pytest.TempPathFactory) -> pat
 def test_stablehlo_takes_any_number_of_faces(
     stablehlo: pathlib.Path, crops: np.ndarray, outputs: list[np.ndarray], count: int
 ):
-    found = export_programs.read_stablehlo(stablehlo)(crops[:count])
+    found = programs.read_stablehlo(stablehlo)(crops[:count])
     assert len(found) == 2
     for ours, theirs in zip(outputs, found, strict=True):
         np.testing.assert_allclose(theirs, ours[:count], atol=1e-4)
@@ -103,7 +105,7 @@ def test_operators_are_those_of_the_target(detected: Bundle, count_operations: C
     def traced(target: operators.Target) -> str:
         with operators.traced_for(target):
             spec = jax.ShapeDtypeStruct((1, SIZE, SIZE, 3), jnp.uint8)
-            return str(jax.make_jaxpr(export_programs.detector(detected.trained))(spec))
+            return str(jax.make_jaxpr(programs.detector(detected.trained))(spec))
 
     assert [count_operations(traced(target)) for target in ("cpu", "accelerator", "onnx")] == [0, 1, 1]
     assert "reduce_window_max" in traced("accelerator")
@@ -122,10 +124,10 @@ def test_the_pool_for_onnx_is_the_pool(shape: tuple[int, ...]):
 def test_files_of_onnx(detected: Bundle, crops: np.ndarray, outputs: list[np.ndarray], tmp_path: pathlib.Path):
     pytest.importorskip("jax2onnx")
     file = tmp_path / "detector.onnx"
-    batch = export_programs.write_onnx(export_programs.detector(detected.trained), SIZE, file)
+    batch = programs.write_onnx(programs.detector(detected.trained), SIZE, file)
     assert batch is None
     for count in (1, 5):
-        found = export_programs.read_onnx(file, batch)(crops[:count])
+        found = programs.read_onnx(file, batch)(crops[:count])
         for ours, theirs in zip(outputs, found, strict=True):
             np.testing.assert_allclose(theirs, ours[:count], atol=1e-3)
 
@@ -143,7 +145,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 
 @pytest.fixture(autouse=True)
 def few_faces(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(export_faces, "COUNT", 3)
+    monkeypatch.setattr(parity_faces, "COUNT", 3)
 
 
 def test_the_command_writes_a_program_and_what_it_takes(file: pathlib.Path, tmp_path: pathlib.Path, capsys):
@@ -180,8 +182,8 @@ def test_the_command_writes_a_bundle_of_a_run(
 def test_a_file_whose_points_are_off_is_not_written(
     file: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys, wrong: Callable
 ):
-    read = export_programs.read_stablehlo
-    monkeypatch.setattr(export_programs, "read_stablehlo", lambda path: lambda crops: (wrong(read(path)(crops)[0]),))
+    read = programs.read_stablehlo
+    monkeypatch.setattr(programs, "read_stablehlo", lambda path: lambda crops: (wrong(read(path)(crops)[0]),))
     options = ["--weights", str(file), "--format", "stablehlo", "--out", str(tmp_path / "detector.stablehlo")]
     with pytest.raises(SystemExit, match="1"):
         export.main(options)
@@ -199,23 +201,23 @@ def test_the_largest_difference_is_a_distance(crops: np.ndarray):
         batches.append(len(part))
         return (theirs[:1] if len(part) == 1 else theirs[1:],)
 
-    assert export.largest_difference(detect, ours, crops) == 5
+    assert exporting.largest_difference(detect, ours, crops) == 5
     assert batches == [1, 4]
 
 
 def test_times_are_those_of_a_face(monkeypatch: pytest.MonkeyPatch, crops: np.ndarray):
     clock = iter(np.arange(1000.0))
     monkeypatch.setattr(export.time, "perf_counter", lambda: next(clock))
-    assert export.milliseconds(lambda part: (part,), crops) == 200
+    assert exporting.milliseconds(lambda part: (part,), crops) == 200
 
 
 def test_crops_are_held_out_faces_where_the_set_is_there(pack: pathlib.Path):
     config = changed(experiment.load("debug"), data={"dataset": str(pack)})
-    faces = export_faces.load(config)
+    faces = parity_faces.load(config)
     assert faces.crops.shape == (3, 32, 32, 3)
     assert faces.crops.dtype == np.uint8
     assert faces.description == "3 faces of synthetic, validation"
-    assert export_faces.load(config, str(pack)).description == "3 faces of synthetic, test"
+    assert parity_faces.load(config, str(pack)).description == "3 faces of synthetic, test"
 
 
 def test_a_crop_shows_the_box():
@@ -223,8 +225,8 @@ def test_a_crop_shows_the_box():
     frame = np.zeros((1, 64, 64, 3), np.uint8)
     frame[:, 16:48, 16:48] = 255
     config = changed(experiment.load("debug"), data={"crop": 2.0})
-    assert (export_faces.cut_crops(frame, 2.0, changed(config, data={"crop": 1.0})) == 255).all()
-    crop = export_faces.cut_crops(frame, 2.0, config)[0, ..., 0]
+    assert (parity_faces.cut_crops(frame, 2.0, changed(config, data={"crop": 1.0})) == 255).all()
+    crop = parity_faces.cut_crops(frame, 2.0, config)[0, ..., 0]
     assert (crop[8:24, 8:24] == 255).all()
     assert crop.mean() == 255 / 4
 
@@ -281,6 +283,6 @@ def test_onnx_without_its_packages(file: pathlib.Path, tmp_path: pathlib.Path, m
 
 def test_models_that_jax2onnx_cannot_convert(tmp_path: pathlib.Path, detected: Bundle):
     pytest.importorskip("jax2onnx")
-    detect = export_programs.detector(detected.trained)
-    with pytest.raises(export_programs.ExportError, match="jax2onnx cannot convert this model"):
-        export_programs.write_onnx(lambda crops: (jnp.linalg.svd(detect(crops)[0])[1],), SIZE, tmp_path / "a.onnx")
+    detect = programs.detector(detected.trained)
+    with pytest.raises(programs.ExportError, match="jax2onnx cannot convert this model"):
+        programs.write_onnx(lambda crops: (jnp.linalg.svd(detect(crops)[0])[1],), SIZE, tmp_path / "a.onnx")

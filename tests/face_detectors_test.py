@@ -9,11 +9,14 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 import pytest
+from jaxlm.data_pipelines.input import open_faces
 
-from data_pipelines.input import open_faces
-from jaxlm import bundle, calibrate, face_detectors, photos
-from jaxlm.face_detectors import FaceDetector
-from jaxlm.video import LANDMARKS
+from jaxlm import calibrate
+from jaxlm.checkpoints import bundle
+from jaxlm.landmarks import photos
+from jaxlm.prediction import calibration, face_detectors
+from jaxlm.prediction.face_detectors import FaceDetector
+from jaxlm.prediction.video import LANDMARKS
 from tiny_landmarker import mean_face_model
 
 ASTRONAUT = pathlib.Path(__file__).parent / "data" / "astronaut.png"
@@ -185,12 +188,12 @@ def test_the_command_measures_on_validation_faces_and_writes_a_copy(
 
 
 def test_the_least_confidence_is_three_quarters_of_that_of_the_least_sure_face():
-    assert calibrate.least_confidence(np.float32([[0.9, 0.7], [0.5, 0.7], [1.0, 1.0]])) == 0.45
-    assert calibrate.least_confidence(None) == 0.0
+    assert calibration.least_confidence(np.float32([[0.9, 0.7], [0.5, 0.7], [1.0, 1.0]])) == 0.45
+    assert calibration.least_confidence(None) == 0.0
 
 
 def test_a_detector_that_finds_no_face_is_not_measured(pack: pathlib.Path):
     faces = open_faces(str(pack), "test", "")
     blind = FaceDetector("blind", lambda photo: np.empty((0, 4)))
     with pytest.raises(ValueError, match="blind finds 0 of the faces; 10 are needed"):
-        calibrate.measure_detector(faces, blind)
+        calibration.measure_detector(faces, blind)

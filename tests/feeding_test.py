@@ -12,10 +12,11 @@ import jax
 import numpy as np
 import pytest
 
-from jaxlm import distributed, train
 from jaxlm.config import Config
-from jaxlm.feeding import Prefetch
-from jaxlm.progress import Progress
+from jaxlm.runtime import distributed
+from jaxlm.runtime.progress import Progress
+from jaxlm.training import loop
+from jaxlm.training.feeding import Prefetch
 
 
 def batches(count: int, pause: threading.Event | None = None) -> Iterator[dict[str, np.ndarray]]:
@@ -101,7 +102,7 @@ def test_nothing_is_compiled_after_the_first_epoch(
     )
     data = dataclasses.replace(debug.data, cache=cache)
     try:
-        assert train.fit(dataclasses.replace(debug, epochs=3, eval_every=1, data=data), tmp_path)
+        assert loop.fit(dataclasses.replace(debug, epochs=3, eval_every=1, data=data), tmp_path)
     finally:
         jax.monitoring.unregister_event_duration_listener(listen)
     assert len(seen) == 3

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jaxlm import geometry
+from jaxlm.landmarks import geometry
 
 
 def test_square_box_and_margin_follow_the_sepbn_data_preparation():

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxlm import heatmap_losses, heatmaps
+from jaxlm.images import heatmaps
+from jaxlm.tasks import heatmap_losses
 
 SIZE = 16
 heatmap_mse = jax.jit(heatmap_losses.heatmap_mse)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxlm import heatmaps
+from jaxlm.images import heatmaps
 
 SIZE = 32
 argmax = jax.jit(heatmaps.argmax)

@@ -10,8 +10,8 @@ from flax import linen as nn
 from flax import traverse_util
 
 from jaxlm import models
+from jaxlm.evaluation.cost import count_parameters
 from jaxlm.models.hourglass import Bottleneck, Hourglass, MapHead, Resize, StackedHourglass, interpolation
-from jaxlm.summary import count_parameters
 
 # Of the normalisation before each of the stem's two projected units, which published code builds and never uses.
 UNUSED = 384

@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxlm import image_distances
-from jaxlm.feature_networks import LaplacianFeatures
-from jaxlm.image_distances import Colours
+from jaxlm.styles import distances
+from jaxlm.styles.distances import Colours
+from jaxlm.styles.feature_networks import LaplacianFeatures
 
 
 def smooth(count: int, side: int, seed: int = 0) -> np.ndarray:
@@ -25,39 +25,39 @@ def test_ssim_is_that_of_tensorflow(side: int):
     noisy = np.clip(photos + np.random.default_rng(1).normal(0, 25, photos.shape), 0, 255).astype(np.float32)
     weights = np.asarray([0.0448, 0.2856, 0.3001][: side.bit_length() - 3])
     expected = tf.image.ssim_multiscale(noisy, photos, 255, tuple(weights / weights.sum()))
-    found = np.asarray(image_distances.multi_scale_ssim(noisy, photos))
+    found = np.asarray(distances.multi_scale_ssim(noisy, photos))
     np.testing.assert_allclose(found, expected, atol=2e-4)
     assert found.max() < 0.95
 
 
 def test_ssim_of_equal_photos_is_1_and_of_grey_ones_what_their_levels_say():
     photos = smooth(2, 24)
-    np.testing.assert_allclose(image_distances.multi_scale_ssim(photos, photos), 1, atol=1e-5)
+    np.testing.assert_allclose(distances.multi_scale_ssim(photos, photos), 1, atol=1e-5)
     dark, light = jnp.full((1, 16, 16, 1), 40.0), jnp.full((1, 16, 16, 1), 80.0)
     expected = (2 * 40 * 80 + 2.55**2) / (40**2 + 80**2 + 2.55**2)
-    np.testing.assert_allclose(image_distances.multi_scale_ssim(dark, light), expected, atol=1e-4)
+    np.testing.assert_allclose(distances.multi_scale_ssim(dark, light), expected, atol=1e-4)
 
 
 @pytest.mark.parametrize(
     ("side", "scales"), [(10, 0), (11, 1), (21, 1), (22, 2), (64, 3), (128, 4), (176, 5), (512, 5)]
 )
 def test_scales_that_a_photo_has_room_for(side: int, scales: int):
-    assert image_distances.num_scales(side) == scales
+    assert distances.num_scales(side) == scales
 
 
 def test_photos_smaller_than_a_window_are_refused():
     with pytest.raises(AssertionError):
-        image_distances.multi_scale_ssim(jnp.zeros((1, 8, 8, 3)), jnp.zeros((1, 8, 8, 3)))
+        distances.multi_scale_ssim(jnp.zeros((1, 8, 8, 3)), jnp.zeros((1, 8, 8, 3)))
 
 
 def test_colours_of_plain_photos():
     images = np.stack([np.full((4, 4, 3), 255, np.uint8), np.full((4, 4, 3), (255, 0, 0), np.uint8)])
-    colours = image_distances.colours_of(images)
+    colours = distances.colours_of(images)
     np.testing.assert_allclose(colours.mean, [[100, 0, 0], [53.24, 80.09, 67.20]], atol=0.05)  # CIE Lab of sRGB red.
     np.testing.assert_allclose(colours.covariance, 0, atol=1e-6)
     half = np.zeros((1, 4, 4, 3), np.uint8)
     half[:, :2] = 255
-    colours = image_distances.colours_of(half)
+    colours = distances.colours_of(half)
     np.testing.assert_allclose(colours.mean, [[50, 0, 0]], atol=0.01)
     np.testing.assert_allclose(colours.covariance[0], np.diag([2500, 0, 0]), atol=0.1)
 
@@ -67,19 +67,19 @@ def test_distance_of_colours():
     turn = np.linalg.qr(np.random.default_rng(0).normal(size=(3, 3)))[0]
     covariance = turn @ np.diag([1.0, 4.0, 9.0]) @ turn.T
     one = Colours(np.zeros(3), covariance)
-    assert image_distances.colour_distance(one, one) == pytest.approx(0, abs=1e-6)
-    assert image_distances.colour_distance(one, Colours(np.array([3.0, 0, 4]), covariance)) == pytest.approx(5)
+    assert distances.colour_distance(one, one) == pytest.approx(0, abs=1e-6)
+    assert distances.colour_distance(one, Colours(np.array([3.0, 0, 4]), covariance)) == pytest.approx(5)
     wide = Colours(np.zeros(3), turn @ np.diag([9.0, 4.0, 25.0]) @ turn.T)
-    assert image_distances.colour_distance(one, wide) == pytest.approx(np.hypot(2, 2))
+    assert distances.colour_distance(one, wide) == pytest.approx(np.hypot(2, 2))
     flat = Colours(np.zeros(3), np.zeros((3, 3)))
-    assert image_distances.colour_distance(one, flat) == pytest.approx(np.sqrt(14))
+    assert distances.colour_distance(one, flat) == pytest.approx(np.sqrt(14))
 
 
 def test_colours_are_compared_with_every_other():
     rng = np.random.default_rng(0)
-    colours = image_distances.colours_of(rng.integers(0, 256, (4, 8, 8, 3), dtype=np.uint8))
+    colours = distances.colours_of(rng.integers(0, 256, (4, 8, 8, 3), dtype=np.uint8))
     rows = jax.tree.map(lambda leaf: leaf[:, None], colours)
-    table = image_distances.colour_distance(rows, colours)
+    table = distances.colour_distance(rows, colours)
     assert table.shape == (4, 4)
     # A root makes much of what rounding leaves.
     np.testing.assert_allclose(table, table.T, atol=1e-2)
@@ -90,9 +90,9 @@ def test_colours_are_compared_with_every_other():
 def test_textures_of_neighbours_are_1_apart_and_a_mirror_changes_nothing():
     network = LaplacianFeatures()
     photos = jnp.asarray(smooth(6, 16) / 128 - 1)
-    scales = image_distances.texture_scales(network, photos)
-    textures = np.asarray(image_distances.textures_of(network, scales, photos))
-    apart = image_distances.texture_distance(textures, np.roll(textures, 1, axis=0))
+    scales = distances.texture_scales(network, photos)
+    textures = np.asarray(distances.textures_of(network, scales, photos))
+    apart = distances.texture_distance(textures, np.roll(textures, 1, axis=0))
     assert apart.mean() == pytest.approx(1, rel=1e-4)
-    mirrored = np.asarray(image_distances.textures_of(network, scales, photos[:, :, ::-1]))
-    np.testing.assert_allclose(image_distances.texture_distance(textures, mirrored), 0, atol=1e-4)
+    mirrored = np.asarray(distances.textures_of(network, scales, photos[:, :, ::-1]))
+    np.testing.assert_allclose(distances.texture_distance(textures, mirrored), 0, atol=1e-4)

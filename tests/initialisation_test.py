@@ -9,11 +9,14 @@ import jax
 import numpy as np
 import pytest
 
-from jaxlm import checkpoint, distributed, experiment, initialisation, train
+from jaxlm import experiment, train
+from jaxlm.checkpoints import Checkpoints, directory_of, load_model
 from jaxlm.config import Config
-from jaxlm.reinitialisation import PARTS
-from jaxlm.step import init_state, make_recipe
-from jaxlm.weights import save_weights
+from jaxlm.models import save_weights
+from jaxlm.models.dpr.frames import PARTS
+from jaxlm.runtime import distributed
+from jaxlm.training import loop, starting
+from jaxlm.training.step import init_state, make_recipe
 
 
 def kernel(value: float, *shape: int) -> np.ndarray:
@@ -35,7 +38,7 @@ def test_arrays_of_equal_path_and_shape_are_taken_and_all_others_reported():
         },
         "batch_stats": {"trunk": {"mean": kernel(1, 4)}},
     }
-    found, report = initialisation.take(OURS, theirs)
+    found, report = starting.take(OURS, theirs)
     assert report.taken == ["params/trunk/kernel", "batch_stats/trunk/mean"]
     assert report.reshaped == ["params/head/kernel"]
     assert report.new == ["params/head/bias"]
@@ -50,7 +53,7 @@ def test_arrays_of_equal_path_and_shape_are_taken_and_all_others_reported():
 def test_a_network_that_is_not_there_starts_as_a_copy():
     theirs = {"params": {"a": {"kernel": kernel(1, 2)}, "b": {"left": {"kernel": kernel(2, 2)}}}}
     ours = {"params": {"a": {"kernel": kernel(0, 2)}, "b": {s: {"kernel": kernel(0, 2)} for s in ("left", "right")}}}
-    found, report = initialisation.take(ours, theirs, [("a", "b/left"), ("a", "b/right")])
+    found, report = starting.take(ours, theirs, [("a", "b/left"), ("a", "b/right")])
     assert report.copied == ["params/b/right/kernel"]
     assert report.new == report.left_over == []
     np.testing.assert_array_equal(found["params"]["b"]["left"]["kernel"], 2)
@@ -59,13 +62,13 @@ def test_a_network_that_is_not_there_starts_as_a_copy():
 
 def test_empty_collections_stay():
     ours = {"params": OURS["params"], "batch_stats": {}}
-    assert initialisation.take(ours, OURS)[0]["batch_stats"] == {}
+    assert starting.take(ours, OURS)[0]["batch_stats"] == {}
 
 
 def test_variables_are_placed_below_a_path_of_every_collection():
     theirs = {"params": {"fc1": {"bias": 1}}, "batch_stats": {"norm": {"mean": 2}}}
-    assert initialisation.place(theirs, "") == theirs
-    assert initialisation.place(theirs, "a/b") == {
+    assert starting.place(theirs, "") == theirs
+    assert starting.place(theirs, "a/b") == {
         "params": {"a": {"b": {"fc1": {"bias": 1}}}},
         "batch_stats": {"a": {"b": {"norm": {"mean": 2}}}},
     }
@@ -81,7 +84,7 @@ def zeros_of(name: str) -> dict:
 
 def test_part_regressors_start_from_the_trunk_of_the_global_one():
     copies = experiment.load("dpr_glsr_300w").init_copies
-    _, report = initialisation.take(zeros_of("dpr_glsr_300w"), zeros_of("dpr_gsr_300w"), copies)
+    _, report = starting.take(zeros_of("dpr_glsr_300w"), zeros_of("dpr_gsr_300w"), copies)
     assert report.new == report.left_over == []
     # All but the three dense layers, whose widths differ; their two slopes are scalars.
     heads = [
@@ -93,9 +96,9 @@ def test_part_regressors_start_from_the_trunk_of_the_global_one():
 
 
 def first_state(config: Config, workdir: pathlib.Path):
-    recipe, training, _ = train.prepare_run(config)
-    with checkpoint.Checkpoints(checkpoint.directory_of(workdir), config, config.keep) as checkpoints:
-        return train.start_or_resume(recipe, training, checkpoints, distributed.make_mesh())[:2]
+    recipe, training, _ = loop.prepare_run(config)
+    with Checkpoints(directory_of(workdir), config, config.keep) as checkpoints:
+        return loop.start_or_resume(recipe, training, checkpoints, distributed.make_mesh())[:2]
 
 
 def short(config: Config, **fields: object) -> Config:
@@ -103,15 +106,15 @@ def short(config: Config, **fields: object) -> Config:
 
 
 def test_a_run_starts_from_another_once_and_then_resumes(debug: Config, tmp_path: pathlib.Path, capsys):
-    train.fit(short(debug), tmp_path / "first")
-    trained = checkpoint.load_model(tmp_path / "first").variables
+    loop.fit(short(debug), tmp_path / "first")
+    trained = load_model(tmp_path / "first").variables
     second = short(debug, init_from=str(tmp_path / "first"), seed=5)
     step, state = first_state(second, tmp_path / "second")
     assert step == 0
     assert "taken      params/fc1 (2 arrays)" in capsys.readouterr().err
     jax.tree.map(np.testing.assert_array_equal, trained["params"], state.params)
     jax.tree.map(np.testing.assert_array_equal, trained["batch_stats"], state.batch_stats)
-    train.fit(second, tmp_path / "second")
+    loop.fit(second, tmp_path / "second")
     capsys.readouterr()
     step, resumed = first_state(second, tmp_path / "second")
     assert step == 6
@@ -124,7 +127,7 @@ def test_a_file_of_weights_feeds_the_average_too(debug: Config, tmp_path: pathli
     state = jax.jit(lambda: init_state(make_recipe(config, 48, 2.0)))()
     kernel = np.full(state.params["fc1"]["kernel"].shape, 0.5, np.float32)
     save_weights(tmp_path / "weights.npz", {"params": {"fc1": {"kernel": kernel}}}, {"model": "cnn"})
-    started, report = initialisation.start_from(state, str(tmp_path / "weights.npz"))
+    started, report = starting.start_from(state, str(tmp_path / "weights.npz"))
     assert report.taken == ["params/fc1/kernel"]
     for params in (started.params, started.ema_params):
         np.testing.assert_array_equal(params["fc1"]["kernel"], 0.5)
@@ -142,7 +145,7 @@ def test_several_sources_start_a_network_each(debug: Config, tmp_path: pathlib.P
     shapes = jax.tree.map(np.shape, state.params)
     head = weights_file(tmp_path / "head.npz", fc1=kernel(1, *shapes["fc1"]["kernel"]), fc2=kernel(1, 3))
     block = weights_file(tmp_path / "block.npz", conv=kernel(2, *shapes["block2"]["conv"]["kernel"]))
-    started, report = initialisation.start_from(state, ((head, ""), (block, "block2")))
+    started, report = starting.start_from(state, ((head, ""), (block, "block2")))
     assert sorted(report.taken) == ["params/block2/conv/kernel", "params/fc1/kernel"]
     assert report.reshaped == report.left_over == ["params/fc2/kernel"]
     np.testing.assert_array_equal(started.params["fc1"]["kernel"], 1)
@@ -154,9 +157,9 @@ def test_the_later_of_two_sources_counts_and_copies_follow_places(debug: Config,
     state = jax.jit(lambda: init_state(make_recipe(debug, 48, 2.0)))()
     shape = state.params["fc1"]["kernel"].shape
     sources = [(weights_file(tmp_path / f"{value}.npz", fc1=kernel(value, *shape)), "") for value in (1, 2)]
-    started, _ = initialisation.start_from(state, sources)
+    started, _ = starting.start_from(state, sources)
     np.testing.assert_array_equal(started.params["fc1"]["kernel"], 2)
-    other, report = initialisation.start_from(state, [(sources[0][0], "other")], [("other/fc1", "fc1")])
+    other, report = starting.start_from(state, [(sources[0][0], "other")], [("other/fc1", "fc1")])
     assert report.copied == ["params/fc1/kernel"]
     np.testing.assert_array_equal(other.params["fc1"]["kernel"], 1)
 
@@ -166,7 +169,7 @@ def test_each_of_several_sources_must_give_something(debug: Config, tmp_path: pa
     head = weights_file(tmp_path / "head.npz", fc1=kernel(1, *state.params["fc1"]["kernel"].shape))
     astray = weights_file(tmp_path / "astray.npz", fc1=kernel(1, 3))
     with pytest.raises(ValueError, match=r"astray\.npz and the model have no array (.|\n)*left over  params/detector"):
-        initialisation.start_from(state, ((head, ""), (astray, "detector")))
+        starting.start_from(state, ((head, ""), (astray, "detector")))
 
 
 def test_sources_are_given_on_the_command_line_as_one_or_as_pairs():
@@ -187,7 +190,7 @@ def test_weights_with_nothing_in_common_and_files_that_are_none_end_with_an_expl
     (tmp_path / "text.npz").write_text("no weights")
     state = jax.eval_shape(lambda: init_state(make_recipe(debug, 48, 2.0)))
     with pytest.raises(ValueError, match=r"no array of equal path and shape in common:(.|\n)*params/stem \(1 arrays\)"):
-        initialisation.start_from(state, str(tmp_path / "other.npz"))
+        starting.start_from(state, str(tmp_path / "other.npz"))
     options = ["--experiment", "debug", "--data.dataset", debug.data.dataset, "--workdir", str(tmp_path / "run")]
     for source, message in (("text.npz", "no file of weights"), ("nowhere", "no training run"), ("no.npz", "no.npz")):
         with pytest.raises(SystemExit) as caught:

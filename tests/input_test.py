@@ -7,10 +7,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from jaxlm.data_pipelines import prepare
+from jaxlm.data_pipelines.input import (
+    Faces,
+    batch_indices,
+    eval_batches,
+    hold_out,
+    open_faces,
+    train_batches,
+    write_pack,
+)
+from jaxlm.data_pipelines.record import VERSION, decode_image, encode_image
 
-from data_pipelines import prepare
-from data_pipelines.input import Faces, batch_indices, eval_batches, hold_out, open_faces, train_batches, write_pack
-from data_pipelines.record import VERSION, decode_image, encode_image
 from jaxlm.landmarks import conversion
 from tiny_archives import write_300w, write_wflw
 

@@ -10,12 +10,12 @@ import pytest
 from flax import linen as nn
 from flax import traverse_util
 
-from jaxlm import models, summary
-from jaxlm.landmarks import IBUG68, WFLW98
-from jaxlm.models import lab_messages
-from jaxlm.models.lab import LAB, LABOutputs
-from jaxlm.models.lab_messages import GroupedConv, MessagePassing
-from jaxlm.models.lab_regressor import BoundaryRegressor, FeatureFusion, fuse_input
+from jaxlm import models
+from jaxlm.evaluation import cost
+from jaxlm.landmarks.schemes import IBUG68, WFLW98
+from jaxlm.models.lab import LAB, LABOutputs, messages
+from jaxlm.models.lab.messages import GroupedConv, MessagePassing
+from jaxlm.models.lab.regressor import BoundaryRegressor, FeatureFusion, fuse_input
 
 DIRECTIONS = ("forward", "backward")
 # Boundaries by their numbers in published tables.
@@ -28,7 +28,7 @@ def random(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
 
 def test_counts_and_products_of_the_published_network():
     """Published code has 384 and 480 parameters that it never uses, and counts of 98 points."""
-    layers = summary.summarise(LAB(68, "ibug68", grey=True), 256).layers
+    layers = cost.summarise(LAB(68, "ibug68", grey=True), 256).layers
     parts = {part: [layer for layer in layers if layer.path.startswith(part)] for part in ("estimator", "regressor")}
     parameters = {part: sum(layer.parameters for layer in rows) for part, rows in parts.items()}
     products = {part: sum(layer.products for layer in rows) for part, rows in parts.items()}
@@ -40,19 +40,19 @@ def test_counts_and_products_of_the_published_network():
 def test_counts_of_the_regressor(points: int, published: int):
     init = functools.partial(BoundaryRegressor(points).init, train=False)
     shapes = jax.eval_shape(init, jax.random.key(0), jnp.zeros((1, 256, 256, 1)), jnp.zeros((1, 64, 64, 13)))
-    assert summary.count_parameters(shapes["params"]) == published - 480
+    assert cost.count_parameters(shapes["params"]) == published - 480
 
 
 @pytest.mark.parametrize(("depth", "channels", "count"), [(3, 32, 13_178), (2, 64, 36_250), (1, 128, 87_194)])
 def test_counts_of_the_fusions(depth: int, channels: int, count: int):
     init = functools.partial(FeatureFusion(depth).init, train=False)
     features, maps = jnp.zeros((1, 16, 16, channels)), jnp.zeros((1, 64, 64, 13))
-    assert summary.count_parameters(jax.eval_shape(init, jax.random.key(0), features, maps)["params"]) == count
+    assert cost.count_parameters(jax.eval_shape(init, jax.random.key(0), features, maps)["params"]) == count
 
 
 @pytest.mark.parametrize(("received", "count"), [(False, 510_496), (True, 837_056)])
 def test_counts_of_message_passing(received: bool, count: int):
-    assert summary.count_parameters(messages_shapes(256, received)["params"]) == count
+    assert cost.count_parameters(messages_shapes(256, received)["params"]) == count
 
 
 def test_the_discriminator_is_drawn_apart_and_counts_as_published():
@@ -60,39 +60,39 @@ def test_the_discriminator_is_drawn_apart_and_counts_as_published():
     init = functools.partial(model.init, train=False, method="judge")
     shapes = jax.eval_shape(init, jax.random.key(0), jnp.zeros((1, 64, 64, 13)))
     assert set(shapes["params"]) == {"discriminator"}
-    assert summary.count_parameters(shapes["params"]) == 6_912_013
+    assert cost.count_parameters(shapes["params"]) == 6_912_013
 
 
 def test_edges_are_those_of_the_published_table_and_ten_levels_deep_in_both_directions():
-    edges = lab_messages.edges_of(IBUG68)
+    edges = messages.edges_of(IBUG68)
     table = {1: {2, 3, 7, 9, 13}, 13: {12}, 12: {11}, 11: {10}, 10: {5}, 5: {4}, 4: {7, 9}, 7: {6}, 9: {8}, 6: {2}}
     table |= {8: {3}}
     assert {(NUMBERED[a], NUMBERED[b]) for a, b in edges} == {(a, b) for a, others in table.items() for b in others}
     assert len(edges) == 16
     names = list(IBUG68.boundaries)
-    forward = [{NUMBERED[name] for name in level} for level in lab_messages.levels(names, edges)]
+    forward = [{NUMBERED[name] for name in level} for level in messages.levels(names, edges)]
     assert forward == [{1}, {13}, {12}, {11}, {10}, {5}, {4}, {7, 9}, {6, 8}, {2, 3}]
-    backward = [{NUMBERED[name] for name in level} for level in lab_messages.levels(names, reversed_edges(edges))]
+    backward = [{NUMBERED[name] for name in level} for level in messages.levels(names, reversed_edges(edges))]
     assert len(backward) == 10
     assert backward[-1] == {1}
-    assert len(lab_messages.levels(WFLW98.boundaries, lab_messages.edges_of(WFLW98))) == 10
+    assert len(messages.levels(WFLW98.boundaries, messages.edges_of(WFLW98))) == 10
 
 
 def reversed_edges(edges: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
-    backward = lab_messages.reverse(edges)
+    backward = messages.reverse(edges)
     assert {(b, a) for a, b in edges} == set(backward)
     return backward
 
 
 def messages_shapes(width: int, received: bool) -> dict:
-    init = functools.partial(MessagePassing(tuple(IBUG68.boundaries), lab_messages.edges_of(IBUG68)).init, train=False)
+    init = functools.partial(MessagePassing(tuple(IBUG68.boundaries), messages.edges_of(IBUG68)).init, train=False)
     states = {(way, name): jnp.zeros((1, 8, 8, 16)) for way in DIRECTIONS for name in IBUG68.boundaries}
     return jax.eval_shape(init, jax.random.key(0), jnp.zeros((1, 8, 8, width)), states if received else None)
 
 
 def test_messages_reach_all_boundaries_downstream_and_no_others():
     """Weights are positive, so that nothing is lost on the way; a branch is 16 columns of the first kernel."""
-    model = MessagePassing(tuple(IBUG68.boundaries), lab_messages.edges_of(IBUG68))
+    model = MessagePassing(tuple(IBUG68.boundaries), messages.edges_of(IBUG68))
     flat = traverse_util.flatten_dict(messages_shapes(4, received=True))
     drawn = {
         path: random(leaf.shape) / (leaf.shape[0] * leaf.shape[1] * leaf.shape[2] if path[-1] == "kernel" else 1)
@@ -131,7 +131,7 @@ def test_messages_reach_all_boundaries_downstream_and_no_others():
 
 @pytest.mark.parametrize("rewritten", [True, False])
 def test_a_grouped_convolution_is_one_of_each_group(rewritten: bool, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("jaxlm.models.operators.rewritten", lambda: rewritten)
+    monkeypatch.setattr("jaxlm.models.layers.operators.rewritten", lambda: rewritten)
     x, kernel = random((2, 5, 5, 6)), random((3, 3, 2, 12), 1)
     ours = GroupedConv(4, groups=3, side=3).apply({"params": {"kernel": kernel}}, x)
     padded = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
@@ -183,8 +183,8 @@ class TinyRegressor(nn.Module):
 def test_the_regressor_trains_the_estimator_unless_detached(
     detach: bool, reached: set[str], monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("jaxlm.models.lab.StackedHourglass", lambda *_: TinyEstimator())
-    monkeypatch.setattr("jaxlm.models.lab.BoundaryRegressor", lambda *_: TinyRegressor())
+    monkeypatch.setattr("jaxlm.models.lab.network.StackedHourglass", lambda *_: TinyEstimator())
+    monkeypatch.setattr("jaxlm.models.lab.network.BoundaryRegressor", lambda *_: TinyRegressor())
     model = LAB(68, "ibug68", detach=detach)
     images = random((2, 8, 8, 3))
     variables = model.init(jax.random.key(0), images, train=True)

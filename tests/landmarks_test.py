@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from jaxlm.landmarks import SCHEMES, conversion, load_scheme
-from jaxlm.scheme import Scheme
+from jaxlm.landmarks import SCHEMES, Scheme, conversion, load_scheme
 
 COUNTS = {"wflw98": 98, "ibug68": 68, "cofw29": 29, "aflw19": 19, "five": 5}
 

@@ -10,7 +10,8 @@ import pytest
 from flax import linen as nn
 from jax import lax
 
-from jaxlm.models import layers, operators
+from jaxlm.models import layers
+from jaxlm.models.layers import operators
 
 Operator = Callable[..., jax.Array]
 

@@ -8,13 +8,16 @@ import cv2
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jaxlm.data_pipelines import input as input_lib
 
-from data_pipelines import input as input_lib
-from jaxlm import checkpoint, experiment, limited_data, limited_data_report, train
-from jaxlm.augment import AugmentConfig
+from jaxlm import experiment, limited_data
+from jaxlm.checkpoints import Checkpoints, directory_of
 from jaxlm.config import Config
-from jaxlm.limited_data_arms import geometric, photometric, total_steps, with_equal_steps
-from jaxlm.limited_data_plan import Plan, config_of, make_plan, pieces_of, read_plan, remember
+from jaxlm.images.augment import AugmentConfig
+from jaxlm.studies import limited_data_report, limited_data_runs
+from jaxlm.studies.limited_data_arms import geometric, photometric, total_steps, with_equal_steps
+from jaxlm.studies.limited_data_plan import Plan, config_of, make_plan, pieces_of, read_plan, remember
+from jaxlm.training import loop
 from tiny_translator import make_translator
 
 TINY_TRANSLATOR = {"width": 4, "encoder_width": 4, "max_width": 8}
@@ -67,7 +70,7 @@ def test_all_see_the_same_share_and_the_same_held_out_faces(plan: Plan, tmp_path
     seen = {}
     for piece in pieces_of(plan):
         if piece.name in ("translator", "real"):
-            _, training, validation = train.prepare_run(config_of(plan, piece, tmp_path))
+            _, training, validation = loop.prepare_run(config_of(plan, piece, tmp_path))
             seen[piece.seed, piece.percent, piece.name] = training.names
             assert validation.names == held_out.names
             assert len(training) == plan.faces[f"seed{piece.seed}/{piece.percent:g}_percent"]
@@ -81,7 +84,7 @@ def test_all_see_the_same_share_and_the_same_held_out_faces(plan: Plan, tmp_path
 
 def test_arms_and_shares_have_equal_steps_and_schedules(plan: Plan, tmp_path: pathlib.Path):
     recipes = [
-        train.prepare_run(config_of(plan, piece, tmp_path))[0] for piece in pieces_of(plan) if piece.name == "real"
+        loop.prepare_run(config_of(plan, piece, tmp_path))[0] for piece in pieces_of(plan) if piece.name == "real"
     ]
     assert [recipe.total_steps for recipe in recipes] == [6] * 4  # 7, in 3 epochs of 2.
     rates = {tuple(float(recipe.learning_rate(step)) for step in range(6)) for recipe in recipes}
@@ -185,9 +188,9 @@ class Fakes:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, interrupt_at: int | None = None) -> None:
         self.done: list[str] = []
         self.interrupt_at = interrupt_at
-        monkeypatch.setattr(train, "fit", lambda config, workdir: self.do(workdir))
-        monkeypatch.setattr(limited_data, "draw_set", lambda plan, piece, workdir: self.do(piece.folder(workdir)))
-        monkeypatch.setattr(limited_data, "judge", self.judge)
+        monkeypatch.setattr(loop, "fit", lambda config, workdir: self.do(workdir))
+        monkeypatch.setattr(limited_data_runs, "draw_set", lambda plan, piece, workdir: self.do(piece.folder(workdir)))
+        monkeypatch.setattr(limited_data_runs, "judge", self.judge)
 
     def do(self, folder: pathlib.Path) -> bool:
         folder.mkdir(parents=True, exist_ok=True)
@@ -203,31 +206,31 @@ class Fakes:
 
 def test_a_stopped_command_goes_on_with_the_piece_it_stood_at(plan: Plan, tmp_path, monkeypatch, capsys):
     stopped = Fakes(monkeypatch, interrupt_at=4)
-    assert not limited_data.run(plan, tmp_path, ["validation"])
+    assert not limited_data_runs.run(plan, tmp_path, ["validation"])
     assert stopped.done[-1] == "seed0/25_percent/real"
     printed = capsys.readouterr().out
     assert "[5/24] 25 %, seed 0: self; " in printed
     assert "[6/24]" not in printed
     rest = Fakes(monkeypatch)
-    assert limited_data.run(plan, tmp_path, ["validation"])
+    assert limited_data_runs.run(plan, tmp_path, ["validation"])
     assert rest.done[0] == "seed0/25_percent/self"
     assert len(stopped.done + rest.done) == len(set(stopped.done + rest.done)) == 24
     again = Fakes(monkeypatch)
-    assert limited_data.run(plan, tmp_path, ["validation"])
+    assert limited_data_runs.run(plan, tmp_path, ["validation"])
     assert again.done == []
 
 
 def test_another_split_and_another_seed_do_what_is_missing(plan: Plan, tmp_path, monkeypatch):
     one = dataclasses.replace(plan, seeds=(0,))
     Fakes(monkeypatch)
-    limited_data.run(one, tmp_path, ["validation"])
+    limited_data_runs.run(one, tmp_path, ["validation"])
     more = Fakes(monkeypatch)
-    limited_data.run(plan, tmp_path, ["validation", "test"])
+    limited_data_runs.run(plan, tmp_path, ["validation", "test"])
     # Detectors of the first seed are looked up once more, and nothing is drawn or translated twice.
     assert [done for done in more.done if done.startswith("seed0")] == [
         f"seed0/{percent}_percent/{arm}" for percent in (25, 100) for arm in ("real", "self", "avs")
     ]
-    errors = limited_data.collect(plan, tmp_path, "test")
+    errors = limited_data_runs.collect(plan, tmp_path, "test")
     assert list(errors) == [(percent, arm) for percent in (25, 100) for arm in ("real", "self", "avs")]
     np.testing.assert_allclose(errors[25, "avs"], [[0.04, 0.14], [0.05, 0.14]], rtol=1e-6)
 
@@ -236,9 +239,9 @@ def test_time_left_is_that_of_finished_pieces_of_the_kind(plan: Plan):
     pieces = pieces_of(plan)[:6]
     results = {piece: {} for piece in pieces}
     results[pieces[0]], results[pieces[3]] = {"seconds": 100.0}, {"seconds": 60.0}
-    assert limited_data.time_left(pieces, results) == "time left not known yet"
+    assert limited_data_runs.time_left(pieces, results) == "time left not known yet"
     results[pieces[1]] = {"seconds": 2.0 * pieces[1].work}
-    assert limited_data.time_left(pieces, results) == f"about 0:02:{2 * pieces[2].work:02d} left"
+    assert limited_data_runs.time_left(pieces, results) == f"about 0:02:{2 * pieces[2].work:02d} left"
 
 
 def test_overrides_are_for_both_or_for_one():
@@ -331,16 +334,16 @@ def test_the_report_is_written(plan: Plan, tmp_path: pathlib.Path, capsys):
 
 def test_the_whole_protocol_at_its_smallest(pack: pathlib.Path, tmp_path: pathlib.Path, capsys, monkeypatch):
     """All but the training of translators, which takes far longer to compile: one of random weights is saved."""
-    untrained, fit = make_translator(pack, 8), train.fit
+    untrained, fit = make_translator(pack, 8), loop.fit
 
     def fit_detectors(config: Config, workdir: pathlib.Path) -> bool:
         if config.model.name != "vunet":
             return fit(config, workdir)
-        with checkpoint.Checkpoints(checkpoint.directory_of(workdir), config, config.keep) as checkpoints:
+        with Checkpoints(directory_of(workdir), config, config.keep) as checkpoints:
             checkpoints.save(total_steps(config), untrained.variables, {"step": jnp.zeros(())})
         return True
 
-    monkeypatch.setattr(train, "fit", fit_detectors)
+    monkeypatch.setattr(loop, "fit", fit_detectors)
     widths = " ".join(f"--translator.model.options.{name} {value}" for name, value in TINY_TRANSLATOR.items())
     arguments = (
         f"--experiment debug --translator vunet_synthetic --workdir {tmp_path} --fractions 50 100 --seeds 0 "

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxlm.losses import LOSSES, l1, smooth_l1, wing
+from jaxlm.tasks.point_losses import LOSSES, l1, smooth_l1, wing
 
 JITTED = {name: jax.jit(loss) for name, loss in LOSSES.items()}
 GRADIENTS = {name: jax.jit(jax.grad(lambda *faces, loss=loss: loss(*faces).sum())) for name, loss in LOSSES.items()}

@@ -8,11 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jaxlm.data_pipelines import input as input_lib
 
-from data_pipelines import input as input_lib
-from jaxlm import memory, step, summary
+from jaxlm import summary
 from jaxlm.config import AugmentConfig, Config
-from jaxlm.step import init_state, make_recipe, train_step
+from jaxlm.training import memory, step
+from jaxlm.training.step import init_state, make_recipe, train_step
 from tests.runs import changed
 
 

@@ -7,11 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jaxlm.data_pipelines.faces import yaw_masks
 
-from data_pipelines.faces import yaw_masks
-from jaxlm import evaluate, metrics
-from jaxlm.landmarks import FIVE, IBUG68, WFLW98
-from jaxlm.scheme import Scheme
+from jaxlm import evaluate
+from jaxlm.landmarks import Scheme
+from jaxlm.landmarks.schemes import FIVE, IBUG68, WFLW98
+from jaxlm.tasks import metrics
 
 ORACLE = pathlib.Path(__file__).parents[2] / "shared/data/metrics_oracle"
 SQUARE = Scheme(name="square", flip=(1, 0, 3, 2), eye_corners=(0, 1), pupils=((0, 2), (1, 3)))

@@ -5,12 +5,22 @@ import dataclasses
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jaxlm.data_pipelines.faces import mix
+from jaxlm.data_pipelines.input import (
+    Faces,
+    batch_indices,
+    hold_out,
+    open_faces,
+    open_training,
+    train_batches,
+    write_pack,
+)
+from jaxlm.data_pipelines.record import encode_image
 
 from conftest import synthetic_faces
-from data_pipelines.faces import mix
-from data_pipelines.input import Faces, batch_indices, hold_out, open_faces, open_training, train_batches, write_pack
-from data_pipelines.record import encode_image
-from jaxlm import distributed, experiment, feeding, train
+from jaxlm import experiment
+from jaxlm.runtime import distributed
+from jaxlm.training import feeding, loop
 
 
 def make_faces(count: int = 23) -> Faces:
@@ -191,8 +201,8 @@ def test_streaming_and_device_cache_feed_the_same_mixed_batches():
 def test_a_run_with_styled_faces_has_the_updates_of_one_without(debug, pack, tmp_path):
     write_pack(tmp_path / "styled.npz", {"train": make_styled(open_faces(str(pack), "train", ""))})
     data = dataclasses.replace(debug.data, styled=str(tmp_path / "styled.npz"), styled_ratio=0.5)
-    plain, photos, validation = train.prepare_run(debug)
-    mixed, training, same_validation = train.prepare_run(dataclasses.replace(debug, data=data))
+    plain, photos, validation = loop.prepare_run(debug)
+    mixed, training, same_validation = loop.prepare_run(dataclasses.replace(debug, data=data))
     assert mixed.steps_per_epoch == plain.steps_per_epoch == len(photos) // debug.data.batch_size
     assert (training.num_photos, training.num_styled) == (len(photos), 3 * len(photos))
     assert not set(training.groups) & set(validation.groups)

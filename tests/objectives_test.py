@@ -14,31 +14,24 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.typing import DTypeLike
+from jaxlm.data_pipelines import input as input_lib
 
-from data_pipelines import input as input_lib
-from jaxlm import (
-    checkpoint,
-    distributed,
-    evaluate,
-    experiment,
-    feature_networks,
-    models,
-    objectives,
-    tasks,
-    train,
-    translation_losses,
-)
-from jaxlm import step as step_lib
+from jaxlm import experiment, models, tasks
+from jaxlm.checkpoints import Checkpoints, directory_of, load_model, runs
 from jaxlm.config import Config, ModelConfig, TaskConfig
-from jaxlm.detection_objective import DetectionObjective
-from jaxlm.models import vgg
+from jaxlm.evaluation import judging
+from jaxlm.models import save_weights, vgg
 from jaxlm.models.cnn import VanillaCNN
 from jaxlm.models.vunet import VUNetOutputs
-from jaxlm.models.vunet_layers import WeightNormConv, draw_latents
-from jaxlm.objectives import Crops
-from jaxlm.step import TrainState, init_state, make_recipe, to_items, train_step
-from jaxlm.translation_objective import TranslationObjective
-from jaxlm.weights import save_weights
+from jaxlm.models.vunet.layers import WeightNormConv, draw_latents
+from jaxlm.runtime import distributed
+from jaxlm.styles import feature_networks, translation_losses
+from jaxlm.training import loop, objectives
+from jaxlm.training import step as step_lib
+from jaxlm.training.objectives import Crops
+from jaxlm.training.objectives.detection import DetectionObjective
+from jaxlm.training.objectives.translation import TranslationObjective
+from jaxlm.training.step import TrainState, init_state, make_recipe, to_items, train_step
 
 EPOCHS, STEPS_PER_EPOCH = 12, 6
 
@@ -97,7 +90,7 @@ def config(pack: pathlib.Path) -> Config:
 def straight(config: Config, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """The workdir of a run that nothing stopped."""
     workdir = tmp_path_factory.mktemp("straight")
-    assert train.fit(config, workdir)
+    assert loop.fit(config, workdir)
     return workdir
 
 
@@ -107,14 +100,14 @@ def rows_of(workdir: pathlib.Path, split: str) -> list[dict]:
 
 
 def final_state(config: Config, workdir: pathlib.Path) -> tuple[int, dict, dict]:
-    recipe, training, _ = train.prepare_run(config)
-    with checkpoint.Checkpoints(checkpoint.directory_of(workdir), config, config.keep) as checkpoints:
-        step, state, _ = train.start_or_resume(recipe, training, checkpoints, distributed.make_mesh())
+    recipe, training, _ = loop.prepare_run(config)
+    with Checkpoints(directory_of(workdir), config, config.keep) as checkpoints:
+        step, state, _ = loop.start_or_resume(recipe, training, checkpoints, distributed.make_mesh())
     return step, *to_items(state)
 
 
 def held_out(config: Config) -> input_lib.Faces:
-    return train.prepare_run(config)[2]
+    return loop.prepare_run(config)[2]
 
 
 def test_the_loss_falls_and_the_best_step_is_that_of_the_smallest_reconstruction_error(
@@ -127,7 +120,7 @@ def test_the_loss_falls_and_the_best_step_is_that_of_the_smallest_reconstruction
     for row in validated:
         assert row["reconstruction"] == row["perceptual"] + row["l1"]
     best = min(validated, key=lambda row: row["reconstruction"])
-    assert checkpoint.load_model(straight).step == best["step"]
+    assert load_model(straight).step == best["step"]
     assert objectives.kind(config).measure.key == "reconstruction"
 
 
@@ -135,18 +128,18 @@ def test_a_stopped_run_goes_on_to_the_same_bits(
     config: Config, straight: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ):
     with monkeypatch.context() as patch:
-        patch.setattr(train, "_STEPS_BETWEEN_REPORTS", 10)
+        patch.setattr(loop, "_STEPS_BETWEEN_REPORTS", 10)
         patch.setattr(distributed.StopSignal, "asked", lambda self, step: step == 10)
-        assert not train.fit(config, tmp_path)
+        assert not loop.fit(config, tmp_path)
     assert final_state(config, tmp_path)[0] == 10
-    assert train.fit(dataclasses.replace(config, data=dataclasses.replace(config.data, cache="none")), tmp_path)
+    assert loop.fit(dataclasses.replace(config, data=dataclasses.replace(config.data, cache="none")), tmp_path)
     ours, theirs = final_state(config, straight), final_state(config, tmp_path)
     assert ours[0] == theirs[0] == EPOCHS * STEPS_PER_EPOCH
     jax.tree.map(np.testing.assert_array_equal, ours, theirs)
 
 
 def test_parameters_split_over_devices_give_the_same_numbers(config: Config):
-    recipe, training, _ = train.prepare_run(config)
+    recipe, training, _ = loop.prepare_run(config)
     faces = {"image": training.images(np.arange(8)), "points": training.points[:8], "visible": training.visible[:8]}
     state = jax.jit(functools.partial(init_state, recipe))(faces)
     expected = one_step(config, state, faces)
@@ -183,9 +176,9 @@ def test_every_part_of_a_batch_draws_by_a_key_of_its_own():
 
 def test_validation_counts_every_face_once(config: Config, straight: pathlib.Path, monkeypatch: pytest.MonkeyPatch):
     """However many fill a batch; the figures are those of all faces at once, by hand."""
-    trained, faces = checkpoint.load_model(straight), held_out(config)
+    trained, faces = load_model(straight), held_out(config)
     objective = TranslationObjective.of(config, STEPS_PER_EPOCH)
-    monkeypatch.setattr("jaxlm.translation_objective._BATCH_SIZE", 8)
+    monkeypatch.setattr("jaxlm.training.objectives.translation._BATCH_SIZE", 8)
     assert len(faces) % 8
     figures = objective.validator(faces.margin, distributed.make_mesh())(trained.variables, faces)
 
@@ -226,7 +219,7 @@ def test_the_report_prints_its_protocol_and_draws_transfers(
 
 def test_the_command_that_evaluates_detectors_says_what_a_translator_is(straight: pathlib.Path):
     with pytest.raises(ValueError, match=r"vunet with task translation finds no landmarks.*jaxlm.disentangle judges"):
-        evaluate.report(straight)
+        judging.report(straight)
 
 
 def test_a_translator_wants_faces_to_start_from(config: Config):
@@ -268,8 +261,8 @@ def test_weights_of_a_feature_network_are_part_of_the_state(
     else:
         model = VanillaCNN(98, widths=(4, 8), head_width=4)
         weights = drawn(functools.partial(model.init, train=False), jnp.zeros((1, 32, 32, 3)))
-        trained = checkpoint.Trained(debug, model, weights, 1)
-        monkeypatch.setattr(checkpoint, "load_model", {str(tmp_path): trained}.__getitem__)
+        trained = runs.Trained(debug, model, weights, 1)
+        monkeypatch.setattr("jaxlm.checkpoints.load_model", {str(tmp_path): trained}.__getitem__)
         source = tmp_path
     options = {"structure": "dots", "features": str(source)}
     config = dataclasses.replace(

@@ -3,8 +3,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxlm import optim
 from jaxlm.config import OptimConfig
+from jaxlm.training import optim
 
 
 @pytest.mark.parametrize(

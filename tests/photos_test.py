@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from jaxlm import geometry, photos
+from jaxlm.landmarks import geometry, photos
 
 
 def picture(height: int = 24, width: int = 32) -> np.ndarray:

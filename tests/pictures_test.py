@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
-from jaxlm import pictures
-from jaxlm.landmarks import FIVE, WFLW98
-from jaxlm.scheme import Scheme
+from jaxlm.drawing import pictures
+from jaxlm.landmarks import Scheme
+from jaxlm.landmarks.schemes import FIVE, WFLW98
 
 GREEN, PINK = (60, 230, 110), (255, 70, 170)
 

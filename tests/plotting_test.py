@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from jaxlm import plotting
-from jaxlm.detection_objective import DetectionObjective
+from jaxlm.drawing import plots
+from jaxlm.training.objectives.detection import DetectionObjective
 
 
 def shape_of(file: pathlib.Path) -> tuple[int, ...]:
@@ -30,7 +30,7 @@ def figures(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
 
 def test_ced_curve_is_exact(tmp_path: pathlib.Path, figures: list[Figure]) -> None:
     nme = {"full": np.array([0.04, 0.02, 0.30, 0.08]), "half": np.array([0.01, 0.05])}
-    plotting.ced_plot(tmp_path / "ced.png", nme, (0.08, 0.10), protocol="synthetic test, inter-ocular")
+    plots.ced_plot(tmp_path / "ced.png", nme, (0.08, 0.10), protocol="synthetic test, inter-ocular")
     axes = figures[0].axes[0]
     curve = axes.lines[0]
     share = dict(zip(np.round(curve.get_xdata(), 4), curve.get_ydata(), strict=True))
@@ -51,7 +51,7 @@ def test_training_curves_draw_both_splits(tmp_path: pathlib.Path, figures: list[
         {"step": 20, "split": "train", "loss": 2.0, "nme": 0.2, "learning_rate": 1e-4},
         {"step": 20, "split": "validation", "nme": 0.25},
     ]
-    plotting.training_curves(tmp_path / "curves.png", rows, DetectionObjective.measure)
+    plots.training_curves(tmp_path / "curves.png", rows, DetectionObjective.measure)
     curves = [
         {line.get_label(): (list(line.get_xdata()), list(line.get_ydata())) for line in axes.lines}
         for axes in figures[0].axes
@@ -73,7 +73,7 @@ def test_curves_of_several_runs_share_axes() -> None:
         ],
         "b": [{"step": 5, "split": "train", "loss": 3.0, "nme": 0.4}],
     }
-    figure = plotting.compare_runs(rows, DetectionObjective.measure)
+    figure = plots.compare_runs(rows, DetectionObjective.measure)
     drawn = [
         [(line.get_label(), list(line.get_xdata()), list(line.get_ydata())) for line in axes.lines]
         for axes in figure.axes
@@ -90,7 +90,7 @@ def test_curves_of_several_runs_share_axes() -> None:
 def test_sensitivity_has_a_panel_for_each_error_and_a_line_for_each_model(tmp_path: pathlib.Path, figures) -> None:
     errors, lines = np.array([0.0, 10.0]), {"a": np.array([0.04, 0.05]), "b": np.array([0.03, 0.09])}
     file = tmp_path / "sensitivity.png"
-    plotting.sensitivity_plot(file, {"box shift": (errors, lines), "box scale": (errors, lines)}, protocol="made up")
+    plots.sensitivity_plot(file, {"box shift": (errors, lines), "box scale": (errors, lines)}, protocol="made up")
     assert shape_of(file)
     panels = figures[0].axes
     assert [axes.get_xlabel() for axes in panels] == ["box shift", "box scale"]

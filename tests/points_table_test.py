@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+from jaxlm.data_pipelines.source import BadFaceError
+from jaxlm.data_pipelines.sources.points_table import PointsTable
 
-from data_pipelines.points_table import PointsTable
-from data_pipelines.source import BadFaceError
-from jaxlm.geometry import transform
+from jaxlm.landmarks.geometry import transform
 from tiny_archives import ring, write_annotated, write_photo
 
 

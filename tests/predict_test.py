@@ -9,8 +9,10 @@ import cv2
 import numpy as np
 import pytest
 
-from jaxlm import convert, landmarker, photos, predict
-from jaxlm.prediction_files import Entry, Row, picture_names, write_csv, write_json
+from jaxlm import convert, predict
+from jaxlm.landmarks import photos
+from jaxlm.prediction import landmarker, predicting
+from jaxlm.prediction.files import Entry, Row, picture_names, write_csv, write_json
 from tiny_landmarker import bright_spot, brightest, mean_face_bundle, mean_face_in
 
 BOX = (40, 30, 99, 89)
@@ -42,7 +44,7 @@ def test_every_face_of_every_photo_is_written_in_pixels_of_the_photo(tmp_path: p
     files = [write(tmp_path / "a.png", 71, 52), write(tmp_path / "b.jpg", 60, 60)]
     other = np.float64(BOX) + np.float64([5, -7, 5, -7])
     boxes = {files[0]: [np.float64(BOX), other], files[1]: [np.float64(BOX)]}
-    assert predict.predict(files, SPOTS, tmp_path / "out", boxes) == []
+    assert predicting.predict(files, SPOTS, tmp_path / "out", boxes) == []
     first, second = document(tmp_path / "out")
     assert first.keys() == {"file", "faces"}
     assert [first["file"], second["file"]] == [str(file) for file in files]
@@ -107,7 +109,7 @@ def test_what_cannot_be_used_is_reported_and_the_rest_goes_on(
 def test_boxes_that_do_not_fit_are_left_out(tmp_path: pathlib.Path):
     file = write(tmp_path / "a.png")
     boxes = {file: [np.zeros(4), np.float64(BOX) + 500, np.float64(BOX)]}
-    problems = predict.predict([file], SPOTS, tmp_path / "out", boxes)
+    problems = predicting.predict([file], SPOTS, tmp_path / "out", boxes)
     assert ["is empty" in problems[0], "is outside" in problems[1], len(problems)] == [True, True, 2]
     assert len(document(tmp_path / "out")[0]["faces"]) == 1
 
@@ -116,13 +118,13 @@ def test_a_table_names_photos_by_path_or_by_bare_name(tmp_path: pathlib.Path):
     files = [write(tmp_path / "photos" / name) for name in ("a.png", "b.png", "deeper/c.png", "none.png")]
     table = tmp_path / "photos" / "boxes.csv"
     table.write_text("file,x1,y1,x2,y2\na.png,1,2,3,4\ndeeper/c.png,5,6,7,8\nb.png,1,1,2,2\na.png,2,2,3,3\n")
-    boxes = predict.boxes_of_table(table, files)
+    boxes = predicting.boxes_of_table(table, files)
     assert [len(boxes[file]) for file in files] == [2, 1, 1, 0]
     np.testing.assert_array_equal(boxes[files[2]], [[5, 6, 7, 8]])
     elsewhere = tmp_path / "boxes.csv"
     elsewhere.write_text("file,x1,y1,x2,y2\nc.png,1,2,3,4\n")
-    assert [len(found) for found in predict.boxes_of_table(elsewhere, files).values()] == [0, 0, 1, 0]
-    problems = predict.predict(files[3:], SPOTS, tmp_path / "out", boxes)
+    assert [len(found) for found in predicting.boxes_of_table(elsewhere, files).values()] == [0, 0, 1, 0]
+    problems = predicting.predict(files[3:], SPOTS, tmp_path / "out", boxes)
     assert problems == [f"{files[3]}: there is no box for it"]
 
 
@@ -146,12 +148,15 @@ def test_folders_and_patterns_stand_for_their_files(tmp_path: pathlib.Path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     names = ["a.jpg", "b.PNG", "deeper/c.webp", "deeper/d.mp4"]
-    assert predict.find_files([str(tmp_path)]) == [tmp_path / name for name in names]
-    assert predict.find_files([f"{tmp_path}/*.[jP]*", f"{tmp_path}/a.jpg"]) == [tmp_path / "a.jpg", tmp_path / "b.PNG"]
+    assert predicting.find_files([str(tmp_path)]) == [tmp_path / name for name in names]
+    assert predicting.find_files([f"{tmp_path}/*.[jP]*", f"{tmp_path}/a.jpg"]) == [
+        tmp_path / "a.jpg",
+        tmp_path / "b.PNG",
+    ]
     (tmp_path / "nothing").mkdir()
     for argument in ("nothing", "*.gif"):
         with pytest.raises(ValueError, match="there are no photos or videos"):
-            predict.find_files([str(tmp_path / argument)])
+            predicting.find_files([str(tmp_path / argument)])
 
 
 def test_pictures_of_one_name_do_not_meet():

@@ -17,8 +17,10 @@ import numpy as np
 import pytest
 from jax.sharding import AxisType, Mesh
 
-from jaxlm import distributed, experiment, objectives, train
+from jaxlm import experiment
 from jaxlm.config import Config
+from jaxlm.runtime import distributed
+from jaxlm.training import loop, objectives
 from tests.runs import ROOT, assert_same_bits, changed, command, final_state, losses_and_errors
 
 # 50 steps of batches that 1, 2, 3, 4 and 8 devices can share. By SGD, since Adam makes whole steps of gradients that
@@ -94,7 +96,7 @@ def alone(config: Config, tmp_path_factory: pytest.TempPathFactory) -> pathlib.P
     mesh = Mesh(np.array(jax.devices()[:1]).reshape(1, 1), ("data", "fsdp"), axis_types=(AxisType.Auto,) * 2)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(distributed, "make_mesh", lambda fsdp=1: mesh)
-        assert train.fit(config, workdir)
+        assert loop.fit(config, workdir)
         objectives.kind(config).report(config, workdir)
     return workdir
 
@@ -165,7 +167,7 @@ def test_its_checkpoint_is_restored_by_one_process(
     killed: Killed, config: Config, alone: pathlib.Path, tmp_path: pathlib.Path
 ):
     shutil.copytree(killed.workdir, tmp_path / "one")
-    assert train.fit(config, tmp_path / "one")
+    assert loop.fit(config, tmp_path / "one")
     assert_same_curve(tmp_path / "one", alone)
 
 

@@ -10,17 +10,22 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jaxlm.data_pipelines import input as input_lib
+from jaxlm.data_pipelines.faces import Faces
 
 from conftest import synthetic_faces
-from data_pipelines import input as input_lib
-from data_pipelines.faces import Faces
-from jaxlm import Landmarker, augment, checkpoint, distributed, evaluate, experiment, inference, landmarks, tasks, train
+from jaxlm import Landmarker, checkpoints, evaluate, experiment, landmarks, tasks
 from jaxlm.config import AugmentConfig, Config, ModelConfig, TaskConfig
-from jaxlm.landmarks import IBUG68, WFLW98, load_scheme
-from jaxlm.objectives import Crops
-from jaxlm.protocols import find_head, heads_of
-from jaxlm.scheme import side_by_side
-from jaxlm.step import init_state, make_recipe
+from jaxlm.evaluation import inference, judging
+from jaxlm.images import augment
+from jaxlm.landmarks import find_head, heads_of, load_scheme
+from jaxlm.landmarks.scheme import side_by_side
+from jaxlm.landmarks.schemes import IBUG68, WFLW98
+from jaxlm.runtime import distributed
+from jaxlm.tasks import registry
+from jaxlm.training import loop
+from jaxlm.training.objectives import Crops
+from jaxlm.training.step import init_state, make_recipe
 
 BOTH = "wflw98+ibug68"
 
@@ -102,7 +107,7 @@ def test_models_that_know_one_scheme_refuse_heads(name: str, scheme: str):
 
 
 def test_training_faces_have_their_points_in_their_heads_place(heads: Config, pack: pathlib.Path, other: pathlib.Path):
-    _, training, validation = train.prepare_run(heads)
+    _, training, validation = loop.prepare_run(heads)
     photos, held_out = input_lib.hold_out(input_lib.open_faces(str(pack), "train", ""), 20)
     others, kept_back = input_lib.hold_out(input_lib.open_faces(str(other), "train", ""), 20)
     assert len(kept_back)
@@ -120,8 +125,8 @@ def test_training_faces_have_their_points_in_their_heads_place(heads: Config, pa
 
 
 def test_sets_of_one_scheme_are_mixed(heads: Config, pack: pathlib.Path):
-    _, training, validation = train.prepare_run(changed(heads, scheme="ibug68"))
-    assert training.points.shape == (len(train.prepare_run(heads)[1]), 68, 2)
+    _, training, validation = loop.prepare_run(changed(heads, scheme="ibug68"))
+    assert training.points.shape == (len(loop.prepare_run(heads)[1]), 68, 2)
     assert np.isfinite(training.points).all()
     assert validation.points.shape[1] == 68
     assert {name.partition("/")[0] for name in validation.names} == {"train"}
@@ -148,9 +153,9 @@ def test_sets_that_do_not_go_together_are_refused(heads: Config, tmp_path: pathl
     faces = change(input_lib.open_faces(second, "train", ""))
     input_lib.write_pack(tmp_path / "strange.npz", {"train": faces})
     with pytest.raises(ValueError, match=message):
-        train.prepare_run(changed(heads, dataset=f"{first}+{tmp_path / 'strange.npz'}"))
+        loop.prepare_run(changed(heads, dataset=f"{first}+{tmp_path / 'strange.npz'}"))
     with pytest.raises(FileNotFoundError, match=r"missing\.npz: no such file"):
-        train.prepare_run(changed(heads, dataset=f"{first}+{tmp_path / 'missing.npz'}"))
+        loop.prepare_run(changed(heads, dataset=f"{first}+{tmp_path / 'missing.npz'}"))
 
 
 PUBLISHED = {"loss_name": "mse", "target": "published", "decoder": "argmax"}
@@ -243,18 +248,18 @@ def run(
     model = ModelConfig("cnn", 16, {"norm": "batch", "widths": (4,), "head_width": 8})
     config = experiment.spell_out(dataclasses.replace(config, model=model, augment=AugmentConfig(flip=True), epochs=2))
     workdir = tmp_path_factory.mktemp("run")
-    assert train.fit(config, workdir)
+    assert loop.fit(config, workdir)
     return config, workdir
 
 
 def test_a_stopped_run_goes_on_to_the_same_bits(run: tuple[Config, pathlib.Path], tmp_path: pathlib.Path, monkeypatch):
     config, straight = run
     with monkeypatch.context() as patch:
-        patch.setattr(train, "_STEPS_BETWEEN_REPORTS", 2)
+        patch.setattr(loop, "_STEPS_BETWEEN_REPORTS", 2)
         patch.setattr(distributed.StopSignal, "asked", lambda self, step: step == 4)
-        assert not train.fit(config, tmp_path)
-    assert train.fit(config, tmp_path)
-    ours, theirs = (checkpoint.load_model(workdir, step=14).variables for workdir in (straight, tmp_path))
+        assert not loop.fit(config, tmp_path)
+    assert loop.fit(config, tmp_path)
+    ours, theirs = (checkpoints.load_model(workdir, step=14).variables for workdir in (straight, tmp_path))
     jax.tree.map(np.testing.assert_array_equal, ours, theirs)
 
 
@@ -265,13 +270,13 @@ def test_each_head_is_evaluated_by_itself(run: tuple[Config, pathlib.Path], caps
     best = min(row["nme"] for row in rows if row["split"] == "validation")
     objective, mesh = make_recipe(config, 48, 2.0).objective, distributed.make_mesh()
     everything = inference.Predictor(objective.model, objective.task, config, 2.0, mesh)
-    first, other = checkpoint.load_model(workdir), checkpoint.load_model(workdir, head="other")
+    first, other = checkpoints.load_model(workdir), checkpoints.load_model(workdir, head="other")
     for trained, place, scheme in ((first, slice(98), WFLW98), (other, slice(98, None), IBUG68)):
-        faces, _ = evaluate.open_evaluation(trained.config, trained.config.data.dataset, "validation", "")
+        faces, _ = judging.open_evaluation(trained.config, trained.config.data.dataset, "validation", "")
         nme = inference.face_errors(everything(trained.variables, faces).points[:, place], faces, scheme).mean()
         if trained is first:
             np.testing.assert_allclose(nme, best, rtol=1e-4)
-    row = evaluate.report(workdir, head="other")[0]
+    row = judging.report(workdir, head="other")[0]
     assert (row.faces, row.subset) == (len(faces), "full")
     np.testing.assert_allclose(row.nme, 100 * nme, rtol=1e-5)
     printed = capsys.readouterr().out
@@ -291,7 +296,7 @@ def test_photos_are_given_the_points_of_the_asked_head(run: tuple[Config, pathli
         assert face.points.shape == (scheme.num_points, 2)
 
 
-class Counting(tasks.CoordinateTask):
+class Counting(registry.CoordinateTask):
     """Says that point i is at (i, i) and how sure it is of it, i."""
 
     def points(self, outputs: np.ndarray) -> np.ndarray:
@@ -308,4 +313,4 @@ def test_a_head_reads_points_and_confidence_in_its_place():
         np.testing.assert_array_equal(reader.confidence(outputs), [place, place])
         np.testing.assert_array_equal(reader.points(outputs)[1, :, 0], place)
         assert reader.degenerate(outputs) is None
-    assert tasks.OneHead(tasks.CoordinateTask(32), find_head("a", "five")).confidence(np.zeros((1, 10))) is None
+    assert tasks.OneHead(registry.CoordinateTask(32), find_head("a", "five")).confidence(np.zeros((1, 10))) is None

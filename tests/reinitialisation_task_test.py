@@ -8,14 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxlm import augment, tasks
-from jaxlm import reinitialisation as frames
+from jaxlm import tasks
 from jaxlm.config import ModelConfig, TaskConfig
-from jaxlm.landmarks import IBUG68, load_scheme
-from jaxlm.models.dpr import DPROutputs
-from jaxlm.reinitialisation_losses import affine_fit, landmark_weighted, landmark_weights, theta_loss
-from jaxlm.reinitialisation_task import ReinitialisationTask
-from jaxlm.scheme import Scheme
+from jaxlm.images import affine_maps, cropping
+from jaxlm.landmarks import Scheme, load_scheme
+from jaxlm.landmarks.schemes import IBUG68
+from jaxlm.models.dpr import DPROutputs, frames
+from jaxlm.tasks.dpr import ReinitialisationTask
+from jaxlm.tasks.dpr_losses import affine_fit, landmark_weighted, landmark_weights, theta_loss
 
 STAGES = ("global_reinit", "global_regress", "local_reinit", "part_regressors", "joint")
 SIZE = 256
@@ -34,7 +34,7 @@ def task(stage: str, scheme: str = "ibug68", **options: str) -> Reinitialisation
 def true_points(scheme: Scheme) -> jax.Array:
     """Two faces in wide crops: the mean face turned, stretched and moved."""
     maps = jnp.asarray([[[130, -30, 60], [30, 140, 55]], [[90, 20, 80], [-15, 110, 85]]], jnp.float32)
-    return augment.move(jnp.broadcast_to(frames.mean_face(scheme), (2, scheme.num_points, 2)), maps)
+    return cropping.move(jnp.broadcast_to(frames.mean_face(scheme), (2, scheme.num_points, 2)), maps)
 
 
 @functools.partial(jax.jit, static_argnames="name")
@@ -42,18 +42,18 @@ def perfect(name: str, points: jax.Array) -> DPROutputs:
     """What a model that makes no error says of faces with these points [B, N, 2] in wide crops."""
     scheme = load_scheme(name)
     mean = frames.mean_face(scheme)
-    to_crop = jnp.broadcast_to(augment.crop_affine(SIZE, frames.CROP_SIZE, 2.0), (len(points), 2, 3))
-    in_crop = augment.move(points, to_crop)
+    to_crop = jnp.broadcast_to(cropping.crop_affine(SIZE, frames.CROP_SIZE, 2.0), (len(points), 2, 3))
+    in_crop = cropping.move(points, to_crop)
     theta = frames.map_to_theta(
-        frames.similarity_fit(in_crop, jnp.broadcast_to(frames.CROP_SIZE * mean, in_crop.shape)), frames.CROP_SIZE
+        affine_maps.similarity_fit(in_crop, jnp.broadcast_to(frames.CROP_SIZE * mean, in_crop.shape)), frames.CROP_SIZE
     )
-    matrix = frames.compose(frames.crop_to_face(theta), to_crop)
-    in_face = augment.move(points, matrix)
+    matrix = affine_maps.compose(frames.crop_to_face(theta), to_crop)
+    in_face = cropping.move(points, matrix)
     part_thetas = frames.closed_form_thetas(in_face, scheme)
     parts, means = frames.facial_parts(scheme), frames.mean_parts(scheme)
     part_residuals = {
         part: frames.points_to_residual(
-            augment.move(in_face[:, parts[part]], frames.theta_to_map(part_thetas[part], 128)), means[part], 128
+            cropping.move(in_face[:, parts[part]], frames.theta_to_map(part_thetas[part], 128)), means[part], 128
         )
         for part in parts
     }
@@ -129,7 +129,7 @@ def test_the_target_of_the_first_stage_is_the_least_squares_fit():
     with_affine = task("global_reinit", target="affine").loss(outputs._replace(theta=affine), points, None)
     np.testing.assert_allclose(with_affine, 0, atol=1e-6)
     similarity = task("global_reinit").loss(outputs, points, None)
-    moved = augment.move(in_crop, frames.theta_to_map(outputs.theta, 128)) / 128
+    moved = cropping.move(in_crop, frames.theta_to_map(outputs.theta, 128)) / 128
     left = np.mean(np.sum((np.asarray(moved) - frames.mean_face(IBUG68)) ** 2, -1), -1)
     np.testing.assert_allclose(similarity, left, rtol=1e-3)
     assert (similarity > 1e-4).all()

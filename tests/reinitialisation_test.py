@@ -7,10 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxlm import augment, geometry
-from jaxlm import reinitialisation as frames
-from jaxlm.landmarks import FIVE, IBUG68, WFLW98, conversion, load_scheme
-from jaxlm.scheme import Scheme
+from jaxlm.images import affine_maps, cropping
+from jaxlm.landmarks import Scheme, conversion, geometry, load_scheme
+from jaxlm.landmarks.schemes import FIVE, IBUG68, WFLW98
+from jaxlm.models.dpr import frames
 
 # A published face: its box, what the released network predicts for it, and both maps.
 BOX = (431, 184, 675, 554)
@@ -48,19 +48,19 @@ def many_points(tmp_path: pathlib.Path) -> Scheme:
 def test_the_box_becomes_the_corners_of_the_crop():
     to_crop = frames.box_to_crop([BOX])
     corners = np.float32([[[431, 184], [431, 554], [675, 184]]])
-    np.testing.assert_allclose(augment.move(corners, to_crop)[0], [[0, 0], [0, 127], [127, 0]], atol=1e-4)
+    np.testing.assert_allclose(cropping.move(corners, to_crop)[0], [[0, 0], [0, 127], [127, 0]], atol=1e-4)
 
 
 def test_published_maps():
     to_crop = frames.box_to_crop([BOX])
-    to_face = frames.compose(frames.crop_to_face(jnp.asarray([THETA])), to_crop)
+    to_face = affine_maps.compose(frames.crop_to_face(jnp.asarray([THETA])), to_crop)
     np.testing.assert_allclose(to_crop[0], TO_CROP, rtol=1e-6, atol=1e-6)
     np.testing.assert_allclose(to_face[0], TO_FACE, rtol=1e-6, atol=1e-6)
 
 
 def test_maps_come_back():
     matrix, points = random_maps(5), random_points(5, 7)
-    back = augment.move(augment.move(points, matrix), frames.invert(matrix))
+    back = cropping.move(cropping.move(points, matrix), affine_maps.invert(matrix))
     np.testing.assert_allclose(back, points, atol=1e-4)
     np.testing.assert_allclose(frames.map_to_theta(frames.theta_to_map(matrix, 128), 128), matrix, atol=1e-7)
 
@@ -68,8 +68,8 @@ def test_maps_come_back():
 def test_compose_applies_the_first_map_first():
     first, second, points = random_maps(2)[:1], random_maps(2)[1:], random_points(1, 4)
     np.testing.assert_allclose(
-        augment.move(points, frames.compose(second, first)),
-        augment.move(augment.move(points, first), second),
+        cropping.move(points, affine_maps.compose(second, first)),
+        cropping.move(cropping.move(points, first), second),
         atol=1e-4,
     )
 
@@ -84,12 +84,12 @@ def test_residuals_come_back_and_zero_is_the_mean_face():
 def test_identity_theta_leaves_the_crop_unchanged():
     crop = np.random.default_rng(2).uniform(0, 255, (1, 128, 128, 3)).astype(np.float32)
     matrix = frames.theta_to_map(jnp.eye(2, 3)[None], frames.CROP_SIZE)
-    np.testing.assert_array_equal(augment.warp(crop, matrix, 128), crop)
+    np.testing.assert_array_equal(cropping.warp(crop, matrix, 128), crop)
 
 
 def test_sampler_is_black_outside():
     ones = np.ones((1, 8, 8, 3), np.float32)
-    shifted = augment.warp(ones, jnp.asarray([[[1.0, 0, 3], [0, 1, 0]]]), 8)
+    shifted = cropping.warp(ones, jnp.asarray([[[1.0, 0, 3], [0, 1, 0]]]), 8)
     np.testing.assert_array_equal(shifted[0, :, :, 0], np.tile([0, 0, 0, 1, 1, 1, 1, 1], (8, 1)))
 
 
@@ -100,23 +100,23 @@ def test_similarity_fit_is_the_least_squares_solution():
     rows = np.stack([np.stack([x, -y, one, zero], -1), np.stack([y, x, zero, one], -1)], axis=-2)
     for i in range(3):
         (a, b, u, v), *_ = np.linalg.lstsq(rows[i].reshape(-1, 4), target[i].ravel(), rcond=None)
-        np.testing.assert_allclose(frames.similarity_fit(source, target)[i], [[a, -b, u], [b, a, v]], atol=2e-4)
+        np.testing.assert_allclose(affine_maps.similarity_fit(source, target)[i], [[a, -b, u], [b, a, v]], atol=2e-4)
 
 
 def test_similarity_fit_agrees_with_geometry():
     source, target = random_points(2, 20), random_points(2, 20)[:, ::-1]
     expected = geometry.similarity_fit(source.astype(np.float64), target.astype(np.float64))
-    np.testing.assert_allclose(frames.similarity_fit(source, target), expected, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(affine_maps.similarity_fit(source, target), expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("scheme", [WFLW98, IBUG68], ids=["wflw98", "ibug68"])
 def test_closed_form_undoes_a_similarity_of_the_mean_parts(scheme: Scheme):
     cosine, sine = 1.3 * np.cos(0.4), 1.3 * np.sin(0.4)
     moved = jnp.asarray([[[cosine, -sine, 20], [sine, cosine, -9]]], jnp.float32)
-    face = augment.move(256 * jnp.asarray(frames.mean_face(scheme))[None], moved)
+    face = cropping.move(256 * jnp.asarray(frames.mean_face(scheme))[None], moved)
     parts, means = frames.facial_parts(scheme), frames.mean_parts(scheme)
     for part, theta in frames.closed_form_thetas(face, scheme).items():
-        points = augment.move(face[:, parts[part]], frames.theta_to_map(theta, 128))
+        points = cropping.move(face[:, parts[part]], frames.theta_to_map(theta, 128))
         np.testing.assert_allclose(points[0], 128 * means[part], atol=1e-3)
 
 
@@ -205,7 +205,7 @@ def test_gradient_through_the_sampler():
 
     theta = np.array([[0.61, 0.09, -3.1], [-0.07, 0.66, -2.3]])
     image = np.repeat(surface(x, y)[None, :, :, None], 3, axis=-1).astype(np.float32)
-    gradient = jax.grad(lambda theta: jnp.sum(weight * augment.warp(image, theta[None], 12)[0, :, :, 0]))(
+    gradient = jax.grad(lambda theta: jnp.sum(weight * cropping.warp(image, theta[None], 12)[0, :, :, 0]))(
         jnp.asarray(theta, jnp.float32)
     )
     np.testing.assert_allclose(gradient, finite_differences(exact, theta), rtol=2e-3, atol=2e-2)
@@ -222,10 +222,12 @@ def test_gradient_through_the_point_transform_and_the_fit():
         return float(np.sum(weight[:2, :1] * geometry.similarity_fit(points, points[:, ::-1] ** 2 / 256)))
 
     def loss(theta: jax.Array) -> jax.Array:
-        return jnp.sum(weight * augment.move(jnp.asarray(points, jnp.float32)[None], frames.invert(theta)[None])[0])
+        return jnp.sum(
+            weight * cropping.move(jnp.asarray(points, jnp.float32)[None], affine_maps.invert(theta)[None])[0]
+        )
 
     def fit_loss(points: jax.Array) -> jax.Array:
-        return jnp.sum(weight[:2, :1] * frames.similarity_fit(points, points[:, ::-1] ** 2 / 256))
+        return jnp.sum(weight[:2, :1] * affine_maps.similarity_fit(points, points[:, ::-1] ** 2 / 256))
 
     theta = np.array([[0.9, 0.1, 12.0], [-0.2, 1.1, -7.0]])
     gradient = jax.jit(jax.grad(loss))(jnp.asarray(theta, jnp.float32))

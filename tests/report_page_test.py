@@ -3,8 +3,8 @@
 import re
 
 from html_page import Page
-from jaxlm import report_page
-from jaxlm.report_page import Column, Section
+from jaxlm.drawing import report_page
+from jaxlm.drawing.report_page import Column, Section
 
 
 def test_text_is_shown_as_it_is():

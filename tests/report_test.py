@@ -18,9 +18,13 @@ import numpy as np
 import pytest
 
 from html_page import Page
-from jaxlm import inference, pictures, report, report_page, report_runs, sensitivity, train, translation_report
-from jaxlm.landmarks import WFLW98
-from jaxlm.report_runs import Detection, Translation
+from jaxlm import report, train
+from jaxlm.drawing import pictures, report_page
+from jaxlm.evaluation import box_sensitivity, inference
+from jaxlm.landmarks.schemes import WFLW98
+from jaxlm.studies import report_runs, reporting
+from jaxlm.studies.report_runs import Detection, Translation
+from jaxlm.styles import translator_report
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
@@ -35,7 +39,7 @@ class Reported:
         train.main([*options, "--workdir", str(self.workdir)])
         stderr = io.StringIO()
         with contextlib.redirect_stderr(stderr):
-            self.results = report.report([self.workdir], self.file, split="validation")
+            self.results = reporting.report([self.workdir], self.file, split="validation")
         self.progress, self.text = stderr.getvalue(), self.file.read_text()
         self.page = Page(self.text)
 
@@ -53,8 +57,8 @@ class Reported:
 @pytest.fixture(scope="module")
 def reported(pack: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reported]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sensitivity, "SHIFTS", (0.0, 0.3))
-        patch.setattr(sensitivity, "SCALES", (1.0, 1.4))
+        patch.setattr(box_sensitivity, "SHIFTS", (0.0, 0.3))
+        patch.setattr(box_sensitivity, "SCALES", (1.0, 1.4))
         yield Reported(tmp_path_factory.mktemp("report"), pack)
 
 
@@ -160,7 +164,7 @@ def renamed(result: Detection, name: str, **changes: object) -> Detection:
 
 
 def compose(*results: report_runs.Result) -> tuple[str, Page]:
-    text = report.compose([result.run for result in results], results, [], with_sensitivity=False)
+    text = reporting.compose([result.run for result in results], results, [], with_sensitivity=False)
     return text, Page(text)
 
 
@@ -195,7 +199,7 @@ def test_translators_have_sections_of_their_own(reported: Reported):
     config = dataclasses.replace(trained.config, model=dataclasses.replace(trained.config.model, name="vunet"))
     history = [{"step": 1, "split": "validation", "reconstruction": 0.5, "loss": 1.0}]
     run = dataclasses.replace(ours.run, name="styles", trained=trained._replace(config=config), history=history)
-    figures = dict.fromkeys(translation_report.ROWS, 0.5)
+    figures = dict.fromkeys(translator_report.ROWS, 0.5)
     grid = pictures.to_png(np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8))
     text, page = compose(ours, Translation(run, {"data": "faces: 3"}, (), None, figures, grid))
     assert page.tables["Faces in other styles"][0][1][:4] == ["styles", "0.5000", "0.5000", "127.50"]

@@ -9,8 +9,11 @@ import pytest
 from flax import linen as nn
 from flax import traverse_util
 
-from jaxlm import convert_maps, initialisation, models, summary
+from jaxlm import models
+from jaxlm.evaluation import cost
+from jaxlm.interop import torch_maps
 from jaxlm.models.resnet import BasicBlock, ResNet18
+from jaxlm.training import starting
 
 BODY = 11_176_512
 
@@ -24,13 +27,13 @@ def shapes(num_points: int = 98) -> dict:
 @pytest.mark.parametrize(("num_points", "total"), [(68, 11_246_280), (98, 11_277_060)])
 def test_counts_of_parameters(num_points: int, total: int):
     params = shapes(num_points)["params"]
-    assert summary.count_parameters(params) == total == BODY + 513 * 2 * num_points
-    assert summary.count_parameters({name: tree for name, tree in params.items() if name != "head"}) == BODY
+    assert cost.count_parameters(params) == total == BODY + 513 * 2 * num_points
+    assert cost.count_parameters({name: tree for name, tree in params.items() if name != "head"}) == BODY
 
 
 def test_products_are_those_of_torchvisions_network():
     """1,814,073,344 at 224 px with the classifier of 1,000 classes in the head's place."""
-    products = summary.summarise(ResNet18(98), 224).products
+    products = cost.summarise(ResNet18(98), 224).products
     assert products - 512 * 2 * 98 + 512 * 1000 == 1_814_073_344
 
 
@@ -93,11 +96,11 @@ def test_the_first_convolution_sees_imagenets_pixels():
 
 
 def test_converted_weights_fill_all_but_the_head():
-    names = convert_maps.MAPS["resnet18"]({}, "ibug68")
+    names = torch_maps.MAPS["resnet18"]({}, "ibug68")
     assert {entry.target for entry in names.entries} == set(names.shapes)
     ours = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes(98))
     theirs = {path: np.ones(shape, np.float32) for path, shape in names.shapes.items()}
-    found, report = initialisation.take(ours, traverse_util.unflatten_dict(theirs, sep="/"))
+    found, report = starting.take(ours, traverse_util.unflatten_dict(theirs, sep="/"))
     assert sorted(report.new) == ["params/head/bias", "params/head/kernel"]
     assert (len(report.taken), report.reshaped, report.left_over) == (20 * 5, [], [])
     assert found["batch_stats"]["layer4_0"]["downsample_norm"]["var"].min() == 1

@@ -8,9 +8,11 @@ import sys
 import jax
 import numpy as np
 
-from jaxlm import checkpoint, distributed, train
+from jaxlm.checkpoints import Checkpoints, directory_of
 from jaxlm.config import Config
-from jaxlm.step import to_items
+from jaxlm.runtime import distributed
+from jaxlm.training import loop
+from jaxlm.training.step import to_items
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -33,9 +35,9 @@ def command(pack: pathlib.Path, workdir: pathlib.Path, *more: str) -> list[str]:
 
 def final_state(config: Config, workdir: pathlib.Path) -> tuple[int, dict, dict]:
     """What the last checkpoint of a run holds."""
-    recipe, training, _ = train.prepare_run(config)
-    with checkpoint.Checkpoints(checkpoint.directory_of(workdir), config, config.keep) as checkpoints:
-        step, state, _ = train.start_or_resume(recipe, training, checkpoints, distributed.make_mesh())
+    recipe, training, _ = loop.prepare_run(config)
+    with Checkpoints(directory_of(workdir), config, config.keep) as checkpoints:
+        step, state, _ = loop.start_or_resume(recipe, training, checkpoints, distributed.make_mesh())
     return step, *to_items(state)
 
 

@@ -11,14 +11,17 @@ import optax
 import pytest
 from flax import traverse_util
 
-from jaxlm import experiment, heatmaps, models, san_task, summary, tasks
+from jaxlm import experiment, models, tasks
 from jaxlm.config import ModelConfig, TaskConfig
-from jaxlm.convert_maps import MAPS
-from jaxlm.landmarks import IBUG68
-from jaxlm.models.cpm import CPM
-from jaxlm.models.san import AverageStyle, SANStyle
+from jaxlm.evaluation import cost
+from jaxlm.images import heatmaps
+from jaxlm.interop.torch_maps import MAPS
+from jaxlm.landmarks.schemes import IBUG68
+from jaxlm.models.san import CPM
+from jaxlm.models.san_style import AverageStyle, SANStyle
 from jaxlm.models.vunet import VUNet
-from jaxlm.translation_task import TranslationTask
+from jaxlm.tasks import san as san_task
+from jaxlm.tasks.translation import TranslationTask
 
 TINY = SANStyle(68, scheme="ibug68", width=2, styles=2, translator_size=8, translator_width=2, translator_max_width=4)
 LOGITS = TaskConfig("heatmaps", {"loss_name": "soft_argmax", "decoder": "soft_argmax", "sigma": 1.0})
@@ -85,7 +88,7 @@ def test_sides_that_the_stride_does_not_divide_are_refused():
 
 
 def test_a_summary_counts_all_parameters_and_the_products_of_the_frozen_networks():
-    plain, style = (summary.summarise(model, 32) for model in (CPM(68, width=2), TINY))
+    plain, style = (cost.summarise(model, 32) for model in (CPM(68, width=2), TINY))
     for table in (plain, style):
         assert sum(layer.parameters for layer in table.layers) == table.parameters
     products = dict.fromkeys(("detector", "translator", "siamese"), 0)
@@ -99,7 +102,7 @@ def test_a_summary_counts_all_parameters_and_the_products_of_the_frozen_networks
 
 def test_published_products():
     """6.98 GMAC by hand at 128 px and stride 8: 4.56 in VGG, 0.38 in its two followers, 2.04 in stages."""
-    table = summary.summarise(CPM(98, 8, background=True), 128)
+    table = cost.summarise(CPM(98, 8, background=True), 128)
     assert table.products == pytest.approx(6.984e9, rel=1e-3)
 
 

@@ -8,22 +8,15 @@ import cv2
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jaxlm.data_pipelines import input as input_lib
 
-from data_pipelines import input as input_lib
-from jaxlm import (
-    augment,
-    checkpoint,
-    distributed,
-    evaluate,
-    experiment,
-    inference,
-    metrics,
-    models,
-    sensitivity,
-    tasks,
-    train,
-)
+from jaxlm import checkpoints, evaluate, experiment, models, sensitivity, tasks, train
 from jaxlm.config import AugmentConfig, Config
+from jaxlm.evaluation import box_sensitivity, inference, judging
+from jaxlm.images import augment, cropping
+from jaxlm.runtime import distributed
+from jaxlm.tasks import metrics
+from jaxlm.training import loop
 
 
 @pytest.mark.parametrize("crop", [1.0, 1.25, 2.0])
@@ -33,13 +26,13 @@ def test_the_crop_follows_the_box(crop: float):
     box_centre = np.float32([99.5 + 10, 99.5 - 20])
     corners = box_centre + np.float32([[[-60, -60], [60, 60]]]) * crop
     # The outer edges of a crop of 80 pixels are half a pixel beyond its first and last centres.
-    moved = augment.move(corners, jnp.asarray(matrix)[None])[0]
+    moved = cropping.move(corners, jnp.asarray(matrix)[None])[0]
     np.testing.assert_allclose(moved, [[-0.5, -0.5], [79.5, 79.5]], atol=1e-3)
 
 
 def test_without_an_error_it_is_the_plain_crop():
     np.testing.assert_array_equal(
-        inference.box_error_affine(256, 128, 2.0, 1.25, inference.NO_ERROR), augment.crop_affine(256, 128, 2.0, 1.25)
+        inference.box_error_affine(256, 128, 2.0, 1.25, inference.NO_ERROR), cropping.crop_affine(256, 128, 2.0, 1.25)
     )
 
 
@@ -55,17 +48,17 @@ def test_without_an_error_it_is_the_plain_crop():
     ],
 )
 def test_the_share_of_a_crop_outside_of_its_frame(shift: tuple, crop: float, expected: float):
-    assert sensitivity.outside(np.asarray(shift), crop, margin=2.0) == pytest.approx(expected, abs=1e-6)
+    assert box_sensitivity.outside(np.asarray(shift), crop, margin=2.0) == pytest.approx(expected, abs=1e-6)
 
 
 def test_jitter_of_a_wide_crop_moves_and_scales_the_box_twice_as_far():
     """A shift of 0.06 of a crop of two boxes, and a growth of 0.06 of its side at either end, are 12 % of the box."""
     config = AugmentConfig(probability=1.0, shift=0.06, scale=0.06)
-    plain = augment.crop_affine(256, 256, 2.0, 2.0)
+    plain = cropping.crop_affine(256, 256, 2.0, 2.0)
     amounts = augment.draw_amounts(np.asarray([0, 1], np.uint32), 2000, config, 256)
     to_frame = inference.reinitialisation.invert(augment.frame_to_crop(amounts, plain, 256, 256))
     box = jnp.broadcast_to(jnp.asarray([[63.5, 63.5], [191.5, 191.5]]), (2000, 2, 2))
-    moved = np.asarray(augment.move(box, to_frame))
+    moved = np.asarray(cropping.move(box, to_frame))
     shift = (moved.mean(axis=1) - 127.5) / 128
     scale = (moved[:, 1] - moved[:, 0]) / 128
     assert 0.11 < np.abs(shift).max() < 0.14
@@ -103,23 +96,23 @@ def other(pack: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> pathl
     workdir = tmp_path_factory.mktemp("other")
     config = experiment.load("debug")
     data = dataclasses.replace(config.data, dataset=str(pack), cache="device", validation_percent=40)
-    train.fit(dataclasses.replace(config, epochs=1, data=data), workdir)
+    loop.fit(dataclasses.replace(config, epochs=1, data=data), workdir)
     return workdir
 
 
 def test_curves_start_from_the_evaluations_error_and_are_written(
     trained: pathlib.Path, other: pathlib.Path, tmp_path: pathlib.Path, capsys, monkeypatch
 ):
-    monkeypatch.setattr(sensitivity, "SHIFTS", (0.0, 0.3))
-    monkeypatch.setattr(sensitivity, "SCALES", (1.0, 1.4))
+    monkeypatch.setattr(box_sensitivity, "SHIFTS", (0.0, 0.3))
+    monkeypatch.setattr(box_sensitivity, "SCALES", (1.0, 1.4))
     sensitivity.main(["--workdir", str(trained), str(other), "--split", "test", "--out", str(tmp_path)])
     shown = capsys.readouterr().out
     for expected in ("synthetic, test: 22 faces (wflw98)", "inter-ocular", "the generator's", "NME 2 %", "shift %"):
         assert expected in shown
     document = json.loads((tmp_path / "sensitivity.json").read_text())
     curves = document["runs"][str(trained)]
-    run = checkpoint.load_model(trained)
-    faces, _ = evaluate.open_evaluation(run.config, run.config.data.dataset, "test", "")
+    run = checkpoints.load_model(trained)
+    faces, _ = judging.open_evaluation(run.config, run.config.data.dataset, "test", "")
     task = tasks.build(run.config.task, run.config.model)
     predictor = inference.Predictor(run.model, task, run.config, faces.margin, distributed.make_mesh())
     points = predictor(run.variables, faces).points
@@ -134,7 +127,7 @@ def test_curves_start_from_the_evaluations_error_and_are_written(
 
 def test_runs_judged_on_different_faces_are_refused(trained: pathlib.Path, other: pathlib.Path):
     with pytest.raises(ValueError, match="give one --dataset and --split"):
-        sensitivity.report([trained, other], split="validation")
+        box_sensitivity.report([trained, other], split="validation")
 
 
 def test_a_folder_that_is_no_run_ends_with_an_explanation(tmp_path: pathlib.Path, capsys):

@@ -9,7 +9,7 @@ import pytest
 from flax import linen as nn
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from jaxlm.models.sepbn import SeparableBatchNorm
+from jaxlm.models.layers import SeparableBatchNorm
 
 SHAPE = (6, 8, 8, 20)
 FORMS = {

@@ -9,8 +9,8 @@ import pytest
 from flax import linen as nn
 
 from jaxlm import models
+from jaxlm.evaluation.cost import summarise
 from jaxlm.models.shufflenet import ShuffleNetV2HeatMap, ShuffleUnit, interleave_channels
-from jaxlm.summary import summarise
 
 NARROW = {"width": 0.1}
 

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxlm import structure_maps
-from jaxlm.landmarks import FIVE, IBUG68, WFLW98, load_scheme
-from jaxlm.scheme import Scheme
+from jaxlm.images import structure_maps
+from jaxlm.landmarks import Scheme, load_scheme
+from jaxlm.landmarks.schemes import FIVE, IBUG68, WFLW98
 
 # A curve of three points and a straight one of two.
 PAIR = Scheme("pair", tuple(range(5)), boundaries={"bow": (0, 1, 2), "line": (3, 4)})

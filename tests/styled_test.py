@@ -6,12 +6,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from jaxlm.data_pipelines import prepare, renders
+from jaxlm.data_pipelines.input import open_faces
+from jaxlm.data_pipelines.renders import Settings
+from jaxlm.data_pipelines.sources.styled import Styled, open_renders, place_in_frame
 
-from data_pipelines import prepare, renders
-from data_pipelines.input import open_faces
-from data_pipelines.renders import Settings
-from data_pipelines.styled import Styled, open_renders, place_in_frame
-from jaxlm import augment
+from jaxlm.images import cropping
 
 SETTINGS = Settings(
     dataset="",
@@ -127,7 +127,7 @@ def test_a_render_goes_where_its_crop_came_from(size: int, crop: float):
     """A smooth picture, cropped as the translator does and placed again, is itself where the crop was."""
     y, x = np.mgrid[:64, :64] / 64
     frame = (128 + 100 * np.stack([np.sin(3 * x), np.cos(3 * y), x - y], axis=-1)).astype(np.uint8)
-    render = cv2.warpAffine(frame, augment.crop_affine(64, size, 2.0, crop), (size, size))
+    render = cv2.warpAffine(frame, cropping.crop_affine(64, size, 2.0, crop), (size, size))
     placed = place_in_frame(render, 64, 2.0, crop)
     first = round(32 - 16 * crop)
     inside = slice(first, 64 - first)

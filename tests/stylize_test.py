@@ -8,11 +8,14 @@ import cv2
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jaxlm.data_pipelines import renders
+from jaxlm.data_pipelines.input import Faces, hold_out, open_faces
 
-from data_pipelines import renders
-from data_pipelines.input import Faces, hold_out, open_faces
-from jaxlm import augment, experiment, render_files, style_sources, stylize, train, translation
-from jaxlm.translation import Translator
+from jaxlm import experiment, stylize
+from jaxlm.images import cropping
+from jaxlm.styles import render_files, rendering, sources, translation
+from jaxlm.styles.translation import Translator
+from jaxlm.training import loop
 from tiny_translator import make_translator
 
 SIZE = 8  # The smallest; larger crops have more layers to compile.
@@ -92,7 +95,7 @@ def test_a_picture_has_the_structure_and_the_style_of_its_row(made: Made, transl
 def test_the_styled_set_can_be_trained_on(made: Made, pack: pathlib.Path):
     config = experiment.load("debug")
     data = dataclasses.replace(config.data, dataset="styled", data_dir=str(made.data_dir))
-    _, training, validation = train.prepare_run(dataclasses.replace(config, data=data))[:3]
+    _, training, validation = loop.prepare_run(dataclasses.replace(config, data=data))[:3]
     assert len(training) + len(validation) == 2 * len(training_faces(pack))
     assert not set(training.groups) & set(validation.groups)
 
@@ -156,14 +159,14 @@ def test_the_control_arm_reconstructs_and_the_prior_draws_by_its_seed(
     settings = {
         kind: renders.Settings(str(pack), "train", "", 1.0, "", 7, 0, kind, 1, "", 0) for kind in ("self", "prior")
     }
-    source = style_sources.styles_of_faces(faces, translator)
-    own = stylize.renderer(translator, faces, source, np.arange(4)[:, None], settings["self"])(0)
+    source = sources.styles_of_faces(faces, translator)
+    own = rendering.renderer(translator, faces, source, np.arange(4)[:, None], settings["self"])(0)
     everyone = np.arange(64) % 4
     assert np.abs(own - translate(translator, faces, everyone, everyone).astype(int)).max() <= 1
 
     def draw(seed: int, start: int) -> np.ndarray:
         chosen = dataclasses.replace(settings["prior"], seed=seed)
-        return stylize.renderer(translator, faces, source, None, chosen)(start)
+        return rendering.renderer(translator, faces, source, None, chosen)(start)
 
     first = draw(0, 0)
     np.testing.assert_array_equal(first, draw(0, 0))
@@ -177,15 +180,17 @@ def test_photos_with_boxes_give_styles(translator: Translator, tmp_path: pathlib
     photo[10:42, 20:52] = (200, 100, 50)
     cv2.imwrite(str(tmp_path / "a.png"), cv2.cvtColor(photo, cv2.COLOR_RGB2BGR))
     (tmp_path / "boxes.csv").write_text("file,x1,y1,x2,y2\na.png,20,10,51,41\na.png,0,0,9,9\n")
-    source = style_sources.open_styles(str(tmp_path), "", translator)
+    source = sources.open_styles(str(tmp_path), "", translator)
     assert source.names == ("a.png:0", "a.png:1")
-    colour = augment.normalise(jnp.array([200.0, 100.0, 50.0]))
+    colour = cropping.normalise(jnp.array([200.0, 100.0, 50.0]))
     np.testing.assert_allclose(source.photos(np.array([0]))[0], jnp.broadcast_to(colour, (SIZE, SIZE, 3)), atol=1e-6)
-    np.testing.assert_array_equal(source.photos(np.array([1, 1])), jnp.full((2, SIZE, SIZE, 3), augment.normalise(0.0)))
+    np.testing.assert_array_equal(
+        source.photos(np.array([1, 1])), jnp.full((2, SIZE, SIZE, 3), cropping.normalise(0.0))
+    )
 
 
 def test_a_set_gives_styles_whatever_its_frames(translator: Translator, pack: pathlib.Path):
-    source = style_sources.open_styles(str(pack), "", translator)
+    source = sources.open_styles(str(pack), "", translator)
     expected = translation.crops_of(open_faces(str(pack), "train", ""), np.array([5, 2]), translator)[0]
     np.testing.assert_allclose(source.photos(np.array([5, 2])), expected, atol=1e-5)
 
@@ -194,7 +199,7 @@ def test_frames_that_show_too_little_give_no_styles(translator: Translator, pack
     data = dataclasses.replace(translator.config.data, crop=2.5)
     wide = translator._replace(config=dataclasses.replace(translator.config, data=data))
     with pytest.raises(ValueError, match=r"show 2 face boxes, and the translator sees 2\.5; prepare .* --margin 2\.5"):
-        style_sources.open_styles(str(pack), "", wide)
+        sources.open_styles(str(pack), "", wide)
 
 
 @pytest.mark.parametrize(
@@ -220,17 +225,17 @@ def test_no_training_faces_is_an_error(translator: Translator, pack: pathlib.Pat
     data = dataclasses.replace(translator.config.data, validation_percent=100)
     nobody = translator._replace(config=dataclasses.replace(translator.config, data=data))
     with pytest.raises(ValueError, match="has no training faces: all 60 of train are held out"):
-        stylize.training_faces(nobody, str(pack), "")
+        rendering.training_faces(nobody, str(pack), "")
 
 
 def test_a_table_of_boxes_is_checked(translator: Translator, tmp_path: pathlib.Path):
     (tmp_path / "boxes.csv").write_text("file,x1,y1,x2,y2\n")
     with pytest.raises(ValueError, match=r"boxes\.csv holds no box"):
-        style_sources.open_styles(str(tmp_path), "", translator)
+        sources.open_styles(str(tmp_path), "", translator)
     (tmp_path / "boxes.csv").write_text("file,x1,y1,x2,y2\nabsent.jpg,1,2,3,4\n")
     with pytest.raises(ValueError, match=r"absent\.jpg is missing"):
-        style_sources.open_styles(str(tmp_path), "", translator)
+        sources.open_styles(str(tmp_path), "", translator)
     cv2.imwrite(str(tmp_path / "a.png"), np.zeros((20, 20, 3), np.uint8))
     (tmp_path / "boxes.csv").write_text("file,x1,y1,x2,y2\na.png,30,30,40,40\n")
     with pytest.raises(ValueError, match=r"boxes\.csv: a\.png: box .* is outside"):
-        style_sources.open_styles(str(tmp_path), "", translator)
+        sources.open_styles(str(tmp_path), "", translator)

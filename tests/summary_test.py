@@ -8,7 +8,8 @@ import pytest
 from flax import linen as nn
 
 from jaxlm import models, summary, train
-from jaxlm.summary import summarise
+from jaxlm.evaluation import cost
+from jaxlm.evaluation.cost import summarise
 
 
 def macs_of(module: nn.Module, size: int = 8) -> dict[str, tuple[int, int]]:
@@ -154,7 +155,7 @@ def test_a_shared_layer_works_twice_but_is_stored_once() -> None:
 
 
 def test_table_shows_every_layer_and_the_totals() -> None:
-    lines = summary.as_table(summarise(models.build("cnn", 98, {}, "float32"), 128)).splitlines()
+    lines = cost.as_table(summarise(models.build("cnn", 98, {}, "float32"), 128)).splitlines()
     row = next(line for line in lines if line.startswith("block2/conv"))
     assert row.split() == ["block2/conv", "Conv3x3", "64", "x", "64", "x", "128", "73,856", "302,514,176"]
     assert "parameters 42,327,876 (169.31 MB in float32)" in lines
@@ -187,10 +188,10 @@ def test_a_translator_is_counted_with_its_structure_maps(capsys: pytest.CaptureF
 
 
 def test_a_model_above_its_limit_is_refused_before_training(debug, tmp_path, capsys):
-    summary.check_size(debug)
-    summary.check_size(dataclasses.replace(debug, max_megabytes=1.0))
+    cost.check_size(debug)
+    cost.check_size(dataclasses.replace(debug, max_megabytes=1.0))
     with pytest.raises(ValueError, match=r"take 0\.0\d MB, more than max_megabytes = 0\.01"):
-        summary.check_size(dataclasses.replace(debug, max_megabytes=0.01))
+        cost.check_size(dataclasses.replace(debug, max_megabytes=0.01))
     with pytest.raises(SystemExit):
         train.main(["--experiment", "debug", "--max-megabytes", "0.01", "--workdir", str(tmp_path)])
     assert "max_megabytes" in capsys.readouterr().err

@@ -5,20 +5,20 @@ import dataclasses
 import cv2
 import numpy as np
 import pytest
+from jaxlm.data_pipelines import synthetic
+from jaxlm.data_pipelines.record import ATTRIBUTES
+from jaxlm.data_pipelines.synthetic import renderer
+from jaxlm.data_pipelines.synthetic.features.brows_nose_mouth import paint_features
+from jaxlm.data_pipelines.synthetic.features.head import head_mask
+from jaxlm.data_pipelines.synthetic.painting.surface import SMALL
+from jaxlm.data_pipelines.synthetic.shape.face import NUM_IDENTITY, Expression, make_shape
+from jaxlm.data_pipelines.synthetic.shape.figure import Figure, make_figure
+from jaxlm.data_pipelines.synthetic.shape.look import Look
+from jaxlm.data_pipelines.synthetic.shape.pose import make_camera, turn_shape
+from jaxlm.data_pipelines.synthetic.shape.sampling import RATES, sample_look
+from jaxlm.data_pipelines.synthetic.shape.template import template
 
-from data_pipelines import synthetic
-from data_pipelines.record import ATTRIBUTES
-from data_pipelines.synthetic import renderer
-from data_pipelines.synthetic.face import NUM_IDENTITY, Expression, make_shape
-from data_pipelines.synthetic.features import paint_features
-from data_pipelines.synthetic.figure import Figure, make_figure
-from data_pipelines.synthetic.head import head_mask
-from data_pipelines.synthetic.look import Look
-from data_pipelines.synthetic.lot import RATES, sample_look
-from data_pipelines.synthetic.pose import make_camera, turn_shape
-from data_pipelines.synthetic.surface import SMALL
-from data_pipelines.synthetic.template import template
-from jaxlm.landmarks import WFLW98
+from jaxlm.landmarks.schemes import WFLW98
 
 FACES = 100
 

@@ -7,8 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxlm import heatmaps, tasks
+from jaxlm import tasks
 from jaxlm.config import ModelConfig, TaskConfig
+from jaxlm.images import heatmaps
+from jaxlm.tasks import registry
 
 
 def test_pixels_are_taken_as_they_are_in_the_order_x_y():
@@ -47,7 +49,7 @@ def test_regressed_coordinates_carry_no_confidence():
 PUBLISHED = {"target": "published", "loss_name": "mse", "sigma": 4.0, "decoder": "argmax"}
 
 
-def _heatmap_task(input_size: int = 64, **options: Any) -> tasks.HeatMapTask:
+def _heatmap_task(input_size: int = 64, **options: Any) -> registry.HeatMapTask:
     return tasks.build(TaskConfig("heatmaps", options), ModelConfig(input_size=input_size))
 
 

@@ -7,12 +7,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxlm import bundle, models
+from jaxlm import models
+from jaxlm.checkpoints import Trained, bundle
 from jaxlm.config import Config, DataConfig, ModelConfig, TaskConfig
-from jaxlm.face_detectors import FaceDetector
-from jaxlm.landmarker import Landmarker
-from jaxlm.landmarks import FIVE, load_scheme
-from jaxlm.trained import Trained
+from jaxlm.landmarks import load_scheme
+from jaxlm.landmarks.schemes import FIVE
+from jaxlm.prediction import Landmarker
+from jaxlm.prediction.face_detectors import FaceDetector
 
 SIZE = 16
 OPTIONS = {"widths": (2,), "head_width": 2}

@@ -6,7 +6,7 @@ import pytest
 from flax import linen as nn
 from jax.typing import DTypeLike
 
-from jaxlm.models import dpr, dpr_networks
+from jaxlm.models.dpr import networks, stages
 
 
 class TinyRegressor(nn.Module):
@@ -26,5 +26,5 @@ class TinyRegressor(nn.Module):
 
 def use_tiny_regressors(monkeypatch: pytest.MonkeyPatch) -> None:
     """Puts `TinyRegressor` in place of all regressors of DPR."""
-    for module in (dpr, dpr_networks):
+    for module in (networks, stages):
         monkeypatch.setattr(module, "SmallMobileNetV2", TinyRegressor)

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxlm.config import Config, DataConfig, ModelConfig, TaskConfig
-from jaxlm.landmarks import WFLW98
+from jaxlm.landmarks.schemes import WFLW98
 from jaxlm.models.vunet import VUNet
-from jaxlm.translation import Translator
+from jaxlm.styles.translation import Translator
 
 
 def make_translator(pack: pathlib.Path, size: int) -> Translator:

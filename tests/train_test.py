@@ -7,12 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.sharding import AxisType
+from jaxlm.data_pipelines import input as input_lib
 
-from data_pipelines import input as input_lib
-from jaxlm import distributed, experiment, feeding, train
+from jaxlm import experiment, train
 from jaxlm.config import Config
-from jaxlm.objectives import Crops
-from jaxlm.step import TrainState, init_state, make_recipe, to_items, train_step
+from jaxlm.runtime import distributed
+from jaxlm.training import feeding, loop
+from jaxlm.training.objectives import Crops
+from jaxlm.training.step import TrainState, init_state, make_recipe, to_items, train_step
 from tests.runs import assert_same_bits, changed, command, final_state
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -44,7 +46,7 @@ def assert_close(ours: object, theirs: object, **tolerance: float) -> None:
 
 
 def test_training_learns(debug: Config, tmp_path: pathlib.Path):
-    assert train.fit(changed(debug, epochs=8), tmp_path)
+    assert loop.fit(changed(debug, epochs=8), tmp_path)
     rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     losses = [row["loss"] for row in rows if row["split"] == "train"]
     assert losses[-1] < 0.5 * losses[0]
@@ -52,15 +54,15 @@ def test_training_learns(debug: Config, tmp_path: pathlib.Path):
 
 
 def test_a_stopped_run_goes_on_to_the_same_bits(debug: Config, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch):
-    assert train.fit(debug, tmp_path / "straight")
+    assert loop.fit(debug, tmp_path / "straight")
     with monkeypatch.context() as patch:
-        patch.setattr(train, "_STEPS_BETWEEN_REPORTS", 2)
+        patch.setattr(loop, "_STEPS_BETWEEN_REPORTS", 2)
         patch.setattr(distributed.StopSignal, "asked", lambda self, step: step in (2, 8))
-        assert not train.fit(debug, tmp_path / "stopped")
+        assert not loop.fit(debug, tmp_path / "stopped")
         assert final_state(debug, tmp_path / "stopped")[0] == 2
-        assert not train.fit(changed(debug, data={"cache": "none"}), tmp_path / "stopped")
+        assert not loop.fit(changed(debug, data={"cache": "none"}), tmp_path / "stopped")
         assert final_state(debug, tmp_path / "stopped")[0] == 8
-    assert train.fit(debug, tmp_path / "stopped")
+    assert loop.fit(debug, tmp_path / "stopped")
     ours, theirs = final_state(debug, tmp_path / "straight"), final_state(debug, tmp_path / "stopped")
     assert ours[0] == theirs[0] == 18
     assert_same_bits(ours, theirs)
@@ -70,7 +72,7 @@ def test_a_stopped_run_goes_on_to_the_same_bits(debug: Config, tmp_path: pathlib
 
 def test_streaming_and_device_cache_give_the_same_states(debug: Config, tmp_path: pathlib.Path):
     for cache in ("none", "device"):
-        assert train.fit(changed(debug, data={"cache": cache}, epochs=1), tmp_path / cache)
+        assert loop.fit(changed(debug, data={"cache": cache}, epochs=1), tmp_path / cache)
     config = changed(debug, epochs=1)
     assert_same_bits(final_state(config, tmp_path / "none"), final_state(config, tmp_path / "device"))
 
@@ -169,14 +171,14 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(debug: Confi
 
     monkeypatch.setattr(feeding, "cached", broken_after_epoch_one)
     with pytest.raises(FloatingPointError, match=r"loss of step 9 is nan.*last good checkpoint"):
-        train.fit(config, tmp_path)
+        loop.fit(config, tmp_path)
     assert final_state(config, tmp_path)[0] == 6
 
 
 def test_a_learning_rate_that_explodes_is_noticed(debug: Config, tmp_path: pathlib.Path):
     options = {"name": "sgd", "learning_rate": 1e12, "clip_norm": None, "warmup_epochs": 0.0}
     with pytest.raises(FloatingPointError, match="a lower --optim"):
-        train.fit(changed(debug, optim=options, model={"options": debug.model.options | {"norm": "none"}}), tmp_path)
+        loop.fit(changed(debug, optim=options, model={"options": debug.model.options | {"norm": "none"}}), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -192,12 +194,12 @@ def test_a_learning_rate_that_explodes_is_noticed(debug: Config, tmp_path: pathl
 )
 def test_settings_that_cannot_work_are_refused(debug: Config, tmp_path: pathlib.Path, change: dict, message: str):
     with pytest.raises((ValueError, FileNotFoundError), match=message):
-        train.fit(changed(debug, **change), tmp_path)
+        loop.fit(changed(debug, **change), tmp_path)
 
 
 def test_segments_end_at_boundaries():
-    assert list(train.segments(0, 10, 4, 6)) == [(0, 4), (4, 6), (6, 10)]
-    assert list(train.segments(5, 14, 4, 6)) == [(5, 6), (6, 10), (10, 12), (12, 14)]
+    assert list(loop.segments(0, 10, 4, 6)) == [(0, 4), (4, 6), (6, 10)]
+    assert list(loop.segments(5, 14, 4, 6)) == [(5, 6), (6, 10), (10, 12), (12, 14)]
 
 
 def test_a_workdir_of_another_run_is_refused_with_the_differences(pack: pathlib.Path, tmp_path: pathlib.Path, capsys):
@@ -213,7 +215,7 @@ def test_a_workdir_of_another_run_is_refused_with_the_differences(pack: pathlib.
 
 
 def test_the_config_beside_the_checkpoints_is_the_one_that_was_run(debug: Config, tmp_path: pathlib.Path):
-    train.fit(changed(debug, epochs=1), tmp_path)
+    loop.fit(changed(debug, epochs=1), tmp_path)
     assert experiment.from_json((tmp_path / "config.json").read_text()) == changed(debug, epochs=1)
 
 
@@ -222,6 +224,6 @@ def test_a_degenerate_map_stops_the_run_and_names_the_step(tmp_path: pathlib.Pat
     with pytest.raises(
         FloatingPointError, match=r"in step 42 the affine maps predicted for 25% .*--optim.learning-rate"
     ):
-        train.check_maps(values, 40, tmp_path)
-    train.check_maps(values | {"degenerate": np.zeros(3)}, 40, tmp_path)
-    train.check_maps({"loss": np.zeros(3)}, 40, tmp_path)
+        loop.check_maps(values, 40, tmp_path)
+    loop.check_maps(values | {"degenerate": np.zeros(3)}, 40, tmp_path)
+    loop.check_maps({"loss": np.zeros(3)}, 40, tmp_path)

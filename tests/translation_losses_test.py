@@ -8,13 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxlm import feature_networks, translation_losses
-from jaxlm.convert_maps import MAPS
-from jaxlm.feature_networks import ColouredPyramid, DetectorFeatures, FeatureNetwork, LaplacianFeatures
-from jaxlm.models import vgg
+from jaxlm.interop.torch_maps import MAPS
+from jaxlm.models import save_weights, vgg
 from jaxlm.models.cnn import VanillaCNN
 from jaxlm.models.vunet import VUNetOutputs
-from jaxlm.weights import save_weights
+from jaxlm.styles import feature_networks, translation_losses
+from jaxlm.styles.feature_networks import ColouredPyramid, DetectorFeatures, FeatureNetwork, LaplacianFeatures
+from jaxlm.tasks import translation
 
 
 def photos(count: int = 4, size: int = 32) -> jax.Array:
@@ -222,11 +222,11 @@ def test_translation_loss_adds_the_mean_divergence_and_logs_each_latent() -> Non
 
 
 def test_published_warmup() -> None:
-    weight = translation_losses.published_warmup(1.0)
+    weight = translation.published_warmup(1.0)
     np.testing.assert_allclose([weight(0), weight(25_000)], 1e-6, rtol=0.02)  # A float32 difference from 1.
     np.testing.assert_allclose([weight(31_250), weight(37_500), weight(50_000)], [0.5, 1, 1], rtol=1e-5)
 
 
 def test_linear_warmup() -> None:
-    weight = translation_losses.linear_warmup(0.5, 100)
+    weight = translation.linear_warmup(0.5, 100)
     np.testing.assert_allclose([weight(0), weight(50), weight(100), weight(1_000)], [0, 0.25, 0.5, 0.5], rtol=1e-6)

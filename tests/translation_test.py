@@ -8,12 +8,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jaxlm.data_pipelines.input import Faces, open_faces
 
-from data_pipelines.input import Faces, open_faces
-from jaxlm import checkpoint, models, pictures, structure_maps, translation
-from jaxlm.landmarks import WFLW98, load_scheme
-from jaxlm.translation import Translator
-from jaxlm.translation_task import TranslationTask
+from jaxlm import checkpoints, models
+from jaxlm.checkpoints import runs
+from jaxlm.drawing import pictures
+from jaxlm.images import structure_maps
+from jaxlm.landmarks import load_scheme
+from jaxlm.landmarks.schemes import WFLW98
+from jaxlm.styles import translation
+from jaxlm.styles.translation import Translator
+from jaxlm.tasks.translation import TranslationTask
 from tiny_translator import make_translator
 
 SIZE = 8
@@ -65,7 +70,7 @@ def test_a_style_in_the_structure_it_came_with_is_the_reconstruction(translator:
 
 def test_a_run_of_a_detector_is_refused(translator: Translator, monkeypatch: pytest.MonkeyPatch):
     config = translator.config
-    monkeypatch.setattr(checkpoint, "load_model", lambda workdir, step: checkpoint.Trained(config, None, {}, 3))
+    monkeypatch.setattr(checkpoints, "load_model", lambda workdir, step: runs.Trained(config, None, {}, 3))
     monkeypatch.setattr(models, "TRANSLATORS", {"other": None})
     with pytest.raises(ValueError, match=r"runs/a holds a vunet, which is no translator \(other\)"):
         translation.load_translator("runs/a")

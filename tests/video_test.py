@@ -7,10 +7,11 @@ import cv2
 import numpy as np
 import pytest
 
-from jaxlm import one_euro, photos, predict, video
-from jaxlm.face_detectors import overlap
-from jaxlm.landmarker import Face
-from jaxlm.landmarks import FIVE
+from jaxlm import predict
+from jaxlm.landmarks import photos
+from jaxlm.landmarks.schemes import FIVE
+from jaxlm.prediction import Face, one_euro, predicting, video
+from jaxlm.prediction.face_detectors import overlap
 from tiny_landmarker import mean_face_bundle
 
 RATE = 25.0
@@ -180,7 +181,7 @@ def test_files_that_are_no_video_are_named(tmp_path: pathlib.Path):
 def test_a_video_without_a_face_is_reported(tmp_path: pathlib.Path):
     file = write(tmp_path / "dark.mp4", [frame_with()] * 2)
     problems: list[str] = []
-    entries = predict.predict_video(file, Squares(), None, tmp_path / "out.mp4", problems.append)
+    entries = predicting.predict_video(file, Squares(), None, tmp_path / "out.mp4", problems.append)
     assert [(entry.frame, entry.faces) for entry in entries] == [(0, []), (1, [])]
     assert problems == [f"{file}: no face is found in it"]
 

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from flax import traverse_util
 
-from jaxlm import feature_networks, structure_maps, translation_losses
-from jaxlm.models import vunet, vunet_layers
-from jaxlm.models.vunet import PUBLISHED, VUNet
+from jaxlm.images import structure_maps
+from jaxlm.models import vunet
+from jaxlm.models.vunet import PUBLISHED, VUNet, layers
+from jaxlm.styles import feature_networks, translation_losses
 
 SLIM = {"width": 4, "encoder_width": 4, "max_width": 4}
 # Fewest scales: two latents, one step of the pyramid. Every operator more is paid in compilation, which is shorter for
@@ -99,15 +100,15 @@ def test_shapes(size: int, options: dict) -> None:
 
 def test_depth_to_space_orders_channels_by_row_then_column() -> None:
     x = jnp.arange(8.0).reshape(1, 1, 1, 8)  # Two channels in each of four blocks.
-    np.testing.assert_array_equal(vunet_layers.depth_to_space(x)[0], [[[0, 1], [2, 3]], [[4, 5], [6, 7]]])
+    np.testing.assert_array_equal(layers.depth_to_space(x)[0], [[[0, 1], [2, 3]], [[4, 5], [6, 7]]])
 
 
 def test_groups_are_sub_lattices_and_merge_to_what_was_split() -> None:
     x = jax.random.normal(jax.random.key(0), (2, 4, 6, 3))
-    groups = vunet_layers.split_groups(x)
+    groups = layers.split_groups(x)
     for group, (row, column) in zip(groups, [(0, 0), (0, 1), (1, 0), (1, 1)], strict=True):
         np.testing.assert_array_equal(group, x[:, row::2, column::2])
-    np.testing.assert_array_equal(vunet_layers.merge_groups(groups), x)
+    np.testing.assert_array_equal(layers.merge_groups(groups), x)
 
 
 def test_every_layer_starts_with_mean_0_and_variance_1_on_the_batch_of_init() -> None:
@@ -124,12 +125,12 @@ def test_every_layer_starts_with_mean_0_and_variance_1_on_the_batch_of_init() ->
 
 
 def _is_convolution(module: object, method: str) -> bool:
-    return isinstance(module, vunet_layers.WeightNormConv) and method == "__call__"
+    return isinstance(module, layers.WeightNormConv) and method == "__call__"
 
 
 @pytest.mark.parametrize(("size", "stride"), [(3, 1), (3, 2), (1, 1)])
 def test_convolution_has_kernels_of_norm_g(size: int, stride: int) -> None:
-    layer = vunet_layers.WeightNormConv(5, size, stride)
+    layer = layers.WeightNormConv(5, size, stride)
     x = jax.random.normal(jax.random.key(0), (4, 6, 6, 2))
     params = layer.init(jax.random.key(1), x)["params"]
     params = params | {"g": jnp.arange(1.0, 6.0), "b": jnp.arange(5.0)}
@@ -182,7 +183,7 @@ def test_samples_differ_by_key_alone() -> None:
     assert np.abs(first - other).max() > 0.1
 
 
-@pytest.mark.parametrize("kind", [vunet_layers.FactorisedPrior, vunet_layers.AutoregressivePrior])
+@pytest.mark.parametrize("kind", [layers.FactorisedPrior, layers.AutoregressivePrior])
 def test_priors_have_the_same_means_for_latents_drawn_and_given(kind: type) -> None:
     layer = kind(features=2, dropout=0.0)
     x = jax.random.normal(jax.random.key(0), (64, 4, 4, 2))
@@ -194,17 +195,17 @@ def test_priors_have_the_same_means_for_latents_drawn_and_given(kind: type) -> N
 
 
 def test_each_group_of_the_published_prior_depends_on_those_before_it_alone() -> None:
-    layer = vunet_layers.AutoregressivePrior(features=2, dropout=0.0)
+    layer = layers.AutoregressivePrior(features=2, dropout=0.0)
     x, latents = (jax.random.normal(jax.random.key(i), (4, 4, 4, 2)) for i in range(2))
     variables = layer.init(RNGS, x, latents, train=False)
 
     def totals(latents: jax.Array) -> jax.Array:
         """One number for each group of means."""
         means, _ = layer.apply(variables, x, latents, train=False)
-        return jnp.stack([jnp.sum(group**2) for group in vunet_layers.split_groups(means)])
+        return jnp.stack([jnp.sum(group**2) for group in layers.split_groups(means)])
 
     slopes = jax.jit(jax.jacrev(totals))(latents)
-    reaches = [[bool(jnp.any(part)) for part in vunet_layers.split_groups(slope)] for slope in slopes]
+    reaches = [[bool(jnp.any(part)) for part in layers.split_groups(slope)] for slope in slopes]
     assert reaches == np.tril(np.ones((4, 4), bool), -1).tolist()
 
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from jaxlm.data_pipelines.source import BadFaceError
+from jaxlm.data_pipelines.sources.wflw import WFLW, parse_line
 
-from data_pipelines.source import BadFaceError
-from data_pipelines.wflw import WFLW, parse_line
-from jaxlm import geometry
+from jaxlm.landmarks import geometry
 from tiny_archives import LISTS, ring, wflw_line, write_wflw
 
 SHARED = Path(__file__).parents[2] / "shared" / "data" / "wflw"

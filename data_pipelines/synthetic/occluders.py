@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-
-from data_pipelines.synthetic.eyes import lens_outlines, paint_frame, reflections
-from data_pipelines.synthetic.figure import Figure
-from data_pipelines.synthetic.look import Look
-from data_pipelines.synthetic.lot import pick
-from data_pipelines.synthetic.paint import blend, curve, draw_lines, fill, glaze, polygon_mask, ribbon
-from data_pipelines.synthetic.surface import noise_crop
+from jaxlm.data_pipelines.synthetic.features.eyes import lens_outlines, paint_frame, reflections
+from jaxlm.data_pipelines.synthetic.painting.paint import blend, curve, draw_lines, fill, glaze, polygon_mask, ribbon
+from jaxlm.data_pipelines.synthetic.painting.surface import noise_crop
+from jaxlm.data_pipelines.synthetic.shape.figure import Figure
+from jaxlm.data_pipelines.synthetic.shape.look import Look
+from jaxlm.data_pipelines.synthetic.shape.sampling import pick
 
 Outlines = list[np.ndarray]
 

@@ -7,11 +7,10 @@ import math
 
 import cv2
 import numpy as np
-
-from data_pipelines.synthetic.look import Light
-from data_pipelines.synthetic.lot import pick, uniform
-from data_pipelines.synthetic.paint import glaze
-from data_pipelines.synthetic.surface import noise
+from jaxlm.data_pipelines.synthetic.painting.paint import glaze
+from jaxlm.data_pipelines.synthetic.painting.surface import noise
+from jaxlm.data_pipelines.synthetic.shape.look import Light
+from jaxlm.data_pipelines.synthetic.shape.sampling import pick, uniform
 
 # Of a warm white balance: what it does to red, green and blue.
 _WARM = np.array([1.0, 0.1, -1.0])

@@ -10,18 +10,17 @@ import dataclasses
 
 import cv2
 import numpy as np
-
-from data_pipelines.synthetic.face import make_shape
-from data_pipelines.synthetic.features import paint_features
-from data_pipelines.synthetic.figure import Figure, make_figure
-from data_pipelines.synthetic.hair import paint_back_hair, paint_hair
-from data_pipelines.synthetic.head import paint_ear, paint_skin
-from data_pipelines.synthetic.look import Look
-from data_pipelines.synthetic.lot import sample_look, uniform
-from data_pipelines.synthetic.occluders import paint_occluder
-from data_pipelines.synthetic.photo import take_photo
-from data_pipelines.synthetic.pose import Camera, turn_shape
-from data_pipelines.synthetic.scene import make_background, paint_body
+from jaxlm.data_pipelines.synthetic.features.brows_nose_mouth import paint_features
+from jaxlm.data_pipelines.synthetic.features.hair import paint_back_hair, paint_hair
+from jaxlm.data_pipelines.synthetic.features.head import paint_ear, paint_skin
+from jaxlm.data_pipelines.synthetic.occluders import paint_occluder
+from jaxlm.data_pipelines.synthetic.photo import take_photo
+from jaxlm.data_pipelines.synthetic.scene import make_background, paint_body
+from jaxlm.data_pipelines.synthetic.shape.face import make_shape
+from jaxlm.data_pipelines.synthetic.shape.figure import Figure, make_figure
+from jaxlm.data_pipelines.synthetic.shape.look import Look
+from jaxlm.data_pipelines.synthetic.shape.pose import Camera, turn_shape
+from jaxlm.data_pipelines.synthetic.shape.sampling import sample_look, uniform
 
 # The scene is painted at this many pixels a side, or at the photograph's size where that is larger.
 _SCENE = 256

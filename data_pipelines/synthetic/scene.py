@@ -7,13 +7,12 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
-
-from data_pipelines.synthetic.figure import Figure
-from data_pipelines.synthetic.head import lit_skin
-from data_pipelines.synthetic.look import Look
-from data_pipelines.synthetic.lot import pick
-from data_pipelines.synthetic.paint import curve, disc, fill, paste, pixel_box
-from data_pipelines.synthetic.surface import noise_crop
+from jaxlm.data_pipelines.synthetic.features.head import lit_skin
+from jaxlm.data_pipelines.synthetic.painting.paint import curve, disc, fill, paste, pixel_box
+from jaxlm.data_pipelines.synthetic.painting.surface import noise_crop
+from jaxlm.data_pipelines.synthetic.shape.figure import Figure
+from jaxlm.data_pipelines.synthetic.shape.look import Look
+from jaxlm.data_pipelines.synthetic.shape.sampling import pick
 
 # Backgrounds are out of focus: they are made at this size and enlarged.
 _SMALL = 96

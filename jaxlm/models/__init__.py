@@ -1,56 +1,17 @@
-"""The models: detectors and translators, which are Linen modules for normalised images [B, S, S, 3].
+"""The networks: a detector is one file here and a row in the table of registry.py.
 
-A detector maps images to raw outputs, called as `model(images, train=, temperature=)`; `temperature` is that of
-attention layers, and models without any ignore it. A translator is called as `model(images, structures, train=)`.
+In: normalised crops [B, S, S, 3] (a translator also takes structure maps). Out: raw outputs, which a task reads.
+`build` makes a Linen module by its name; `load_weights` and `save_weights` keep variables in a file.
 """
 
-from __future__ import annotations
+from jaxlm.models.registry import DETECTORS, MODELS, TRANSLATORS, build
+from jaxlm.models.weights import load_weights, save_weights
 
-from collections.abc import Mapping
-from typing import Any
-
-from flax import linen as nn
-from jax.typing import DTypeLike
-
-from jaxlm.config import complete
-from jaxlm.models.cnn import VanillaCNN
-from jaxlm.models.cpm import CPM
-from jaxlm.models.dpr import GLSR, GSR
-from jaxlm.models.fan import FAN
-from jaxlm.models.lab import LAB
-from jaxlm.models.mobilenet import SmallMobileNetV2
-from jaxlm.models.resnet import ResNet18
-from jaxlm.models.resunet import ResUNet
-from jaxlm.models.san import SANStyle
-from jaxlm.models.shufflenet import ShuffleNetV2HeatMap
-from jaxlm.models.vunet import VUNet
-
-DETECTORS: dict[str, type[nn.Module]] = {
-    "cnn": VanillaCNN,
-    "dpr_glsr": GLSR,
-    "dpr_gsr": GSR,
-    "fan": FAN,
-    "lab": LAB,
-    "mobilenetv2_small": SmallMobileNetV2,
-    "resnet18": ResNet18,
-    "resunet": ResUNet,
-    "san": CPM,
-    "san_style": SANStyle,
-    "shufflenetv2_heatmap": ShuffleNetV2HeatMap,
-}
-TRANSLATORS: dict[str, type[nn.Module]] = {"vunet": VUNet}
-MODELS = DETECTORS | TRANSLATORS
-
-
-def build(name: str, num_points: int, options: Mapping[str, Any], dtype: DTypeLike) -> nn.Module:
-    """The model `name`, computing in `dtype`; a detector for `num_points` landmarks.
-
-    `options` are fields of the model's class; lists, as JSON has them, become tuples.
-
-    Raises:
-      ValueError: The name, an option or the value of a choice is unknown; the nearest one is suggested.
-    """
-    completed = complete(MODELS, name, dict(options))
-    if name in DETECTORS:
-        completed["num_points"] = num_points
-    return MODELS[name](dtype=dtype, **completed)
+__all__ = [
+    "DETECTORS",
+    "MODELS",
+    "TRANSLATORS",
+    "build",
+    "load_weights",
+    "save_weights",
+]

@@ -11,9 +11,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import ArrayLike, DTypeLike
 
-from jaxlm.models.layers import Conv3x3
-from jaxlm.models.operators import max_pool_2x2
-from jaxlm.models.sepbn import SeparableBatchNorm
+from jaxlm.models.layers import Conv3x3, SeparableBatchNorm
+from jaxlm.models.layers.operators import max_pool_2x2
 
 Norm = Callable[[jax.Array], jax.Array]
 

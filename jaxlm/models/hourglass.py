@@ -12,7 +12,7 @@ from flax import linen as nn
 from jax.typing import DTypeLike
 
 from jaxlm.models.layers import Conv3x3, MaxPool3x3
-from jaxlm.models.operators import max_pool_2x2
+from jaxlm.models.layers.operators import max_pool_2x2
 
 # Makes what turns a stack's features into its maps: `head(name=)` is called as `maps, sent = head(features, received,
 # train=)`, where `received` is what the head of the stack before sent, None for the first.

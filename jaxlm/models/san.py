@@ -1,130 +1,140 @@
-"""SAN with its style branch: a face and the same face in an average style, seen by one network.
+"""The detector of SAN (Dong et al., CVPR 2018): a convolutional pose machine of three stages on features of VGG-16.
 
-SAN (Dong et al., CVPR 2018) makes the second photo by a CycleGAN between two clusters of photos, as the mean of both
-directions. Here our own translator takes its place: a frozen detector finds the landmarks, a frozen VUNet
-(jaxlm/models/vunet.py) renders a face of that shape in several styles, and their mean is the second photo. The true
-landmarks play no part in it.
+The pose machine (Wei et al., CVPR 2016) draws maps of all landmarks from the features, then twice draws them again from
+the features and the maps before. SAN looks at two photos of a face at once, the crop and the same face in an average
+style: the form that `CPM.siamese` is, and that jaxlm/models/san_style.py gives such a photo.
 """
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from functools import partial
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
-from flax import traverse_util
-from jax import lax
 from jax.typing import ArrayLike, DTypeLike
 
-from jaxlm import heatmaps, structure_maps
-from jaxlm.landmarks import load_scheme
-from jaxlm.models.cpm import CPM, Maps
-from jaxlm.models.vunet import VUNet
-from jaxlm.models.vunet_layers import MIN_INIT_IMAGES
+from jaxlm.models.layers import Conv3x3
+from jaxlm.models.vgg import STAGES, VGG, imagenet_normalise
+
+Maps = tuple[jax.Array, ...]
+
+# Up to conv4_3.
+_VGG_STAGES = STAGES["vgg16"][:4]
+
+_HE = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
+# As published; small, so that training starts from nearly empty maps.
+_OUTPUT_INIT = nn.initializers.normal(0.01)
 
 
-class AverageStyle(nn.Module):
-    """Photos [B, S, S, 3] of structures [B, S, S, C]: means over styles drawn from a translator's prior.
+class Stage(nn.Module):
+    """Maps [B, H, W, channels] float32 from features, or features and maps, [B, H, W, C].
 
-    The noise of the styles is drawn by the stream `latent`.
+    Convolutions of `wide` x `wide` pixels, then of 3 x 3 pixels, then two of one pixel; a ReLU after all but the last.
 
     Attributes:
-      styles: How many renderings make a mean.
-      width, max_width, dtype: The translator's, see `VUNet`.
+      channels: How many maps.
+      wide: Side of the first convolutions.
+      num_wide: How many of these there are.
+      width: Channels of these and of those of 3 x 3 pixels.
+      hidden: Channels of the last but one.
+      dtype: Of the computation; parameters are float32.
     """
 
-    styles: int
+    channels: int
+    wide: int
+    num_wide: int
     width: int
-    max_width: int
+    hidden: int
     dtype: DTypeLike
 
-    def setup(self) -> None:
-        self.translator = VUNet(self.width, max_width=self.max_width, dtype=self.dtype)
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        conv = partial(nn.Conv, kernel_init=_HE, dtype=self.dtype)
+        for number in range(1, self.num_wide + 1):
+            x = nn.relu(conv(self.width, (self.wide, self.wide), name=f"wide{number}")(x))
+        for number in range(1, 5):
+            x = nn.relu(Conv3x3(self.width, use_bias=True, dtype=self.dtype, kernel_init=_HE, name=f"conv{number}")(x))
+        x = nn.relu(conv(self.hidden, (1, 1), name="hidden")(x))
+        return conv(self.channels, (1, 1), kernel_init=_OUTPUT_INIT, name="maps")(x).astype(jnp.float32)
 
-    def __call__(self, structures: jax.Array) -> jax.Array:
-        features = self.translator.structure_encoder(structures, train=False)
-        features = [jnp.repeat(feature, self.styles, axis=0) for feature in features]
-        rendered = jnp.clip(self.translator.renderer(features, None, train=False)[0], -1.0, 1.0)
-        return rendered.reshape(structures.shape[0], self.styles, *rendered.shape[1:]).mean(axis=1)
 
+class CPM(nn.Module):
+    """SAN's network without its style branch; with it, by `siamese`, on more input channels of stages 2 and 3.
 
-class SANStyle(nn.Module):
-    """SAN's siamese network, and the frozen networks that make its second photo of the first.
+    For 98 points and a background 17,116,137 parameters, 19,342,697 as siamese network, whatever the stride. Parameter
+    paths of the features are those of jaxlm/interop/torch_maps.py, at the top, so that the weights of
+    `python -m jaxlm.convert vgg16.pth --model vgg16 --out vgg16.npz` make a start for training:
+    `--init-from vgg16.npz`, all else new.
 
-    `detector` is a CPM of stride 4 without background, whose maps are logits, and `translator` a VUNet whose structures
-    are dots and boundaries of sigma 1, the default of its task, with a factorised prior; both were trained on crops of
-    the same `data.crop`. Their weights come by `init_from`, and a translator without any renders grey. No gradient
-    reaches them; `optim.rates` of 0 keep the weight decay from them, too. The translator's style encoder is left out:
-    styles are drawn from its prior, by the same noise for all faces at all times, so that what a face gives depends on
-    that face alone.
+    A stride of 4 leaves out the last pool and changes nothing else: the parameters, those of ImageNet included, fit
+    either stride, and the maps are drawn from features of their own resolution; it costs 2.7 times the operations. A
+    transposed convolution after conv4_3 would cost 2.2 times as many, and only upsample what the pool has left.
+
+    Kernels are drawn as He et al. (ICCV 2015) do, so that training from nothing works, too. Those published, of
+    standard deviation 0.01 beyond VGG, shrink what they are given by 4 times a layer of 128 channels.
 
     Attributes:
       num_points: N, how many landmarks there are a map of.
-      scheme: Of the landmarks, for the boundaries that the translator sees; a built-in name or a .toml file.
-      stride, background, width: Of the siamese network, see `CPM`; the detector has the same width.
-      styles: How many renderings make the second photo.
-      seed: Draws the noise of the styles.
-      translator_size: Input size of the translator in pixels.
-      translator_width, translator_max_width: The translator's `width` and `max_width`.
+      stride: Side of a cell of the maps in pixels: 8 as published, or 4.
+      background: Draw one map more, of the cells without a landmark, as published.
+      width: Channels of the first convolutions of VGG, 64 as published; all others follow in proportion.
       dtype: Of the computation; parameters and the result are float32.
     """
 
     num_points: int
-    scheme: str = "wflw98"
     stride: Literal[4, 8] = 4
     background: bool = False
     width: int = 64
-    styles: int = 8
-    seed: int = 0
-    translator_size: int = 64
-    translator_width: int = 16
-    translator_max_width: int = 64
     dtype: DTypeLike = jnp.float32
 
-    def __post_init__(self) -> None:
-        known = load_scheme(self.scheme).num_points
-        if known != self.num_points:
-            raise ValueError(
-                f"the model's option scheme = {self.scheme} has {known} points and the data {self.num_points};"
-                " make it the same as data.scheme"
-            )
-        super().__post_init__()
-
     def setup(self) -> None:
-        self.detector = CPM(self.num_points, width=self.width, dtype=self.dtype)
-        self.translator = self.param("translator", self._grey_translator)
-        self.siamese = CPM(self.num_points, self.stride, self.background, self.width, self.dtype)
+        pools = self.stride.bit_length() - 1
+        self.vgg = VGG(_VGG_STAGES, width=self.width, pools=pools, dtype=self.dtype)
+        nn.share_scope(self, self.vgg)
+        conv = partial(Conv3x3, use_bias=True, dtype=self.dtype, kernel_init=_HE)
+        self.feature1, self.feature2 = conv(4 * self.width), conv(2 * self.width)
+        stage = partial(Stage, self.num_points + self.background, width=2 * self.width, dtype=self.dtype)
+        self.stage1 = stage(wide=3, num_wide=0, hidden=8 * self.width)
+        self.stage2 = stage(wide=7, num_wide=3, hidden=2 * self.width)
+        self.stage3 = stage(wide=7, num_wide=3, hidden=2 * self.width)
 
     def __call__(self, images: jax.Array, *, train: bool, temperature: ArrayLike = 1.0) -> Maps:
-        """The four maps of `CPM.siamese`, of normalised images [B, S, S, 3]."""
-        del train, temperature  # As in CPM; the frozen networks run as at evaluation.
-        return self.siamese.siamese(images, self.aggregate(images))
+        """Maps [B, S / stride, S / stride, N] of the three stages, of normalised images [B, S, S, 3].
 
-    def aggregate(self, images: jax.Array) -> jax.Array:
-        """The faces of normalised images [B, S, S, 3] in an average style, in the same shape and without gradient."""
-        size = self.translator_size
-        maps = self.detector(images, train=False)[-1]
-        points = heatmaps.to_pixels(heatmaps.soft_argmax(maps), self.detector.stride, centred=True)
-        points = (points + 0.5) * (size / images.shape[1]) - 0.5
-        curves = structure_maps.boundary_maps(points, load_scheme(self.scheme), size)
-        structures = jnp.concatenate([structure_maps.dot_map(points, size), curves], axis=-1)
-        translator, rngs = {"params": {"translator": self.translator}}, {"latent": jax.random.key(self.seed)}
-        # One face at a time, so that the noise does not depend on a face's place in the batch.
-        average = jax.vmap(lambda structure: self._average_style().apply(translator, structure, rngs=rngs))
-        averages = average(structures[:, None])[:, 0]
-        return lax.stop_gradient(jax.image.resize(averages, images.shape, "bilinear"))
+        With `background` there are N + 1, the background last.
 
-    def _average_style(self) -> AverageStyle:
-        """Unbound, since it draws from a stream of its own."""
-        return AverageStyle(self.styles, self.translator_width, self.translator_max_width, self.dtype, parent=None)
+        Raises:
+          ValueError: The images' sides are no multiples of the stride.
+        """
+        del train, temperature  # There is neither normalisation nor attention in it.
+        features = self._features(images)
+        first = self.stage1(features)
+        second = self.stage2(_join(features, first))
+        return first, second, self.stage3(_join(features, second))
 
-    def _grey_translator(self, key: jax.Array) -> dict[str, Any]:
-        """Weights that render grey, to be replaced: a translator's own initialisation wants real faces."""
-        channels = 1 + len(load_scheme(self.scheme).boundaries)
-        structures = jnp.zeros((MIN_INIT_IMAGES, self.translator_size, self.translator_size, channels))
-        shapes = jax.eval_shape(self._average_style().init, key, structures)["params"]["translator"]
-        # Directions of kernels must not vanish; lengths and biases may.
-        return traverse_util.path_aware_map(
-            lambda path, leaf: (jnp.ones if path[-1] == "v" else jnp.zeros)(leaf.shape), shapes
-        )
+    def siamese(self, images: jax.Array, aggregated: jax.Array) -> Maps:
+        """Four maps, of stage 1 for `images` and for `aggregated`, the same faces in another style, and of both later.
+
+        With F the features and S1 the maps of stage 1, stage 2 sees F(images), F(aggregated), S1(images) and
+        S1(aggregated); stage 3 both features and the maps of stage 2. Shapes and errors are as for a single image.
+        """
+        features = self._features(jnp.concatenate([images, aggregated]))
+        firsts = jnp.split(self.stage1(features), 2)
+        features = _join(*jnp.split(features, 2))
+        second = self.stage2(_join(features, *firsts))
+        return *firsts, second, self.stage3(_join(features, second))
+
+    def _features(self, images: jax.Array) -> jax.Array:
+        """Features [B, S / stride, S / stride, 2 width] of normalised images [B, S, S, 3]."""
+        if images.shape[1] % self.stride or images.shape[2] % self.stride:
+            raise ValueError(
+                f"SAN with a stride of {self.stride} needs image sides that it divides, found {images.shape}"
+            )
+        x = self.vgg(imagenet_normalise(images))["conv4_3"]
+        return nn.relu(self.feature2(nn.relu(self.feature1(x))))
+
+
+def _join(*maps: jax.Array) -> jax.Array:
+    return jnp.concatenate(maps, axis=-1)

@@ -1,0 +1,144 @@
+"""AFLW2000-3D (Zhu et al., 3DDFA, CVPR 2016): 2,000 faces in all poses with 68 landmarks of a fitted 3-D model."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import typing
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import scipy.io
+from jaxlm.data_pipelines.frames import BOX_SCALE, LANDMARK_BOX, Label, make_record
+from jaxlm.data_pipelines.source import BadFaceError, OnBad
+from jaxlm.data_pipelines.sources.ibug300w import find_image
+
+from jaxlm.landmarks.geometry import box_around
+
+NUM_POINTS = 68
+VALIDATION_SHARE = 0.1
+SPLIT_SEED = b"0"
+"""Hashed with each image: another one draws another split."""
+
+
+@dataclasses.dataclass(frozen=True)
+class AFLW2000:
+    """The official folder of AFLW2000-3D: image00002.jpg with image00002.mat, and so on.
+
+    Attributes:
+      source: Folder of the .jpg and .mat files.
+      poses: A .npy file of better yaws in degrees, one for each .mat file in the order of their names, such as the
+        published AFLW2000-3D-new.pose.npy, which holds |yaw|; by default the fitted yaws of the .mat files.
+    """
+
+    source: Path
+    poses: Path | None = None
+
+    name: typing.ClassVar[str] = "aflw2000"
+    scheme: typing.ClassVar[str] = "ibug68"
+    box: typing.ClassVar[str] = LANDMARK_BOX
+
+    to_record = staticmethod(make_record)
+
+    def read(self, on_bad: OnBad) -> dict[str, list[Label]]:
+        """The faces of `validation` and `test`, by name; see `split_validation`.
+
+        Raises:
+          FileNotFoundError: The folder holds no .mat files, or there are no `poses`.
+          ValueError: The `poses` are not one number for each .mat file.
+        """
+        paths = sorted(self.source.glob("*.mat"))
+        if not paths:
+            raise FileNotFoundError(f"{self.source} holds no .mat files; --source is the folder of image00002.mat")
+        yaws = [None] * len(paths) if self.poses is None else read_poses(self.poses, len(paths))
+        labels, images = [], []
+        for path, yaw in zip(paths, yaws, strict=True):
+            try:
+                label = read_label(path)
+            except BadFaceError as error:
+                on_bad(error)
+                continue
+            labels.append(label if yaw is None else dataclasses.replace(label, yaw=yaw))
+            images.append(label.image.read_bytes())
+        return split_validation(labels, images)
+
+
+def split_validation(labels: Sequence[typing.Any], images: Sequence[bytes]) -> dict[str, list[typing.Any]]:
+    """Splits off a tenth of the faces for `validation`; the others are `test`.
+
+    The faces of `validation` are those whose image files have the smallest hashes, so 200 of the 2,000, and the same
+    200 whether they come from the official folder or from the TFDS catalogue, which drops their names.
+
+    Args:
+      labels: One label a face; both splits keep their order.
+      images: The bytes of each face's image file.
+    """
+    hashes = [hashlib.sha256(SPLIT_SEED + image).digest() for image in images]
+    chosen = set(sorted(range(len(labels)), key=hashes.__getitem__)[: round(VALIDATION_SHARE * len(labels))])
+    splits = {
+        "validation": [label for index, label in enumerate(labels) if index in chosen],
+        "test": [label for index, label in enumerate(labels) if index not in chosen],
+    }
+    return {split: part for split, part in splits.items() if part}
+
+
+def read_label(path: Path) -> Label:
+    """The face of a .mat file and the image beside it.
+
+    The landmarks are the first two rows of `pt3d_68` [3, 68], in pixels as they are stored, and may lie outside the
+    image. 3DDFA takes them so as well, while H3R subtracts 1; the pixel of difference weighs about 0.75 points of
+    NME. The yaw is the second value of `Pose_Para` [1, 7], in radians. The fit leaves one at 351 degrees, which is
+    wrapped to -9; the usual counts of faces by yaw, 1312, 383 and 305, take it for a face turned away.
+
+    Raises:
+      BadFaceError: The file is no such .mat file, or its image is missing.
+    """
+    points = read_matrix(path, "pt3d_68", (3, NUM_POINTS))[:2].T
+    yaw = np.rad2deg(read_matrix(path, "Pose_Para", (1, 7))[0, 1])
+    return Label(
+        image=find_image(path),
+        points=points,
+        box=box_around(points, BOX_SCALE),
+        where=str(path),
+        name=path.stem,
+        group=path.stem,
+        yaw=wrap_degrees(yaw),
+    )
+
+
+def read_matrix(path: Path, name: str, shape: tuple[int, int]) -> np.ndarray:
+    """The matrix `name` of a .mat file, float64 of that shape.
+
+    Raises:
+      BadFaceError: The file cannot be read, or it has no such matrix of finite numbers.
+    """
+    try:
+        matrix = scipy.io.loadmat(path, variable_names=[name]).get(name)
+    except Exception as error:  # Damaged files raise nearly anything: OSError, zlib.error, TypeError, IndexError.
+        raise BadFaceError(f"{path} is not a readable .mat file: {error}") from None
+    if matrix is None:
+        raise BadFaceError(f"{path} has no {name}; the files of AFLW2000-3D hold pt3d_68 and Pose_Para")
+    if matrix.shape != shape or matrix.dtype.kind not in "iuf" or not np.isfinite(matrix).all():
+        raise BadFaceError(f"{path}: {name} is {matrix.dtype} {list(matrix.shape)}, not {list(shape)} finite numbers")
+    return matrix.astype(np.float64)
+
+
+def read_poses(path: Path, count: int) -> np.ndarray:
+    """The yaws [count] of a .npy file, in -180 to 180 degrees.
+
+    Raises:
+      ValueError: The file holds anything else.
+    """
+    try:
+        yaws = np.load(path)
+    except (ValueError, EOFError):
+        raise ValueError(f"{path} is not a .npy file of numbers") from None
+    if yaws.shape != (count,) or yaws.dtype.kind not in "iuf" or not np.isfinite(yaws).all():
+        raise ValueError(f"{path} holds {yaws.dtype} {list(yaws.shape)}, not a yaw for each of the {count} .mat files")
+    return wrap_degrees(yaws)
+
+
+def wrap_degrees(angle: np.ndarray) -> np.ndarray:
+    """The angles in degrees, in -180 to 180: 351 becomes -9."""
+    return (angle + 180) % 360 - 180

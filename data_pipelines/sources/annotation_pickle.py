@@ -1,0 +1,161 @@
+"""A folder of face crops with annot.pkl, as a course challenge on FaceSynthetics and AFLW2000-3D hands them out."""
+
+from __future__ import annotations
+
+import dataclasses
+import pickle
+import re
+import typing
+from pathlib import Path
+
+import numpy as np
+from jaxlm.data_pipelines.frames import Label, make_sized_record
+from jaxlm.data_pipelines.record import Record
+from jaxlm.data_pipelines.source import BadFaceError, OnBad
+
+NUM_POINTS = 68
+ANNOTATIONS = "annot.pkl"
+ADMITTED = {
+    ("numpy", "ndarray"),
+    ("numpy", "dtype"),
+    ("numpy._core.multiarray", "_reconstruct"),
+    ("numpy._core.multiarray", "scalar"),
+    ("numpy._core.numeric", "_frombuffer"),
+}
+"""The classes and functions that a pickle of numpy arrays is made with."""
+
+
+@dataclasses.dataclass(frozen=True)
+class AnnotationPickle:
+    """Images of one size and their 68 landmarks in annot.pkl; the pickle can run no code.
+
+    An image is a crop already, so its box is all of it: with `--margin 1 --frame-size 384` a frame is the image, and
+    the normaliser `image` is its side.
+
+    Attributes:
+      source: Folder of annot.pkl and the images that it names.
+      name: What the prepared set is to be called: letters, digits and _.
+      split: The split that the faces go to.
+      image_size: Width and height of every image in pixels, which the landmarks refer to.
+    """
+
+    source: Path
+    name: str = "annotation_pickle"
+    split: str = "train"
+    image_size: int = 384
+
+    scheme: typing.ClassVar[str] = "ibug68"
+    box: typing.ClassVar[str] = "the whole image"
+
+    def __post_init__(self) -> None:
+        for option, value in (("--name", self.name), ("--split", self.split)):
+            if not re.fullmatch(r"\w+", value):
+                raise ValueError(f"{option} {value!r}: letters, digits and _ only")
+
+    def read(self, on_bad: OnBad) -> dict[str, list[Label]]:
+        """The annotated faces, in the order of annot.pkl.
+
+        Raises:
+          FileNotFoundError: There is no annot.pkl.
+          ValueError: It is damaged, or holds anything but file names and landmarks; see `read_pickle`.
+        """
+        path = self.source / ANNOTATIONS
+        if not path.exists():
+            raise FileNotFoundError(f"{path} is missing; --source is the folder of {ANNOTATIONS} and its images")
+        names, landmarks = names_and_landmarks(read_pickle(path), path)
+        labels = []
+        for number, (name, points) in enumerate(zip(names, landmarks, strict=True), start=1):
+            try:
+                labels.append(self._label(name, points, f"{path}, face {number}"))
+            except BadFaceError as error:
+                on_bad(error)
+        return {self.split: labels}
+
+    def to_record(self, label: Label, frame_size: int, margin: float) -> Record:
+        """Cuts the frame of one face; see `frames.make_sized_record`."""
+        return make_sized_record(label, frame_size, margin, self.image_size)
+
+    def _label(self, name: typing.Any, points: typing.Any, where: str) -> Label:
+        if not isinstance(name, str):
+            raise BadFaceError(f"{where}: the file name is {type(name).__name__} {name!r}, not a string")
+        points = to_points(points, f"{where} ({name})")
+        return Label(
+            image=self.source / name,
+            points=points,
+            box=np.array([0, 0, self.image_size - 1, self.image_size - 1]),
+            where=where,
+            name=str(name),
+            group=str(name),
+        )
+
+
+def names_and_landmarks(content: typing.Any, path: Path) -> tuple[typing.Any, typing.Any]:
+    """The list of file names and the equally long list of landmarks that a pickle holds.
+
+    Raises:
+      ValueError: The pickle holds something else.
+    """
+    kinds = (list, tuple, np.ndarray)
+    if not isinstance(content, kinds) or len(content) != 2 or not all(isinstance(part, kinds) for part in content):
+        found = f"{type(content).__name__} of {len(content)}" if isinstance(content, kinds) else type(content).__name__
+        raise ValueError(f"{path}: found {found}, not a list of two lists, file names and landmarks")
+    names, landmarks = content
+    if len(names) != len(landmarks):
+        raise ValueError(f"{path}: {len(names)} file names, but landmarks for {len(landmarks)}")
+    return names, landmarks
+
+
+def to_points(value: typing.Any, where: str) -> np.ndarray:
+    """Landmarks float64 [68, 2] from an array or nested lists of (x, y) in pixels, taken to count from 0. INFERRED.
+
+    Raises:
+      BadFaceError: There is another number of values, or one that is no finite number.
+    """
+    try:
+        points = np.asarray(value)
+    except ValueError:
+        raise BadFaceError(f"{where}: the landmarks are lists of different lengths") from None
+    if points.shape != (NUM_POINTS, 2):
+        raise BadFaceError(f"{where}: landmarks of shape {list(points.shape)} instead of [{NUM_POINTS}, 2]")
+    if points.dtype.kind not in "iuf" or not np.isfinite(points).all():
+        raise BadFaceError(f"{where}: a landmark is not a finite number")
+    return points.astype(np.float64)
+
+
+def read_pickle(path: Path) -> typing.Any:
+    """The content of a pickle, which may hold plain values and numpy arrays only, and so cannot run code.
+
+    Raises:
+      ValueError: The file is no whole pickle, or needs a class or function that is not admitted.
+    """
+    with path.open("rb") as file:
+        try:
+            return _Unpickler(file).load()
+        except _RefusedError as error:
+            raise ValueError(
+                f"{path} asks for {error}, which is refused: only lists, tuples, strings, numbers and numpy arrays "
+                "are read"
+            ) from None
+        except Exception as error:  # A damaged pickle raises nearly anything.
+            raise ValueError(f"{path} is not a readable pickle: {error}") from None
+
+
+def _latin1_bytes(text: str, encoding: str) -> bytes:
+    """The bytes of an array as pickle protocols 0 to 2 spell them; their `_codecs.encode` could do more."""
+    if encoding != "latin1":
+        raise _RefusedError(f"_codecs.encode to {encoding}")
+    return text.encode("latin1")
+
+
+class _RefusedError(pickle.UnpicklingError):
+    """The name of the class or function that a pickle asks for and must not have."""
+
+
+class _Unpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> typing.Any:
+        if (module, name) == ("_codecs", "encode"):
+            return _latin1_bytes
+        current = module.replace("numpy.core.", "numpy._core.")  # Renamed with numpy 2.0.
+        if (current, name) in ADMITTED:
+            return super().find_class(current, name)
+        raise _RefusedError(f"{module}.{name}")

@@ -1,0 +1,97 @@
+"""Microsoft's FaceSynthetics (Wood et al., Fake It Till You Make It, ICCV 2021): 100,000 rendered faces, 512 x 512."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from pathlib import Path
+
+import numpy as np
+from jaxlm.data_pipelines.frames import BOX_SCALE, LANDMARK_BOX, Label, make_sized_record, parse_numbers
+from jaxlm.data_pipelines.record import Record
+from jaxlm.data_pipelines.source import BadFaceError, OnBad
+
+from jaxlm.landmarks.geometry import box_around
+
+NUM_ROWS = 70
+NUM_POINTS = 68
+LANDMARKS_SUFFIX = "_ldmks.txt"
+
+
+@dataclasses.dataclass(frozen=True)
+class FaceSynthetics:
+    """The published folder of FaceSynthetics, or a part of it: 000000.png with 000000_ldmks.txt, and so on.
+
+    Attributes:
+      source: Folder of the images and landmark files.
+      image_size: Width and height of every image in pixels, which the landmarks refer to.
+    """
+
+    source: Path
+    image_size: int = 512
+
+    name: typing.ClassVar[str] = "face_synthetics"
+    scheme: typing.ClassVar[str] = "ibug68"
+    box: typing.ClassVar[str] = LANDMARK_BOX
+
+    def read(self, on_bad: OnBad) -> dict[str, list[Label]]:
+        """All faces in `train`, by name; `train[:10000]` then are the 10,000 faces of the smaller published download.
+
+        Raises:
+          FileNotFoundError: The folder holds no landmark files.
+        """
+        paths = sorted(self.source.glob("*" + LANDMARKS_SUFFIX))
+        if not paths:
+            raise FileNotFoundError(f"{self.source} holds no files like 000000{LANDMARKS_SUFFIX}")
+        labels = []
+        for path in paths:
+            try:
+                labels.append(read_label(path))
+            except BadFaceError as error:
+                on_bad(error)
+        return {"train": labels}
+
+    def to_record(self, label: Label, frame_size: int, margin: float) -> Record:
+        """Cuts the frame of one face; see `frames.make_sized_record`."""
+        return make_sized_record(label, frame_size, margin, self.image_size)
+
+
+def read_label(path: Path) -> Label:
+    """The face of a landmark file and the image beside it.
+
+    Raises:
+      BadFaceError: See `read_landmarks`.
+    """
+    name = path.name.removesuffix(LANDMARKS_SUFFIX)
+    points = read_landmarks(path)
+    return Label(
+        image=path.with_name(f"{name}.png"),
+        points=points,
+        box=box_around(points, BOX_SCALE),
+        where=str(path),
+        name=name,
+        group=name,
+    )
+
+
+def read_landmarks(path: Path) -> np.ndarray:
+    """The 68 iBUG landmarks [68, 2] of a landmark file, in pixels.
+
+    The file holds 70 lines `x y`, the pupils last; those are dropped. It counts from 0, and its values are taken as
+    they are, with pixel centres at integers. INFERRED: the publishers do not say whether a pixel's centre or its
+    corner is at an integer, and the irises of 40 faces lie 0.2 +- 0.14 pixels left of the pupils, where a corner would
+    give 0.5.
+
+    Raises:
+      BadFaceError: The file has another number of lines, or one that is not two numbers.
+    """
+    lines = path.read_text(errors="replace").splitlines()
+    rows = [(number, line.split()) for number, line in enumerate(lines, start=1) if line.strip()]
+    points = np.empty((len(rows), 2))
+    for i, (number, tokens) in enumerate(rows):
+        if len(tokens) != 2:
+            raise BadFaceError(f"{path}, line {number}: {len(tokens)} values instead of x and y")
+        points[i] = parse_numbers(tokens, f"{path}, line {number}")
+    if len(points) != NUM_ROWS:
+        raise BadFaceError(f"{path}: {len(points)} rows instead of {NUM_ROWS} (68 landmarks and 2 pupils)")
+    return points[:NUM_POINTS]

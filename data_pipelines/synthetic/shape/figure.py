@@ -1,0 +1,106 @@
+"""A posed and lit synthetic face, ready to be painted."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+
+import numpy as np
+from jaxlm.data_pipelines.synthetic.painting.paint import curve
+from jaxlm.data_pipelines.synthetic.painting.surface import normals
+from jaxlm.data_pipelines.synthetic.shape import anchors
+from jaxlm.data_pipelines.synthetic.shape.face import Shape
+from jaxlm.data_pipelines.synthetic.shape.look import Light
+from jaxlm.data_pipelines.synthetic.shape.pose import PARTS, Camera
+from jaxlm.data_pipelines.synthetic.shape.template import ANGLES
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Figure:
+    """A posed face, in the frame.
+
+    Attributes:
+      shape: In head coordinates.
+      camera: Its pose, and its place in the frame.
+      places: Landmarks and, then, all `anchors` [n, 2].
+      points: Landmarks [98, 2].
+      depth: Of the landmarks [98], in head units, larger is nearer.
+      surface: The head [3, rows, columns], as `Camera.project` gives it.
+      outline: Those of its rings that the template's profile holds, without the nose [rings, columns, 2].
+      normal: The surface's unit normals [3, rows, columns].
+    """
+
+    shape: Shape
+    camera: Camera
+    places: np.ndarray
+    points: np.ndarray
+    depth: np.ndarray
+    surface: np.ndarray
+    outline: np.ndarray
+    normal: np.ndarray
+
+    @property
+    def scale(self) -> float:
+        """Frame widths a head unit."""
+        return self.camera.scale
+
+    @property
+    def yaw(self) -> float:
+        """In radians, positive towards the image's right."""
+        return self.camera.yaw
+
+    @property
+    def near_last(self) -> int:
+        """1 where the head's columns come nearer from the image's left to its right, else -1."""
+        return 1 if self.yaw < 0 else -1
+
+    def place(self, points: np.ndarray) -> np.ndarray:
+        """Where points [..., 3] of the head appear in the frame [..., 2]."""
+        return np.moveaxis(self.camera.project(points)[:2], 0, -1)
+
+    def named(self, name: str) -> np.ndarray:
+        """Where those `anchors` appear in the frame [n, 2]."""
+        return self.places[anchors.ROWS[name]]
+
+    @functools.cached_property
+    def nose(self) -> np.ndarray:
+        """The outline of the nose [n, 2]: its ridge in profile, and its wing on the near side."""
+        points = self.points
+        return np.concatenate(
+            [curve(points[51:55]), self.named("under nose"), points[[57, 55 if self.yaw > 0 else 59]]]
+        )
+
+
+def make_figure(shape: Shape, camera: Camera, turned: np.ndarray) -> Figure:
+    """The figure of a shape that, as `turn_shape` gives it for this pose, is `turned`."""
+    placed = camera.place(turned)
+    flat, columns = np.ascontiguousarray(placed[:2, : PARTS["surface"].start].T), len(ANGLES)
+    surface = placed[:, PARTS["surface"]].reshape(3, -1, columns)
+    return Figure(
+        shape=shape,
+        camera=camera,
+        places=flat[PARTS["places"]],
+        points=flat[:98],
+        depth=placed[2, :98],
+        surface=surface,
+        outline=flat[PARTS["outline"]].reshape(-1, columns, 2),
+        normal=normals(surface, camera.scale),
+    )
+
+
+def shade(normal: np.ndarray, light: Light) -> np.ndarray:
+    """How bright surfaces with unit normals [3, ...] are [...]: about 1 where they face the lamp."""
+    x, y, z = light.direction.tolist()
+    # The lamp has a size: its light reaches a little around an edge.
+    diffuse = np.maximum(0, (0.8 * x) * normal[0] + (0.8 * y) * normal[1] + (0.8 * z) * normal[2] + 0.2)
+    return light.diffuse * diffuse + (0.95 * light.ambient - (0.2 * light.ambient) * normal[1])
+
+
+def gloss(normal: np.ndarray, light: Light) -> np.ndarray:
+    """How far surfaces with unit normals [3, ...] mirror the lamp, to the power of 8, 0 to 1."""
+    x, y, z = light.direction.tolist()
+    half = math.hypot(x, y, z + 1)
+    mirrored = (x / half) * normal[0] + (y / half) * normal[1] + ((z + 1) / half) * normal[2]
+    # Powers of what is next to nothing would be denormal numbers, which are slow.
+    return np.square(np.square(np.square(np.maximum(0.02, mirrored))))

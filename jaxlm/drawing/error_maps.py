@@ -1,0 +1,81 @@
+"""Errors point by point, drawn on a mean face, and part by part."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection, PathCollection
+from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
+
+from jaxlm.landmarks import Scheme, geometry
+
+_COLUMNS = 3
+# Points whose numbers are written beside them.
+_NAMED = 3
+# Area of the largest disc, in square points of typography.
+_LARGEST = 190
+
+
+def of_points(errors: np.ndarray) -> np.ndarray:
+    """Mean error of each point [N] over the faces' errors [n, N]."""
+    return np.mean(errors, axis=0)
+
+
+def of_parts(errors: np.ndarray, scheme: Scheme) -> dict[str, float]:
+    """Mean error of each part of the scheme over its points and the faces' errors [n, N]."""
+    return {part: float(np.mean(errors[:, points])) for part, points in scheme.parts.items()}
+
+
+def mean_shape(points: np.ndarray) -> np.ndarray:
+    """The mean [N, 2] of shapes [n, N, 2] after similarity alignment: two rounds of Procrustes analysis (Gower, 1975).
+
+    It has the place, size and turn of the mean of the first round, which is aligned to the first shape.
+    """
+    mean = points[0]
+    for _ in range(2):
+        mean = geometry.transform(points, geometry.similarity_fit(points, mean)).mean(axis=0)
+    return mean
+
+
+def error_map(errors: Mapping[str, np.ndarray], shape: np.ndarray, scheme: Scheme) -> Figure:
+    """A face for each run whose points are discs, all on one scale: the larger and darker, the larger the mean error.
+
+    Args:
+      errors: Mean error of each point [N] by the run's label, fractions.
+      shape: Where points are drawn [N, 2], y downwards.
+      scheme: Of the points; its edges are drawn.
+    """
+    rows, columns = -(-len(errors) // _COLUMNS), min(len(errors), _COLUMNS)
+    figure = Figure(figsize=(3.5 * columns + 1.1, 3.9 * rows), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for axes in grid.flat:
+        axes.set_axis_off()
+    largest = max(values.max() for values in errors.values())
+    for axes, (label, values) in zip(grid.flat, errors.items(), strict=False):
+        discs = _draw(axes, shape, values, largest, scheme)
+        axes.set_title(f"{label}: {100 * values.mean():.2f} %", fontsize=11)
+    figure.colorbar(discs, ax=grid, label="mean error of the point (%)", shrink=0.8, aspect=30, pad=0.02)
+    return figure
+
+
+def _draw(axes: Axes, shape: np.ndarray, errors: np.ndarray, largest: float, scheme: Scheme) -> PathCollection:
+    axes.set_aspect("equal")
+    axes.invert_yaxis()
+    axes.margins(0.1)
+    axes.add_collection(LineCollection(shape[list(map(list, scheme.edges))] if scheme.edges else [], colors="0.75"))
+    # Ranges from 0, so that areas are in proportion to errors; cividis looks the same to people of any colour vision.
+    discs = axes.scatter(
+        *shape.T, s=_LARGEST * errors / largest, c=100 * errors, cmap="cividis_r", vmin=0, vmax=100 * largest, zorder=2
+    )
+    discs.set(edgecolor="white", linewidth=0.6)
+    centre = shape.mean(axis=0)
+    for point in np.argsort(-errors)[:_NAMED]:
+        outwards = (shape[point] - centre) / max(np.linalg.norm(shape[point] - centre), 1e-6) * (12, -12)
+        number = axes.annotate(
+            str(point), shape[point], outwards, textcoords="offset points", ha="center", va="center", fontsize=8
+        )
+        number.set_path_effects([withStroke(linewidth=2.5, foreground="white")])
+    return discs

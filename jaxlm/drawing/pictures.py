@@ -1,0 +1,199 @@
+"""Pictures of faces: landmarks drawn, sheets of many faces, grids of translations.
+
+Images are RGB uint8 [H, W, 3] and points (x, y) in pixels, with pixel centres at integers.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from jaxlm.landmarks import Scheme
+
+File = str | os.PathLike[str]
+Colour = tuple[int, int, int]
+
+_TRUTH: Colour = (60, 230, 110)
+_PREDICTED: Colour = (255, 70, 170)
+_PARTS: tuple[Colour, ...] = (
+    (90, 190, 255),
+    (255, 165, 40),
+    (255, 205, 90),
+    (245, 240, 110),
+    (70, 225, 150),
+    (150, 240, 190),
+    (255, 95, 105),
+    (255, 255, 255),
+)
+_BACKGROUND = 24
+_GAP = 4
+# Pictures whose smallest face has fewer pixels a side are enlarged, to so many pixels in all.
+_READABLE = 240
+_MAX_ENLARGED = 8_000_000
+# OpenCV takes points as integers with this many fractional bits.
+_SHIFT = 4
+
+
+def draw_face(image: np.ndarray, points: np.ndarray, scheme: Scheme, truth: np.ndarray | None = None) -> np.ndarray:
+    """A copy of `image` with points [N, 2] and the scheme's edges drawn, one colour a part.
+
+    With `truth` [N, 2], that is drawn green and `points` pink. Points that are not finite are left out.
+    """
+    canvas = np.ascontiguousarray(image).copy()
+    face = points if truth is None else truth
+    finite = face[np.isfinite(face).all(-1)]
+    extent = min(np.sqrt(np.prod(np.ptp(finite, axis=0))), max(canvas.shape)) if len(finite) else 0.0
+    thickness, radius = max(1, round(extent / 180)), max(1.0, extent / 110)
+    if truth is None:
+        _draw_shape(canvas, points, scheme, _part_colours(scheme), thickness, radius)
+    else:
+        _draw_shape(canvas, truth, scheme, [_TRUTH] * scheme.num_points, thickness, radius)
+        _draw_shape(canvas, points, scheme, [_PREDICTED] * scheme.num_points, thickness, radius)
+    return canvas
+
+
+def draw_faces(image: np.ndarray, faces: Sequence[np.ndarray], scheme: Scheme) -> np.ndarray:
+    """A copy of `image` with the points [N, 2] of several faces drawn, enlarged where the smallest is hard to see."""
+    sizes = [np.ptp(points, axis=0).max() for points in faces if np.isfinite(points).all()]
+    factor = min(_READABLE / max(min(sizes, default=_READABLE), 1), (_MAX_ENLARGED / image[:, :, 0].size) ** 0.5)
+    factor = max(int(factor), 1)
+    canvas = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
+    for points in faces:
+        canvas = draw_face(canvas, points * factor + (factor - 1) / 2, scheme)
+    return canvas
+
+
+def _part_colours(scheme: Scheme) -> list[Colour]:
+    """One colour for each point, by the last part that holds it."""
+    colours = [_PARTS[-1]] * scheme.num_points
+    for index, part in enumerate(scheme.parts.values()):
+        for point in part:
+            colours[point] = _PARTS[index % len(_PARTS)]
+    return colours
+
+
+def _draw_shape(
+    canvas: np.ndarray,
+    points: np.ndarray,
+    scheme: Scheme,
+    colours: Sequence[Colour],
+    thickness: int,
+    radius: float,
+) -> None:
+    for start, end in scheme.edges:
+        if np.isfinite(points[[start, end]]).all():
+            ends = _fixed(points[start], canvas), _fixed(points[end], canvas)
+            cv2.line(canvas, *ends, colours[start], thickness, cv2.LINE_AA, _SHIFT)
+    for point, colour in zip(points, colours, strict=True):
+        if np.isfinite(point).all():
+            size = round(radius * 2**_SHIFT)
+            cv2.circle(canvas, _fixed(point, canvas), size, colour, cv2.FILLED, cv2.LINE_AA, _SHIFT)
+
+
+def _fixed(point: np.ndarray, canvas: np.ndarray) -> tuple[int, int]:
+    """A point in OpenCV's fixed-point format; kept near the canvas, for far ones overflow it."""
+    limit = 4 * max(canvas.shape)
+    x, y = np.round(np.clip(point, -limit, limit) * 2**_SHIFT).astype(int).tolist()
+    return x, y
+
+
+def contact_sheet(
+    images: Sequence[np.ndarray],
+    points: Sequence[np.ndarray],
+    scheme: Scheme,
+    *,
+    truth: Sequence[np.ndarray] | None = None,
+    captions: Sequence[str] = (),
+    columns: int = 6,
+    side: int = 224,
+) -> np.ndarray:
+    """Square images with their points drawn as in `draw_face`, in rows of `columns` tiles of `side` pixels.
+
+    `captions`, if any, holds one short ASCII text a face.
+    """
+    tiles = []
+    for index, image in enumerate(images):
+        factor = side / image.shape[0]
+        scaled = (points[index] + 0.5) * factor - 0.5
+        scaled_truth = None if truth is None else (truth[index] + 0.5) * factor - 0.5
+        tile = draw_face(_resize(image, side), scaled, scheme, scaled_truth)
+        if captions:
+            _write(tile, captions[index], (6, side - 9))
+        tiles.append(tile)
+    return _sheet(tiles, columns, side)
+
+
+def transfer_grid(styles: np.ndarray, structures: np.ndarray, pairs: np.ndarray, side: int = 128) -> np.ndarray:
+    """All pairs of styles and structures: row 0 shows structures, column 0 styles, cell (i + 1, j + 1) pair (i, j).
+
+    Args:
+      styles: uint8 [M, S, S, 3].
+      structures: uint8 [N, S, S, 3].
+      pairs: Style i in structure j, uint8 [M, N, S, S, 3].
+      side: Of a tile of the picture, in pixels.
+    """
+    corner = np.full_like(styles[0], _BACKGROUND)
+    rows = [[corner, *structures], *([style, *row] for style, row in zip(styles, pairs, strict=True))]
+    return _sheet([_resize(image, side) for row in rows for image in row], len(structures) + 1, side)
+
+
+def _resize(image: np.ndarray, side: int) -> np.ndarray:
+    method = cv2.INTER_AREA if side < image.shape[0] else cv2.INTER_CUBIC
+    return cv2.resize(image, (side, side), interpolation=method)
+
+
+def _sheet(tiles: Sequence[np.ndarray], columns: int, side: int) -> np.ndarray:
+    """Tiles [side, side, 3] in rows of `columns`, with gaps."""
+    pitch = side + _GAP
+    sheet = np.full((-(-len(tiles) // columns) * pitch + _GAP, columns * pitch + _GAP, 3), _BACKGROUND, np.uint8)
+    for index, tile in enumerate(tiles):
+        top, left = (_GAP + pitch * place for place in divmod(index, columns))
+        sheet[top : top + side, left : left + side] = tile
+    return sheet
+
+
+def _write(image: np.ndarray, text: str, corner: tuple[int, int]) -> None:
+    """White text with a dark rim from the lower left `corner`."""
+    rim = [(x, y) for x in (-1, 0, 1) for y in (-1, 0, 1) if (x, y) != (0, 0)]
+    for (x, y), colour in [*((offset, (0, 0, 0)) for offset in rim), ((0, 0), (255, 255, 255))]:
+        cv2.putText(image, text, (corner[0] + x, corner[1] + y), cv2.FONT_HERSHEY_SIMPLEX, 0.5, colour, 1, cv2.LINE_AA)
+
+
+def save_image(file: File, image: np.ndarray) -> None:
+    """Writes an RGB uint8 image [H, W, 3] in the format that the file's name says.
+
+    Raises:
+      OSError: It cannot be written.
+    """
+    if not cv2.imwrite(os.fspath(file), cv2.cvtColor(image, cv2.COLOR_RGB2BGR)):
+        raise OSError(f"{file}: the picture could not be written; does the folder exist?")
+
+
+def to_png(image: np.ndarray) -> bytes:
+    """An RGB uint8 image [H, W, 3] as the bytes of a PNG file."""
+    return cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes()
+
+
+def worst_faces(
+    images: Sequence[np.ndarray],
+    predicted: np.ndarray,
+    truth: np.ndarray,
+    nme: np.ndarray,
+    scheme: Scheme,
+    *,
+    protocol: str,
+) -> np.ndarray:
+    """A sheet of the faces, worst first, with their NME [n] (fractions) in per cent.
+
+    `predicted` and `truth` [n, N, 2] are in pixels of `images`; `protocol` names data, split and normaliser in ASCII.
+    """
+    order = np.argsort(-nme)
+    captions = [f"{100 * nme[index]:.2f} %" for index in order]
+    chosen = [images[index] for index in order]
+    sheet = contact_sheet(chosen, predicted[order], scheme, truth=truth[order], captions=captions)
+    header = np.full((36, sheet.shape[1], 3), _BACKGROUND, np.uint8)
+    _write(header, f"{protocol}: worst faces, NME; truth green, predicted pink", (8, 24))
+    return np.concatenate([header, sheet])

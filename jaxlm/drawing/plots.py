@@ -1,0 +1,163 @@
+"""Plots: error curves, training curves, errors over box shifts and over the share of labels."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
+
+if TYPE_CHECKING:
+    from jaxlm.runtime.progress import Measure
+
+File = str | os.PathLike[str]
+
+# Okabe and Ito's colours, which people with any colour vision can tell apart.
+LINE_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+
+
+def ced_plot(file: File, nme: Mapping[str, np.ndarray], thresholds: Sequence[float], *, protocol: str) -> None:
+    """Writes `ced_figure`."""
+    ced_figure(nme, thresholds, protocol=protocol).savefig(file, dpi=130)
+
+
+def ced_figure(nme: Mapping[str, np.ndarray], thresholds: Sequence[float], *, protocol: str) -> Figure:
+    """Cumulative error distribution of each labelled nme [n]: the share of faces whose NME is at most x.
+
+    NME and `thresholds` are fractions, drawn in per cent; each threshold is marked, and the largest one nearly ends the
+    axis. `protocol`, the title, names data, split and normaliser.
+    """
+    figure = Figure(figsize=(9, 5), layout="constrained")
+    axes = figure.subplots()
+    end = 125 * max(thresholds)
+    for index, (label, values) in enumerate(nme.items()):
+        errors = 100 * np.sort(np.asarray(values))
+        share = 100 * np.arange(len(errors) + 1) / len(errors)
+        x = np.concatenate([[0.0], errors, [max(end, errors[-1])]])
+        text = f"{label}: {errors.mean():.2f} % (n = {len(errors)})"
+        colour = LINE_COLOURS[index % len(LINE_COLOURS)]
+        axes.step(x, np.append(share, 100.0), where="post", color=colour, linewidth=1.8, label=text)
+    for threshold in thresholds:
+        axes.axvline(100 * threshold, color="0.45", linewidth=1, linestyle="--")
+    style(axes)
+    axes.set(xlim=(0, end), ylim=(0, 101), xlabel="NME (%)", ylabel="faces with at most this NME (%)", title=protocol)
+    figure.legend(title="mean NME", loc="outside right upper", frameon=False)
+    return figure
+
+
+def training_curves(file: File, rows: Sequence[Mapping[str, float | str]], measure: Measure) -> None:
+    """Loss, the run's measure and learning rate over the steps.
+
+    `rows` are those of `metrics.jsonl`: `step`, `split` ("train" or "validation") and any of `loss`, the measure's key
+    and `learning_rate`.
+    """
+    panels = (("loss", "loss", 1), measure, ("learning_rate", "learning rate", 1))
+    figure = Figure(figsize=(8, 8), layout="constrained")
+    for axes, (key, label, factor) in zip(figure.subplots(3, sharex=True), panels, strict=True):
+        for split, colour, marker in (("train", LINE_COLOURS[0], ""), ("validation", LINE_COLOURS[1], "o")):
+            curve = [(row["step"], factor * row[key]) for row in rows if row["split"] == split and key in row]
+            if curve:
+                axes.plot(*zip(*curve, strict=True), color=colour, marker=marker, ms=3.5, linewidth=1.4, label=split)
+        style(axes)
+        axes.set_ylabel(label)
+        if key != "learning_rate":
+            _logarithmic(axes)
+            axes.legend(frameon=False, loc="upper right")
+    axes.set_xlabel("step")
+    figure.savefig(file, dpi=120)
+
+
+def compare_runs(rows: Mapping[str, Sequence[Mapping[str, float | str]]], measure: Measure) -> Figure:
+    """The measure and the loss of several runs over their steps: training pale, validation with dots.
+
+    `rows` are, by the run's label, those of `training_curves`.
+    """
+    figure = Figure(figsize=(9, 7), layout="constrained")
+    for axes, (key, label, factor) in zip(figure.subplots(2, sharex=True), (measure, ("loss", "loss", 1)), strict=True):
+        for index, (run, its_rows) in enumerate(rows.items()):
+            look = {"color": LINE_COLOURS[index % len(LINE_COLOURS)], "label": run}
+            for split, extra in (
+                ("train", {"linewidth": 1.1, "alpha": 0.45}),
+                ("validation", {"linewidth": 1.8, "marker": "o", "ms": 4}),
+            ):
+                curve = [(row["step"], factor * row[key]) for row in its_rows if row["split"] == split and key in row]
+                if curve:
+                    axes.plot(*zip(*curve, strict=True), **look, **extra)
+        style(axes)
+        axes.set_ylabel(label)
+        _logarithmic(axes)
+    axes.set_xlabel("step")
+    lines = {line.get_label(): line for line in figure.axes[0].lines}
+    figure.legend(lines.values(), lines, loc="outside right upper", frameon=False)
+    return figure
+
+
+def sensitivity_plot(
+    file: File, panels: Mapping[str, tuple[np.ndarray, Mapping[str, np.ndarray]]], *, protocol: str
+) -> None:
+    """Writes `sensitivity_figure`."""
+    sensitivity_figure(panels, protocol=protocol).savefig(file, dpi=130)
+
+
+def sensitivity_figure(panels: Mapping[str, tuple[np.ndarray, Mapping[str, np.ndarray]]], *, protocol: str) -> Figure:
+    """NME over the size of a box error, one panel for each kind of error and one line for each model.
+
+    Args:
+      panels: For each axis label the errors [k] and, by the model's label, its NME [k], fractions.
+      protocol: The title: data, split and normaliser.
+    """
+    figure = Figure(figsize=(4.6 * len(panels), 4.4), layout="constrained")
+    row = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for axes, (label, (errors, lines)) in zip(row, panels.items(), strict=True):
+        for index, (model, nme) in enumerate(lines.items()):
+            colour = LINE_COLOURS[index % len(LINE_COLOURS)]
+            axes.plot(errors, 100 * nme, color=colour, marker="o", ms=3.5, linewidth=1.6, label=model)
+        style(axes)
+        axes.set_xlabel(label)
+    row[0].set(ylabel="NME (%)", ylim=(0, None))
+    figure.suptitle(protocol, fontsize=11)
+    figure.legend(*row[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
+    return figure
+
+
+def limited_data_plot(
+    file: File, panels: Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]]], *, protocol: str
+) -> None:
+    """NME over the share of the training faces, one panel for each split and one line for each arm.
+
+    Args:
+      file: Where the picture goes.
+      panels: For each title the lines by label: shares [k], NME [k] and half the height of its bar [k], in per cent.
+      protocol: The title: model, data and normaliser.
+    """
+    figure = Figure(figsize=(5.4 * len(panels), 4.8), layout="constrained")
+    for axes, (title, lines) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
+        for index, (label, (shares, nme, deviation)) in enumerate(lines.items()):
+            beside = 1.02 ** (index - (len(lines) - 1) / 2)  # So that bars of equal shares do not hide each other.
+            colour = LINE_COLOURS[index % len(LINE_COLOURS)]
+            axes.errorbar(shares * beside, nme, deviation, color=colour, fmt="o-", ms=4, capsize=3, label=label)
+        style(axes)
+        axes.set(title=title, xscale="log", xlabel="training faces (%)", ylabel="NME (%)")
+        axes.set_xticks(shares, [f"{share:g}" for share in shares])
+        axes.xaxis.set_minor_formatter(NullFormatter())
+    figure.suptitle(protocol, fontsize=11)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=5, frameon=False)
+    figure.savefig(file, dpi=130)
+
+
+def _logarithmic(axes: Axes) -> None:
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter(NullFormatter())
+
+
+def style(axes: Axes) -> None:
+    """The look that all plots share: no box, a light grid."""
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(color="0.9", linewidth=0.8)
+    axes.set_axisbelow(True)

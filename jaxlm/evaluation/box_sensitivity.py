@@ -1,0 +1,168 @@
+"""How a model's error grows when face boxes are shifted or scaled.
+
+Crops are cut from prepared frames. What a moved or larger crop shows beyond its frame is black, and the table says how
+much of it that is; sets prepared with a larger `--margin` have less of it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import pathlib
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from numpy.typing import ArrayLike
+
+from jaxlm import checkpoints
+from jaxlm.checkpoints import runs as checkpoint
+from jaxlm.data_pipelines.input import Faces
+from jaxlm.drawing import plots
+from jaxlm.evaluation import inference
+from jaxlm.evaluation.inference import BoxError
+from jaxlm.evaluation.judging import open_evaluation
+from jaxlm.landmarks import load_scheme
+from jaxlm.runtime import distributed, progress
+from jaxlm.tasks import metrics
+
+SHIFTS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3)
+
+
+SCALES = (0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.4)
+
+
+_DIRECTIONS = ((1, 0), (0, 1), (-1, 0), (0, -1))
+
+
+class Curve(NamedTuple):
+    """What one kind of box error does to a model.
+
+    Attributes:
+      errors: Shifts in sides of the box, or scales [k].
+      nme: Mean over the faces (and the directions of a shift) [k], fractions.
+      leaving: Share of the crops that leave their frame [k].
+      black: Share of the crops' area that lies outside of their frame [k].
+    """
+
+    errors: np.ndarray
+    nme: np.ndarray
+    leaving: np.ndarray
+    black: np.ndarray
+
+
+def measure(run: checkpoint.Trained, faces: Faces, normaliser: str, title: str = "box errors") -> dict[str, Curve]:
+    """The curves `shift` over `SHIFTS` and `scale` over `SCALES` of a model on some faces.
+
+    A live line, headed by `title`, shows how far it is.
+    """
+    predictor = inference.Predictor(run.model, run.task, run.config, faces.margin, distributed.make_mesh())
+    scheme = load_scheme(run.config.data.scheme)
+
+    shifts = [[BoxError((size * x, size * y)) for x, y in _DIRECTIONS] for size in SHIFTS]
+    scales = [[BoxError(scale=scale)] for scale in SCALES]
+    errors = list(dict.fromkeys(itertools.chain(*shifts, *scales)))
+    with progress.counting(len(faces) * len(errors), title, silent=jax.process_index() > 0) as advance:
+        found = predictor.with_box_errors(run.variables, faces, errors, advance)
+    nme = {
+        error: np.mean(inference.face_errors(predicted.points, faces, scheme, normaliser))
+        for error, predicted in zip(errors, found, strict=True)
+    }
+
+    def row(size: float, errors: list[BoxError]) -> tuple[float, ...]:
+        black = np.asarray([outside(error.shift, run.config.data.crop * error.scale, faces.margin) for error in errors])
+        return size, np.mean([nme[error] for error in errors]), np.mean(black > 0), np.mean(black)
+
+    shift, scale = map(row, SHIFTS, shifts), map(row, SCALES, scales)
+    return {"shift": Curve(*np.asarray(list(shift)).T), "scale": Curve(*np.asarray(list(scale)).T)}
+
+
+def outside(shift: ArrayLike, crop: float, margin: float) -> float:
+    """Share of a crop's area outside of its frame; the shift (x, y) and both sides in sides of the face box."""
+    low, high = np.asarray(shift, np.float64) - crop / 2, np.asarray(shift, np.float64) + crop / 2
+    inside = np.clip(np.minimum(high, margin / 2) - np.maximum(low, -margin / 2), 0, None)
+    share = 1 - np.prod(inside) / crop**2
+    return float(share) if share > 1e-6 else 0.0
+
+
+def report(
+    workdirs: Sequence[pathlib.Path],
+    dataset: str | None = None,
+    data_dir: str | None = None,
+    split: str | None = None,
+    out: pathlib.Path | None = None,
+) -> dict[str, dict[str, Curve]]:
+    """Measures the runs, prints the table, writes sensitivity.json and sensitivity.png; curves by run and kind.
+
+    Files go to `out`, by default `evaluation/DATASET-SPLIT/` of the first run.
+
+    Raises:
+      ValueError: The runs were not judged on the same faces in one scheme, or there is no such split.
+    """
+    runs = {str(workdir): checkpoints.load_model(workdir) for workdir in workdirs}
+    judged = {}
+    for name, run in runs.items():
+        data = run.config.data
+        judged[name] = open_evaluation(run.config, dataset or data.dataset, split, data_dir or data.data_dir)[0]
+    first, *others = judged.values()
+    if any(
+        (faces.dataset, faces.scheme, faces.names) != (first.dataset, first.scheme, first.names) for faces in others
+    ):
+        raise ValueError(
+            "the runs hold out different faces, or learn different schemes; give one --dataset and --split"
+        )
+    normaliser = metrics.default_normaliser(load_scheme(first.scheme))
+    curves = {name: measure(run, judged[name], normaliser) for name, run in runs.items()}
+    protocol = {
+        "data": f"{first.dataset}, {first.split}: {len(first)} faces ({first.scheme})",
+        "box": first.box,
+        "NME": f"mean over points and faces, by {normaliser.replace('_', '-')} distance",
+        "frame": f"{first.margin:g} boxes wide; leaves, black: share of the crops, and of their area, outside of it",
+    }
+    if jax.process_index() == 0:
+        print_table(curves, protocol)
+        directory = out or pathlib.Path(workdirs[0]) / "evaluation" / f"{first.dataset}-{first.split}"
+        title = f"{first.dataset} {first.split}, {protocol['NME'].split(', ')[1]}"
+        write_files(directory, curves, protocol, title)
+        print(f"Wrote {directory / 'sensitivity.json'}\n      {directory / 'sensitivity.png'}")
+    return curves
+
+
+def print_table(curves: dict[str, dict[str, Curve]], protocol: dict[str, str]) -> None:
+    """Prints the protocol, then for each box error the NME of every run and what its crops lack, in per cent."""
+    for index, run in enumerate(curves):
+        print(f"{f'run {index + 1}:':12s}{run}")
+    for name, text in protocol.items():
+        print(f"{name + ':':12s}{text}")
+    columns = "".join(f"{f'NME {i + 1} %':>10s}{'leaves %':>10s}{'black %':>9s}" for i in range(len(curves)))
+    for kind, label in (("shift", "shift %"), ("scale", "scale %")):
+        print(f"\n{label:10s}{columns}")
+        by_run = [curve[kind] for curve in curves.values()]
+        for i, error in enumerate(by_run[0].errors):
+            cells = "".join(f"{100 * c.nme[i]:10.3f}{100 * c.leaving[i]:10.0f}{100 * c.black[i]:9.1f}" for c in by_run)
+            print(f"{100 * error:<10.0f}{cells}")
+    print()
+
+
+def write_files(
+    directory: pathlib.Path, curves: dict[str, dict[str, Curve]], protocol: dict[str, str], title: str
+) -> None:
+    """Writes sensitivity.json (fractions) and sensitivity.png; `title` heads the picture."""
+    directory.mkdir(parents=True, exist_ok=True)
+    runs = {
+        run: {kind: {key: value.tolist() for key, value in curve._asdict().items()} for kind, curve in kinds.items()}
+        for run, kinds in curves.items()
+    }
+    document = json.dumps({"protocol": protocol, "runs": runs}, indent=2)
+    (directory / "sensitivity.json").write_text(document + "\n")
+    plots.sensitivity_plot(directory / "sensitivity.png", panels_of(curves), protocol=title)
+
+
+def panels_of(curves: dict[str, dict[str, Curve]]) -> dict[str, tuple[np.ndarray, dict[str, np.ndarray]]]:
+    """What `plotting.sensitivity_figure` draws."""
+    shift, scale = ({run: kinds[kind].nme for run, kinds in curves.items()} for kind in ("shift", "scale"))
+    return {
+        "box shift (% of its side)": (100 * np.asarray(SHIFTS), shift),
+        "box scale": (np.asarray(SCALES), scale),
+    }

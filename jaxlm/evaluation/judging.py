@@ -1,0 +1,202 @@
+"""One evaluation: faces of a set, a model's points on them, the table of NME, FR and AUC, and its files.
+
+Every face counts exactly once, whatever the batch size and the number of devices; FR and AUC are computed over all
+faces at once, never averaged over batches.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pathlib
+from collections.abc import Mapping, Sequence
+
+import jax
+import numpy as np
+
+from jaxlm import checkpoints
+from jaxlm.checkpoints import bundle, runs
+from jaxlm.config import Config
+from jaxlm.data_pipelines import input as input_lib
+from jaxlm.data_pipelines.input import Faces
+from jaxlm.drawing import pictures
+from jaxlm.evaluation import inference
+from jaxlm.evaluation.error_table import Row, mean_of_bins, print_report, table
+from jaxlm.landmarks import Scheme, load_scheme
+from jaxlm.runtime import distributed, progress
+from jaxlm.tasks import metrics
+
+VALIDATION = "validation"
+
+
+_WORST = 24
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What a model does on some faces.
+
+    Attributes:
+      faces: In the scheme of the model.
+      subsets: Masks [n] over them; see `open_evaluation`.
+      normaliser: What errors are divided by, one of `metrics.NORMALISERS`.
+      predicted: In frame pixels.
+      nme: Of each face [n], fractions.
+      rows: The table, one row a subset.
+      protocol: All that numbers depend on, by what each line is about; `run` says what was judged.
+    """
+
+    faces: Faces
+    subsets: Mapping[str, np.ndarray]
+    normaliser: str
+    predicted: inference.Predictions
+    nme: np.ndarray
+    rows: Sequence[Row]
+    protocol: Mapping[str, str]
+
+    @property
+    def title(self) -> str:
+        """Data, split and normaliser, for the head of a picture."""
+        return f"{self.faces.dataset} {self.faces.split}, by {self.normaliser.replace('_', '-')} distance"
+
+
+def thresholds_of(scheme: Scheme) -> tuple[float, ...]:
+    """Where FR and AUC are taken: 8 and 10 % for 300-W's points, 10 % for the others, as their literatures do."""
+    return (0.08, 0.10) if scheme.name == "ibug68" else (0.10,)
+
+
+def open_evaluation(
+    config: Config, dataset: str, split: str | None, data_dir: str
+) -> tuple[Faces, dict[str, np.ndarray]]:
+    """The faces to evaluate on, in the scheme of `config`, and masks [n] over them for each subset.
+
+    `split` is a split of the prepared set, several joined with +, `full`, or `validation`: the part of the training
+    split that `config` holds out. By default it is the set's test split or splits, and `validation` where it has none.
+    Subsets are the splits, if there are several, all faces, the attributes, and the bins of yaw where it is known.
+
+    Raises:
+      ValueError: There is no such split, or no face in it.
+      FileNotFoundError: The set is not prepared.
+    """
+    splits = input_lib.open_splits(dataset, data_dir)
+    if split is None:
+        trained_on = {part.partition("[")[0] for part in config.data.train_split.split("+")}
+        split = "+".join(name for name in splits if name not in trained_on) or VALIDATION
+    if split == VALIDATION and VALIDATION not in splits:
+        training = input_lib.open_faces(dataset, config.data.train_split, data_dir)
+        held_out = input_lib.hold_out(training, config.data.validation_percent)[1]
+        parts = {VALIDATION: dataclasses.replace(held_out, split=VALIDATION)}
+    else:
+        names = input_lib.SPLIT_UNIONS.get(split, split).split("+")
+        parts = {name: input_lib.open_faces(dataset, name, data_dir) for name in names}
+    faces = input_lib.join(list(parts.values())).in_scheme(config.data.scheme)
+    if not len(faces):
+        raise ValueError(f"{dataset} has no faces in split {split}")
+    owner = np.repeat(np.arange(len(parts)), [len(part) for part in parts.values()])
+    masks = {name: owner == index for index, name in enumerate(parts)} if len(parts) > 1 else {}
+    masks["full"] = np.ones(len(faces), bool)
+    return faces, masks | input_lib.subset_masks(faces)
+
+
+def judge(
+    trained: runs.Trained,
+    run: str,
+    dataset: str | None = None,
+    data_dir: str | None = None,
+    split: str | None = None,
+    normaliser: str | None = None,
+    flip_test: bool = False,
+) -> Evaluation:
+    """Evaluates a trained model, called `run` in the protocol; the other arguments are those of the command line."""
+    config, scheme = trained.config, load_scheme(trained.config.data.scheme)
+    faces, subsets = open_evaluation(config, dataset or config.data.dataset, split, data_dir or config.data.data_dir)
+    # Where yaws are known the convention is that of AFLW2000-3D.
+    normaliser = normaliser or ("box" if np.isfinite(faces.yaw).any() else metrics.default_normaliser(scheme))
+    flip, mesh = scheme.flip if flip_test else None, distributed.make_mesh()
+    predictor = inference.Predictor(trained.model, trained.task, config, faces.margin, mesh, flip=flip)
+    with progress.counting(len(faces), "evaluation", silent=jax.process_index() > 0) as advance:
+        predicted = predictor(trained.variables, faces, advance)
+    nme = inference.face_errors(predicted.points, faces, scheme, normaliser)
+    rows = table(nme, subsets, thresholds_of(scheme))
+    bins = mean_of_bins(rows)
+    rows += [bins] if bins else []
+    protocol = {
+        "run": run,
+        "data": f"{faces.dataset}, {faces.split}: {len(faces)} faces, {scheme.num_points} points ({scheme.name})",
+        "box": faces.box,
+        "NME": f"mean over points and faces, by {normaliser.replace('_', '-')} distance",
+        "FR, AUC": "FR at t: share of faces with NME > t; AUC to t: exact area; t in % beside them",
+    }
+    if flip_test:
+        protocol["flip test"] = "points averaged with those of the mirrored crop"
+    return Evaluation(faces, subsets, normaliser, predicted, nme, rows, protocol)
+
+
+def report(
+    workdir: pathlib.Path | None,
+    dataset: str | None = None,
+    data_dir: str | None = None,
+    split: str | None = None,
+    normaliser: str | None = None,
+    step: int | None = None,
+    flip_test: bool = False,
+    head: str | None = None,
+    weights: pathlib.Path | None = None,
+) -> Sequence[Row]:
+    """Evaluates a trained model, prints the table, and writes metrics, predictions and pictures.
+
+    They go to `WORKDIR/evaluation/DATASET-SPLIT/`, and those of a named head to `DATASET-SPLIT-HEAD`; `runs/NAME` takes
+    the place of the workdir for a file of weights NAME.npz. The arguments are those of the command line.
+    """
+    if weights is not None:
+        trained, run, workdir = bundle.load(weights).trained, str(weights), pathlib.Path("runs", weights.stem)
+        trained.require_crops()
+    else:
+        trained = checkpoints.load_model(workdir, step, head)
+        run = f"{workdir}, step {trained.step}" + (f", head {head}" if head else "")
+    evaluation = judge(trained, run, dataset, data_dir, split, normaliser, flip_test)
+    if jax.process_index() == 0:
+        print_report(evaluation.rows, evaluation.protocol)
+        name = "-".join([evaluation.faces.dataset, evaluation.faces.split, *([head] if head else [])])
+        directory = pathlib.Path(workdir) / "evaluation" / name
+        files = write_report(directory, evaluation)
+        print("Wrote " + "\n      ".join(str(file) for file in files))
+    return evaluation.rows
+
+
+def write_report(directory: pathlib.Path, evaluation: Evaluation) -> list[pathlib.Path]:
+    """Writes metrics.json, predictions.npz (in pixels of the source photos), ced.png and worst.png."""
+    from jaxlm.drawing import plots  # Not at the top: matplotlib is slow to start.
+
+    directory.mkdir(parents=True, exist_ok=True)
+    faces, predicted, nme = evaluation.faces, evaluation.predicted, evaluation.nme
+    names = ("metrics.json", "predictions.npz", "ced.png", "worst.png")
+    metrics_file, predictions_file, ced_file, worst_file = files = [directory / name for name in names]
+    rows = [dataclasses.asdict(row) for row in evaluation.rows]
+    metrics_file.write_text(json.dumps({"protocol": evaluation.protocol, "rows": rows}, indent=2) + "\n")
+    in_photo = [
+        np.einsum("nij,npj->npi", faces.to_source[:, :, :2], points) + faces.to_source[:, None, :, 2]
+        for points in (predicted.points, faces.points)
+    ]
+    arrays = {"names": np.array(faces.names), "points": in_photo[0], "truth": in_photo[1], "nme": nme}
+    if predicted.confidence is not None:
+        arrays["confidence"] = predicted.confidence
+    np.savez(predictions_file, **arrays)
+    curves = {name: nme[mask] for name, mask in evaluation.subsets.items() if mask.any()}
+    thresholds = thresholds_of(load_scheme(faces.scheme))
+    plots.ced_plot(ced_file, curves, thresholds, protocol=evaluation.title)
+    pictures.save_image(worst_file, worst_faces(evaluation, _WORST))
+    return files
+
+
+def worst_faces(evaluation: Evaluation, count: int) -> np.ndarray:
+    """The picture of `pictures.worst_faces` for the `count` faces of the largest NME."""
+    worst = np.argsort(-evaluation.nme)[:count]
+    return pictures.worst_faces(
+        evaluation.faces.images(worst),
+        evaluation.predicted.points[worst],
+        evaluation.faces.points[worst],
+        evaluation.nme[worst],
+        load_scheme(evaluation.faces.scheme),
+        protocol=evaluation.title,
+    )

@@ -1,0 +1,96 @@
+"""Crops: an affine map for each face, and one bilinear sampling of the frame.
+
+A frame of side F prepared with margin m holds the face box in its central F / m pixels; a crop of side S covers `crop`
+times that box. Points are (x, y) in pixels, pixel centres at integers; a map is a [2, 3] matrix that takes (x, y, 1) of
+the frame to (x, y) of the crop.
+"""
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+def crop_affine(side: int, size: int, margin: float, crop: float = 1.0) -> np.ndarray:
+    """The map float32 [2, 3] of the plain, centred crop.
+
+    Crop pixel q is frame pixel p = (q - (S - 1) / 2) * s + (F - 1) / 2 with s = crop * (F / m) / S.
+
+    Args:
+      side: Side F of the frame in pixels.
+      size: Side S of the crop in pixels.
+      margin: Side of the frame in units of the face box, m.
+      crop: Side of the crop in units of the face box.
+    """
+    scale = size * margin / (crop * side)
+    offset = (size - 1) / 2 - scale * (side - 1) / 2
+    return np.asarray([[scale, 0, offset], [0, scale, offset]], np.float32)
+
+
+def centre_crop(
+    images: jax.Array, points: jax.Array, size: int, margin: float, crop: float = 1.0
+) -> tuple[jax.Array, jax.Array]:
+    """The crop without augmentation; a plain slice, bit for bit, where crop and frame pixels coincide.
+
+    Args:
+      images: Frames uint8 [B, F, F, 3].
+      points: Points [B, N, 2] in the frame.
+      size: Side S of the crop in pixels.
+      margin: Side of the frame in units of the face box.
+      crop: Side of the crop in units of the face box.
+
+    Returns:
+      Crops float32 [B, S, S, 3] in 0..255, and the points [B, N, 2] in the crop.
+    """
+    plain = jnp.asarray(crop_affine(images.shape[1], size, margin, crop))
+    matrix = jnp.broadcast_to(plain, (images.shape[0], 2, 3))
+    return warp(images, matrix, size), move(points, matrix)
+
+
+def normalise(crops: jax.Array) -> jax.Array:
+    """(v - 127.5) / 128: pixels of 0..255 to the networks' range -0.99609375..0.99609375."""
+    return (crops - 127.5) / 128
+
+
+def move(points: jax.Array, matrix: jax.Array) -> jax.Array:
+    """Points [B, N, 2] taken through the map [B, 2, 3] of their face."""
+    turned = jnp.matmul(points, jnp.swapaxes(matrix[..., :2], 1, 2), precision=jax.lax.Precision.HIGHEST)
+    return turned + matrix[:, None, :, 2]
+
+
+def warp(images: jax.Array, matrix: jax.Array, size: int) -> jax.Array:
+    """Bilinear samples float32 [B, S, S, 3] of frames [B, H, W, 3] through maps [B, 2, 3]; zeros outside the frame."""
+    chex.assert_shape(images, (None, None, None, 3))
+    chex.assert_shape(matrix, (images.shape[0], 2, 3))
+    return jax.vmap(_sample)(images, _coordinates(matrix, size))
+
+
+def _coordinates(matrix: jax.Array, size: int) -> jax.Array:
+    """Where in its frame each pixel of a crop lies, (x, y) [B, 2, S, S], from maps [B, 2, 3] of frames to crops.
+
+    A matrix product, because XLA keeps its result. Plain arithmetic it computes twice, for the pixels to read and for
+    their weights; rounded to different sides of an integer, the weights belong to the pixel next door.
+    """
+    (a, b, left), (c, d, top) = jnp.moveaxis(matrix, 0, -1)
+    inverse = jnp.asarray([[d, -b, b * top - d * left], [-c, a, c * left - a * top]]) / (a * d - b * c)[None, None]
+    row, column = jnp.meshgrid(*[jnp.arange(size, dtype=jnp.float32)] * 2, indexing="ij")
+    grid = jnp.stack([column, row, jnp.ones_like(row)]).reshape(3, -1)
+    found = jnp.matmul(jnp.moveaxis(inverse, -1, 0), grid, precision=jax.lax.Precision.HIGHEST)
+    return found.reshape(len(matrix), 2, size, size)
+
+
+def _sample(image: jax.Array, coordinates: jax.Array) -> jax.Array:
+    """Bilinear samples [S, S, 3] of one frame at coordinates [2, S, S]."""
+    x, y = coordinates
+    x_low, y_low = jnp.floor(x), jnp.floor(y)
+    # One black pixel on each side, to which the reads clamp: four plain gathers, and no test of the bounds.
+    padded = jnp.pad(image, ((1, 1), (1, 1), (0, 0)))
+
+    def read(y_step: int, x_step: int) -> jax.Array:
+        index = y_low.astype(jnp.int32) + (1 + y_step), x_low.astype(jnp.int32) + (1 + x_step)
+        return padded.at[index].get(mode="clip", wrap_negative_indices=False).astype(jnp.float32)
+
+    right, below = (x - x_low)[..., None], (y - y_low)[..., None]
+    upper = read(0, 0) + (read(0, 1) - read(0, 0)) * right
+    lower = read(1, 0) + (read(1, 1) - read(1, 0)) * right
+    return upper + (lower - upper) * below

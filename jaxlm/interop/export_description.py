@@ -1,0 +1,84 @@
+"""What goes beside an exported program: what it takes and gives, and how to cut crops from photos, in plain words."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+from jaxlm.checkpoints import Bundle, bundle
+from jaxlm.interop.programs import INPUT, OUTPUTS
+from jaxlm.landmarks import scheme as scheme_lib
+
+_USE = {
+    "stablehlo": "jax.export.deserialize(bytearray(open(FILE, 'rb').read())).call(crops), with jax {jax} or newer",
+    "onnx": f"onnxruntime.InferenceSession(FILE).run(None, {{'{INPUT}': crops}})",
+}
+
+
+def describe(
+    detected: Bundle, file: pathlib.Path, kind: str, batch: int | None, outputs: int, parity: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What JSON can hold about an exported program.
+
+    Args:
+      detected: The detector.
+      file: Its program.
+      kind: `stablehlo` or `onnx`.
+      batch: How many crops it takes at a time; None for any number.
+      outputs: How many it has: points, or points and confidences.
+      parity: On what faces it was compared with our points, and how far it is off.
+    """
+    config, count = detected.trained.config, detected.scheme.num_points
+    size, faces = config.model.input_size, batch or "any"
+    shapes = ([faces, count, 2], [faces, count])
+    meanings = (
+        "(x, y) in pixels of the crop; the first pixel's centre is (0, 0)",
+        "how sure the model is of each point, 0 to 1",
+    )
+    return {
+        "file": file.name,
+        "sha256": bundle.sha256(file),
+        "model": config.model.name,
+        "step": detected.trained.step,
+        "use": _USE[kind].replace("{jax}", importlib.metadata.version("jax")),
+        "input": {
+            "name": INPUT,
+            "type": "uint8",
+            "shape": [faces, size, size, 3],
+            "meaning": "crops of faces, RGB; the file normalises them itself",
+        },
+        "outputs": [
+            {"name": name, "type": "float32", "shape": shape, "meaning": meaning}
+            for name, shape, meaning in zip(OUTPUTS[:outputs], shapes, meanings, strict=False)
+        ],
+        "crop": crop_steps(size, config.data.crop),
+        "boxes": {name: list(numbers) for name, numbers in detected.boxes.items()},
+        "least_confidence": detected.least_confidence,
+        "scheme": scheme_lib.to_table(detected.scheme),
+        "card": detected.card,
+        "parity": dict(parity),
+    }
+
+
+def crop_steps(size: int, crop: float) -> list[str]:
+    """How to cut the crop of `size` pixels, `crop` sides of the box made square, and to bring points back.
+
+    It is what `photos.cut_crop` does.
+    """
+    return [
+        "Pixels are counted from 0, and x, y are at their centres. The face box x1, y1, x2, y2 is its first and last"
+        " pixel, rounded to whole pixels; width = x2 - x1 + 1 and height = y2 - y1 + 1. `boxes` has, by the name of a"
+        " face detector, scale_x, scale_y, shift_x, shift_y: scale its box about its centre and move it by the shifts,"
+        " in units of its width and height, first.",
+        "Make it square: side = max(width, height), left = x1 - floor((side - width) / 2),"
+        " top = y1 - floor((side - height) / 2); then add 1 to side if it is odd.",
+        f"Take {crop:g} times the side: region = round({crop:g} * side), and move left and top by"
+        " -floor((region - side) / 2).",
+        f"Cut the region of region x region pixels whose first pixel is (left, top), black outside of the photo, and"
+        f" resize it to {size} x {size}: averaging areas where it shrinks (OpenCV: INTER_AREA), bilinearly where it"
+        " grows (INTER_LINEAR). Channels are red, green, blue.",
+        f"A point (x, y) of the crop is at ((x + 0.5) * region / {size} - 0.5 + left,"
+        f" (y + 0.5) * region / {size} - 0.5 + top) in the photo.",
+    ]

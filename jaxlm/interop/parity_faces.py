@@ -1,0 +1,61 @@
+"""The faces on which an exported file and its model are compared."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxlm.config import Config
+from jaxlm.data_pipelines import synthetic
+from jaxlm.evaluation import judging
+from jaxlm.images import cropping
+
+COUNT = 32
+
+_RENDERED_SIZE = 256
+_SEED = 2
+
+
+class ParityFaces(NamedTuple):
+    """Crops as a model sees them.
+
+    Attributes:
+      crops: uint8 [n, S, S, 3].
+      description: Where they come from.
+    """
+
+    crops: np.ndarray
+    description: str
+
+
+def load(config: Config, dataset: str | None = None) -> ParityFaces:
+    """`COUNT` faces: of `dataset`, or by default those held out from the run's training; else rendered ones.
+
+    Raises:
+      ValueError, FileNotFoundError: `dataset` is given and cannot be used.
+    """
+    split = None if dataset else judging.VALIDATION
+    try:
+        faces, _ = judging.open_evaluation(config, dataset or config.data.dataset, split, config.data.data_dir)
+    except (ValueError, FileNotFoundError):
+        if dataset:
+            raise
+        return _rendered(config)
+    indices = np.arange(min(COUNT, len(faces)))
+    crops = cut_crops(faces.images(indices), faces.margin, config)
+    return ParityFaces(crops, f"{len(indices)} faces of {faces.dataset}, {faces.split}")
+
+
+def cut_crops(frames: np.ndarray, margin: float, config: Config) -> np.ndarray:
+    """Crops uint8 [n, S, S, 3] from the middle of frames uint8 [n, F, F, 3] whose side is `margin` face boxes."""
+    size = config.model.input_size
+    matrix = cropping.crop_affine(frames.shape[1], size, margin, config.data.crop)
+    crops = cropping.warp(frames, np.broadcast_to(matrix, (len(frames), 2, 3)), size)
+    return np.rint(np.asarray(crops)).astype(np.uint8)
+
+
+def _rendered(config: Config) -> ParityFaces:
+    margin = max(2.0, config.data.crop)
+    frames = np.stack([synthetic.render(_SEED, index, _RENDERED_SIZE, margin).image for index in range(COUNT)])
+    return ParityFaces(cut_crops(frames, margin, config), f"{COUNT} rendered faces")

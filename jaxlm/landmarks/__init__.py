@@ -1,0 +1,21 @@
+"""Landmarks as data: schemes, heads, boxes, affine maps, photos on disk. No JAX; data_pipelines uses this room, too.
+
+In: names of schemes, files of photos. Out: `Scheme`, `Head`, numpy arrays of points and boxes.
+`load_scheme` is where most begin. geometry.py needs numpy alone; photos.py needs OpenCV, so it is imported by itself.
+"""
+
+from jaxlm.landmarks.heads import Head, find_head, heads_of
+from jaxlm.landmarks.scheme import Scheme
+from jaxlm.landmarks.schemes import SCHEMES, conversion, load_scheme, spell_out, split_names
+
+__all__ = [
+    "SCHEMES",
+    "Head",
+    "Scheme",
+    "conversion",
+    "find_head",
+    "heads_of",
+    "load_scheme",
+    "spell_out",
+    "split_names",
+]

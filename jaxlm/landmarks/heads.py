@@ -1,0 +1,88 @@
+"""Cross-protocol training: one model for several data sets, each annotated by a protocol of its own.
+
+`data.dataset` names the sets, joined with +, and `data.scheme` either one scheme for all, into which they are mixed, or
+the scheme of each, joined with +, and then each set has a head of its own, even where two schemes are equal. A model's
+points are those of all its heads side by side: separate last layers on one trunk are one last layer for all of them. A
+face has its points in its own head's place and NaN in the others', which the losses weigh with 0, so a head learns from
+its own set alone and the trunk from all.
+
+This is the cross-protocol network training (CNT) that the first abstract of SepBN names (arXiv 2101.06663), without
+code. INFERRED: trunk and heads as above; every set counts by its number of faces, as batches are drawn from all faces
+alike; batch statistics are those of the mixed batch.
+"""
+
+from __future__ import annotations
+
+import itertools
+import pathlib
+from typing import NamedTuple
+
+from jaxlm.landmarks.schemes import load_scheme, split_names
+
+
+class Head(NamedTuple):
+    """The place of one data set's points among those of a model.
+
+    Attributes:
+      name: Of the set: without its variant, or of a pack's file without its ending.
+      dataset: The set as `data_pipelines.input.open_faces` takes it.
+      scheme: Of the set's points in this head; see `landmarks.load_scheme`.
+      start: The first of its points.
+      stop: The one behind its last.
+    """
+
+    name: str
+    dataset: str
+    scheme: str
+    start: int
+    stop: int
+
+    @property
+    def points(self) -> slice:
+        """Its points among those of the model."""
+        return slice(self.start, self.stop)
+
+
+def heads_of(dataset: str, scheme: str) -> tuple[Head, ...]:
+    """The head of each set of `data.dataset`; sets that are mixed into one scheme have equal places.
+
+    Raises:
+      ValueError: A set is named twice, there are neither one scheme nor as many as sets, or one is unknown.
+      FileNotFoundError: A scheme's .toml file does not exist.
+    """
+    datasets, schemes = split_names(dataset), split_names(scheme)
+    names = [_name(one) for one in datasets]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"data.dataset names {', '.join(twice)} more than once: {dataset}")
+    if len(schemes) not in (1, len(datasets)):
+        raise ValueError(
+            f"data.scheme names {len(schemes)} schemes ({scheme}) and data.dataset {len(datasets)} sets ({dataset});"
+            " give one scheme, to mix all sets into one head, or one for each set, joined with +"
+        )
+    counts = [load_scheme(one).num_points for one in schemes]
+    places = list(itertools.pairwise(itertools.accumulate(counts, initial=0)))
+    if len(schemes) == 1:
+        schemes, places = schemes * len(datasets), places * len(datasets)
+    rows = zip(names, datasets, schemes, places, strict=True)
+    return tuple(Head(name, one, its_scheme, *place) for name, one, its_scheme, place in rows)
+
+
+def find_head(dataset: str, scheme: str, name: str | None = None) -> Head:
+    """The head called `name`, by default the first, of those of `heads_of`.
+
+    Raises:
+      ValueError: There is none of that name, or what `heads_of` refuses.
+    """
+    heads = heads_of(dataset, scheme)
+    if name is None:
+        return heads[0]
+    for head in heads:
+        if head.name == name:
+            return head
+    raise ValueError(f"there is no head {name!r}; the run learnt {', '.join(head.name for head in heads)}")
+
+
+def _name(dataset: str) -> str:
+    """What a set is called for short."""
+    return pathlib.Path(dataset).stem if dataset.endswith(".npz") else dataset.partition("/")[0]

@@ -1,0 +1,225 @@
+"""The landmark schemes that are built in, those in a user's file, and how points of one are read as another's."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import tomllib
+
+import numpy as np
+
+from jaxlm.landmarks import boundaries, mean_faces
+from jaxlm.landmarks.scheme import Scheme, line, parse, permutation, side_by_side, to_table
+
+
+def _span(first: int, last: int) -> tuple[int, ...]:
+    return tuple(range(first, last + 1))
+
+
+WFLW98 = Scheme(
+    name="wflw98",
+    flip=permutation(
+        98,
+        [(i, 32 - i) for i in range(16)]
+        + [(33, 46), (34, 45), (35, 44), (36, 43), (37, 42), (38, 50), (39, 49), (40, 48), (41, 47)]
+        + [(55, 59), (56, 58)]
+        + [(60, 72), (61, 71), (62, 70), (63, 69), (64, 68), (65, 75), (66, 74), (67, 73)]
+        + [(76, 82), (77, 81), (78, 80), (87, 83), (86, 84), (88, 92), (89, 91), (95, 93), (96, 97)],
+    ),
+    eye_corners=(60, 72),
+    pupils=((96,), (97,)),
+    parts={
+        "contour": _span(0, 32),
+        "left_brow": _span(33, 41),
+        "right_brow": _span(42, 50),
+        "nose": _span(51, 59),
+        "left_eye": _span(60, 67),
+        "right_eye": _span(68, 75),
+        "mouth": _span(76, 95),
+        "pupils": (96, 97),
+    },
+    edges=line(_span(0, 32))
+    + line(_span(33, 41), closed=True)
+    + line(_span(42, 50), closed=True)
+    + line(_span(51, 54))
+    + line(_span(55, 59))
+    + line(_span(60, 67), closed=True)
+    + line(_span(68, 75), closed=True)
+    + line(_span(76, 87), closed=True)
+    + line(_span(88, 95), closed=True),
+    mean_face=mean_faces.WFLW98,
+    boundaries=boundaries.WFLW98,
+)
+
+# For each of the 68 points, the one of WFLW that marks the same place.
+_WFLW98_TO_IBUG68 = (
+    *range(0, 33, 2),
+    *_span(33, 37),
+    *_span(42, 46),
+    *_span(51, 59),
+    *(60, 61, 63, 64, 65, 67),
+    *(68, 69, 71, 72, 73, 75),
+    *_span(76, 95),
+)
+
+IBUG68 = Scheme(
+    name="ibug68",
+    flip=permutation(
+        68,
+        [(i, 16 - i) for i in range(8)]
+        + [(17, 26), (18, 25), (19, 24), (20, 23), (21, 22), (31, 35), (32, 34)]
+        + [(36, 45), (37, 44), (38, 43), (39, 42), (41, 46), (40, 47)]
+        + [(48, 54), (49, 53), (50, 52), (59, 55), (58, 56), (60, 64), (61, 63), (67, 65)],
+    ),
+    eye_corners=(36, 45),
+    pupils=(_span(36, 41), _span(42, 47)),
+    parts={
+        "contour": _span(0, 16),
+        "left_brow": _span(17, 21),
+        "right_brow": _span(22, 26),
+        "nose": _span(27, 35),
+        "left_eye": _span(36, 41),
+        "right_eye": _span(42, 47),
+        "mouth": _span(48, 67),
+    },
+    edges=line(_span(0, 16))
+    + line(_span(17, 21))
+    + line(_span(22, 26))
+    + line(_span(27, 30))
+    + line(_span(31, 35))
+    + line(_span(36, 41), closed=True)
+    + line(_span(42, 47), closed=True)
+    + line(_span(48, 59), closed=True)
+    + line(_span(60, 67), closed=True),
+    mean_face=tuple(mean_faces.WFLW98[i] for i in _WFLW98_TO_IBUG68),
+    boundaries=boundaries.IBUG68,
+)
+
+COFW29 = Scheme(
+    name="cofw29",
+    flip=permutation(
+        29,
+        [(0, 1), (2, 3), (4, 6), (5, 7), (8, 9), (10, 11), (12, 14), (13, 15), (16, 17), (18, 19), (22, 23)],
+    ),
+    eye_corners=(8, 9),
+    pupils=((16,), (17,)),
+    parts={
+        "left_brow": (0, 2, 4, 5),
+        "right_brow": (1, 3, 6, 7),
+        "left_eye": (8, 10, 12, 13),
+        "right_eye": (9, 11, 14, 15),
+        "pupils": (16, 17),
+        "nose": _span(18, 21),
+        "mouth": _span(22, 27),
+        "chin": (28,),
+    },
+    edges=line((0, 4, 2, 5), closed=True)
+    + line((1, 6, 3, 7), closed=True)
+    + line((8, 12, 10, 13), closed=True)
+    + line((9, 14, 11, 15), closed=True)
+    + line((18, 20, 19, 21), closed=True)
+    + line((22, 24, 23, 27), closed=True)
+    + line((22, 25, 23, 26), closed=True),
+)
+
+AFLW19 = Scheme(
+    name="aflw19",
+    flip=permutation(19, [(0, 5), (1, 4), (2, 3), (6, 11), (7, 10), (8, 9), (12, 14), (15, 17)]),
+    eye_corners=(6, 11),
+    pupils=((7,), (10,)),
+    parts={
+        "left_brow": _span(0, 2),
+        "right_brow": _span(3, 5),
+        "left_eye": _span(6, 8),
+        "right_eye": _span(9, 11),
+        "nose": _span(12, 14),
+        "mouth": _span(15, 17),
+        "chin": (18,),
+    },
+    edges=line(_span(0, 2))
+    + line(_span(3, 5))
+    + line(_span(6, 8))
+    + line(_span(9, 11))
+    + line(_span(12, 14))
+    + line(_span(15, 17)),
+)
+
+FIVE = Scheme(
+    name="five",
+    flip=permutation(5, [(0, 1), (3, 4)]),
+    pupils=((0,), (1,)),
+    parts={"left_eye": (0,), "right_eye": (1,), "nose": (2,), "mouth": (3, 4)},
+    edges=((0, 1), (0, 2), (1, 2), (3, 4)),
+    names=("left_eye", "right_eye", "nose_tip", "left_mouth_corner", "right_mouth_corner"),
+)
+
+SCHEMES: dict[str, Scheme] = {scheme.name: scheme for scheme in (WFLW98, IBUG68, COFW29, AFLW19, FIVE)}
+
+# For each point of the second scheme, the point of the first that marks the same place.
+CONVERSIONS: dict[tuple[str, str], tuple[int, ...]] = {("wflw98", "ibug68"): _WFLW98_TO_IBUG68}
+
+
+def conversion(source: str, target: str) -> np.ndarray:
+    """Indices [M] that pick the points of scheme `target` out of points in scheme `source`.
+
+    Raises:
+      ValueError: No such conversion is known.
+    """
+    scheme = load_scheme(source)
+    if scheme == load_scheme(target):  # Also where one is a copy of the other's file.
+        return np.arange(scheme.num_points)
+    if (source, target) not in CONVERSIONS:
+        known = ", ".join(f"{a} -> {b}" for a, b in CONVERSIONS)
+        raise ValueError(f"points of scheme {source} cannot be read as {target}; known conversions: {known}")
+    return np.asarray(CONVERSIONS[source, target])
+
+
+def split_names(text: str) -> list[str]:
+    """The names that `text` joins with +; the path of a file that exists is one name."""
+    return [text] if os.path.exists(text) else text.split("+")
+
+
+def spell_out(name: str) -> str:
+    """A name of schemes that needs no file: in place of the path of a .toml file it has the tables as JSON text.
+
+    Raises:
+      ValueError, FileNotFoundError: See `load_scheme`.
+    """
+    # JSON has another way to write the + that joins names.
+    return "+".join(
+        json.dumps(to_table(load_scheme(part))).replace("+", "\\u002b") if part.endswith(".toml") else part
+        for part in split_names(name)
+    )
+
+
+def load_scheme(name: str) -> Scheme:
+    """A built-in scheme by its name, or a user's own from the path of a .toml file; several, joined with +, as one.
+
+    The file holds `name`, then `count` or `names`, and any of `flip` (pairs of points that change places when the
+    face is mirrored), `eye_corners` (two points), `pupils` (two lists of points), `edges` (lists of points, each
+    drawn as a line), `mean_face` (its points, in 0..1) and tables `parts` and `boundaries` (lists of points). JSON
+    text of the same tables may stand in place of a path; see `spell_out`.
+
+    Raises:
+      ValueError: No scheme has that name, or the file's tables contradict each other.
+      FileNotFoundError: The .toml file does not exist.
+    """
+    if name in SCHEMES:
+        return SCHEMES[name]
+    names = split_names(name)
+    if len(names) > 1:
+        return side_by_side([load_scheme(part) for part in names])
+    if name.startswith("{"):
+        return parse(json.loads(name))
+    if not name.endswith(".toml"):
+        near = difflib.get_close_matches(name, SCHEMES, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise ValueError(f"unknown landmark scheme {name!r}{hint} Known: {', '.join(SCHEMES)}, or a .toml file.")
+    if not os.path.exists(name):
+        raise FileNotFoundError(f"{name}: no such scheme file")
+    with open(name, "rb") as file:
+        try:
+            return parse(tomllib.load(file))
+        except (ValueError, TypeError, KeyError) as error:
+            raise ValueError(f"{name}: {error}") from error

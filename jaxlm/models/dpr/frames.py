@@ -1,0 +1,176 @@
+"""Coordinates of progressive reinitialisation (DPR, TPAMI 2021): affine maps, canonical shapes, facial parts.
+
+A face passes through three frames: the photo (or any image that holds it); the face frame, 256 pixels wide, where the
+global networks have brought it to a normal state; and one part frame of 128 pixels for each facial part. Points are
+(x, y) in pixels of their frame, pixel centres at integers. A map [..., 2, 3] takes points of one frame to points of
+another. A `theta` [..., 2, 3], which the networks predict, is a map whose shift is a fraction of the frame's side. A
+residual is twice the distance from the frame's mean shape as a fraction of its side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+
+from jaxlm.images.affine_maps import determinant, similarity_fit
+from jaxlm.landmarks import Scheme
+
+CROP_SIZE = 128
+"""Side of the box's crop, which global reinitialisation looks at."""
+
+
+FACE_SIZE = 256
+"""Side of the face frame."""
+
+
+PART_SIZE = 128
+"""Side of a part frame."""
+
+
+PARTS = ("left_eye", "right_eye", "nose", "mouth")
+
+
+_PHOTO_STEP = 256
+
+
+_MIN_DETERMINANT = 0.01
+
+
+_PART_EXTENT = 5 / 6
+
+
+def box_to_crop(boxes: ArrayLike) -> jax.Array:
+    """Maps [B, 2, 3] from image pixels to crops that show nothing but the box, however wide or high.
+
+    Args:
+      boxes: [B, 4], the pixels (x1, y1, x2, y2) that become the crop's first and last ones.
+    """
+    boxes = jnp.asarray(boxes, jnp.float32)
+    low, high = boxes[:, :2], boxes[:, 2:]
+    scale = (CROP_SIZE - 1) / (high - low)
+    return jnp.concatenate([scale[:, :, None] * jnp.eye(2)[None], (-scale * low)[:, :, None]], axis=-1)
+
+
+def theta_to_map(theta: jax.Array, size: int) -> jax.Array:
+    """The map [..., 2, 3] in pixels that `theta` stands for in a frame of `size` pixels."""
+    return jnp.concatenate([theta[..., :2], size * theta[..., 2:]], axis=-1)
+
+
+def map_to_theta(matrix: jax.Array, size: int) -> jax.Array:
+    """The inverse of `theta_to_map`."""
+    return jnp.concatenate([matrix[..., :2], matrix[..., 2:] / size], axis=-1)
+
+
+def crop_to_face(theta: jax.Array) -> jax.Array:
+    """The map [..., 2, 3] from the box's crop to the face frame: that of `theta`, then the frame's larger scale."""
+    return FACE_SIZE / CROP_SIZE * theta_to_map(theta, CROP_SIZE)
+
+
+def is_degenerate(theta: jax.Array) -> jax.Array:
+    """Whether each theta [..., 2, 3] shrinks areas to under 1 %, mirrors them or is not finite: [...] bool."""
+    # A comparison with NaN is false; an infinite shift leaves the determinant alone.
+    usable = (determinant(theta) >= _MIN_DETERMINANT) & jnp.isfinite(theta).all((-2, -1))
+    return ~usable
+
+
+def closed_form_thetas(points: jax.Array, scheme: Scheme) -> dict[str, jax.Array]:
+    """Thetas [B, 2, 3] that bring each part of points [B, N, 2] of the face frame to the part's mean shape.
+
+    The released local reinitialisation network computes this least-squares similarity to within 1.3 % (median).
+    """
+    means = mean_parts(scheme)
+    return {
+        part: map_to_theta(similarity_fit(points[:, indices], PART_SIZE * jnp.asarray(means[part])[None]), PART_SIZE)
+        for part, indices in facial_parts(scheme).items()
+    }
+
+
+def residual_to_points(residuals: jax.Array, mean: np.ndarray, size: int) -> jax.Array:
+    """Points [B, N, 2] of a frame of `size` pixels from residuals [B, N, 2] and its mean shape [N, 2]."""
+    return (0.5 * residuals + mean[None]) * size
+
+
+def points_to_residual(points: jax.Array, mean: np.ndarray, size: int) -> jax.Array:
+    """The inverse of `residual_to_points`: what a network should predict for true points."""
+    return 2 * (points / size - mean[None])
+
+
+def facial_parts(scheme: Scheme) -> dict[str, np.ndarray]:
+    """Indices of the points of each of `PARTS`; an eye has its brow and its pupil with it.
+
+    Raises:
+      ValueError: The scheme has fewer than two points of a part.
+    """
+    pupils = scheme.pupils or ((), ())
+    points = {part: set(scheme.parts.get(part, ())) for part in PARTS}
+    points["left_eye"] |= {*scheme.parts.get("left_brow", ()), *pupils[0]}
+    points["right_eye"] |= {*scheme.parts.get("right_brow", ()), *pupils[1]}
+    for part, members in points.items():
+        if len(members) < 2:
+            raise ValueError(
+                f"scheme {scheme.name} has {len(members)} points of the {part.replace('_', ' ')}; reinitialisation"
+                f" of parts needs at least two of each of {', '.join(PARTS)}"
+            )
+    return {part: np.asarray(sorted(members)) for part, members in points.items()}
+
+
+def mean_face(scheme: Scheme) -> np.ndarray:
+    """Mean shape float32 [N, 2] of the face as fractions of the face frame's side.
+
+    Raises:
+      ValueError: The scheme has none.
+    """
+    if not scheme.mean_face:
+        raise ValueError(f"scheme {scheme.name} has no mean face; give its file `mean_face`, a list of points in 0..1")
+    return np.asarray(scheme.mean_face, np.float32)
+
+
+def mean_parts(scheme: Scheme) -> dict[str, np.ndarray]:
+    """Mean shape float32 [n, 2] of each part as fractions of its frame's side.
+
+    It is the part of the mean face, centred and enlarged until 1/12 of the frame is left on each side of its longer
+    extent.
+    """
+    face = mean_face(scheme)
+    return {part: _fill_frame(face[indices]) for part, indices in facial_parts(scheme).items()}
+
+
+def _fill_frame(points: np.ndarray) -> np.ndarray:
+    low, high = points.min(axis=0), points.max(axis=0)
+    return 0.5 + (points - (low + high) / 2) * np.float32(_PART_EXTENT / (high - low).max())
+
+
+def photo_batch(photos: Sequence[np.ndarray], boxes: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Photos of differing sizes as one array, uint8 [B, H, W, 3], and their boxes, float32 [B, 4].
+
+    H and W are those of the largest photo rounded up to a multiple of 256, so that few shapes are ever compiled. Zeros
+    fill the rest; they are what the sampler reads outside of a photo, so no result depends on them.
+
+    Args:
+      photos: RGB, uint8 [h, w, 3] each; a photo appears once for each of its faces.
+      boxes: Pixels (x1, y1, x2, y2) of the faces, [B, 4].
+
+    Raises:
+      ValueError: A photo is no such array, or a box is empty or wholly outside of its photo.
+    """
+    boxes = np.asarray(boxes, np.float32)
+    if boxes.shape != (len(photos), 4):
+        raise ValueError(f"{len(photos)} photos need boxes [{len(photos)}, 4], found shape {list(boxes.shape)}")
+    for index, (photo, (x1, y1, x2, y2)) in enumerate(zip(photos, boxes, strict=True)):
+        if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3:
+            raise ValueError(f"photo {index} must be uint8 [h, w, 3], not {photo.dtype} {list(photo.shape)}")
+        height, width = photo.shape[:2]
+        box = f"box ({x1:g}, {y1:g}, {x2:g}, {y2:g}) of photo {index}"
+        if not (x2 > x1 and y2 > y1 and np.isfinite([x1, y1, x2, y2]).all()):
+            raise ValueError(f"{box} is empty: x1 < x2 and y1 < y2 are wanted, in pixels")
+        if x2 < 0 or y2 < 0 or x1 > width - 1 or y1 > height - 1:
+            raise ValueError(f"{box} is outside of the photo, which is {width} x {height} pixels")
+    height, width = (-(-max(photo.shape[axis] for photo in photos) // _PHOTO_STEP) * _PHOTO_STEP for axis in (0, 1))
+    batch = np.zeros((len(photos), height, width, 3), np.uint8)
+    for row, photo in zip(batch, photos, strict=True):
+        row[: photo.shape[0], : photo.shape[1]] = photo
+    return batch, boxes

@@ -1,0 +1,16 @@
+"""Layers that several networks share, in forms that XLA's CPU backend runs fast.
+
+In and out: feature maps [B, h, w, C].
+convolutions.py has the modules, operators.py the functions behind them, sepbn.py separable batch normalisation.
+"""
+
+from jaxlm.models.layers.convolutions import Conv3x3, ConvTranspose4x4, DepthwiseConv3x3, MaxPool3x3
+from jaxlm.models.layers.sepbn import SeparableBatchNorm
+
+__all__ = [
+    "Conv3x3",
+    "ConvTranspose4x4",
+    "DepthwiseConv3x3",
+    "MaxPool3x3",
+    "SeparableBatchNorm",
+]

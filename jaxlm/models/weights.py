@@ -1,0 +1,47 @@
+"""Weights in one .npz file: flat arrays by path, and what model they belong to. Numpy reads it without this project."""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from flax import traverse_util
+
+_METADATA = "metadata"
+
+
+def save_weights(path: str | os.PathLike[str], variables: Mapping[str, Any], metadata: Mapping[str, Any]) -> None:
+    """Writes variables and metadata to a file.
+
+    Args:
+      path: Of the file; `.npz` is not appended.
+      variables: Nested dicts of arrays; `variables["params"]["fc1"]["kernel"]` gets the key `params/fc1/kernel`.
+      metadata: What JSON can hold, at least `model`, what the weights are of; it gets the key `metadata`. Detectors
+        have those of jaxlm/checkpoints/bundle.py, other networks `options`, the fields of their module.
+    """
+    flat = {key: np.asarray(value) for key, value in traverse_util.flatten_dict(dict(variables), sep="/").items()}
+    with open(path, "wb") as file:
+        np.savez(file, **flat, **{_METADATA: np.asarray(json.dumps(dict(metadata)))})
+
+
+def load_weights(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The variables, as nested dicts of numpy arrays, and the metadata of a file of `save_weights`.
+
+    Raises:
+      FileNotFoundError: There is no such file.
+      ValueError: The file is damaged, or something else.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {key: archive[key] for key in archive.files}
+        metadata = json.loads(str(arrays.pop(_METADATA)))
+    except (ValueError, KeyError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+        raise ValueError(
+            f"{path} is no file of weights that jaxlm wrote, or a damaged one ({error});"
+            " python -m jaxlm.convert makes one from a PyTorch checkpoint"
+        ) from error
+    return traverse_util.unflatten_dict(arrays, sep="/"), metadata

@@ -1,0 +1,197 @@
+"""Landmarks of faces in videos: found once, followed from frame to frame, smoothed over time."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import pathlib
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from jaxlm.landmarks import photos
+from jaxlm.prediction import face_detectors, one_euro
+from jaxlm.prediction.landmarker import Face, Landmarker
+
+ENDINGS = frozenset((".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm"))
+"""Of the names of files that are taken for videos."""
+
+LANDMARKS = "landmarks"
+"""The name by which a model's calibrations know the tight bounding box of a face's points."""
+# Prepared sets without boxes of their own widen the bounding box of the landmarks by this.
+_LANDMARK_BOX = (1.1, 1.1, 0.0, 0.0)
+
+_USUAL_RATE = 25.0
+_MIN_SIDE = 8.0
+
+
+class Track(NamedTuple):
+    """A face that is followed, as one frame shows it.
+
+    Attributes:
+      number: Of the face, from 0; a face that was lost and found again has another.
+      face: As the model sees it in this frame alone.
+      state: Of the filter; its points are the smoothed ones.
+    """
+
+    number: int
+    face: Face
+    state: one_euro.State
+
+
+def track(
+    frames: Iterable[np.ndarray], landmarker: Landmarker, rate: float, boxes: Sequence[np.ndarray] | None = None
+) -> Iterator[tuple[np.ndarray, list[Track]]]:
+    """Each frame, with its faces.
+
+    A face's box is that of its points in the frame before. The detector looks for faces where none is followed, when
+    one is lost, and once a second. A face is lost when most of its points leave the frame or the landmarker sees it no
+    more; models that give no confidence, or were not calibrated, cannot tell when a face in mid-frame goes.
+
+    Args:
+      frames: RGB uint8 [H, W, 3] each.
+      landmarker: Finds the points.
+      rate: Frames a second.
+      boxes: Those of the faces in the first frame, in place of the detector's. Whoever gives them has seen the faces,
+        so an unsure model loses none in that frame.
+    """
+    tracks: list[Track] = []
+    numbers = itertools.count()
+    for index, frame in enumerate(frames):
+        faces = landmarker.predict(frame, [_next_box(one.face.points, landmarker) for one in tracks])
+        followed = [_advance(one, face, rate) for one, face in zip(tracks, faces, strict=True)]
+        kept = [one for one in followed if _is_inside(one.face, frame) and landmarker.sees(one.face)]
+        found = _distinct(kept)
+        if not found or len(found) < len(tracks) or index % max(round(rate), 1) == 0:
+            given = boxes if not index else None
+            new = landmarker.predict(frame, landmarker.detect(frame) if given is None else given)
+            new = [face for face in new if _is_inside(face, frame) and (given is not None or landmarker.sees(face))]
+            found = _distinct([*found, *(Track(-1, face, one_euro.start(face.points)) for face in new)])
+        tracks = [one if one.number >= 0 else one._replace(number=next(numbers)) for one in found]
+        yield frame, tracks
+
+
+def face_size(points: np.ndarray) -> float:
+    """The square root of width x height of the bounding box of points [N, 2], in pixels."""
+    return math.sqrt(np.prod(np.ptp(points, axis=0)))
+
+
+def motion(tracks: Sequence[Sequence[np.ndarray]]) -> float:
+    """How far points move from frame to frame, as a fraction of the face's size.
+
+    The video stability metric NMJ (Micaelli et al., CVPR 2023, LDEQ) is this for the errors of the points, in units of
+    a 256th of the face's size. Without true points a face's own motion is in it, too: it compares filters and models
+    on one video, and is jitter alone only where the face rests.
+
+    Args:
+      tracks: The points [N, 2] of one face in frames that follow each other, for each face.
+
+    Returns:
+      The root mean square over the points, then over frames and faces; NaN where no face is in two frames.
+    """
+    steps = [
+        np.sqrt(np.mean(np.sum((after - before) ** 2, axis=-1))) / face_size(after)
+        for points in tracks
+        for before, after in itertools.pairwise(points)
+    ]
+    return float(np.sqrt(np.mean(np.square(steps)))) if steps else math.nan
+
+
+class Video(NamedTuple):
+    """A video.
+
+    Attributes:
+      frames: RGB uint8 [H, W, 3] each.
+      shape: Of a frame.
+      rate: Frames a second.
+      count: Of the frames, as the file says; 0 if it does not.
+    """
+
+    frames: Iterator[np.ndarray]
+    shape: tuple[int, ...]
+    rate: float
+    count: int
+
+
+def read(path: pathlib.Path) -> Video:
+    """Opens a video; its frames are read as they are asked for.
+
+    Raises:
+      PhotoError: The file is missing or no video, or holds no frame.
+    """
+    if not path.is_file():
+        raise photos.PhotoError(f"the video {path} is missing")
+    capture = cv2.VideoCapture(str(path))
+    good, first = capture.read()
+    if not good:
+        raise photos.PhotoError(f"{path} is not a readable video")
+    rate, count = capture.get(cv2.CAP_PROP_FPS), capture.get(cv2.CAP_PROP_FRAME_COUNT)
+    rate = rate if math.isfinite(rate) and rate > 0 else _USUAL_RATE
+    return Video(_frames(capture, first), first.shape, rate, max(int(count), 0))
+
+
+def _frames(capture: cv2.VideoCapture, first: np.ndarray) -> Iterator[np.ndarray]:
+    good, frame = True, first
+    while good:
+        yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+        good, frame = capture.read()
+    capture.release()
+
+
+class Writer:
+    """Writes frames RGB uint8 [H, W, 3] to an .mp4 file, or to an .avi file where OpenCV has no encoder for that.
+
+    Attributes:
+      file: What is written, whatever ending was asked for.
+    """
+
+    def __init__(self, file: pathlib.Path, rate: float, shape: tuple[int, ...]) -> None:
+        """Opens `file` for frames of a shape [H, W, 3]; raises OSError where it cannot be written."""
+        for ending, code in ((".mp4", "mp4v"), (".avi", "MJPG")):
+            self.file = file.with_suffix(ending)
+            code = cv2.VideoWriter.fourcc(*code)
+            self._writer = cv2.VideoWriter(str(self.file), code, rate, (shape[1], shape[0]))
+            if self._writer.isOpened():
+                return
+        raise OSError(f"{file}: the video could not be written")
+
+    def write(self, frame: np.ndarray) -> None:
+        self._writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
+
+    def close(self) -> None:
+        self._writer.release()
+
+
+def _next_box(points: np.ndarray, landmarker: Landmarker) -> np.ndarray:
+    """The box, of the model's convention, to look for a face in that had these points [N, 2] in the frame before."""
+    tight = np.concatenate([points.min(axis=0), points.max(axis=0)])
+    return face_detectors.calibrate(tight[None], landmarker.calibrations.get(LANDMARKS, _LANDMARK_BOX))[0]
+
+
+def _advance(before: Track, face: Face, rate: float) -> Track:
+    size = max(face_size(before.face.points), 1.0)
+    return Track(before.number, face, one_euro.smooth(before.state, face.points, size, rate))
+
+
+def _is_inside(face: Face, frame: np.ndarray) -> bool:
+    """Whether most of the points lie in the frame, and not all on one spot."""
+    height, width = frame.shape[:2]
+    inside = ((face.points >= 0) & (face.points <= (width - 1, height - 1))).all(-1)
+    return bool(inside.mean() > 0.5 and np.ptp(face.points, axis=0).min() >= _MIN_SIDE)
+
+
+def _distinct(tracks: Sequence[Track]) -> list[Track]:
+    """The tracks without those of a face that one before them follows."""
+    kept: list[Track] = []
+    for one in tracks:
+        if not any(_same_face(one.face.box, other.face.box) for other in kept):
+            kept.append(one)
+    return kept
+
+
+def _same_face(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether the centre of one of two boxes [4] lies in the other, whatever their sizes."""
+    pairs = ((one, other), (other, one))
+    return any((np.abs((a[:2] + a[2:] - b[:2] - b[2:]) / 2) <= (b[2:] - b[:2]) / 2).all() for a, b in pairs)

@@ -1,0 +1,180 @@
+"""What came of the limited-data protocol: its table, differences with intervals, verdicts and picture."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxlm.drawing import plots
+from jaxlm.landmarks import load_scheme
+from jaxlm.studies.limited_data_arms import PHOTOMETRIC, photometric, total_steps
+from jaxlm.studies.limited_data_plan import Plan, describe, write_json
+from jaxlm.tasks import metrics
+
+# By percent and arm: the NME of each face for each seed [seeds, faces], fractions.
+Errors = Mapping[tuple[float, str], np.ndarray]
+
+COMPARISONS = (("avs", "real"), ("avs", "self"), ("avs", "photometric"), ("both", "photometric"))
+"""Pairs of arms whose difference is tabled; below 0 the first is better."""
+
+_THRESHOLD = 0.10
+_RESAMPLES = 5_000
+
+
+class Row(NamedTuple):
+    """An arm on a share of the faces: means over the seeds; NME and FR in per cent, AUC in 0..1.
+
+    `deviation` is the standard deviation of the NME over the seeds; None where there is one.
+    """
+
+    percent: float
+    arm: str
+    nme: float
+    deviation: float | None
+    failure_rate: float
+    auc: float
+
+
+class Difference(NamedTuple):
+    """NME of `arm` minus that of `other` in points of per cent, and the bounds of its 95 % interval."""
+
+    percent: float
+    arm: str
+    other: str
+    mean: float
+    low: float
+    high: float
+
+
+class Verdict(NamedTuple):
+    """Whether AVS works at a share of the faces; None where that was not asked. `text` says why."""
+
+    percent: float
+    works: bool | None
+    text: str
+
+
+def rows_of(errors: Errors) -> list[Row]:
+    """The table."""
+    rows = []
+    for (percent, arm), nme in errors.items():
+        means = 100 * nme.mean(axis=1)
+        everyone = np.ones(nme.shape[1], bool)
+        summaries = [metrics.summarise(seed, everyone, (_THRESHOLD,)) for seed in nme]
+        rows.append(
+            Row(
+                percent=percent,
+                arm=arm,
+                nme=float(means.mean()),
+                deviation=float(means.std(ddof=1)) if len(means) > 1 else None,
+                failure_rate=100 * float(np.mean([summary.failure_rate[0] for summary in summaries])),
+                auc=float(np.mean([summary.auc[0] for summary in summaries])),
+            )
+        )
+    return rows
+
+
+def differences_of(errors: Errors) -> list[Difference]:
+    """The `COMPARISONS` at each share, where both arms are there; seeds are averaged for each face."""
+    found = []
+    for percent in dict.fromkeys(percent for percent, _ in errors):
+        for arm, other in COMPARISONS:
+            if (percent, arm) in errors and (percent, other) in errors:
+                by_face = 100 * (errors[percent, arm] - errors[percent, other]).mean(axis=0)
+                low, high = bootstrap(by_face)
+                found.append(Difference(percent, arm, other, float(by_face.mean()), low, high))
+    return found
+
+
+def bootstrap(values: np.ndarray) -> tuple[float, float]:
+    """The 95 % percentile interval of the mean of values [n], over resamples of them (Efron, 1979)."""
+    rng = np.random.default_rng(0)
+    means = [values[rng.integers(len(values), size=len(values))].mean() for _ in range(_RESAMPLES)]
+    low, high = np.percentile(means, (2.5, 97.5))
+    return float(low), float(high)
+
+
+def verdict(percent: float, differences: Sequence[Difference]) -> Verdict:
+    """AVS works where it is better than photos alone and than self-reconstructions, both beyond the interval."""
+    ours = {d.other: d for d in differences if d.percent == percent and d.arm == "avs" and d.other in ("real", "self")}
+    if len(ours) < 2:
+        return Verdict(percent, None, f"{percent:g} %: no verdict, which takes the arms real, self and avs")
+    lost = [d for d in ours.values() if d.high >= 0]
+    if not lost:
+        return Verdict(percent, True, f"AVS works at {percent:g} %: better than real and than self")
+    reasons = ", ".join(f"{d.other} ({d.mean:+.3f}, {d.low:+.3f} to {d.high:+.3f})" for d in lost)
+    return Verdict(percent, False, f"AVS did not work at {percent:g} %: not clearly better than {reasons}")
+
+
+def protocol_of(plan: Plan, box: str) -> dict[str, str]:
+    """The plan and how it was judged, by what each line is about; `box` is how face boxes were made."""
+    detector, translator = plan.detector, plan.translator
+    strengths = photometric(detector.augment)
+    return describe(plan) | {
+        "detector": f"{detector.model.name}, {total_steps(detector):,} steps of {detector.data.batch_size} faces",
+        "translator": f"{translator.model.name}, {translator.model.input_size} px, {total_steps(translator):,} steps of"
+        f" {translator.data.batch_size} faces, on the same share of the faces",
+        "mixture": f"{detector.data.styled_ratio:.0%} of a batch is styled; {plan.styles} styles a face, self has 1",
+        "augmentation": ", ".join(f"{name} {getattr(strengths, name):g}" for name in PHOTOMETRIC)
+        + " where photometric; all else equal",
+        "box": box,
+        "NME": f"mean over points and faces, {_normaliser(plan)}; +- standard deviation over seeds",
+        "FR, AUC": "FR at 10 %: share of faces with NME > 10 %; AUC to 10 %: exact area; means over seeds",
+        "interval": f"95 %, paired, {_RESAMPLES:,} resamples of the faces, seeds averaged; it lacks their spread",
+        "chosen": "nothing: every run is judged by its last step",
+    }
+
+
+def _normaliser(plan: Plan) -> str:
+    kind = metrics.default_normaliser(load_scheme(plan.detector.data.scheme))
+    return f"by {kind.replace('_', '-')} distance"
+
+
+def print_protocol(lines: Mapping[str, str]) -> None:
+    """Prints aligned lines."""
+    for name, text in lines.items():
+        print(f"{name + ':':14s}{text}")
+
+
+def print_tables(rows: Sequence[Row], differences: Sequence[Difference], verdicts: Sequence[Verdict]) -> None:
+    """Prints the table, the differences and the verdicts of a split."""
+    print(f"{'share':>7s}  {'arm':14s}{'NME %':>8s}{'+-':>8s}{'FR@10 %':>10s}{'AUC@10':>9s}")
+    for row in rows:
+        deviation = "" if row.deviation is None else f"{row.deviation:.3f}"
+        figures = f"{row.nme:8.3f}{deviation:>8s}{row.failure_rate:10.2f}{row.auc:9.4f}"
+        print(f"{f'{row.percent:g} %':>7s}  {row.arm:14s}{figures}")
+    print(f"\n{'share':>7s}  {'difference':22s}{'NME, points':>12s}   95 % interval")
+    for d in differences:
+        print(f"{f'{d.percent:g} %':>7s}  {f'{d.arm} - {d.other}':22s}{d.mean:+12.3f}   {d.low:+.3f} to {d.high:+.3f}")
+    print("\n" + "\n".join(verdict.text for verdict in verdicts) + "\n")
+
+
+def report(plan: Plan, workdir: pathlib.Path, errors: Mapping[str, Errors], box: str) -> None:
+    """Prints the tables of each split, and writes limited_data.json and limited_data.png."""
+    protocol = protocol_of(plan, box)
+    print_protocol(protocol)
+    document, panels = {"protocol": protocol, "splits": {}}, {}
+    for split, runs in errors.items():
+        rows, differences = rows_of(runs), differences_of(runs)
+        verdicts = [verdict(percent, differences) for percent in plan.fractions]
+        count = next(iter(runs.values())).shape[1]
+        print(f"\n{split}: {count} faces, seeds {', '.join(map(str, plan.seeds))}")
+        print_tables(rows, differences, verdicts)
+        named = {"rows": rows, "differences": differences, "verdicts": verdicts}
+        named = {name: [entry._asdict() for entry in entries] for name, entries in named.items()}
+        document["splits"][split] = {"faces": count, **named}
+        panels[f"{split}, {count} faces"] = {
+            arm: tuple(
+                np.asarray(column, float)
+                for column in zip(*((r.percent, r.nme, r.deviation or 0) for r in rows if r.arm == arm), strict=True)
+            )
+            for arm in plan.arms
+        }
+    files = workdir / "limited_data.json", workdir / "limited_data.png"
+    write_json(files[0], document)
+    title = f"{plan.detector.model.name}, {plan.detector.data.dataset}, {_normaliser(plan)}"
+    plots.limited_data_plot(files[1], panels, protocol=title)
+    print(f"Wrote {files[0]}\n      {files[1]}")

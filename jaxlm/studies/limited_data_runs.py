@@ -1,0 +1,174 @@
+"""Runs the pieces of a limited-data study: trains, renders, judges and remembers what is finished."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import pathlib
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from jaxlm import checkpoints
+from jaxlm.config import Config
+from jaxlm.data_pipelines import input as input_lib
+from jaxlm.data_pipelines import renders
+from jaxlm.data_pipelines.sources import styled
+from jaxlm.evaluation import inference
+from jaxlm.evaluation.judging import VALIDATION, open_evaluation
+from jaxlm.landmarks import load_scheme
+from jaxlm.runtime import distributed
+from jaxlm.studies import limited_data_report
+from jaxlm.studies.limited_data_arms import SELF_SET, total_steps
+from jaxlm.studies.limited_data_plan import (
+    TRANSLATOR,
+    Piece,
+    Plan,
+    config_of,
+    describe,
+    make_plan,
+    pack_of,
+    pieces_of,
+    remember,
+    renders_of_each,
+    write_json,
+)
+from jaxlm.styles import rendering, translation
+from jaxlm.training import loop
+
+# What is remembered of a finished piece: the `seconds` it took, None if it was stopped in between; and of a detector
+# `splits`, by name, in each of which `faces` are the names of those it was judged by and `nme` their errors, fractions.
+Result = dict[str, Any]
+
+
+_RESULT = "result.json"
+
+
+def read_result(piece: Piece, workdir: pathlib.Path) -> Result:
+    """What is remembered of a piece; empty if it is not finished."""
+    file = piece.folder(workdir) / _RESULT
+    return json.loads(file.read_text()) if file.exists() else {}
+
+
+def is_finished(piece: Piece, result: Result, splits: Sequence[str]) -> bool:
+    """Whether a piece is done, and, if it is a detector, judged by all the splits."""
+    return bool(result) and (piece.kind != "detector" or all(split in result["splits"] for split in splits))
+
+
+def run(plan: Plan, workdir: pathlib.Path, splits: Sequence[str]) -> bool:
+    """Does all pieces that are not finished; False when asked to stop before the end."""
+    pieces = pieces_of(plan)
+    results = {piece: read_result(piece, workdir) for piece in pieces}
+    for number, piece in enumerate(pieces, start=1):
+        if is_finished(piece, results[piece], splits):
+            continue
+        left = time_left(pieces, results)
+        print(f"[{number}/{len(pieces)}] {piece.percent:g} %, seed {piece.seed}: {piece.name}; {left}", flush=True)
+        begun, start = piece.folder(workdir).exists(), time.perf_counter()
+        if piece.kind == "set":
+            draw_set(plan, piece, workdir)
+        elif not loop.fit(config_of(plan, piece, workdir), piece.folder(workdir)):
+            return False
+        result = results[piece] or {"seconds": None if begun else time.perf_counter() - start}
+        if piece.kind == "detector":
+            judged = result.get("splits", {})
+            missing = [split for split in splits if split not in judged]
+            result["splits"] = judged | {split: judge(plan, piece, workdir, split) for split in missing}
+        write_json(piece.folder(workdir) / _RESULT, result)
+        results[piece] = result
+    return True
+
+
+def time_left(pieces: Sequence[Piece], results: Mapping[Piece, Result]) -> str:
+    """How long the pieces without a result will take, at the rate of finished ones of their kinds."""
+    seconds = 0.0
+    for kind in {piece.kind for piece in pieces if not results[piece]}:
+        ours = [piece for piece in pieces if piece.kind == kind]
+        timed = [piece for piece in ours if results[piece].get("seconds")]
+        if not timed:
+            return "time left not known yet"
+        rate = sum(results[piece]["seconds"] for piece in timed) / sum(piece.work for piece in timed)
+        seconds += rate * sum(piece.work for piece in ours if not results[piece])
+    return f"about {datetime.timedelta(seconds=round(seconds))} left"
+
+
+def draw_set(plan: Plan, piece: Piece, workdir: pathlib.Path) -> None:
+    """Draws a set of styled faces and packs it, which needs no TensorFlow."""
+    trained, folder = piece._replace(name=TRANSLATOR).folder(workdir), piece.folder(workdir)
+    rendering.draw_renders(
+        folder / renders.FOLDER,
+        translation.load_translator(trained, total_steps(plan.translator)),
+        trained,
+        data_dir=plan.translator.data.data_dir,
+        kind="self" if piece.name == SELF_SET else "transfer",
+        styles=renders_of_each(plan, piece.name),
+        seed=piece.seed,
+    )
+    input_lib.write_pack(pack_of(folder), {"train": styled.open_renders(folder / renders.FOLDER, piece.name)})
+
+
+def judge(plan: Plan, piece: Piece, workdir: pathlib.Path, split: str) -> dict[str, list]:
+    """Names of the faces of a split, and the NME of each, a fraction, by the last step of a detector."""
+    trained = checkpoints.load_model(piece.folder(workdir), total_steps(plan.detector))
+    config = trained.config
+    faces, _ = open_evaluation(config, config.data.dataset, split, config.data.data_dir)
+    predictor = inference.Predictor(trained.model, trained.task, config, faces.margin, distributed.make_mesh())
+    points = predictor(trained.variables, faces).points
+    nme = inference.face_errors(points, faces, load_scheme(config.data.scheme))
+    return {"faces": list(faces.names), "nme": nme.tolist()}
+
+
+def collect(plan: Plan, workdir: pathlib.Path, split: str) -> dict[tuple[float, str], np.ndarray]:
+    """Errors by percent and arm, of each face for each seed [seeds, faces], of the detectors of a finished plan.
+
+    Raises:
+      ValueError: They were not judged by the same faces.
+    """
+    runs: dict[tuple[float, str], list[list[float]]] = {}
+    judges = set()
+    for piece in pieces_of(plan):
+        if piece.kind == "detector":
+            judged = read_result(piece, workdir)["splits"][split]
+            judges.add(tuple(judged["faces"]))
+            runs.setdefault((piece.percent, piece.name), []).append(judged["nme"])
+    if len(judges) > 1:
+        raise ValueError(
+            f"the faces of split {split} have changed since the first run was judged; take a new --workdir"
+        )
+    return {key: np.asarray(errors, np.float32) for key, errors in runs.items()}
+
+
+def follow_protocol(detector: Config, translator: Config, arguments: argparse.Namespace) -> None:
+    """Plans, prints the plan, carries it out and reports it.
+
+    Raises:
+      ValueError: The plan cannot be made of these experiments, or is not the one of this workdir.
+    """
+    workdir, splits = arguments.workdir, tuple(filter(None, (VALIDATION, arguments.split)))
+    loop.make_synthetic_faces(detector)
+    plan = make_plan(
+        detector,
+        translator,
+        arguments.fractions,
+        arguments.seeds,
+        arguments.arms,
+        arguments.styles,
+        arguments.steps,
+        arguments.translator_steps,
+    )
+    data = detector.data
+    # Opened here, so that a wrong name is told before the work and not after it.
+    boxes = [open_evaluation(detector, data.dataset, split, data.data_dir)[0].box for split in splits]
+    limited_data_report.print_protocol(describe(plan))
+    if arguments.dry_run:
+        return
+    remember(plan, workdir)
+    if not run(plan, workdir, splits):
+        print("Stopped and saved; the same command goes on from there.", file=sys.stderr)
+        return
+    errors = {split: collect(plan, workdir, split) for split in splits}
+    limited_data_report.report(plan, workdir, errors, boxes[0])

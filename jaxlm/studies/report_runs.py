@@ -1,0 +1,221 @@
+"""The runs of a report: trained models, how they came about, and what they do with faces, by groups of one protocol."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import itertools
+import json
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
+
+import numpy as np
+
+from jaxlm import checkpoints, models, tasks
+from jaxlm.checkpoints import runs
+from jaxlm.drawing import pictures
+from jaxlm.evaluation import cost, judging
+from jaxlm.evaluation.error_table import Row
+from jaxlm.landmarks import Scheme, load_scheme
+from jaxlm.runtime.progress import read_metrics
+from jaxlm.styles import translation, translator_report
+from jaxlm.training.objectives.translation import TranslationObjective
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Run:
+    """A training run.
+
+    Attributes:
+      name: What tells it from the others of a report: the end of its folder's path.
+      workdir: Its folder.
+      trained: Its model.
+      summary: Layers, parameters and multiply-accumulates.
+      history: The rows of its `metrics.jsonl`.
+      saved: When the model was saved.
+    """
+
+    name: str
+    workdir: pathlib.Path
+    trained: runs.Trained
+    summary: cost.Summary
+    history: Sequence[Mapping[str, float | str]]
+    saved: datetime.datetime
+
+    @property
+    def translates(self) -> bool:
+        return self.trained.config.model.name in models.TRANSLATORS
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Result:
+    """What a run does with some faces.
+
+    Attributes:
+      run: The run.
+      protocol: All that numbers depend on besides the run, by what each line is about.
+      names: Of the faces, as far as they are known.
+      folder: Where it was read from, the faces not being at hand; None if the run was judged anew.
+    """
+
+    run: Run
+    protocol: Mapping[str, str]
+    names: tuple[str, ...]
+    folder: pathlib.Path | None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Detection(Result):
+    """What a detector does.
+
+    Attributes:
+      rows: The table, one row a subset.
+      nme: Of each face [n], fractions.
+      worst: PNG file of the worst faces.
+      evaluation: All else; None where it was read from a folder.
+    """
+
+    rows: Sequence[Row]
+    nme: np.ndarray
+    worst: bytes
+    evaluation: judging.Evaluation | None
+
+    @property
+    def scheme(self) -> Scheme:
+        return load_scheme(self.run.trained.config.data.scheme)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Translation(Result):
+    """What a translator does.
+
+    Attributes:
+      figures: Those of `translation_report.ROWS`.
+      transfers: PNG file of a grid of styles and structures.
+    """
+
+    figures: Mapping[str, float]
+    transfers: bytes
+
+
+ResultT = TypeVar("ResultT", bound=Result)
+
+_WORST = 12
+
+
+def load(workdirs: Sequence[pathlib.Path]) -> list[Run]:
+    """The runs, from their best steps by validation.
+
+    Raises:
+      CheckpointError: A folder holds no run that can be read.
+    """
+    workdirs = list(dict.fromkeys(pathlib.Path(workdir).absolute() for workdir in workdirs))
+    return [_load(name, workdir) for name, workdir in zip(names(workdirs), workdirs, strict=True)]
+
+
+def names(paths: Sequence[pathlib.Path]) -> list[str]:
+    """The end of each of several different paths, as long as it takes to tell it from the others."""
+
+    def end(path: pathlib.Path, length: int) -> str:
+        return "/".join(path.parts[-length:])
+
+    def is_unique(path: pathlib.Path, length: int) -> bool:
+        return sum(end(path, length) == end(other, length) for other in paths) == 1
+
+    return [end(path, next(length for length in itertools.count(1) if is_unique(path, length))) for path in paths]
+
+
+def _load(name: str, workdir: pathlib.Path) -> Run:
+    trained, metrics_file = checkpoints.load_model(workdir), workdir / "metrics.jsonl"
+    config = trained.config
+    channels = tasks.structure_channels(config.task, config.model, load_scheme(config.data.scheme))
+    saved = (checkpoints.directory_of(workdir) / str(trained.step)).stat().st_mtime
+    return Run(
+        name=name,
+        workdir=workdir,
+        trained=trained,
+        summary=cost.summarise(trained.model, config.model.input_size, channels),
+        history=read_metrics(metrics_file) if metrics_file.exists() else [],
+        saved=datetime.datetime.fromtimestamp(saved),
+    )
+
+
+def judge(run: Run, dataset: str | None, data_dir: str | None, split: str | None) -> Result | None:
+    """What a run does with the faces that `dataset`, `data_dir` and `split` name, by default those it is judged by.
+
+    Where these are not at hand, and no `dataset` was asked for, the result of the last evaluation in the run's folder
+    is taken; None if there is none.
+
+    Raises:
+      FileNotFoundError: `dataset` is not prepared.
+      ValueError: There is no such split, or its points do not fit the run.
+    """
+    try:
+        return (_translate if run.translates else _detect)(run, dataset, data_dir, split)
+    except FileNotFoundError:
+        if dataset is not None:
+            raise
+        return _stored(run, split)
+
+
+def _detect(run: Run, dataset: str | None, data_dir: str | None, split: str | None) -> Detection:
+    evaluation = judging.judge(run.trained, run.name, dataset, data_dir, split)
+    return Detection(
+        run=run,
+        protocol=_without_run(evaluation.protocol),
+        names=evaluation.faces.names,
+        folder=None,
+        rows=evaluation.rows,
+        nme=evaluation.nme,
+        worst=pictures.to_png(judging.worst_faces(evaluation, _WORST)),
+        evaluation=evaluation,
+    )
+
+
+def _translate(run: Run, dataset: str | None, data_dir: str | None, split: str | None) -> Translation:
+    validator = TranslationObjective.of(run.trained.config, steps_per_epoch=1).validator
+    judged = translator_report.judge(run.trained, run.name, validator, dataset, data_dir, split)
+    grid = translator_report.transfers(translation.as_translator(run.trained), judged.faces)
+    protocol = _without_run(judged.protocol)
+    return Translation(run, protocol, judged.faces.names, None, judged.figures, pictures.to_png(grid))
+
+
+def _stored(run: Run, split: str | None) -> Result | None:
+    """The last evaluation in a run's folder, of `split` if one is given."""
+    files = sorted((run.workdir / "evaluation").glob("*/metrics.json"), key=lambda file: file.stat().st_mtime)
+    documents = {file.parent: json.loads(file.read_text()) for file in files}
+    found = [
+        (folder, document)
+        for folder, document in documents.items()
+        if split is None or f", {split}: " in document["protocol"]["data"]
+    ]
+    if not found:
+        return None
+    folder, document = found[-1]
+    protocol = _without_run(document["protocol"])
+    if run.translates:
+        return Translation(run, protocol, (), folder, document["figures"], (folder / "transfer.png").read_bytes())
+    predictions = np.load(folder / "predictions.npz")
+    return Detection(
+        run=run,
+        protocol=protocol,
+        names=tuple(predictions["names"].tolist()),
+        folder=folder,
+        rows=[Row(**row) for row in document["rows"]],
+        nme=predictions["nme"],
+        worst=(folder / "worst.png").read_bytes(),
+        evaluation=None,
+    )
+
+
+def _without_run(protocol: Mapping[str, str]) -> dict[str, str]:
+    return {name: line for name, line in protocol.items() if name != "run"}
+
+
+def groups(results: Sequence[ResultT]) -> list[list[ResultT]]:
+    """The results whose numbers can be compared: those of one protocol on the same faces."""
+    found: dict[object, list[ResultT]] = {}
+    for result in results:
+        found.setdefault((tuple(result.protocol.items()), result.names), []).append(result)
+    return list(found.values())

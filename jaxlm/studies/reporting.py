@@ -1,0 +1,119 @@
+"""Puts the page together that compares several runs; numbers of different protocols stay apart."""
+
+from __future__ import annotations
+
+import datetime
+import pathlib
+from collections.abc import Callable, Sequence
+
+from jaxlm.drawing import report_page as page
+from jaxlm.drawing.report_page import Section
+from jaxlm.studies import report_runs
+from jaxlm.studies import report_sections as sections
+from jaxlm.studies.report_runs import Detection, Result, ResultT, Run, Translation
+
+
+def report(
+    workdirs: Sequence[pathlib.Path],
+    out: pathlib.Path,
+    dataset: str | None = None,
+    data_dir: str | None = None,
+    split: str | None = None,
+    with_sensitivity: bool = True,
+) -> list[Result]:
+    """Judges the runs and writes the page to `out`; the arguments are those of the command line.
+
+    Returns:
+      What the runs do; those that nothing is known of are left out.
+
+    Raises:
+      CheckpointError: A folder holds no run that can be read.
+      FileNotFoundError: `dataset` is not prepared, or there is no folder for `out`.
+      ValueError: There is no such split, or its points do not fit a run.
+    """
+    if not out.absolute().parent.is_dir():
+        raise FileNotFoundError(f"{out}: its folder does not exist; make it, or choose another --out")
+    runs = report_runs.load(workdirs)
+    results = []
+    for index, run in enumerate(runs):
+        print(f"run {index + 1} of {len(runs)}: {run.name}")
+        results.append(report_runs.judge(run, dataset, data_dir, split))
+    found = [result for result in results if result]
+    missing = [run for run, result in zip(runs, results, strict=True) if result is None]
+    out.write_text(compose(runs, found, missing, with_sensitivity), encoding="utf-8")
+    print(f"Wrote {out}: {len(runs)} runs, {out.stat().st_size / 1e6:.1f} MB")
+    return found
+
+
+def compose(runs: Sequence[Run], results: Sequence[Result], missing: Sequence[Run], with_sensitivity: bool) -> str:
+    """The page: sections of detectors, group by group, and of translators; `missing` are runs without a result."""
+    detections = [result for result in results if isinstance(result, Detection)]
+    detecting = report_runs.groups(detections)
+    translating = report_runs.groups([result for result in results if isinstance(result, Translation)])
+    detectors, translators = ([run for run in runs if run.translates == kind] for kind in (False, True))
+    parts = _of_groups(detecting, lambda group: _detection(group, with_sensitivity))
+    parts += [sections.training(detectors), sections.separate_attention(detections)]
+    parts += _of_groups(translating, lambda group: [sections.translations(group)])
+    parts.append(sections.training(translators))
+    opening = [_incomparable(groups) for groups in (detecting, translating) if len(groups) > 1]
+    return page.document(
+        title=f"Report on {len(runs)} runs" if len(runs) > 1 else f"Report on {runs[0].name}",
+        lead=f"{', '.join(run.name for run in runs)}; saved {_period(runs)}, put together on {datetime.date.today()}.",
+        opening=[*opening, *_not_at_hand(results, missing)],
+        sections=[part for part in parts if part],
+    )
+
+
+def _of_groups(
+    groups: Sequence[Sequence[ResultT]], sections_of: Callable[[Sequence[ResultT]], list[Section | None]]
+) -> list[Section | None]:
+    """The sections of each group; where there are several, their titles name the faces."""
+    parts = []
+    for group in groups:
+        prefix = f"{group[0].protocol['data'].partition(':')[0]}: " if len(groups) > 1 else ""
+        parts += [part and part._replace(title=prefix + part.title) for part in sections_of(group)]
+    return parts
+
+
+def _detection(group: Sequence[Detection], with_sensitivity: bool) -> list[Section | None]:
+    return [
+        sections.results(group),
+        sections.subsets(group),
+        sections.error_distribution(group),
+        sections.points_and_parts(group),
+        sections.box_errors(group) if with_sensitivity else None,
+        sections.worst_faces(group),
+    ]
+
+
+def _incomparable(groups: Sequence[Sequence[Result]]) -> str:
+    """A warning that several groups were judged by different protocols, with what differs."""
+    protocols = [group[0].protocol for group in groups]
+    shared = set.intersection(*(set(protocol.items()) for protocol in protocols))
+    items = []
+    for group, protocol in zip(groups, protocols, strict=True):
+        own = "; ".join(f"{name}: {line}" for name, line in protocol.items() if (name, line) not in shared)
+        items.append(f"{', '.join(result.run.name for result in group)}: {own or 'perhaps other faces'}")
+    text = "These runs were judged by different protocols, and their numbers must not be compared. They stand apart:"
+    return page.warning(text, items)
+
+
+def _not_at_hand(results: Sequence[Result], missing: Sequence[Run]) -> list[str]:
+    """Warnings of the runs whose faces could not be read."""
+    warnings = []
+    stored = [f"{result.run.name}: {result.folder}" for result in results if result.folder]
+    if stored:
+        text = (
+            "The faces of some runs are not at hand. Their numbers are those of the last evaluation in their folders,"
+            " and maps of errors, box errors and attention are left out:"
+        )
+        warnings.append(page.warning(text, stored))
+    if missing:
+        text = "The faces of some runs are not at hand, and they were never evaluated; only their training is shown:"
+        warnings.append(page.warning(text, [f"{run.name}: {run.trained.config.data.dataset}" for run in missing]))
+    return warnings
+
+
+def _period(runs: Sequence[Run]) -> str:
+    days = sorted(f"{run.saved:%Y-%m-%d}" for run in runs)
+    return f"on {days[0]}" if days[0] == days[-1] else f"from {days[0]} to {days[-1]}"

@@ -1,0 +1,167 @@
+"""Renders all pairs of styles and structures, looks at them, and checks what is seen."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxlm.checkpoints import runs
+from jaxlm.data_pipelines.input import Faces
+from jaxlm.evaluation import inference
+from jaxlm.images import cropping
+from jaxlm.styles import checks, distances, translation
+from jaxlm.styles.checks import Checks
+from jaxlm.styles.distances import Colours
+from jaxlm.styles.translation import Translator
+
+# At most so many faces are the linear probe fitted on, and as many is it judged by.
+PROBE_FACES = 512
+
+
+class Seen(NamedTuple):
+    """What is seen of photos [...].
+
+    Attributes:
+      points: Landmarks that the judge finds [..., N, 2], in pixels of the crop.
+      colours: See `image_distances.colours_of`.
+      textures: [..., D]; see `image_distances.textures_of`.
+      codes: The style encoder's means [..., K].
+    """
+
+    points: np.ndarray
+    colours: Colours
+    textures: np.ndarray
+    codes: np.ndarray
+
+
+class Eyes(NamedTuple):
+    """The functions that look at photos [B, S, S, 3]: the first at uint8, the others at normalised ones."""
+
+    judge: Callable[[np.ndarray], np.ndarray]
+    texture: Callable[[jax.Array], jax.Array]
+    encode: Callable[[jax.Array], jax.Array]
+
+
+def judge_of(trained: runs.Trained, translator: Translator) -> Callable[[np.ndarray], np.ndarray]:
+    """Finds landmarks [B, N, 2] in a translator's crops uint8 [B, S, S, 3], in their pixels.
+
+    A crop is to the detector a frame that shows as many face boxes as the translator sees.
+    """
+    config, crop, size = trained.config, translator.config.data.crop, translator.config.model.input_size
+    to_crop = cropping.crop_affine(size, config.model.input_size, crop, config.data.crop)
+    step = jax.jit(
+        functools.partial(inference.predict_step, model=trained.model, task=trained.task, size=config.model.input_size)
+    )
+    return lambda images: step(trained.variables, jnp.asarray(images), to_crop).points
+
+
+def codes_of(translator: Translator, images: jax.Array) -> jax.Array:
+    """The style of normalised photos [B, S, S, 3] as vectors [B, K]: the means of all latents."""
+    return jnp.concatenate([means.reshape(len(images), -1) for means in translation.encode(translator, images)], axis=1)
+
+
+def render_pairs(translator: Translator, images: jax.Array, structures: jax.Array) -> np.ndarray:
+    """All pairs uint8 [n, n, S, S, 3] of photos [n, S, S, 3] and structures [n, S, S, C]: (i, j) has the style of i."""
+    count = len(images)
+    latents = jax.tree.map(np.asarray, translation.encode(translator, images))
+    structures = np.asarray(structures)
+
+    def render(style: np.ndarray, structure: np.ndarray) -> np.ndarray:
+        chosen = jax.tree.map(lambda means: means[style], latents)
+        return translation.to_uint8(translation.decode(translator, chosen, structures[structure]))
+
+    pairs = translation.in_batches(render, *np.divmod(np.arange(count**2), count))
+    return pairs.reshape(count, count, *pairs.shape[1:])
+
+
+def look(images: np.ndarray, eyes: Eyes) -> Seen:
+    """What is seen of photos uint8 [B, S, S, 3]."""
+
+    def batch(images: np.ndarray) -> Seen:
+        normalised = cropping.normalise(jnp.asarray(images, jnp.float32))
+        return Seen(
+            points=eyes.judge(images),
+            colours=distances.colours_of(images),
+            textures=eyes.texture(normalised),
+            codes=eyes.encode(normalised),
+        )
+
+    return translation.in_batches(batch, images)
+
+
+def check_pairs(photos: np.ndarray, pairs: np.ndarray, truth: np.ndarray, distance: np.ndarray, eyes: Eyes) -> Checks:
+    """All that photos and rendered pairs tell without the translator itself; see `jaxlm.disentangle_checks`.
+
+    Args:
+      photos: uint8 [n, S, S, 3].
+      pairs: Style of photo i in structure of photo j, uint8 [n, n, S, S, 3].
+      truth: Landmarks of the photos [n, N, 2], in pixels of the crop.
+      distance: Normaliser [n] of the photos, in pixels of the crop.
+      eyes: What looks at them.
+    """
+    count = len(photos)
+    of_photos, of_pairs = look(photos, eyes), look(pairs.reshape(-1, *photos.shape[1:]), eyes)
+    of_pairs = jax.tree.map(lambda leaf: leaf.reshape(count, count, *leaf.shape[1:]), of_pairs)
+    of_styles = jax.tree.map(lambda leaf: leaf[:, None], of_photos)
+    by_colour, by_texture = distances.colour_distance, distances.texture_distance
+    rebuilt = pairs[np.arange(count), np.arange(count)].astype(np.float32)
+    similarity = translation.in_batches(distances.multi_scale_ssim, rebuilt, photos.astype(np.float32))
+    return {
+        **checks.structure_checks(of_pairs.points, of_photos.points, truth, distance),
+        **checks.style_checks(
+            "colour",
+            by_colour(of_pairs.colours, of_styles.colours),
+            by_colour(of_pairs.colours, of_photos.colours),
+        ),
+        **checks.style_checks(
+            "texture",
+            by_texture(of_pairs.textures, of_styles.textures),
+            by_texture(of_pairs.textures, of_photos.textures),
+        ),
+        **checks.code_checks(of_pairs.codes, of_photos.codes),
+        "diversity": checks.diversity(of_pairs.colours, of_photos.colours),
+        "l1": np.abs(rebuilt - photos).mean(),
+        "ms_ssim": similarity.mean(),
+    }
+
+
+def check_codes(translator: Translator, training: Faces, held_out: Faces) -> Checks:
+    """R^2 of landmarks, in pixels of the crop, predicted on held-out faces from what is known of faces in training.
+
+    From style codes, from pixels (of crops reduced to 64 at most), and from nothing.
+    """
+
+    def known(indices: np.ndarray, faces: Faces) -> tuple[jax.Array, jax.Array, jax.Array]:
+        images, points = translation.crops_of(faces, indices, translator)
+        side = min(images.shape[1], 64)
+        pixels = jax.image.resize(images, (len(images), side, side, 3), "linear")
+        codes = codes_of(translator, images)
+        return codes, pixels.reshape(len(images), -1), points.reshape(len(images), -1)
+
+    (codes, pixels, points), (other_codes, other_pixels, other_points) = (
+        translation.in_batches(functools.partial(known, faces=faces), spread(len(faces), PROBE_FACES))
+        for faces in (training, held_out)
+    )
+    return {
+        "probe_code": checks.ridge_probe(codes, points, other_codes, other_points),
+        "probe_pixels": checks.ridge_probe(pixels, points, other_pixels, other_points),
+        "probe_mean": checks.r_squared(points.mean(axis=0), other_points),
+    }
+
+
+def spread(count: int, most: int) -> np.ndarray:
+    """Indices of at most `most` of `count` faces, evenly spaced."""
+    return np.linspace(0, count - 1, min(count, most)).astype(int)
+
+
+def check_swap(translator: Translator, images: jax.Array, structures: jax.Array, pairs: np.ndarray) -> float:
+    """Largest difference, in grey levels, of the diagonal of all pairs to what the translator calls reconstructions."""
+    reconstruct = jax.jit(functools.partial(translator.model.apply, translator.variables, method="reconstruct"))
+    rebuilt = translation.in_batches(lambda *batch: translation.to_uint8(reconstruct(*batch)), images, structures)
+    index = np.arange(len(images))
+    return float(np.abs(rebuilt - pairs[index, index].astype(int)).max())

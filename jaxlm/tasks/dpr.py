@@ -1,0 +1,118 @@
+"""The task of DPR (TPAMI 2021): one loss for each stage of its training, and points as the model gives them."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxlm.images import affine_maps, cropping
+from jaxlm.landmarks import load_scheme
+from jaxlm.models.dpr import DPROutputs, frames
+from jaxlm.tasks import metrics
+from jaxlm.tasks.dpr_losses import Weighting, affine_fit, landmark_weighted, theta_loss
+
+
+@dataclasses.dataclass(frozen=True)
+class ReinitialisationTask:
+    """Reinitialisation: outputs are those of `GSR` or `GLSR`, points are pixels of the wide crop.
+
+    INFERRED, since the authors' training was not released; each stage supervises the networks that the model's `stage`
+    trains, and starts from the weights of the one before:
+
+    - `global_reinit`: the theta that best takes the true points, in pixels of the box's crop, to the mean face.
+    - `global_regress`: residuals of the true points in the face frame, landmark-weighted, in inter-ocular distances of
+      the mean face.
+    - `local_reinit`: the similarity that best takes each predicted part to its mean shape.
+    - `part_regressors`: residuals of the true points in the part frames, landmark-weighted over all the parts together,
+      in sides of the frame.
+    - `joint`: the points in the crop after each stage of the model, landmark-weighted, in inter-ocular distances (for
+      schemes without eye corners, square roots of the box of the points).
+
+    Attributes:
+      input_size, scheme, context, stage: The model's; see `jaxlm.models.dpr.GSR`.
+      target: What theta of stage `global_reinit` should be: a `similarity` or an `affine` map.
+      weighting: Of landmarks by their errors, `none` for equal weights; see `landmark_weights`.
+    """
+
+    input_size: int
+    scheme: str
+    context: float
+    stage: Literal["global_reinit", "global_regress", "local_reinit", "part_regressors", "joint"]
+    target: Literal["similarity", "affine"] = "similarity"
+    weighting: Weighting = "sample"
+
+    def loss(self, outputs: DPROutputs, points: jax.Array, visible: jax.Array) -> jax.Array:
+        del visible  # Points out of sight are annotated in every scheme we read, and shape the face as the others do.
+        stages = {
+            "global_reinit": self._global_reinit,
+            "global_regress": self._global_regress,
+            "local_reinit": self._local_reinit,
+            "part_regressors": self._part_regressors,
+            "joint": self._joint,
+        }
+        return stages[self.stage](outputs, points)
+
+    def points(self, outputs: DPROutputs) -> jax.Array:
+        return outputs.points
+
+    def confidence(self, outputs: DPROutputs) -> None:
+        del outputs  # A regressed coordinate says nothing about its error.
+
+    def degenerate(self, outputs: DPROutputs) -> jax.Array:
+        thetas = jnp.stack([outputs.theta, *outputs.part_thetas.values()])
+        return frames.is_degenerate(thetas).any(axis=0)
+
+    def _global_reinit(self, outputs: DPROutputs, points: jax.Array) -> jax.Array:
+        size = frames.CROP_SIZE
+        to_crop = jnp.asarray(cropping.crop_affine(self.input_size, size, self.context))[None]
+        in_crop = cropping.move(points, jnp.broadcast_to(to_crop, outputs.theta.shape))
+        fit = affine_fit if self.target == "affine" else affine_maps.similarity_fit
+        target = fit(in_crop, jnp.broadcast_to(size * self._mean, in_crop.shape))
+        return theta_loss(outputs.theta, frames.map_to_theta(target, size), in_crop, self._mean, size)
+
+    def _global_regress(self, outputs: DPROutputs, points: jax.Array) -> jax.Array:
+        predicted = frames.residual_to_points(outputs.residuals, self._mean, 1)
+        truth = cropping.move(points, outputs.matrix) / frames.FACE_SIZE
+        distance = jnp.broadcast_to(self._distance(jnp.asarray(self._mean)[None]), truth.shape[:1])
+        return landmark_weighted(predicted, truth, distance, self.weighting)
+
+    def _local_reinit(self, outputs: DPROutputs, points: jax.Array) -> jax.Array:
+        del points  # The network sees predicted points, and maps those to the mean part.
+        scheme, size = load_scheme(self.scheme), frames.PART_SIZE
+        predicted = frames.residual_to_points(outputs.residuals, self._mean, frames.FACE_SIZE)
+        targets, means = frames.closed_form_thetas(predicted, scheme), frames.mean_parts(scheme)
+        per_part = [
+            theta_loss(outputs.part_thetas[part], targets[part], predicted[:, indices], means[part], size)
+            for part, indices in frames.facial_parts(scheme).items()
+        ]
+        return jnp.mean(jnp.stack(per_part), axis=0)
+
+    def _part_regressors(self, outputs: DPROutputs, points: jax.Array) -> jax.Array:
+        scheme, size = load_scheme(self.scheme), frames.PART_SIZE
+        in_face, means = cropping.move(points, outputs.matrix), frames.mean_parts(scheme)
+        predicted, truth = [], []
+        for part, indices in frames.facial_parts(scheme).items():
+            predicted.append(frames.residual_to_points(outputs.part_residuals[part], means[part], 1))
+            to_part = frames.theta_to_map(outputs.part_thetas[part], size)
+            truth.append(cropping.move(in_face[:, indices], to_part) / size)
+        whole = jnp.ones(points.shape[:1])
+        return landmark_weighted(jnp.concatenate(predicted, 1), jnp.concatenate(truth, 1), whole, self.weighting)
+
+    def _joint(self, outputs: DPROutputs, points: jax.Array) -> jax.Array:
+        distance = self._distance(points)
+        loss = landmark_weighted(outputs.points, points, distance, self.weighting)
+        if outputs.part_residuals:
+            loss += landmark_weighted(outputs.points_global, points, distance, self.weighting)
+        return loss
+
+    @property
+    def _mean(self) -> np.ndarray:
+        return frames.mean_face(load_scheme(self.scheme))
+
+    def _distance(self, points: jax.Array) -> jax.Array:
+        scheme = load_scheme(self.scheme)
+        return metrics.normaliser_distance(points, scheme, metrics.default_normaliser(scheme))

@@ -1,0 +1,110 @@
+"""Tasks: what a model's raw outputs mean. A detector's turns them into per-face losses and into points in the crop."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Protocol
+
+import jax
+
+from jaxlm import config as config_lib
+from jaxlm import models
+from jaxlm.config import ModelConfig, TaskConfig
+from jaxlm.landmarks import Head, Scheme
+from jaxlm.tasks.boundaries import BoundaryTask
+from jaxlm.tasks.coordinates import CoordinateTask
+from jaxlm.tasks.dpr import ReinitialisationTask
+from jaxlm.tasks.heatmaps import HeatMapTask
+from jaxlm.tasks.san import SANTask
+from jaxlm.tasks.translation import TranslationTask
+
+
+class Reader(Protocol):
+    """What evaluation asks of a detector's task. Points are (x, y) in crop pixels, centres at integers."""
+
+    def points(self, outputs: Any) -> jax.Array:
+        """Points [B, N, 2] that raw outputs stand for."""
+
+    def confidence(self, outputs: Any) -> jax.Array | None:
+        """How sure the model is of each point, [B, N] in 0..1; None where raw outputs do not say."""
+
+    def degenerate(self, outputs: Any) -> jax.Array | None:
+        """Whether an affine map that the model predicts cannot be used, [B]; None where it predicts none."""
+
+
+class Task(Reader, Protocol):
+    """What training asks of a detector's task."""
+
+    def loss(self, outputs: Any, points: jax.Array, visible: jax.Array) -> jax.Array:
+        """Losses [B] of raw outputs for true points [B, N, 2], visible [B, N]; points of other heads are NaN."""
+
+
+@dataclasses.dataclass(frozen=True)
+class OneHead:
+    """Reads the points of one head from the outputs of a model that may have several."""
+
+    task: Task
+    head: Head
+
+    def points(self, outputs: Any) -> jax.Array:
+        return self.task.points(outputs)[:, self.head.points]
+
+    def confidence(self, outputs: Any) -> jax.Array | None:
+        confidence = self.task.confidence(outputs)
+        return None if confidence is None else confidence[:, self.head.points]
+
+    def degenerate(self, outputs: Any) -> jax.Array | None:
+        return self.task.degenerate(outputs)
+
+
+TASKS: dict[str, type] = {
+    "boundaries": BoundaryTask,
+    "coordinates": CoordinateTask,
+    "heatmaps": HeatMapTask,
+    "reinitialisation": ReinitialisationTask,
+    "san": SANTask,
+    "translation": TranslationTask,
+}
+
+
+def build(config: TaskConfig, model: ModelConfig) -> Task:
+    """The task of a detector. Its fields without a default are the model's: its input_size and its options.
+
+    Raises:
+      ValueError: The task or one of its options is unknown, or the model lacks an option that the task shares with it;
+        the model is a translator, or the task for one.
+    """
+    if model.name in models.TRANSLATORS or config.name == "translation":
+        raise ValueError(
+            f"model {model.name} with task {config.name} finds no landmarks: translators"
+            f" ({', '.join(models.TRANSLATORS)}) render faces by task translation, and jaxlm.disentangle judges them"
+        )
+    options = config_lib.complete(TASKS, config.name, config.options)
+    theirs = {"input_size": model.input_size} | config_lib.complete(models.MODELS, model.name, model.options)
+    shared = [field.name for field in dataclasses.fields(TASKS[config.name]) if field.default is dataclasses.MISSING]
+    lacking = [name for name in shared if name not in theirs]
+    if lacking:
+        raise ValueError(f"task {config.name} is for models with {', '.join(lacking)}, which {model.name} has not")
+    return TASKS[config.name](**{name: theirs[name] for name in shared}, **options)
+
+
+def build_translation(config: TaskConfig, model: ModelConfig) -> TranslationTask:
+    """The task of a translator.
+
+    Raises:
+      ValueError: The model is no translator or the task not for one, or an option is unknown.
+    """
+    if model.name not in models.TRANSLATORS or config.name != "translation":
+        known = ", ".join(models.TRANSLATORS)
+        raise ValueError(f"task translation is for translators ({known}) alone, not {config.name} for {model.name}")
+    return TranslationTask(**config_lib.complete(TASKS, config.name, config.options))
+
+
+def check(config: TaskConfig, model: ModelConfig) -> None:
+    """Raises ValueError where a task cannot be built, for a detector or for a translator."""
+    (build_translation if model.name in models.TRANSLATORS else build)(config, model)
+
+
+def structure_channels(config: TaskConfig, model: ModelConfig, scheme: Scheme) -> int:
+    """Channels of the structure maps that a model takes beside photos; a detector takes none."""
+    return build_translation(config, model).channels(scheme) if model.name in models.TRANSLATORS else 0

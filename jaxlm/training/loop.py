@@ -1,0 +1,162 @@
+"""The training loop: prepares a run, starts or resumes it, and trains, validates and saves until it ends.
+
+A run is a pure function of its config: randomness is `fold_in(key, step)`, and a run that was stopped goes on by
+itself, from its last whole checkpoint, to the same numbers.
+"""
+
+from __future__ import annotations
+
+import functools
+import pathlib
+import sys
+from collections.abc import Iterator, Mapping
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from jaxlm.checkpoints import Checkpoints, directory_of, write_config
+from jaxlm.config import Config
+from jaxlm.data_pipelines import input as input_lib
+from jaxlm.data_pipelines import prepared
+from jaxlm.data_pipelines.input import Faces
+from jaxlm.data_pipelines.prepare import Options, prepare
+from jaxlm.data_pipelines.sources.synthetic import Synthetic
+from jaxlm.runtime import distributed
+from jaxlm.runtime.progress import Progress
+from jaxlm.training import feeding, starting
+from jaxlm.training.step import Recipe, TrainState, from_items, init_state, make_recipe, to_items, train_step
+
+# At least so many steps between two looks at the metrics. A look waits for the device, and bounds how far the host runs
+# ahead.
+_STEPS_BETWEEN_REPORTS = 20
+
+
+# What models start from whose layers are scaled by data; as published for VUNet.
+_FIRST_FACES = 16
+
+
+def segments(start: int, stop: int, length: int, boundary: int) -> Iterator[tuple[int, int]]:
+    """Cuts the steps start..stop into pieces of at most `length` that also end at multiples of `boundary`."""
+    while start < stop:
+        end = min(start + length, (start // boundary + 1) * boundary, stop)
+        yield start, end
+        start = end
+
+
+def check_finite(values: Mapping[str, np.ndarray], start: int, checkpoints: pathlib.Path) -> None:
+    """Raises FloatingPointError naming the first step, counted from `start`, whose loss or gradient is not finite."""
+    bad = np.flatnonzero(~np.isfinite(values["loss"]) | ~np.isfinite(values["gradient_norm"]))
+    if len(bad):
+        raise FloatingPointError(
+            f"the loss of step {start + bad[0]} is {values['loss'][bad[0]]}, the gradient's norm"
+            f" {values['gradient_norm'][bad[0]]}; the run stops. The last good checkpoint is kept in {checkpoints}."
+            " Try a lower --optim.learning-rate, a longer --optim.warmup-epochs or --optim.clip-norm 1."
+        )
+
+
+def check_maps(values: Mapping[str, np.ndarray], start: int, checkpoints: pathlib.Path) -> None:
+    """Raises FloatingPointError naming the first step, counted from `start`, with a degenerate predicted map."""
+    bad = np.flatnonzero(values.get("degenerate", 0))
+    if len(bad):
+        raise FloatingPointError(
+            f"in step {start + bad[0]} the affine maps predicted for {values['degenerate'][bad[0]]:.0%} of the faces"
+            " are degenerate: they flatten or mirror the face, or are not finite; the run stops. The last good"
+            f" checkpoint is kept in {checkpoints}. Try a lower --optim.learning-rate, a smaller factor in"
+            " --optim.rates for the network that predicts the maps, or more epochs of the stage before."
+        )
+
+
+def prepare_run(config: Config) -> tuple[Recipe, Faces, Faces]:
+    """The recipe of an experiment, the faces to train on and those held out.
+
+    Raises:
+      ValueError: The batch does not fit the devices or the faces; the data lack what the experiment asks for.
+    """
+    distributed.check_batch_size(config.data.batch_size, config.optim.accumulate)
+    data = config.data
+    training, validation = input_lib.open_training(
+        data.dataset,
+        data.train_split,
+        data.data_dir,
+        data.scheme,
+        data.validation_percent,
+        data.styled,
+        data.label_percent,
+        config.seed,
+    )
+    return make_recipe(config, training.num_photos, training.margin), training, validation
+
+
+def make_synthetic_faces(config: Config) -> None:
+    """Renders the synthetic set if the experiment wants it and it is not there: it needs no source."""
+    folder = pathlib.Path(config.data.data_dir)
+    if config.data.dataset != "synthetic" or prepared.find_sets("synthetic", folder):
+        return
+    if jax.process_index() == 0:
+        prepare(Synthetic(), Options(folder))
+    distributed.wait_for_all("synthetic faces")
+
+
+def start_or_resume(
+    recipe: Recipe, training: Faces, checkpoints: Checkpoints, mesh: Mesh
+) -> tuple[int, TrainState, TrainState]:
+    """The step to go on from, the state there, and the shardings of a state on `mesh`."""
+    first = training.take(np.random.default_rng(recipe.config.seed).permutation(len(training))[:_FIRST_FACES])
+    faces = {"image": first.images(np.arange(len(first))), "points": first.points, "visible": first.visible}
+    abstract = jax.eval_shape(functools.partial(init_state, recipe), faces)
+    shardings = distributed.split_parameters(mesh, abstract)
+    placed = jax.tree.map(
+        lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), abstract, shardings
+    )
+    restored = checkpoints.restore(*to_items(placed))
+    if restored is None:
+        state = jax.jit(functools.partial(init_state, recipe), out_shardings=shardings)(faces)
+        if recipe.config.init_from:
+            state, report = starting.start_from(state, recipe.config.init_from, recipe.config.init_copies)
+            if jax.process_index() == 0:
+                print(f"Starting from {recipe.config.init_from}:\n{report}", file=sys.stderr)
+        return 0, state, shardings
+    step, model, rest = restored
+    return step, from_items(model, rest), shardings
+
+
+def fit(config: Config, workdir: pathlib.Path) -> bool:
+    """Trains from where the run in `workdir` stands; True when it reached its end, False when asked to stop before."""
+    workdir.mkdir(parents=True, exist_ok=True)
+    mesh = distributed.make_mesh(config.fsdp)
+    recipe, training, validation = prepare_run(config)
+    directory = directory_of(workdir)
+    with Checkpoints(directory, config, config.keep) as checkpoints:
+        start, state, shardings = start_or_resume(recipe, training, checkpoints, mesh)
+        if jax.process_index() == 0:
+            write_config(workdir, config)
+        step = functools.partial(train_step, recipe=recipe)
+        if config.data.cache == "device":
+            advance = feeding.cached(step, training, config, mesh, shardings)
+        else:
+            advance = feeding.stream(step, training, config, mesh, shardings, start, recipe.total_steps)
+        validate, measure = recipe.objective.validator(recipe.margin, mesh), recipe.objective.measure
+        boundary = config.eval_every * recipe.steps_per_epoch
+        length = config.steps_per_call * -(-_STEPS_BETWEEN_REPORTS // config.steps_per_call)
+        silent = jax.process_index() > 0
+        progress = Progress(workdir, recipe.total_steps, start, config.data.batch_size, measure, silent)
+        with progress, distributed.StopSignal() as stop_signal:
+            for begin, end in segments(start, recipe.total_steps, length, boundary):
+                state, values = advance(state, begin, end)
+                check_maps(values, begin, directory)
+                check_finite(values, begin, directory)
+                progress.train(end, {name: float(np.mean(value)) for name, value in values.items()})
+                stopping = stop_signal.asked(end)
+                if end % boundary == 0 or end == recipe.total_steps:
+                    model, rest = to_items(state)
+                    figures = validate(model, validation) if len(validation) else {}
+                    if figures:
+                        progress.validation(end, figures)
+                    checkpoints.save(end, model, rest, figures.get(measure.key))
+                    progress.resume_clock()
+                elif stopping:
+                    checkpoints.save(end, *to_items(state))
+                if stopping:
+                    return end == recipe.total_steps
+    return True

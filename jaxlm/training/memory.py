@@ -1,0 +1,63 @@
+"""How much device memory training takes, from the compiled step; nothing is run."""
+
+from __future__ import annotations
+
+import functools
+from typing import NamedTuple
+
+import jax
+
+from jaxlm.config import Config
+from jaxlm.training.step import init_state, make_recipe, train_step
+
+# Frames as `data_pipelines.prepare` cuts them by default.
+_FRAME_SIZE, _MARGIN = 256, 2.0
+
+
+class Memory(NamedTuple):
+    """Bytes on the device while a training step runs.
+
+    Attributes:
+      state: Parameters, statistics and what the optimiser keeps; updated in place.
+      batch: Frames and labels.
+      intermediate: The most that the step holds besides at any moment.
+    """
+
+    state: int
+    batch: int
+    intermediate: int
+
+    @property
+    def peak(self) -> int:
+        return sum(self)
+
+    def __str__(self) -> str:
+        parts = ", ".join(f"{name} {_megabytes(value)}" for name, value in zip(self._fields, self, strict=True))
+        return f"{_megabytes(self.peak)}: {parts}"
+
+
+def of_training(config: Config) -> Memory:
+    """Of a step of an experiment on one device of the kind that is there, with frames of 256 pixels.
+
+    Raises:
+      ValueError: What `make_recipe` refuses.
+    """
+    recipe = make_recipe(config, config.data.batch_size, _MARGIN)
+    count, points = config.data.batch_size, recipe.scheme.num_points
+    batch = {
+        "image": jax.ShapeDtypeStruct((count, _FRAME_SIZE, _FRAME_SIZE, 3), "uint8"),
+        "points": jax.ShapeDtypeStruct((count, points, 2), "float32"),
+        "visible": jax.ShapeDtypeStruct((count, points), "bool"),
+    }
+    state = jax.eval_shape(functools.partial(init_state, recipe), batch)
+    step = jax.jit(functools.partial(train_step, recipe=recipe), donate_argnums=0)
+    intermediate = step.lower(state, batch).compile().memory_analysis().temp_size_in_bytes
+    return Memory(_size(state), _size(batch), intermediate)
+
+
+def _size(tree: object) -> int:
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:,.0f} MB"

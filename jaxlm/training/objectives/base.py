@@ -1,0 +1,66 @@
+"""What an objective offers to training: `init` and `loss`, both pure, and a validator."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Callable
+from typing import Any, ClassVar, NamedTuple, Protocol
+
+import flax.linen as nn
+import jax
+from jax.sharding import Mesh
+
+from jaxlm.config import Config
+from jaxlm.data_pipelines.input import Faces
+from jaxlm.runtime.progress import Measure
+
+Tree = Any
+
+
+# (variables, faces) -> figures over all the faces; the objective's measure is one of them.
+Validate = Callable[[Tree, "Faces"], dict[str, float]]
+
+
+class Crops(NamedTuple):
+    """Faces as models see them.
+
+    Attributes:
+      images: Normalised crops [B, S, S, 3].
+      points: [B, N, 2], (x, y) in pixels of the crops; they may lie outside.
+      visible: [B, N].
+    """
+
+    images: jax.Array
+    points: jax.Array
+    visible: jax.Array
+
+
+class Objective(Protocol):
+    """What training asks. `loss` and `init` are pure and are traced; variables are `params` and `batch_stats`.
+
+    Attributes:
+      measure: The figure that says how good a model is, of `validator` and of the values of `loss`; lower is better.
+      model: What is trained.
+    """
+
+    measure: ClassVar[Measure]
+    model: nn.Module
+
+    @classmethod
+    def of(cls, config: Config, steps_per_epoch: int) -> Objective:
+        """The objective of an experiment."""
+
+    def init(self, key: jax.Array, crops: Crops | None) -> Tree:
+        """Variables to start from; some real faces are needed by models whose layers start from data."""
+
+    def loss(
+        self, params: Tree, batch_stats: Tree, crops: Crops, key: jax.Array, step: jax.Array
+    ) -> tuple[jax.Array, tuple[dict[str, jax.Array], Tree]]:
+        """The mean loss of a batch, and (scalars to log, `loss` among them; batch statistics after it)."""
+
+    def validator(self, margin: float, mesh: Mesh) -> Validate:
+        """What judges variables by faces in frames of `margin` face boxes, on all devices."""
+
+    @staticmethod
+    def report(config: Config, workdir: pathlib.Path) -> None:
+        """Judges the best checkpoint of a finished run: prints a table with its protocol, and writes pictures."""
