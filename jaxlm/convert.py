@@ -1,9 +1,8 @@
 """PyTorch checkpoints to this project's weights: python -m jaxlm.convert CHECKPOINT... --model dpr_gsr --out FILE.npz
 
 Several files make up one model. Every tensor used, left over and missing is reported, and the exit status is 1 where
-anything is left over, missing or of the wrong shape. `jaxlm.checkpoints.bundle.load` reads what becomes of a landmark model,
-and `jaxlm.models.load_weights` of any. PyTorch is needed to read checkpoints, and for nothing else:
-pip install -r requirements-convert.txt.
+anything is left over, missing or of the wrong shape. `--weights` and `Landmarker.load` take what becomes of a landmark
+model, `--init-from` what becomes of any. PyTorch is needed to read checkpoints, and for nothing else.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Draws the training faces of a set in other styles (AVS, Qian et al., ICCV 2019), with a manifest, and prepares the set.
+"""Draws the training faces of a set in other styles (AVS, ICCV 2019), with a manifest, and prepares the new set.
 
 Faces held out from the translator's training are never drawn. Which style goes to which face is drawn from a seed and
 written down before the first picture.
