@@ -25,13 +25,13 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
 import jax
 import numpy as np
 import pytest
+
+from jaxlm import experiment
+from jaxlm.config import Config
 from jaxlm.data_pipelines import synthetic
 from jaxlm.data_pipelines.faces import Faces
 from jaxlm.data_pipelines.input import write_pack
 from jaxlm.data_pipelines.record import encode_image
-
-from jaxlm import experiment
-from jaxlm.config import Config
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from jaxlm.data_pipelines import prepare
 from jaxlm.data_pipelines.input import (
     Faces,
@@ -18,7 +19,6 @@ from jaxlm.data_pipelines.input import (
     write_pack,
 )
 from jaxlm.data_pipelines.record import VERSION, decode_image, encode_image
-
 from jaxlm.landmarks import conversion
 from tiny_archives import write_300w, write_wflw
 

@@ -5,6 +5,9 @@ import dataclasses
 import jax.numpy as jnp
 import numpy as np
 import pytest
+
+from conftest import synthetic_faces
+from jaxlm import experiment
 from jaxlm.data_pipelines.faces import mix
 from jaxlm.data_pipelines.input import (
     Faces,
@@ -16,9 +19,6 @@ from jaxlm.data_pipelines.input import (
     write_pack,
 )
 from jaxlm.data_pipelines.record import encode_image
-
-from conftest import synthetic_faces
-from jaxlm import experiment
 from jaxlm.runtime import distributed
 from jaxlm.training import feeding, loop
 

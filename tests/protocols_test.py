@@ -10,12 +10,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jaxlm.data_pipelines import input as input_lib
-from jaxlm.data_pipelines.faces import Faces
 
 from conftest import synthetic_faces
 from jaxlm import Landmarker, checkpoints, evaluate, experiment, landmarks, tasks
 from jaxlm.config import AugmentConfig, Config, ModelConfig, TaskConfig
+from jaxlm.data_pipelines import input as input_lib
+from jaxlm.data_pipelines.faces import Faces
 from jaxlm.evaluation import inference, judging
 from jaxlm.images import augment
 from jaxlm.landmarks import find_head, heads_of, load_scheme

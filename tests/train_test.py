@@ -7,10 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.sharding import AxisType
-from jaxlm.data_pipelines import input as input_lib
 
 from jaxlm import experiment, train
 from jaxlm.config import Config
+from jaxlm.data_pipelines import input as input_lib
 from jaxlm.runtime import distributed
 from jaxlm.training import feeding, loop
 from jaxlm.training.objectives import Crops

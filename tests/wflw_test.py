@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from jaxlm.data_pipelines.source import BadFaceError
 from jaxlm.data_pipelines.sources.wflw import WFLW, parse_line
-
 from jaxlm.landmarks import geometry
 from tiny_archives import LISTS, ring, wflw_line, write_wflw
 
