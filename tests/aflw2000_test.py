@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import scipy.io
 
-from conftest import synthetic_faces
 from data_pipelines import prepare
 from data_pipelines.aflw2000 import AFLW2000, read_label, read_poses, split_validation, wrap_degrees
 from data_pipelines.faces import YAW_BINS, subset_masks
 from data_pipelines.input import open_faces
 from data_pipelines.source import BadFaceError
 from tiny_archives import ring, write_aflw2000
+from tiny_faces import synthetic_faces
 
 YAWS = [0, -29, 30, 31, -60, 75, 351, 5, -45, 12]
 

@@ -23,15 +23,12 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
     atexit.register(shutil.rmtree, _COMPILED, ignore_errors=True)
 
 import jax
-import numpy as np
 import pytest
 
-from data_pipelines import synthetic
-from data_pipelines.faces import Faces
 from data_pipelines.input import write_pack
-from data_pipelines.record import encode_image
 from jaxlm import experiment
 from jaxlm.config import Config
+from tiny_faces import synthetic_faces
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
@@ -59,28 +56,6 @@ def shared_data() -> pathlib.Path:
     if not SHARED.is_dir():
         pytest.skip("no ../shared/data beside the repository")
     return SHARED
-
-
-def synthetic_faces(count: int, split: str, size: int = 64) -> Faces:
-    """Some rendered faces as `open_faces` gives them; two neighbours are one group."""
-    faces = [synthetic.render(0 if split == "train" else 1, index, size) for index in range(count)]
-    encoded = [encode_image(face.image) for face in faces]
-    return Faces(
-        dataset="synthetic",
-        split=split,
-        scheme="wflw98",
-        frame_size=size,
-        margin=2.0,
-        box="the generator's",
-        points=np.stack([face.points for face in faces]),
-        visible=np.stack([face.visible for face in faces]),
-        attributes=np.stack([face.attributes for face in faces]),
-        to_source=np.tile(np.eye(2, 3, dtype=np.float32), (count, 1, 1)),
-        yaw=np.full(count, np.nan, np.float32),
-        names=tuple(f"{split}/{index}" for index in range(count)),
-        groups=tuple(f"{split}/{index // 2}" for index in range(count)),
-        read_encoded=lambda indices: [encoded[index] for index in indices],
-    )
 
 
 @pytest.fixture(scope="session")

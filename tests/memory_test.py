@@ -13,7 +13,7 @@ from data_pipelines import input as input_lib
 from jaxlm import memory, step, summary
 from jaxlm.config import AugmentConfig, Config
 from jaxlm.step import init_state, make_recipe, train_step
-from tests.runs import changed
+from runs import changed
 
 
 @pytest.fixture

@@ -6,11 +6,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from conftest import synthetic_faces
 from data_pipelines.faces import mix
 from data_pipelines.input import Faces, batch_indices, hold_out, open_faces, open_training, train_batches, write_pack
 from data_pipelines.record import encode_image
 from jaxlm import distributed, experiment, feeding, train
+from tiny_faces import synthetic_faces
 
 
 def make_faces(count: int = 23) -> Faces:

@@ -11,7 +11,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from conftest import synthetic_faces
 from data_pipelines import input as input_lib
 from data_pipelines.faces import Faces
 from jaxlm import Landmarker, augment, checkpoint, distributed, evaluate, experiment, inference, landmarks, tasks, train
@@ -21,6 +20,7 @@ from jaxlm.objectives import Crops
 from jaxlm.protocols import find_head, heads_of
 from jaxlm.scheme import side_by_side
 from jaxlm.step import init_state, make_recipe
+from tiny_faces import synthetic_faces
 
 BOTH = "wflw98+ibug68"
 

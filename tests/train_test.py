@@ -13,7 +13,7 @@ from jaxlm import distributed, experiment, feeding, train
 from jaxlm.config import Config
 from jaxlm.objectives import Crops
 from jaxlm.step import TrainState, init_state, make_recipe, to_items, train_step
-from tests.runs import assert_same_bits, changed, command, final_state
+from runs import assert_same_bits, changed, command, final_state
 
 ROOT = pathlib.Path(__file__).parents[1]
 
