@@ -1,4 +1,7 @@
-"""Test set-up: four virtual CPU devices, implicit rank promotion is an error; a small pack of synthetic faces."""
+"""Test set-up: four virtual CPU devices, implicit rank promotion is an error; fixtures that several files use.
+
+JAXLM_TEST_DATA names a folder of research data (aflw2000/, dpr/, wflw/, ...); tests that want it are skipped without.
+"""
 
 import os
 
@@ -32,9 +35,6 @@ from tiny_faces import synthetic_faces
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
-SHARED = pathlib.Path(__file__).parents[2] / "shared" / "data"
-
-
 # Files of a few long tests come first, so that workers that take a file each end together.
 _FIRST = (
     "processes_test",
@@ -52,10 +52,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def shared_data() -> pathlib.Path:
-    """Research photographs beside the repository; tests that want them are skipped where they are absent."""
-    if not SHARED.is_dir():
-        pytest.skip("no ../shared/data beside the repository")
-    return SHARED
+    """The folder of research data; tests that want it are skipped without."""
+    folder = os.environ.get("JAXLM_TEST_DATA")
+    if not folder:
+        pytest.skip("JAXLM_TEST_DATA names no folder of research data")
+    return pathlib.Path(folder)
 
 
 @pytest.fixture(scope="session")
