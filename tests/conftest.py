@@ -1,6 +1,7 @@
 """Test set-up: four virtual CPU devices, implicit rank promotion is an error; fixtures that several files use.
 
 JAXLM_TEST_DATA names a folder of research data (aflw2000/, dpr/, wflw/, ...); tests that want it are skipped without.
+XLA_FLAGS of the environment are added to those below, for example --xla_cpu_max_isa=SSE4_2.
 """
 
 import os
@@ -9,8 +10,11 @@ os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["JAX_NUM_CPU_DEVICES"] = "4"
 os.environ["NPROC"] = "16"  # See jaxlm/__init__.py; set here for tests that import jax first.
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-# Tests compile far more than they compute.
-os.environ["XLA_FLAGS"] = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+# Tests compile far more than they compute. Of two flags of one name the last counts, so the user's come last; workers
+# find both in their environment.
+_FAST_TO_COMPILE = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+if _FAST_TO_COMPILE not in os.environ.get("XLA_FLAGS", ""):
+    os.environ["XLA_FLAGS"] = f"{_FAST_TO_COMPILE} {os.environ.get('XLA_FLAGS', '')}".strip()
 
 import atexit
 import dataclasses
