@@ -1,5 +1,6 @@
-"""jaxlm never imports TensorFlow, data_pipelines never imports JAX; tables and geometry need numpy alone."""
+"""Any module can be the first; jaxlm never imports TensorFlow, data_pipelines never JAX; tables need numpy alone."""
 
+import json
 import os
 import pathlib
 import subprocess
@@ -20,6 +21,47 @@ def loaded_by(names: list[str]) -> set[str]:
     code = f"import importlib, sys; [importlib.import_module(n) for n in {names!r}]; print(*sorted(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     return {name.split(".")[0] for name in done.stdout.split()}
+
+
+# Imports each module in a process of its own, forked from one that holds what others wrote and nothing of ours; says
+# what went wrong, by module.
+IMPORT_FIRST = """
+import importlib, json, os, sys, traceback, warnings
+warnings.simplefilter("ignore")  # JAX warns of forks, since it has threads.
+import chex, cv2, flax.linen, jax, matplotlib.figure, optax, orbax.checkpoint, scipy.io, tyro
+
+wrong = {}
+for module in sys.argv[1:]:
+    read, write = os.pipe()
+    if not os.fork():
+        try:
+            importlib.import_module(module)
+        except BaseException:
+            os.write(write, traceback.format_exc(limit=-4).encode())
+        os._exit(0)
+    os.close(write)
+    with open(read) as said:
+        if text := said.read():
+            wrong[module] = text
+    os.wait()
+print(json.dumps(wrong))
+"""
+MODULES = modules("jaxlm") + modules("data_pipelines")
+
+
+@pytest.fixture(scope="module")
+def wrong() -> dict[str, str]:
+    """What went wrong in importing modules first, by their names."""
+    command = [sys.executable, "-c", IMPORT_FIRST, *MODULES]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_module_can_be_imported_first(module: str, wrong: dict[str, str]):
+    if "No module named 'apache_beam'" in wrong.get(module, ""):
+        pytest.skip("needs Apache Beam")
+    assert module not in wrong, wrong[module]
 
 
 def test_jaxlm_loads_no_tensorflow():
