@@ -14,7 +14,6 @@ from jaxlm.landmarks import Scheme
 from jaxlm.landmarks.schemes import FIVE, IBUG68, WFLW98
 from jaxlm.tasks import metrics
 
-ORACLE = pathlib.Path(__file__).parents[2] / "shared/data/metrics_oracle"
 SQUARE = Scheme(name="square", flip=(1, 0, 3, 2), eye_corners=(0, 1), pupils=((0, 2), (1, 3)))
 
 face_nme = jax.jit(metrics.face_nme)
@@ -27,11 +26,10 @@ def _all(nme: jax.Array) -> jax.Array:
 
 
 @pytest.fixture(scope="module")
-def oracle() -> tuple[dict[str, np.ndarray], dict]:
-    if not ORACLE.exists():
-        pytest.skip("the research data are not here")
-    with np.load(ORACLE / "300wpublic.npz") as arrays:
-        return dict(arrays), json.loads((ORACLE / "300wpublic.json").read_text())
+def oracle(shared_data: pathlib.Path) -> tuple[dict[str, np.ndarray], dict]:
+    folder = shared_data / "metrics_oracle"
+    with np.load(folder / "300wpublic.npz") as arrays:
+        return dict(arrays), json.loads((folder / "300wpublic.json").read_text())
 
 
 def _oracle_nme(arrays: dict[str, np.ndarray], kind: str) -> jax.Array:

@@ -6,7 +6,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from conftest import synthetic_faces
 from jaxlm import experiment
 from jaxlm.data_pipelines.faces import mix
 from jaxlm.data_pipelines.input import (
@@ -21,6 +20,7 @@ from jaxlm.data_pipelines.input import (
 from jaxlm.data_pipelines.record import encode_image
 from jaxlm.runtime import distributed
 from jaxlm.training import feeding, loop
+from tiny_faces import synthetic_faces
 
 
 def make_faces(count: int = 23) -> Faces:
