@@ -1,4 +1,4 @@
-"""Prepares a data set: `python -m data_pipelines.prepare NAME --source DIR --data-dir DIR`; see --help.
+"""Prepares a data set: `jaxlm prepare NAME --source DIR --data-dir DIR`; see --help.
 
 Cuts a frame of every face, over all cores, and writes a TFDS set that needs no TensorFlow to read. The set is built in
 a folder of its own and moved into place when it is whole, so an interrupted run leaves no half-written set: run the
@@ -210,12 +210,12 @@ def count_table(splits: Mapping[str, Faces]) -> str:
     return "\n".join(lines)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line; errors of the input end it with their message."""
+def main(arguments: Sequence[str] | None = None, prog: str = "jaxlm prepare") -> None:
+    """The command line, called `prog`; errors of the input end it with their message."""
     logging.basicConfig(format="%(message)s")
     absl.logging.set_verbosity(absl.logging.ERROR)  # TFDS warns that its configuration is custom.
     try:
-        request = tyro.cli(Request, prog="python -m data_pipelines.prepare", args=arguments, config=TYRO)
+        request = tyro.cli(Request, prog=prog, args=arguments, config=TYRO)
         prepare(request.source, request.preparation)
     except BadFaceError as error:
         sys.exit(f"error: {error}\nNothing was written. Correct it, or leave such faces out with --skip-bad.")
@@ -226,4 +226,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(prog=f"python -m {__spec__.name}")
