@@ -4,7 +4,17 @@ In: raw outputs, true points [B, N, 2], visibility [B, N]. Out: losses [B], poin
 `build` makes a task by its name; metrics.py has NME, FR, AUC and CED.
 """
 
-from jaxlm.tasks.registry import TASKS, OneHead, Reader, Task, build, build_translation, check, structure_channels
+from jaxlm.tasks.registry import (
+    TASKS,
+    OneHead,
+    Reader,
+    Task,
+    build,
+    build_translation,
+    check,
+    complete,
+    structure_channels,
+)
 
 __all__ = [
     "TASKS",
@@ -14,5 +24,6 @@ __all__ = [
     "build",
     "build_translation",
     "check",
+    "complete",
     "structure_channels",
 ]
