@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxlm.data_pipelines.faces import LABELS, Faces, collect_labels, join, pack_labels, unpack_labels
+from jaxlm.data_pipelines.faces import LABELS, Faces, collect_labels, pack_labels, unpack_labels
+from jaxlm.data_pipelines.optional import load_tfds
 from jaxlm.data_pipelines.record import VERSION, decode
+from jaxlm.data_pipelines.selection import join
 
 if TYPE_CHECKING:
     import tensorflow_datasets as tfds
@@ -105,15 +107,13 @@ def _open_set(dataset: str, data_dir: Path) -> tuple[list[str], Callable[[str], 
         there = ", ".join(str(path.relative_to(data_dir).parent) for path in find_sets("*", data_dir))
         raise FileNotFoundError(
             f"{dataset} is not prepared in {data_dir} (there: {there or 'nothing'}). Prepare it first: "
-            f"python -m data_pipelines.prepare {name} --data-dir {data_dir}; --help lists what else it needs"
+            f"jaxlm prepare {name} --data-dir {data_dir}; --help lists what else it needs"
         )
     if len(folders) > 1:
         variants = ", ".join(f"{name}/{folder.parent.name}" for folder in folders)
         raise ValueError(f"{dataset} is prepared in several variants; name one of {variants}")
 
-    import tensorflow_datasets as tfds
-
-    builder = tfds.builder_from_directory(folders[0])
+    builder = load_tfds(f"opening the prepared set {name}").builder_from_directory(folders[0])
     labels_file = folders[0] / LABELS_FILE
     try:
         labels = np.load(labels_file)
@@ -135,9 +135,7 @@ def _open_set(dataset: str, data_dir: Path) -> tuple[list[str], Callable[[str], 
 
 def write_labels(folder: Path) -> None:
     """Collects the labels of all records of the set in `folder` in one file beside them; see `LABELS_FILE`."""
-    import tensorflow_datasets as tfds
-
-    builder = tfds.builder_from_directory(folder)
+    builder = load_tfds("writing a prepared set").builder_from_directory(folder)
     arrays = {}
     for split in builder.info.splits:
         records = _data_source(builder, split)
@@ -148,8 +146,7 @@ def write_labels(folder: Path) -> None:
 
 def _data_source(builder: tfds.core.DatasetBuilder, split: str) -> Sequence[dict[str, Any]]:
     """The records of a split, read by index, their images still encoded."""
-    import tensorflow_datasets as tfds
-
+    tfds = load_tfds("reading a prepared set")
     return builder.as_data_source(split, decoders={"image": tfds.decode.SkipDecoding()})
 
 
@@ -167,6 +164,12 @@ def _metadata(stored: Mapping[str, str | int | float], scheme_file: Path) -> dic
     return fields | {"scheme": str(scheme_file)} if fields["scheme"].endswith(".toml") else fields
 
 
+def check_pack_name(path: Path) -> None:
+    """Raises ValueError where a file has no name for a pack."""
+    if path.suffix != ".npz":
+        raise ValueError(f"{path}: the name of a pack ends in .npz")
+
+
 def write_pack(file: str | os.PathLike, splits: Mapping[str, Faces]) -> None:
     """Writes the splits of a set as one .npz file, which takes its place only when it is whole.
 
@@ -176,8 +179,7 @@ def write_pack(file: str | os.PathLike, splits: Mapping[str, Faces]) -> None:
       ValueError: The file's name does not end in .npz.
     """
     path = Path(file)
-    if path.suffix != ".npz":
-        raise ValueError(f"{path}: the name of a pack ends in .npz")
+    check_pack_name(path)
     first = next(iter(splits.values()))
     metadata = {key: getattr(first, key) for key in METADATA}
     metadata |= {"version": VERSION, "dataset": first.dataset, "splits": list(splits)}
@@ -188,9 +190,12 @@ def write_pack(file: str | os.PathLike, splits: Mapping[str, Faces]) -> None:
     for split, faces in splits.items():
         arrays |= {f"{split}/{key}": array for key, array in _pack_arrays(faces).items()}
     unfinished = path.with_suffix(".incomplete")
-    with unfinished.open("wb") as target:
-        np.savez(target, **arrays)
-    unfinished.replace(path)
+    try:
+        with unfinished.open("wb") as target:
+            np.savez(target, **arrays)
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def _pack_arrays(faces: Faces) -> dict[str, np.ndarray]:
@@ -204,7 +209,7 @@ def _pack_arrays(faces: Faces) -> dict[str, np.ndarray]:
 
 def _open_pack(path: Path) -> tuple[list[str], Callable[[str], Faces]]:
     if not path.exists():
-        raise FileNotFoundError(f"{path}: no such file; python -m data_pipelines.prepare ... --pack {path} writes it")
+        raise FileNotFoundError(f"{path}: no such file; jaxlm prepare ... --pack {path} writes it")
     try:
         arrays = np.load(path)
         metadata = json.loads(str(arrays["metadata"]))

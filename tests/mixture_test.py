@@ -5,7 +5,6 @@ import dataclasses
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jaxlm.data_pipelines.faces import mix
 from jaxlm.data_pipelines.input import (
     Faces,
     batch_indices,
@@ -16,6 +15,7 @@ from jaxlm.data_pipelines.input import (
     write_pack,
 )
 from jaxlm.data_pipelines.record import encode_image
+from jaxlm.data_pipelines.selection import mix
 
 from conftest import synthetic_faces
 from jaxlm import experiment

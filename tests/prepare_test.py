@@ -142,7 +142,7 @@ def test_a_killed_run_is_never_taken_for_a_set_and_its_remains_go_at_the_next(tm
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     assert list(data_dir.glob(".incomplete-*"))
-    with pytest.raises(FileNotFoundError, match=r"wflw is not prepared .*python -m data_pipelines\.prepare wflw"):
+    with pytest.raises(FileNotFoundError, match=r"wflw is not prepared .*jaxlm prepare wflw"):
         open_faces("wflw", "train", data_dir)
 
     (tmp_path / "wflw" / LISTS / "list_98pt_rect_attr_train.txt").write_text(f"{GOOD}\n")
