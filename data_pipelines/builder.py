@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import absl.logging
 import tensorflow_datasets as tfds
+
 from jaxlm.data_pipelines import overview, record
 from jaxlm.data_pipelines.prepared import SCHEME_FILE, open_splits, set_folder, variant_name, write_labels
 from jaxlm.data_pipelines.selection import join
 from jaxlm.data_pipelines.source import OnBad, Source, good_records
-
 from jaxlm.drawing import pictures
 from jaxlm.landmarks import load_scheme
 

@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+
 from jaxlm.data_pipelines.faces import Faces, subset_masks
 from jaxlm.data_pipelines.optional import load_tensorflow
 from jaxlm.data_pipelines.prepared import SPLIT_UNIONS, open_faces, open_splits, write_pack
 from jaxlm.data_pipelines.selection import hold_out, join, label_subset, mix
-
 from jaxlm.landmarks import heads_of
 
 __all__ = [

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+
 from jaxlm.data_pipelines.faces import YAW_BINS, Faces, subset_masks
 from jaxlm.data_pipelines.prepared import SPLIT_UNIONS
 from jaxlm.data_pipelines.record import ATTRIBUTES
 from jaxlm.data_pipelines.selection import join
-
 from jaxlm.drawing import pictures
 from jaxlm.landmarks import load_scheme
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Annotated, Any, Union
 
 import tyro
+
 from jaxlm.data_pipelines import overview
 from jaxlm.data_pipelines.faces import faces_of_records
 from jaxlm.data_pipelines.optional import load_tfds
@@ -23,7 +24,6 @@ from jaxlm.data_pipelines.prepared import check_pack_name, open_splits, set_fold
 from jaxlm.data_pipelines.selection import join
 from jaxlm.data_pipelines.source import BadFaceError, OnBad, Source, good_records
 from jaxlm.data_pipelines.sources import find_sources
-
 from jaxlm.drawing import pictures
 
 TYRO = (

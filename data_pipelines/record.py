@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
+
 from jaxlm.data_pipelines.optional import load_tfds
 
 if typing.TYPE_CHECKING:

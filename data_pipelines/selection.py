@@ -8,8 +8,8 @@ import hashlib
 from collections.abc import Sequence
 
 import numpy as np
-from jaxlm.data_pipelines.faces import Faces
 
+from jaxlm.data_pipelines.faces import Faces
 from jaxlm.landmarks import load_scheme
 
 

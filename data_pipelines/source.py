@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import cv2
 import tqdm
+
 from jaxlm.data_pipelines.record import Record
 
 CHUNK = 32

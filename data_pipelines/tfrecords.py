@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+
 from jaxlm.data_pipelines.frames import BOX_SCALE, Label
 from jaxlm.data_pipelines.optional import load_tfds
 from jaxlm.data_pipelines.source import BadFaceError
-
 from jaxlm.landmarks.geometry import box_around
 
 if typing.TYPE_CHECKING:

@@ -5,6 +5,8 @@ import dataclasses
 import jax.numpy as jnp
 import numpy as np
 import pytest
+
+from jaxlm import experiment
 from jaxlm.data_pipelines.input import (
     Faces,
     batch_indices,
@@ -16,11 +18,9 @@ from jaxlm.data_pipelines.input import (
 )
 from jaxlm.data_pipelines.record import encode_image
 from jaxlm.data_pipelines.selection import mix
-
-from conftest import synthetic_faces
-from jaxlm import experiment
 from jaxlm.runtime import distributed
 from jaxlm.training import feeding, loop
+from tiny_faces import synthetic_faces
 
 
 def make_faces(count: int = 23) -> Faces:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from jaxlm.data_pipelines import prepare, sources
 from jaxlm.data_pipelines.input import open_faces, open_splits
 from jaxlm.data_pipelines.sources import find_sources
-
 from tiny_archives import ring, write_300w, write_annotated, write_wflw
 
 ROOT = Path(__file__).parents[1]

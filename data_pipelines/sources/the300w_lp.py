@@ -8,6 +8,7 @@ import typing
 from pathlib import Path
 
 import numpy as np
+
 from jaxlm.data_pipelines.frames import LANDMARK_BOX, cut_face, decode_photo
 from jaxlm.data_pipelines.record import Record
 from jaxlm.data_pipelines.source import OnBad
