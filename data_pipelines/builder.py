@@ -17,7 +17,8 @@ from jaxlm.data_pipelines.prepared import SCHEME_FILE, open_splits, set_folder, 
 from jaxlm.data_pipelines.selection import join
 from jaxlm.data_pipelines.source import OnBad, Source, good_records
 from jaxlm.drawing import pictures
-from jaxlm.landmarks import load_scheme
+from jaxlm.landmarks import is_built_in
+from jaxlm.landmarks.scheme import to_toml
 
 if TYPE_CHECKING:
     import apache_beam as beam
@@ -67,10 +68,10 @@ class FaceBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         return tfds.core.DatasetInfo(
             builder=self,
             description=self.builder_config.description,
-            features=record.features(self._frame_size, load_scheme(scheme).num_points),
+            features=record.features(self._frame_size, scheme.num_points),
             disable_shuffling=True,
             metadata=tfds.core.MetadataDict(
-                scheme=Path(scheme).name,
+                scheme=scheme.name if is_built_in(scheme) else SCHEME_FILE,
                 frame_size=self._frame_size,
                 margin=self._margin,
                 box=self._source.box,
@@ -149,8 +150,8 @@ def write_set(
         config = None if beam_options is None else _beam_config(beam_options)
         with contextlib.redirect_stdout(io.StringIO()):  # TFDS talks of downloads.
             builder.download_and_prepare(download_config=config)
-        if source.scheme.endswith(".toml"):
-            shutil.copyfile(source.scheme, builder.data_path / SCHEME_FILE)
+        if not is_built_in(source.scheme):
+            (builder.data_path / SCHEME_FILE).write_text(to_toml(source.scheme))
         write_labels(builder.data_path)
         faces = join(list(open_splits(source.name, unfinished).values()))
         pictures.save_image(builder.data_path / "contact_sheet.png", overview.contact_sheet(faces))

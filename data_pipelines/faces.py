@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from jaxlm.data_pipelines.record import ATTRIBUTES, Record, decode_images
-from jaxlm.landmarks import Head, conversion, load_scheme
+from jaxlm.landmarks import Head, Scheme, conversion
 
 LABELS = {
     "points": "points",
@@ -33,7 +33,7 @@ class Faces:
     Attributes:
       dataset: Name of the set.
       split: Name of the split.
-      scheme: Landmark scheme of the points, as `landmarks.load_scheme` takes it.
+      scheme: Landmark scheme of the points.
       frame_size: F, width and height of a frame in pixels.
       margin: Side of the region a frame shows, in sides of the face box made square.
       box: How the face box was made.
@@ -51,7 +51,7 @@ class Faces:
 
     dataset: str
     split: str
-    scheme: str
+    scheme: Scheme
     frame_size: int
     margin: float
     box: str
@@ -91,24 +91,24 @@ class Faces:
             num_styled=0,
         )
 
-    def in_scheme(self, name: str) -> Faces:
+    def in_scheme(self, scheme: Scheme) -> Faces:
         """The same faces with their points in another scheme.
 
         Raises:
           ValueError: The points cannot be read in that scheme.
         """
         try:
-            chosen = conversion(self.scheme, name)
+            chosen = conversion(self.scheme, scheme)
         except ValueError as error:
             raise ValueError(f"{self.dataset}, split {self.split}: {error}") from None
-        return dataclasses.replace(self, scheme=name, points=self.points[:, chosen], visible=self.visible[:, chosen])
+        return dataclasses.replace(self, scheme=scheme, points=self.points[:, chosen], visible=self.visible[:, chosen])
 
-    def in_head(self, head: Head, scheme: str) -> Faces:
+    def in_head(self, head: Head, scheme: Scheme) -> Faces:
         """The same faces with their points in the place of `head`, the head of their set, among those of all heads.
 
-        `scheme` are the schemes of all heads, joined with +. Points of the others are NaN and not visible.
+        `scheme` has the points of all heads side by side. Points of the other heads are NaN and not visible.
         """
-        around = (head.start, load_scheme(scheme).num_points - head.stop)
+        around = (head.start, scheme.num_points - head.stop)
         points = np.pad(self.points, ((0, 0), around, (0, 0)), constant_values=np.nan)
         return dataclasses.replace(self, scheme=scheme, points=points, visible=np.pad(self.visible, ((0, 0), around)))
 
@@ -143,7 +143,7 @@ def unpack_labels(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
 
 
 def faces_of_records(
-    records: Sequence[Record], dataset: str, split: str, scheme: str, frame_size: int, margin: float, box: str
+    records: Sequence[Record], dataset: str, split: str, scheme: Scheme, frame_size: int, margin: float, box: str
 ) -> Faces:
     """The faces of records in memory; see `Faces` for the other arguments."""
     return Faces(

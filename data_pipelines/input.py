@@ -16,7 +16,7 @@ from jaxlm.data_pipelines.faces import Faces, subset_masks
 from jaxlm.data_pipelines.optional import load_tensorflow
 from jaxlm.data_pipelines.prepared import SPLIT_UNIONS, open_faces, open_splits, write_pack
 from jaxlm.data_pipelines.selection import hold_out, join, label_subset, mix
-from jaxlm.landmarks import heads_of
+from jaxlm.landmarks import heads_of, load_scheme
 
 __all__ = [
     "SPLIT_UNIONS",
@@ -53,7 +53,7 @@ def open_training(
       dataset: Photos; see `open_faces`. Several sets are joined with +.
       split: Of the photos of each set; see `open_faces`.
       data_dir: Folder of the prepared sets.
-      scheme: What points are read as: one scheme for all sets or, joined with +, one for each; see `protocols`.
+      scheme: What points are read as: one scheme for all sets or, joined with +, one for each; see `heads_of`.
       validation_percent: Share of each set's photos held out; see `hold_out`.
       styled: A set or pack of styled faces, all of whose splits are mixed with the training photos; see
         `selection.mix`. Their points are those of the first head.
@@ -67,11 +67,12 @@ def open_training(
     heads = heads_of(dataset, scheme)
     sets = [open_faces(head.dataset, split, data_dir).in_scheme(head.scheme) for head in heads]
     parts = [hold_out(faces, validation_percent) for faces in sets]
-    training = join([part.in_head(head, scheme) for (part, _), head in zip(parts, heads, strict=True)])
+    side_by_side = load_scheme(scheme)
+    training = join([part.in_head(head, side_by_side) for (part, _), head in zip(parts, heads, strict=True)])
     training = label_subset(training, label_percent, seed)
     if styled is not None:
         drawn = join(list(open_splits(styled, data_dir).values())).in_scheme(heads[0].scheme)
-        training = mix(training, drawn.in_head(heads[0], scheme))
+        training = mix(training, drawn.in_head(heads[0], side_by_side))
     return training, parts[0][1]
 
 

@@ -11,7 +11,6 @@ from jaxlm.data_pipelines.prepared import SPLIT_UNIONS
 from jaxlm.data_pipelines.record import ATTRIBUTES
 from jaxlm.data_pipelines.selection import join
 from jaxlm.drawing import pictures
-from jaxlm.landmarks import load_scheme
 
 SHEET_FACES = 24
 
@@ -19,7 +18,7 @@ SHEET_FACES = 24
 def contact_sheet(faces: Faces) -> np.ndarray:
     """A picture of up to 24 frames, evenly spaced over the faces, with their landmarks drawn; RGB uint8 [H, W, 3]."""
     chosen = np.linspace(0, len(faces) - 1, min(len(faces), SHEET_FACES)).astype(int)
-    return pictures.contact_sheet(faces.images(chosen), faces.points[chosen], load_scheme(faces.scheme))
+    return pictures.contact_sheet(faces.images(chosen), faces.points[chosen], faces.scheme)
 
 
 def count_table(splits: Mapping[str, Faces]) -> str:

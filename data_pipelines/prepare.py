@@ -25,6 +25,7 @@ from jaxlm.data_pipelines.selection import join
 from jaxlm.data_pipelines.source import BadFaceError, OnBad, Source, good_records
 from jaxlm.data_pipelines.sources import find_sources
 from jaxlm.drawing import pictures
+from jaxlm.landmarks import Scheme, load_scheme
 
 TYRO = (
     tyro.conf.OmitArgPrefixes,
@@ -156,8 +157,27 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> tuple[Source, Opt
         [("source", Union[tuple(commands)]), ("preparation", Options)],  # noqa: UP007
         namespace={"__doc__": _REQUEST},
     )
-    parsed = tyro.cli(request, prog="jaxlm prepare", args=arguments, config=TYRO)
+    parsed = tyro.cli(request, prog="jaxlm prepare", args=arguments, config=TYRO, registry=_schemes_as_text())
     return parsed.source, parsed.preparation
+
+
+def _schemes_as_text() -> tyro.constructors.ConstructorRegistry:
+    """How an option of type `Scheme` is read: by `load_scheme`."""
+    registry = tyro.constructors.ConstructorRegistry()
+
+    @registry.primitive_rule
+    def rule(info: tyro.constructors.PrimitiveTypeInfo) -> tyro.constructors.PrimitiveConstructorSpec[Scheme] | None:
+        if info.type is not Scheme:
+            return None
+        return tyro.constructors.PrimitiveConstructorSpec(
+            nargs=1,
+            metavar="SCHEME",
+            instance_from_str=lambda texts: load_scheme(texts[0]),
+            is_instance=lambda value: isinstance(value, Scheme),
+            str_from_instance=lambda scheme: [scheme.name],
+        )
+
+    return registry
 
 
 _REQUEST = """Prepares a data set of faces with landmarks.

@@ -6,7 +6,6 @@ import dataclasses
 import json
 import os
 import re
-import shutil
 import zipfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -18,6 +17,8 @@ from jaxlm.data_pipelines.faces import LABELS, Faces, collect_labels, pack_label
 from jaxlm.data_pipelines.optional import load_tfds
 from jaxlm.data_pipelines.record import VERSION, decode
 from jaxlm.data_pipelines.selection import join
+from jaxlm.landmarks import is_built_in, load_scheme
+from jaxlm.landmarks.scheme import to_toml
 
 if TYPE_CHECKING:
     import tensorflow_datasets as tfds
@@ -115,7 +116,7 @@ def _open_set(dataset: str, data_dir: Path) -> tuple[list[str], Callable[[str], 
         raise ValueError(f"{dataset} is prepared in several variants; name one of {variants}")
 
     builder = load_tfds(f"opening the prepared set {name}").builder_from_directory(folders[0])
-    labels_file = folders[0] / LABELS_FILE
+    metadata, labels_file = _metadata(builder.info.metadata, folders[0] / SCHEME_FILE), folders[0] / LABELS_FILE
     try:
         labels = np.load(labels_file)
     except (OSError, *NPZ_ERRORS):
@@ -126,7 +127,7 @@ def _open_set(dataset: str, data_dir: Path) -> tuple[list[str], Callable[[str], 
         return Faces(
             dataset=name,
             split=split,
-            **_metadata(builder.info.metadata, folders[0] / SCHEME_FILE),
+            **metadata,
             **unpack_labels(_arrays_of(split, LABELS, labels, labels_file)),
             read_encoded=lambda indices: [records[int(i)]["image"] for i in indices],
         )
@@ -159,10 +160,11 @@ def _arrays_of(split: str, keys: Iterable[str], arrays: Mapping[str, np.ndarray]
         raise ValueError(f"{path} is damaged: {error}") from None
 
 
-def _metadata(stored: Mapping[str, str | int | float], scheme_file: Path) -> dict:
+def _metadata(stored: Mapping[str, Any], scheme_file: Path) -> dict[str, Any]:
     """The fields of `Faces` that describe a set; a user's own scheme is kept in a file that travels with the set."""
-    fields = {key: stored[key] for key in METADATA}
-    return fields | {"scheme": str(scheme_file)} if fields["scheme"].endswith(".toml") else fields
+    text = str(stored["scheme"])
+    scheme = load_scheme(str(scheme_file) if text.endswith(".toml") else text)
+    return {key: stored[key] for key in METADATA} | {"scheme": scheme}
 
 
 def check_pack_name(path: Path) -> None:
@@ -182,11 +184,13 @@ def write_pack(file: str | os.PathLike, splits: Mapping[str, Faces]) -> None:
     path = Path(file)
     check_pack_name(path)
     first = next(iter(splits.values()))
-    metadata = {key: getattr(first, key) for key in METADATA}
+    metadata = {key: getattr(first, key) for key in METADATA} | {"scheme": first.scheme.name}
     metadata |= {"version": VERSION, "dataset": first.dataset, "splits": list(splits)}
     path.parent.mkdir(parents=True, exist_ok=True)
-    if first.scheme.endswith(".toml"):
-        shutil.copyfile(first.scheme, path.with_suffix(".toml"))
+    if not is_built_in(first.scheme):
+        scheme_file = path.with_suffix(".toml")
+        scheme_file.write_text(to_toml(first.scheme))
+        metadata["scheme"] = scheme_file.name
     arrays = {"metadata": np.array(json.dumps(metadata))}
     for split, faces in splits.items():
         arrays |= {f"{split}/{key}": array for key, array in _pack_arrays(faces).items()}
@@ -219,13 +223,15 @@ def _open_pack(path: Path) -> tuple[list[str], Callable[[str], Faces]]:
     if metadata.get("version") != VERSION:
         raise ValueError(f"{path} is a pack of an earlier version; prepare the set again, with --pack {path}")
 
+    described = _metadata(metadata, path.with_suffix(".toml"))
+
     def read_split(split: str) -> Faces:
         stored = _arrays_of(split, PACK_ARRAYS, arrays, path)
         encoded, offsets = stored["encoded"], stored["offsets"]
         return Faces(
             dataset=metadata["dataset"],
             split=split,
-            **_metadata(metadata, path.with_suffix(".toml")),
+            **described,
             **unpack_labels(stored),
             read_encoded=lambda indices: [encoded[offsets[i] : offsets[i + 1]].tobytes() for i in indices],
         )

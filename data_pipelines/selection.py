@@ -10,7 +10,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from jaxlm.data_pipelines.faces import Faces
-from jaxlm.landmarks import load_scheme
 
 
 def join(parts: Sequence[Faces]) -> Faces:
@@ -55,10 +54,10 @@ def mix(photos: Faces, styled: Faces) -> Faces:
       ValueError: The two sets differ in scheme, frame size or margin, or no styled face is kept.
     """
     _check_frames(photos, styled, "styled faces", "render them from this set as it is prepared now")
-    if load_scheme(styled.scheme) != load_scheme(photos.scheme):
+    if styled.scheme != photos.scheme:
         raise ValueError(
-            f"the styled faces of {styled.dataset} have points of scheme {styled.scheme}, the photos of"
-            f" {photos.dataset} those of {photos.scheme}"
+            f"the styled faces of {styled.dataset} have points of scheme {styled.scheme.name}, the photos of"
+            f" {photos.dataset} those of {photos.scheme.name}"
         )
     groups = set(photos.groups)
     kept = styled.take(np.flatnonzero([group in groups for group in styled.groups]))

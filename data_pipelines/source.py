@@ -16,6 +16,7 @@ import cv2
 import tqdm
 
 from jaxlm.data_pipelines.record import Record
+from jaxlm.landmarks import Scheme
 
 CHUNK = 32
 """Faces a worker process takes at a time."""
@@ -33,12 +34,12 @@ class Source(Protocol):
 
     Attributes:
       name: The data set's name.
-      scheme: Landmark scheme of the points, as `landmarks.load_scheme` takes it.
+      scheme: Landmark scheme of the points.
       box: How the face box was made, for the protocol printed beside every number.
     """
 
     name: str
-    scheme: str
+    scheme: Scheme
     box: str
 
     def read(self, on_bad: OnBad) -> dict[str, Sequence[Any]]:

@@ -11,6 +11,7 @@ from jaxlm.data_pipelines.record import Record
 from jaxlm.data_pipelines.source import BadFaceError, OnBad
 from jaxlm.data_pipelines.sources.aflw2000 import split_validation
 from jaxlm.data_pipelines.tfrecords import Example, face_label, find_examples, parse
+from jaxlm.landmarks import IBUG68, Scheme
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +25,7 @@ class AFLW2K3D:
     source: Path
 
     name: typing.ClassVar[str] = "aflw2k3d"
-    scheme: typing.ClassVar[str] = "ibug68"
+    scheme: typing.ClassVar[Scheme] = IBUG68
     box: typing.ClassVar[str] = LANDMARK_BOX
 
     def read(self, on_bad: OnBad) -> dict[str, list[Example]]:

@@ -14,6 +14,7 @@ from jaxlm.data_pipelines.record import Record
 from jaxlm.data_pipelines.source import OnBad
 from jaxlm.data_pipelines.sources.aflw2000 import wrap_degrees
 from jaxlm.data_pipelines.tfrecords import Example, face_label, find_examples, parse
+from jaxlm.landmarks import IBUG68, Scheme
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +28,7 @@ class The300WLP:
     source: Path
 
     name: typing.ClassVar[str] = "the300w_lp"
-    scheme: typing.ClassVar[str] = "ibug68"
+    scheme: typing.ClassVar[Scheme] = IBUG68
     box: typing.ClassVar[str] = LANDMARK_BOX
 
     def read(self, on_bad: OnBad) -> dict[str, list[Example]]:
