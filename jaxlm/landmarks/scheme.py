@@ -17,7 +17,7 @@ import numpy as np
 Edges = tuple[tuple[int, int], ...]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Scheme:
     """A landmark annotation scheme.
 
@@ -46,6 +46,10 @@ class Scheme:
     @property
     def num_points(self) -> int:
         return len(self.flip)
+
+    def __repr__(self) -> str:
+        """Short, since faces, heads and errors show it."""
+        return f"Scheme({self.name}, {self.num_points} points)"
 
     def __post_init__(self) -> None:
         count = self.num_points
