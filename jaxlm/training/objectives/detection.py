@@ -91,7 +91,7 @@ class DetectionObjective:
     def validator(self, margin: float, mesh: Mesh) -> Callable[[Tree, Faces], dict[str, float]]:
         """The mean NME over all faces, which are those of the first head."""
         head = self.heads[0]
-        reader, scheme = tasks.OneHead(self.task, head), load_scheme(head.scheme)
+        reader, scheme = tasks.OneHead(self.task, head), head.scheme
         predictor = inference.Predictor(self.model, reader, self.config, margin, mesh)
 
         def validate(variables: Tree, faces: Faces) -> dict[str, float]:
@@ -104,7 +104,7 @@ class DetectionObjective:
         """NME [B] of points [B, N, 2], of each face in its own head and by that head's normaliser."""
         nme = jnp.full(len(truth), jnp.nan)
         for head in self.heads:
-            ours, scheme = truth[:, head.points], load_scheme(head.scheme)
+            ours, scheme = truth[:, head.points], head.scheme
             distance = metrics.normaliser_distance(ours, scheme, metrics.default_normaliser(scheme))
             of_head = metrics.face_nme(predicted[:, head.points], ours, distance)
             nme = jnp.where(jnp.isfinite(ours).any(axis=(1, 2)), of_head, nme)
