@@ -21,7 +21,7 @@ from jaxlm.checkpoints import Checkpoints, directory_of, load_model, runs
 from jaxlm.config import Config, ModelConfig, TaskConfig
 from jaxlm.evaluation import judging
 from jaxlm.models import save_weights, vgg
-from jaxlm.models.cnn import VanillaCNN
+from jaxlm.models.cnn import CNN
 from jaxlm.models.vunet import VUNetOutputs
 from jaxlm.models.vunet.layers import WeightNormConv, draw_latents
 from jaxlm.runtime import distributed
@@ -259,7 +259,7 @@ def test_weights_of_a_feature_network_are_part_of_the_state(
         weights = drawn(vgg.VGG(width=1).init, jnp.zeros((1, 32, 32, 3)))
         save_weights(source, weights, {"model": "vgg19", "options": {"width": 1}})
     else:
-        model = VanillaCNN(98, widths=(4, 8), head_width=4)
+        model = CNN(98, widths=(4, 8), head_width=4)
         weights = drawn(functools.partial(model.init, train=False), jnp.zeros((1, 32, 32, 3)))
         trained = runs.Trained(debug, model, weights, 1)
         monkeypatch.setattr("jaxlm.checkpoints.load_model", {str(tmp_path): trained}.__getitem__)

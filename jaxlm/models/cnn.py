@@ -31,7 +31,7 @@ class ConvBlock(nn.Module):
         return max_pool_2x2(nn.leaky_relu(self.norm(x)))
 
 
-class VanillaCNN(nn.Module):
+class CNN(nn.Module):
     """The "Vanilla CNN" of arXiv 2101.06663: convolution blocks, then two dense layers that give the coordinates.
 
     Attributes:

@@ -13,28 +13,28 @@ from flax import linen as nn
 from jax.typing import DTypeLike
 
 from jaxlm.config import complete
-from jaxlm.models.cnn import VanillaCNN
+from jaxlm.models.cnn import CNN
 from jaxlm.models.dpr import GLSR, GSR
 from jaxlm.models.fan import FAN
 from jaxlm.models.lab import LAB
-from jaxlm.models.mobilenet import SmallMobileNetV2
-from jaxlm.models.resnet import ResNet18
+from jaxlm.models.mobilenetv2_small import MobileNetV2Small
+from jaxlm.models.resnet18 import ResNet18
 from jaxlm.models.resunet import ResUNet
-from jaxlm.models.san import CPM
+from jaxlm.models.san import SAN
 from jaxlm.models.san_style import SANStyle
-from jaxlm.models.shufflenet import ShuffleNetV2HeatMap
+from jaxlm.models.shufflenetv2_heatmap import ShuffleNetV2HeatMap
 from jaxlm.models.vunet import VUNet
 
 DETECTORS: dict[str, type[nn.Module]] = {
-    "cnn": VanillaCNN,
+    "cnn": CNN,
     "dpr_glsr": GLSR,
     "dpr_gsr": GSR,
     "fan": FAN,
     "lab": LAB,
-    "mobilenetv2_small": SmallMobileNetV2,
+    "mobilenetv2_small": MobileNetV2Small,
     "resnet18": ResNet18,
     "resunet": ResUNet,
-    "san": CPM,
+    "san": SAN,
     "san_style": SANStyle,
     "shufflenetv2_heatmap": ShuffleNetV2HeatMap,
 }

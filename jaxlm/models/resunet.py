@@ -10,7 +10,7 @@ from flax import linen as nn
 from jax.typing import ArrayLike, DTypeLike
 
 from jaxlm.models.layers import Conv3x3
-from jaxlm.models.resnet import BasicBlock
+from jaxlm.models.resnet18 import BasicBlock
 
 
 class ResUNet(nn.Module):

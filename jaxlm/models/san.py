@@ -2,7 +2,7 @@
 
 The pose machine (Wei et al., CVPR 2016) draws maps of all landmarks from the features, then twice draws them again from
 the features and the maps before. SAN looks at two photos of a face at once, the crop and the same face in an average
-style: the form that `CPM.siamese` is, and that jaxlm/models/san_style.py gives such a photo.
+style: the form that `SAN.siamese` is, and that jaxlm/models/san_style.py gives such a photo.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Stage(nn.Module):
         return conv(self.channels, (1, 1), kernel_init=_OUTPUT_INIT, name="maps")(x).astype(jnp.float32)
 
 
-class CPM(nn.Module):
+class SAN(nn.Module):
     """SAN's network without its style branch; with it, by `siamese`, on more input channels of stages 2 and 3.
 
     For 98 points and a background 17,116,137 parameters, 19,342,697 as siamese network, whatever the stride. Parameter

@@ -13,8 +13,8 @@ from jaxlm.config import ModelConfig, TaskConfig
 from jaxlm.landmarks import Head, Scheme
 from jaxlm.tasks.boundaries import BoundaryTask
 from jaxlm.tasks.coordinates import CoordinateTask
-from jaxlm.tasks.dpr import ReinitialisationTask
 from jaxlm.tasks.heatmaps import HeatMapTask
+from jaxlm.tasks.reinitialisation import ReinitialisationTask
 from jaxlm.tasks.san import SANTask
 from jaxlm.tasks.translation import TranslationTask
 

@@ -11,9 +11,9 @@ import numpy as np
 
 from jaxlm.images import affine_maps, cropping
 from jaxlm.landmarks import load_scheme
-from jaxlm.models.dpr import DPROutputs, frames
+from jaxlm.models.dpr import DPROutputs, coordinates
 from jaxlm.tasks import metrics
-from jaxlm.tasks.dpr_losses import Weighting, affine_fit, landmark_weighted, theta_loss
+from jaxlm.tasks.reinitialisation_losses import Weighting, affine_fit, landmark_weighted, theta_loss
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,40 +64,40 @@ class ReinitialisationTask:
 
     def degenerate(self, outputs: DPROutputs) -> jax.Array:
         thetas = jnp.stack([outputs.theta, *outputs.part_thetas.values()])
-        return frames.is_degenerate(thetas).any(axis=0)
+        return coordinates.is_degenerate(thetas).any(axis=0)
 
     def _global_reinit(self, outputs: DPROutputs, points: jax.Array) -> jax.Array:
-        size = frames.CROP_SIZE
+        size = coordinates.CROP_SIZE
         to_crop = jnp.asarray(cropping.crop_affine(self.input_size, size, self.context))[None]
         in_crop = cropping.move(points, jnp.broadcast_to(to_crop, outputs.theta.shape))
         fit = affine_fit if self.target == "affine" else affine_maps.similarity_fit
         target = fit(in_crop, jnp.broadcast_to(size * self._mean, in_crop.shape))
-        return theta_loss(outputs.theta, frames.map_to_theta(target, size), in_crop, self._mean, size)
+        return theta_loss(outputs.theta, coordinates.map_to_theta(target, size), in_crop, self._mean, size)
 
     def _global_regress(self, outputs: DPROutputs, points: jax.Array) -> jax.Array:
-        predicted = frames.residual_to_points(outputs.residuals, self._mean, 1)
-        truth = cropping.move(points, outputs.matrix) / frames.FACE_SIZE
+        predicted = coordinates.residual_to_points(outputs.residuals, self._mean, 1)
+        truth = cropping.move(points, outputs.matrix) / coordinates.FACE_SIZE
         distance = jnp.broadcast_to(self._distance(jnp.asarray(self._mean)[None]), truth.shape[:1])
         return landmark_weighted(predicted, truth, distance, self.weighting)
 
     def _local_reinit(self, outputs: DPROutputs, points: jax.Array) -> jax.Array:
         del points  # The network sees predicted points, and maps those to the mean part.
-        scheme, size = load_scheme(self.scheme), frames.PART_SIZE
-        predicted = frames.residual_to_points(outputs.residuals, self._mean, frames.FACE_SIZE)
-        targets, means = frames.closed_form_thetas(predicted, scheme), frames.mean_parts(scheme)
+        scheme, size = load_scheme(self.scheme), coordinates.PART_SIZE
+        predicted = coordinates.residual_to_points(outputs.residuals, self._mean, coordinates.FACE_SIZE)
+        targets, means = coordinates.closed_form_thetas(predicted, scheme), coordinates.mean_parts(scheme)
         per_part = [
             theta_loss(outputs.part_thetas[part], targets[part], predicted[:, indices], means[part], size)
-            for part, indices in frames.facial_parts(scheme).items()
+            for part, indices in coordinates.facial_parts(scheme).items()
         ]
         return jnp.mean(jnp.stack(per_part), axis=0)
 
     def _part_regressors(self, outputs: DPROutputs, points: jax.Array) -> jax.Array:
-        scheme, size = load_scheme(self.scheme), frames.PART_SIZE
-        in_face, means = cropping.move(points, outputs.matrix), frames.mean_parts(scheme)
+        scheme, size = load_scheme(self.scheme), coordinates.PART_SIZE
+        in_face, means = cropping.move(points, outputs.matrix), coordinates.mean_parts(scheme)
         predicted, truth = [], []
-        for part, indices in frames.facial_parts(scheme).items():
-            predicted.append(frames.residual_to_points(outputs.part_residuals[part], means[part], 1))
-            to_part = frames.theta_to_map(outputs.part_thetas[part], size)
+        for part, indices in coordinates.facial_parts(scheme).items():
+            predicted.append(coordinates.residual_to_points(outputs.part_residuals[part], means[part], 1))
+            to_part = coordinates.theta_to_map(outputs.part_thetas[part], size)
             truth.append(cropping.move(in_face[:, indices], to_part) / size)
         whole = jnp.ones(points.shape[:1])
         return landmark_weighted(jnp.concatenate(predicted, 1), jnp.concatenate(truth, 1), whole, self.weighting)
@@ -111,7 +111,7 @@ class ReinitialisationTask:
 
     @property
     def _mean(self) -> np.ndarray:
-        return frames.mean_face(load_scheme(self.scheme))
+        return coordinates.mean_face(load_scheme(self.scheme))
 
     def _distance(self, points: jax.Array) -> jax.Array:
         scheme = load_scheme(self.scheme)

@@ -74,7 +74,7 @@ class InvertedResidual(nn.Module):
         return x + y if self.stride == 1 and x.shape[-1] == self.features else y
 
 
-class SmallMobileNetV2(nn.Module):
+class MobileNetV2Small(nn.Module):
     """Seventeen inverted residuals at 1/128 of the image's side in the end, then three dense layers.
 
     The last map is not pooled, so weights belong to one size of images: 256 pixels have 2 x 2 cells, 128 have one.
