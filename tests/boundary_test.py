@@ -16,9 +16,10 @@ from jaxlm.config import Config, DataConfig, ModelConfig, TaskConfig
 from jaxlm.landmarks.schemes import IBUG68
 from jaxlm.models.lab import LABOutputs
 from jaxlm.tasks.boundaries import BoundaryTask
+from jaxlm.tasks.boundary_losses import adversarial_loss, discriminator_loss, is_effective
 from jaxlm.training import objectives
 from jaxlm.training.objectives import Crops
-from jaxlm.training.objectives.boundaries import BoundaryObjective, adversarial_loss, discriminator_loss, is_effective
+from jaxlm.training.objectives.boundaries import BoundaryObjective
 from jaxlm.training.objectives.detection import DetectionObjective
 
 SIZE = 32

@@ -12,9 +12,10 @@ from jaxlm.interop.torch_maps import MAPS
 from jaxlm.models import save_weights, vgg
 from jaxlm.models.cnn import CNN
 from jaxlm.models.vunet import VUNetOutputs
-from jaxlm.styles import feature_networks, translation_losses
-from jaxlm.styles.feature_networks import ColouredPyramid, DetectorFeatures, FeatureNetwork, LaplacianFeatures
-from jaxlm.tasks import translation
+from jaxlm.styles import feature_networks
+from jaxlm.styles.feature_networks import ColouredPyramid, DetectorFeatures, LaplacianFeatures
+from jaxlm.tasks import translation, translation_losses
+from jaxlm.tasks.translation_losses import FeatureNetwork
 
 
 def photos(count: int = 4, size: int = 32) -> jax.Array:

@@ -6,11 +6,11 @@ import dataclasses
 from typing import Literal
 
 import jax
-import jax.numpy as jnp
 
 from jaxlm.images import heatmaps, structure_maps
 from jaxlm.landmarks import load_scheme
 from jaxlm.models.lab import LABOutputs
+from jaxlm.tasks import heatmap_losses
 from jaxlm.tasks.coordinates import CoordinateTask
 
 # Side of a cell of the maps in pixels of the crop.
@@ -53,7 +53,7 @@ class BoundaryTask:
 
     def loss(self, outputs: LABOutputs, points: jax.Array, visible: jax.Array) -> jax.Array:
         truth = self.maps(points)
-        errors = [0.5 * jnp.sum((maps - truth) ** 2, axis=(1, 2, 3)) for maps in outputs.maps]
+        errors = [heatmap_losses.half_squares(maps, truth) for maps in outputs.maps]
         landmarks = self._coordinates.loss(outputs.coordinates, points, visible)
         return self.map_weight * sum(errors) + self.landmark_weight * landmarks
 

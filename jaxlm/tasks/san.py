@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxlm.images import heatmaps
+from jaxlm.tasks import heatmap_losses
 
 Maps = tuple[jax.Array, ...]
 
@@ -48,8 +49,8 @@ class SANTask:
     def loss(self, outputs: Maps, points: jax.Array, visible: jax.Array) -> jax.Array:
         target = draw_target(points, self.input_size // self.stride, self.stride)
         counts = visible & jnp.isfinite(points).all(axis=-1)
-        counts = jnp.pad(counts, ((0, 0), (0, 1)), constant_values=True)[:, None, None]
-        return sum(0.5 * jnp.sum(counts * (maps - target) ** 2, axis=(1, 2, 3)) for maps in outputs)
+        counts = jnp.pad(counts, ((0, 0), (0, 1)), constant_values=True)
+        return sum(heatmap_losses.half_squares(maps, target, counts) for maps in outputs)
 
     def points(self, outputs: Maps) -> jax.Array:
         return heatmaps.to_pixels(centroid(outputs[-1][..., :-1]), self.stride, centred=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pathlib
 from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple, Protocol
 
@@ -16,9 +15,8 @@ from jaxlm.runtime.progress import Measure
 
 Tree = Any
 
-
-# (variables, faces) -> figures over all the faces; the objective's measure is one of them.
-Validate = Callable[[Tree, "Faces"], dict[str, float]]
+# (variables, faces) -> metrics over all the faces; the objective's measure is one of them.
+Validate = Callable[[Tree, Faces], dict[str, float]]
 
 
 class Crops(NamedTuple):
@@ -60,7 +58,3 @@ class Objective(Protocol):
 
     def validator(self, margin: float, mesh: Mesh) -> Validate:
         """What judges variables by faces in frames of `margin` face boxes, on all devices."""
-
-    @staticmethod
-    def report(config: Config, workdir: pathlib.Path) -> None:
-        """Judges the best checkpoint of a finished run: prints a table with its protocol, and writes pictures."""
