@@ -1,11 +1,15 @@
 """The models: detectors and translators, which are Linen modules for normalised images [B, S, S, 3].
 
-A detector maps images to raw outputs, called as `model(images, train=, temperature=)`; `temperature` is that of
-attention layers, and models without any ignore it. A translator is called as `model(images, structures, train=)`.
+A detector maps images to raw outputs, called as `model(images, train=)`; one with attention layers may take their
+softmax `temperature`, too. A translator is called as `model(images, structures, train=)`.
+
+A model's name in the table is that of its file and, in small letters, of its class; a file of several models lies in a
+folder whose name theirs begin with.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -54,3 +58,8 @@ def build(name: str, num_points: int, options: Mapping[str, Any], dtype: DTypeLi
     if name in DETECTORS:
         completed["num_points"] = num_points
     return MODELS[name](dtype=dtype, **completed)
+
+
+def takes_temperature(model: nn.Module) -> bool:
+    """Whether a model's `__call__` has the argument `temperature`; training then lowers it, see `optim.temperature`."""
+    return "temperature" in inspect.signature(type(model).__call__).parameters

@@ -13,7 +13,7 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
-from jax.typing import ArrayLike, DTypeLike
+from jax.typing import DTypeLike
 
 from jaxlm.models.layers import Conv3x3
 from jaxlm.models.vgg import STAGES, VGG, imagenet_normalise
@@ -100,7 +100,7 @@ class SAN(nn.Module):
         self.stage2 = stage(wide=7, num_wide=3, hidden=2 * self.width)
         self.stage3 = stage(wide=7, num_wide=3, hidden=2 * self.width)
 
-    def __call__(self, images: jax.Array, *, train: bool, temperature: ArrayLike = 1.0) -> Maps:
+    def __call__(self, images: jax.Array, *, train: bool) -> Maps:
         """Maps [B, S / stride, S / stride, N] of the three stages, of normalised images [B, S, S, 3].
 
         With `background` there are N + 1, the background last.
@@ -108,7 +108,7 @@ class SAN(nn.Module):
         Raises:
           ValueError: The images' sides are no multiples of the stride.
         """
-        del train, temperature  # There is neither normalisation nor attention in it.
+        del train  # There is no normalisation in it.
         features = self._features(images)
         first = self.stage1(features)
         second = self.stage2(_join(features, first))

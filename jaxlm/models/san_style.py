@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from flax import traverse_util
 from jax import lax
-from jax.typing import ArrayLike, DTypeLike
+from jax.typing import DTypeLike
 
 from jaxlm.images import heatmaps, structure_maps
 from jaxlm.landmarks import load_scheme
@@ -96,9 +96,9 @@ class SANStyle(nn.Module):
         self.translator = self.param("translator", self._grey_translator)
         self.siamese = SAN(self.num_points, self.stride, self.background, self.width, self.dtype)
 
-    def __call__(self, images: jax.Array, *, train: bool, temperature: ArrayLike = 1.0) -> Maps:
+    def __call__(self, images: jax.Array, *, train: bool) -> Maps:
         """The four maps of `SAN.siamese`, of normalised images [B, S, S, 3]."""
-        del train, temperature  # As in SAN; the frozen networks run as at evaluation.
+        del train  # As in SAN; the frozen networks run as at evaluation.
         return self.siamese.siamese(images, self.aggregate(images))
 
     def aggregate(self, images: jax.Array) -> jax.Array:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
+from typing import ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
@@ -13,11 +13,12 @@ from jaxlm.images import affine_maps, cropping
 from jaxlm.landmarks import load_scheme
 from jaxlm.models.dpr import DPROutputs, coordinates
 from jaxlm.tasks import metrics
+from jaxlm.tasks.base import Alarm, Task
 from jaxlm.tasks.reinitialisation_losses import Weighting, affine_fit, landmark_weighted, theta_loss
 
 
 @dataclasses.dataclass(frozen=True)
-class ReinitialisationTask:
+class ReinitialisationTask(Task):
     """Reinitialisation: outputs are those of `GSR` or `GLSR`, points are pixels of the wide crop.
 
     INFERRED, since the authors' training was not released; each stage supervises the networks that the model's `stage`
@@ -37,6 +38,16 @@ class ReinitialisationTask:
       target: What theta of stage `global_reinit` should be: a `similarity` or an `affine` map.
       weighting: Of landmarks by their errors, `none` for equal weights; see `landmark_weights`.
     """
+
+    alarms: ClassVar[tuple[Alarm, ...]] = (
+        Alarm(
+            name="degenerate",
+            problem="the affine maps predicted for {:.0%} of the faces are degenerate: they flatten or mirror the face,"
+            " or are not finite",
+            remedy="a lower --optim.learning-rate, a smaller factor in --optim.rates for the network that predicts the"
+            " maps, or more epochs of the stage before",
+        ),
+    )
 
     input_size: int
     scheme: str
@@ -58,9 +69,6 @@ class ReinitialisationTask:
 
     def points(self, outputs: DPROutputs) -> jax.Array:
         return outputs.points
-
-    def confidence(self, outputs: DPROutputs) -> None:
-        del outputs  # A regressed coordinate says nothing about its error.
 
     def degenerate(self, outputs: DPROutputs) -> jax.Array:
         thetas = jnp.stack([outputs.theta, *outputs.part_thetas.values()])

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from jaxlm.images import heatmaps
 from jaxlm.tasks import heatmap_losses
+from jaxlm.tasks.base import Task
 
 Maps = tuple[jax.Array, ...]
 
@@ -23,7 +24,7 @@ _LOWEST_HEIGHT, _EPSILON = 1e-6, 1.2e-7
 
 
 @dataclasses.dataclass(frozen=True)
-class SANTask:
+class SANTask(Task):
     """Published heat-maps: outputs are maps [B, S, S, N + 1] of each stage, of S = input_size / stride cells a side.
 
     The target is half a cell wide at stride 8, so that its peak is as low as 0.37 between four cells; drawing it and
@@ -57,9 +58,6 @@ class SANTask:
 
     def confidence(self, outputs: Maps) -> jax.Array:
         return jnp.clip(outputs[-1][..., :-1].max(axis=(1, 2)), 0.0, 1.0)
-
-    def degenerate(self, outputs: Maps) -> None:
-        del outputs
 
 
 def draw_target(points: jax.Array, size: int, stride: int) -> jax.Array:

@@ -73,9 +73,8 @@ class GSR(nn.Module):
         self.global_reinit = GlobalReinit(self.dtype)
         self.global_regress = MobileNetV2Small(self.num_points, dtype=self.dtype)
 
-    def __call__(self, images: jax.Array, *, train: bool, temperature: ArrayLike = 1.0) -> DPROutputs:
+    def __call__(self, images: jax.Array, *, train: bool) -> DPROutputs:
         """Points in wide crops [B, S, S, 3], normalised, whose central 1 / context is the face box."""
-        del temperature  # There is no attention in it.
         return self.locate(_to_pixels(images), _wide_to_crop(images, self.context), train=train)
 
     def locate(self, images: jax.Array, to_crop: jax.Array, *, train: bool) -> DPROutputs:
@@ -116,9 +115,8 @@ class GLSR(nn.Module):
             self.local_reinit = LocalReinit(self.scheme)
         self.part_regressors = PartRegressors(self.scheme, self.dtype)
 
-    def __call__(self, images: jax.Array, *, train: bool, temperature: ArrayLike = 1.0) -> DPROutputs:
+    def __call__(self, images: jax.Array, *, train: bool) -> DPROutputs:
         """Points in wide crops [B, S, S, 3], normalised, whose central 1 / context is the face box."""
-        del temperature  # There is no attention in it.
         return self.locate(_to_pixels(images), _wide_to_crop(images, self.context), train=train)
 
     def locate(self, images: jax.Array, to_crop: jax.Array, *, train: bool) -> DPROutputs:

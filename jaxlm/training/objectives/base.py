@@ -12,6 +12,7 @@ from jax.sharding import Mesh
 from jaxlm.config import Config
 from jaxlm.data_pipelines.input import Faces
 from jaxlm.runtime.progress import Measure
+from jaxlm.tasks import Alarm
 
 Tree = Any
 
@@ -43,6 +44,10 @@ class Objective(Protocol):
 
     measure: ClassVar[Measure]
     model: nn.Module
+
+    @property
+    def alarms(self) -> tuple[Alarm, ...]:
+        """Values of `loss` that stop the run where they are not 0."""
 
     @classmethod
     def of(cls, config: Config, steps_per_epoch: int) -> Objective:

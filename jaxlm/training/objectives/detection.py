@@ -44,6 +44,11 @@ class DetectionObjective:
         return cls(model, tasks.build(config.task, config.model), scheme, config, steps_per_epoch)
 
     @property
+    def alarms(self) -> tuple[tasks.Alarm, ...]:
+        """See `Objective`: those of the task."""
+        return self.task.alarms
+
+    @property
     def heads(self) -> tuple[Head, ...]:
         """Of the data sets that the model learns, whose points are side by side."""
         return heads_of(self.config.data.dataset, self.config.data.scheme)
@@ -65,14 +70,10 @@ class DetectionObjective:
 
     def _outputs(self, params: Tree, batch_stats: Tree, crops: Crops, step: jax.Array) -> tuple[Any, Tree]:
         """Raw outputs, and the batch statistics after them."""
-        temperature = optim.temperature(self.config.temperature, step, self.steps_per_epoch)
-        outputs, mutated = self.model.apply(
-            {"params": params, "batch_stats": batch_stats},
-            crops.images,
-            train=True,
-            temperature=temperature,
-            mutable=["batch_stats"],
-        )
+        variables, options = {"params": params, "batch_stats": batch_stats}, {}
+        if models.takes_temperature(self.model):
+            options["temperature"] = optim.temperature(self.config.temperature, step, self.steps_per_epoch)
+        outputs, mutated = self.model.apply(variables, crops.images, train=True, mutable=["batch_stats"], **options)
         return outputs, mutated.get("batch_stats", {})
 
     def _loss_and_values(self, outputs: Any, crops: Crops) -> tuple[jax.Array, dict[str, jax.Array]]:

@@ -32,6 +32,7 @@ class TranslationObjective:
     """
 
     measure: ClassVar[Measure] = Measure("reconstruction", "reconstruction", 1.0)
+    alarms: ClassVar[tuple[tasks.Alarm, ...]] = ()
 
     model: VUNet
     task: TranslationTask
