@@ -17,11 +17,11 @@ import time
 import cv2
 import dlib
 import numpy as np
-from jaxlm.data_pipelines.faces import Faces
-from jaxlm.data_pipelines.input import open_training
 
 from benchmarks import timing
 from jaxlm.config import DataConfig
+from jaxlm.data_pipelines.faces import Faces
+from jaxlm.data_pipelines.input import open_training
 from jaxlm.evaluation import error_table, inference
 from jaxlm.evaluation.judging import thresholds_of
 from jaxlm.landmarks import load_scheme

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
+
 from jaxlm.data_pipelines import record
 from jaxlm.data_pipelines.source import BadFaceError, Source
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import tensorflow_datasets as tfds
 import tqdm
+
 from jaxlm.data_pipelines import record
 from jaxlm.data_pipelines.prepared import variant_name
 from jaxlm.data_pipelines.source import BadFaceError, OnBad, Source, records
-
 from jaxlm.landmarks import load_scheme
 
 if TYPE_CHECKING:

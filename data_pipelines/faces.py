@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from jaxlm.data_pipelines.record import ATTRIBUTES, Record, decode_images
 
+from jaxlm.data_pipelines.record import ATTRIBUTES, Record, decode_images
 from jaxlm.landmarks import Head, conversion, load_scheme
 
 LABELS = {

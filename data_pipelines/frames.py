@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+
 from jaxlm.data_pipelines.record import ATTRIBUTES, Record, encode_image
 from jaxlm.data_pipelines.source import BadFaceError
-
 from jaxlm.landmarks import geometry, photos
 
 BOX_SCALE = 1.1

@@ -10,9 +10,9 @@ import os
 from collections.abc import Iterator
 
 import numpy as np
+
 from jaxlm.data_pipelines.faces import Faces, hold_out, join, label_subset, mix, subset_masks
 from jaxlm.data_pipelines.prepared import SPLIT_UNIONS, open_faces, open_splits, write_pack
-
 from jaxlm.landmarks import heads_of
 
 __all__ = [

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Annotated
 import absl.logging
 import numpy as np
 import tyro
+
 from jaxlm.data_pipelines.faces import YAW_BINS, Faces, join, subset_masks
 from jaxlm.data_pipelines.prepared import SCHEME_FILE, SPLIT_UNIONS, open_splits, set_folder, write_labels, write_pack
 from jaxlm.data_pipelines.record import ATTRIBUTES
@@ -34,7 +35,6 @@ from jaxlm.data_pipelines.sources.points_table import PointsTable
 from jaxlm.data_pipelines.sources.styled import Styled
 from jaxlm.data_pipelines.sources.synthetic import Synthetic
 from jaxlm.data_pipelines.sources.wflw import WFLW
-
 from jaxlm.drawing import pictures
 from jaxlm.landmarks import load_scheme
 
@@ -145,6 +145,7 @@ def build(source: Source, options: Options, folder: Path) -> list[str]:
       The errors of the faces left out.
     """
     import tensorflow_datasets as tfds
+
     from jaxlm.data_pipelines.builder import FaceBuilder
 
     skipped = []

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
 from jaxlm.data_pipelines.faces import LABELS, Faces, collect_labels, join, pack_labels, unpack_labels
 from jaxlm.data_pipelines.record import VERSION, decode
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
+
 from jaxlm.data_pipelines.faces import Faces
 from jaxlm.data_pipelines.prepared import open_faces
 

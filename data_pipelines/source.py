@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 import cv2
+
 from jaxlm.data_pipelines.record import Record
 
 CHUNK = 32

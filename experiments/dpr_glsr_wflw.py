@@ -17,9 +17,8 @@ Data and jitter: see dpr_gsr_wflw. Published: NME 5.08 % (inter-ocular), FR@10 6
 
 import dataclasses
 
-from jaxlm.experiments import dpr_gsr_wflw
-
 from jaxlm.config import Config
+from jaxlm.experiments import dpr_gsr_wflw
 from jaxlm.models.dpr.coordinates import PARTS
 
 

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxlm import attention, models
+from jaxlm import models
 from jaxlm.evaluation import sepbn_attention
 from jaxlm.models import registry
 
@@ -58,8 +58,10 @@ def test_a_model_without_sepbn_is_refused() -> None:
 
 def test_pictures_show_curves_and_weights(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     figures = []
-    save = attention.Figure.savefig
-    monkeypatch.setattr(attention.Figure, "savefig", lambda self, *a, **k: (figures.append(self), save(self, *a, **k)))
+    save = sepbn_attention.Figure.savefig
+    monkeypatch.setattr(
+        sepbn_attention.Figure, "savefig", lambda self, *a, **k: (figures.append(self), save(self, *a, **k))
+    )
     rng = np.random.default_rng(0)
     layers = {
         f"block{index}/norm": sepbn_attention.Layer(

@@ -10,11 +10,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jaxlm.data_pipelines.input import open_faces
 
 from jaxlm import checkpoints, disentangle, experiment
 from jaxlm.checkpoints import runs
 from jaxlm.checkpoints.runs import Trained
+from jaxlm.data_pipelines.input import open_faces
 from jaxlm.images import cropping
 from jaxlm.styles import checks as disentangle_checks
 from jaxlm.styles import disentangling, distances, translation

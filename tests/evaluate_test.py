@@ -9,12 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jaxlm.data_pipelines import input as input_lib
 
 from jaxlm import checkpoints, evaluate, experiment, models, relabel, tasks, train
 from jaxlm.checkpoints import Trained, bundle, runs
 from jaxlm.config import Config
-from jaxlm.evaluation import inference, judging
+from jaxlm.data_pipelines import input as input_lib
+from jaxlm.evaluation import error_table, inference, judging
 from jaxlm.images import cropping
 from jaxlm.landmarks.schemes import WFLW98
 from jaxlm.runtime import distributed
@@ -107,7 +107,7 @@ def test_the_flip_test_exchanges_left_and_right():
 def test_a_table_of_subsets():
     nme = np.asarray([0.02, 0.04, 0.11, 0.2], np.float32)
     masks = {"full": np.ones(4, bool), "easy": np.asarray([True, True, False, False]), "none": np.zeros(4, bool)}
-    full, easy = evaluate.table(nme, masks, (0.08, 0.1))
+    full, easy = error_table.table(nme, masks, (0.08, 0.1))
     assert (full.subset, full.faces, easy.subset, easy.faces) == ("full", 4, "easy", 2)
     np.testing.assert_allclose([full.nme, easy.nme], [9.25, 3.0], rtol=1e-6)
     np.testing.assert_allclose([full.failure_rate["8"], full.failure_rate["10"], easy.failure_rate["10"]], [50, 50, 0])

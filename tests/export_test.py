@@ -170,7 +170,7 @@ def test_the_command_writes_a_bundle_of_a_run(
 ):
     trained = bundle.load(file).trained
     runs = {("run", "b"): trained}
-    monkeypatch.setattr(export.checkpoint, "load_model", lambda workdir, head: runs[workdir, head])
+    monkeypatch.setattr("jaxlm.checkpoints.load_model", lambda workdir, head: runs[workdir, head])
     out = tmp_path / "detector.npz"
     export.main(["--workdir", "run", "--head", "b", "--format", "bundle", "--out", str(out)])
     assert "on 3 rendered faces" in capsys.readouterr().out
@@ -207,7 +207,7 @@ def test_the_largest_difference_is_a_distance(crops: np.ndarray):
 
 def test_times_are_those_of_a_face(monkeypatch: pytest.MonkeyPatch, crops: np.ndarray):
     clock = iter(np.arange(1000.0))
-    monkeypatch.setattr(export.time, "perf_counter", lambda: next(clock))
+    monkeypatch.setattr(exporting.time, "perf_counter", lambda: next(clock))
     assert exporting.milliseconds(lambda part: (part,), crops) == 200
 
 
@@ -266,7 +266,7 @@ def test_what_cannot_be_exported(file: pathlib.Path, tmp_path: pathlib.Path, mon
     assert "nowhere" in error(*of_file, "bundle", "--faces", "nowhere")
     trained = bundle.load(file).trained
     translator = trained._replace(config=changed(trained.config, model={"name": "vunet"}))
-    monkeypatch.setattr(export.checkpoint, "load_model", lambda *args, **options: translator)
+    monkeypatch.setattr("jaxlm.checkpoints.load_model", lambda *args, **options: translator)
     assert "run holds the translator vunet, which finds no landmarks" in error("--workdir", "run", "--format", "onnx")
     with pytest.raises(SystemExit):
         export.main([*of_file, "bundle", "--out", "a", "--head", "b"])

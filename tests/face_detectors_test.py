@@ -9,10 +9,10 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 import pytest
-from jaxlm.data_pipelines.input import open_faces
 
 from jaxlm import calibrate
 from jaxlm.checkpoints import bundle
+from jaxlm.data_pipelines.input import open_faces
 from jaxlm.landmarks import photos
 from jaxlm.prediction import calibration, face_detectors
 from jaxlm.prediction.face_detectors import FaceDetector

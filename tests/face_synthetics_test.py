@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
+
 from jaxlm.data_pipelines import builder, prepare
 from jaxlm.data_pipelines.input import open_faces
 from jaxlm.data_pipelines.source import BadFaceError
 from jaxlm.data_pipelines.sources.face_synthetics import FaceSynthetics, read_landmarks
-
 from tiny_archives import landmark_text, ring, write_face_synthetics, write_photo
 
 

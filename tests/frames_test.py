@@ -3,10 +3,10 @@
 import cv2
 import numpy as np
 import pytest
+
 from jaxlm.data_pipelines import frames
 from jaxlm.data_pipelines.record import decode_image, encode_image
 from jaxlm.data_pipelines.source import BadFaceError
-
 from jaxlm.landmarks import geometry, photos
 from tiny_archives import ring, write_photo
 

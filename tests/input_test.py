@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from jaxlm.data_pipelines import prepare
 from jaxlm.data_pipelines.input import (
     Faces,
@@ -18,7 +19,6 @@ from jaxlm.data_pipelines.input import (
     write_pack,
 )
 from jaxlm.data_pipelines.record import VERSION, decode_image, encode_image
-
 from jaxlm.landmarks import conversion
 from tiny_archives import write_300w, write_wflw
 
@@ -255,7 +255,7 @@ def test_sets_and_packs_are_read_where_tensorflow_is_not_installed(data_dir):
 from importlib.machinery import PathFinder
 find = PathFinder.find_spec
 PathFinder.find_spec = lambda name, *where: None if name == 'tensorflow' else find(name, *where)
-from data_pipelines.input import eval_batches, open_faces
+from jaxlm.data_pipelines.input import eval_batches, open_faces
 for name in ('wflw/32px', {str(data_dir.parent / "wflw.npz")!r}):
     batch = next(eval_batches(open_faces(name, 'train', {str(data_dir)!r}), 4))
     print(batch['image'].shape)

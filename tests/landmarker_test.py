@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxlm import Landmarker, models
+from jaxlm import Landmarker, checkpoints, models
 from jaxlm.checkpoints import Trained, bundle
 from jaxlm.config import Config, DataConfig, ModelConfig, TaskConfig
 from jaxlm.landmarks import load_scheme, photos
@@ -159,7 +159,7 @@ def test_what_cannot_be_loaded_is_named(weights: pathlib.Path, tmp_path: pathlib
         Landmarker.load(weights, detector="haar")
     with pytest.raises(FileNotFoundError, match=r"none\.npz"):
         Landmarker.load(tmp_path / "none.npz")
-    with pytest.raises(landmarker.checkpoint.CheckpointError, match="no training run here"):
+    with pytest.raises(checkpoints.CheckpointError, match="no training run here"):
         Landmarker.load(tmp_path)
 
 

@@ -8,11 +8,11 @@ import cv2
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jaxlm.data_pipelines import input as input_lib
 
 from jaxlm import experiment, limited_data
 from jaxlm.checkpoints import Checkpoints, directory_of
 from jaxlm.config import Config
+from jaxlm.data_pipelines import input as input_lib
 from jaxlm.images.augment import AugmentConfig
 from jaxlm.studies import limited_data_report, limited_data_runs
 from jaxlm.studies.limited_data_arms import geometric, photometric, total_steps, with_equal_steps

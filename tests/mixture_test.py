@@ -5,6 +5,8 @@ import dataclasses
 import jax.numpy as jnp
 import numpy as np
 import pytest
+
+from jaxlm import experiment
 from jaxlm.data_pipelines.faces import mix
 from jaxlm.data_pipelines.input import (
     Faces,
@@ -16,11 +18,9 @@ from jaxlm.data_pipelines.input import (
     write_pack,
 )
 from jaxlm.data_pipelines.record import encode_image
-
-from conftest import synthetic_faces
-from jaxlm import experiment
 from jaxlm.runtime import distributed
 from jaxlm.training import feeding, loop
+from tiny_faces import synthetic_faces
 
 
 def make_faces(count: int = 23) -> Faces:

@@ -14,11 +14,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.typing import DTypeLike
-from jaxlm.data_pipelines import input as input_lib
 
 from jaxlm import experiment, models, tasks, train
 from jaxlm.checkpoints import Checkpoints, directory_of, load_model, runs
 from jaxlm.config import Config, ModelConfig, TaskConfig
+from jaxlm.data_pipelines import input as input_lib
 from jaxlm.evaluation import judging
 from jaxlm.models import save_weights, vgg
 from jaxlm.models.cnn import CNN

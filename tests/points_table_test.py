@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+
 from jaxlm.data_pipelines.source import BadFaceError
 from jaxlm.data_pipelines.sources.points_table import PointsTable
-
 from jaxlm.landmarks.geometry import transform
 from tiny_archives import ring, write_annotated, write_photo
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+
 from jaxlm.data_pipelines import prepare, source
 from jaxlm.data_pipelines.input import open_faces
 from jaxlm.data_pipelines.record import ATTRIBUTES
 from jaxlm.data_pipelines.sources.wflw import WFLW
-
 from tiny_archives import LISTS, ring, wflw_line, write_300w, write_annotated, write_photo, write_wflw
 
 GOOD = wflw_line("0--Parade/photo_0.jpg", ring(98))

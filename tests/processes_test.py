@@ -21,7 +21,7 @@ from jaxlm import experiment, train
 from jaxlm.config import Config
 from jaxlm.runtime import distributed
 from jaxlm.training import loop
-from tests.runs import ROOT, assert_same_bits, changed, command, final_state, losses_and_errors
+from runs import ROOT, assert_same_bits, changed, command, final_state, losses_and_errors
 
 # 50 steps of batches that 1, 2, 3, 4 and 8 devices can share. By SGD, since Adam makes whole steps of gradients that
 # are rounding errors alone; with batch normalisation, which couples all faces of a batch.

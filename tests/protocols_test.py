@@ -10,12 +10,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jaxlm.data_pipelines import input as input_lib
-from jaxlm.data_pipelines.faces import Faces
 
-from conftest import synthetic_faces
 from jaxlm import Landmarker, checkpoints, evaluate, experiment, landmarks, tasks
 from jaxlm.config import AugmentConfig, Config, ModelConfig, TaskConfig
+from jaxlm.data_pipelines import input as input_lib
+from jaxlm.data_pipelines.faces import Faces
 from jaxlm.evaluation import inference, judging
 from jaxlm.images import augment
 from jaxlm.landmarks import find_head, heads_of, load_scheme
@@ -26,6 +25,7 @@ from jaxlm.tasks import registry
 from jaxlm.training import loop
 from jaxlm.training.objectives import Crops
 from jaxlm.training.step import init_state, make_recipe
+from tiny_faces import synthetic_faces
 
 BOTH = "wflw98+ibug68"
 

@@ -4,10 +4,10 @@ import pathlib
 
 import numpy as np
 import pytest
-from jaxlm.data_pipelines.input import open_splits, open_training
 
 from jaxlm import relabel
 from jaxlm.checkpoints import bundle
+from jaxlm.data_pipelines.input import open_splits, open_training
 from tiny_landmarker import mean_face_in, mean_face_model, shifted
 
 

@@ -8,12 +8,13 @@ import cv2
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jaxlm.data_pipelines import input as input_lib
 
-from jaxlm import checkpoints, evaluate, experiment, models, sensitivity, tasks, train
+from jaxlm import checkpoints, experiment, models, sensitivity, tasks, train
 from jaxlm.config import AugmentConfig, Config
+from jaxlm.data_pipelines import input as input_lib
 from jaxlm.evaluation import box_sensitivity, inference, judging
-from jaxlm.images import augment, cropping
+from jaxlm.images import affine_maps, augment, cropping
+from jaxlm.landmarks import load_scheme
 from jaxlm.runtime import distributed
 from jaxlm.tasks import metrics
 from jaxlm.training import loop
@@ -56,7 +57,7 @@ def test_jitter_of_a_wide_crop_moves_and_scales_the_box_twice_as_far():
     config = AugmentConfig(probability=1.0, shift=0.06, scale=0.06)
     plain = cropping.crop_affine(256, 256, 2.0, 2.0)
     amounts = augment.draw_amounts(np.asarray([0, 1], np.uint32), 2000, config, 256)
-    to_frame = inference.reinitialisation.invert(augment.frame_to_crop(amounts, plain, 256, 256))
+    to_frame = affine_maps.invert(augment.frame_to_crop(amounts, plain, 256, 256))
     box = jnp.broadcast_to(jnp.asarray([[63.5, 63.5], [191.5, 191.5]]), (2000, 2, 2))
     moved = np.asarray(cropping.move(box, to_frame))
     shift = (moved.mean(axis=1) - 127.5) / 128
@@ -116,7 +117,7 @@ def test_curves_start_from_the_evaluations_error_and_are_written(
     task = tasks.build(run.config.task, run.config.model)
     predictor = inference.Predictor(run.model, task, run.config, faces.margin, distributed.make_mesh())
     points = predictor(run.variables, faces).points
-    distance = metrics.normaliser_distance(faces.points, evaluate.load_scheme("wflw98"), "inter_ocular")
+    distance = metrics.normaliser_distance(faces.points, load_scheme("wflw98"), "inter_ocular")
     nme = float(metrics.face_nme(points, faces.points, distance).mean())
     assert curves["shift"]["nme"][0] == pytest.approx(nme, rel=1e-4)
     assert curves["scale"]["nme"][0] == pytest.approx(nme, rel=1e-4)

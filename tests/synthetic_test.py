@@ -5,6 +5,7 @@ import dataclasses
 import cv2
 import numpy as np
 import pytest
+
 from jaxlm.data_pipelines import synthetic
 from jaxlm.data_pipelines.record import ATTRIBUTES
 from jaxlm.data_pipelines.synthetic import renderer
@@ -17,7 +18,6 @@ from jaxlm.data_pipelines.synthetic.shape.look import Look
 from jaxlm.data_pipelines.synthetic.shape.pose import make_camera, turn_shape
 from jaxlm.data_pipelines.synthetic.shape.sampling import RATES, sample_look
 from jaxlm.data_pipelines.synthetic.shape.template import template
-
 from jaxlm.landmarks.schemes import WFLW98
 
 FACES = 100

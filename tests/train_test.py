@@ -7,17 +7,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.sharding import AxisType
-from jaxlm.data_pipelines import input as input_lib
 
 from jaxlm import experiment, models, train
 from jaxlm.config import Config
+from jaxlm.data_pipelines import input as input_lib
 from jaxlm.runtime import distributed
 from jaxlm.tasks.heatmaps import HeatMapTask
 from jaxlm.tasks.reinitialisation import ReinitialisationTask
 from jaxlm.training import feeding, loop
 from jaxlm.training.objectives import Crops
 from jaxlm.training.step import TrainState, init_state, make_recipe, to_items, train_step
-from tests.runs import assert_same_bits, changed, command, final_state
+from runs import assert_same_bits, changed, command, final_state
 
 ROOT = pathlib.Path(__file__).parents[1]
 

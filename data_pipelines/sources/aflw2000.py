@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import scipy.io
+
 from jaxlm.data_pipelines.frames import BOX_SCALE, LANDMARK_BOX, Label, make_record
 from jaxlm.data_pipelines.source import BadFaceError, OnBad
 from jaxlm.data_pipelines.sources.ibug300w import find_image
-
 from jaxlm.landmarks.geometry import box_around
 
 NUM_POINTS = 68

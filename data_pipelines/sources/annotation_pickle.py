@@ -9,6 +9,7 @@ import typing
 from pathlib import Path
 
 import numpy as np
+
 from jaxlm.data_pipelines.frames import Label, make_sized_record
 from jaxlm.data_pipelines.record import Record
 from jaxlm.data_pipelines.source import BadFaceError, OnBad

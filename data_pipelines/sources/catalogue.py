@@ -15,11 +15,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+
 from jaxlm.data_pipelines.frames import BOX_SCALE, LANDMARK_BOX, Label, cut_face, decode_photo
 from jaxlm.data_pipelines.record import Record
 from jaxlm.data_pipelines.source import BadFaceError, OnBad
 from jaxlm.data_pipelines.sources.aflw2000 import split_validation, wrap_degrees
-
 from jaxlm.landmarks.geometry import box_around
 
 if typing.TYPE_CHECKING:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
+
 from jaxlm.data_pipelines.faces import Faces, collect_labels, unpack_labels
 from jaxlm.data_pipelines.frames import read_image
 from jaxlm.data_pipelines.record import Record, encode_image

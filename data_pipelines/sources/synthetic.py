@@ -6,6 +6,7 @@ import dataclasses
 import typing
 
 import numpy as np
+
 from jaxlm.data_pipelines import synthetic
 from jaxlm.data_pipelines.record import Record, encode_image
 from jaxlm.data_pipelines.source import OnBad

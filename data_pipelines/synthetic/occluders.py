@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+
 from jaxlm.data_pipelines.synthetic.features.eyes import lens_outlines, paint_frame, reflections
 from jaxlm.data_pipelines.synthetic.painting.paint import blend, curve, draw_lines, fill, glaze, polygon_mask, ribbon
 from jaxlm.data_pipelines.synthetic.painting.surface import noise_crop

@@ -7,6 +7,7 @@ import math
 
 import cv2
 import numpy as np
+
 from jaxlm.data_pipelines.synthetic.painting.paint import glaze
 from jaxlm.data_pipelines.synthetic.painting.surface import noise
 from jaxlm.data_pipelines.synthetic.shape.look import Light

@@ -10,6 +10,7 @@ import dataclasses
 
 import cv2
 import numpy as np
+
 from jaxlm.data_pipelines.synthetic.features.brows_nose_mouth import paint_features
 from jaxlm.data_pipelines.synthetic.features.hair import paint_back_hair, paint_hair
 from jaxlm.data_pipelines.synthetic.features.head import paint_ear, paint_skin

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
+
 from jaxlm.data_pipelines.synthetic.features.head import lit_skin
 from jaxlm.data_pipelines.synthetic.painting.paint import curve, disc, fill, paste, pixel_box
 from jaxlm.data_pipelines.synthetic.painting.surface import noise_crop

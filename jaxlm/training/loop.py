@@ -20,8 +20,6 @@ from jaxlm.config import Config
 from jaxlm.data_pipelines import input as input_lib
 from jaxlm.data_pipelines import prepared
 from jaxlm.data_pipelines.input import Faces
-from jaxlm.data_pipelines.prepare import Options, prepare
-from jaxlm.data_pipelines.sources.synthetic import Synthetic
 from jaxlm.runtime import distributed
 from jaxlm.runtime.progress import Progress
 from jaxlm.tasks import Alarm
@@ -96,6 +94,10 @@ def make_synthetic_faces(config: Config) -> None:
     if config.data.dataset != "synthetic" or prepared.find_sets("synthetic", folder):
         return
     if jax.process_index() == 0:
+        # Not at the top: what prepares sets is slow to start, and few runs need it.
+        from jaxlm.data_pipelines.prepare import Options, prepare
+        from jaxlm.data_pipelines.sources.synthetic import Synthetic
+
         prepare(Synthetic(), Options(folder))
     distributed.wait_for_all("synthetic faces")
 

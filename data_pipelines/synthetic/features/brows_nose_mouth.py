@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
+
 from jaxlm.data_pipelines.synthetic.features.eyes import eye_outline, eye_strokes, eye_widths, paint_eyes, paint_glasses
 from jaxlm.data_pipelines.synthetic.features.head import fill_head
 from jaxlm.data_pipelines.synthetic.painting.outlines import SAMPLES, Sketch, make_sketch

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
+
 from jaxlm.data_pipelines.synthetic.painting.outlines import Place
 from jaxlm.data_pipelines.synthetic.painting.paint import (
     clear_around,

@@ -6,6 +6,7 @@ import functools
 
 import cv2
 import numpy as np
+
 from jaxlm.data_pipelines.synthetic.painting.outlines import Sketch, make_sketch
 from jaxlm.data_pipelines.synthetic.painting.paint import fill, fill_fixed, lay_over, pixel_box, tint
 from jaxlm.data_pipelines.synthetic.painting.surface import SMALL, skin_tone

@@ -7,6 +7,7 @@ import functools
 
 import cv2
 import numpy as np
+
 from jaxlm.data_pipelines.synthetic.painting.paint import blend, curve, draw_lines, fill
 from jaxlm.data_pipelines.synthetic.painting.surface import SMALL, noise, normals, rasterise
 from jaxlm.data_pipelines.synthetic.shape.figure import Figure, gloss, shade

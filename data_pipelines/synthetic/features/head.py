@@ -7,6 +7,7 @@ import math
 
 import cv2
 import numpy as np
+
 from jaxlm.data_pipelines.synthetic.features.folds import paint_folds
 from jaxlm.data_pipelines.synthetic.features.hair import inside_hairline
 from jaxlm.data_pipelines.synthetic.painting.paint import blend, curve, draw_lines, fill_fixed, taper, to_fixed

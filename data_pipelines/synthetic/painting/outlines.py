@@ -9,6 +9,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+
 from jaxlm.data_pipelines.synthetic.painting.paint import curve, taper, to_fixed
 
 # A place: a landmark, or landmarks and their weights.

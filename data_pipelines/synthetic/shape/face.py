@@ -10,6 +10,7 @@ import dataclasses
 import functools
 
 import numpy as np
+
 from jaxlm.data_pipelines.synthetic.shape.template import nose_height, template
 
 # Of both eyes [2, 3].

@@ -7,6 +7,7 @@ import functools
 import math
 
 import numpy as np
+
 from jaxlm.data_pipelines.synthetic.painting.paint import curve
 from jaxlm.data_pipelines.synthetic.painting.surface import normals
 from jaxlm.data_pipelines.synthetic.shape import anchors

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+
 from jaxlm.data_pipelines.record import ATTRIBUTES
 from jaxlm.data_pipelines.synthetic.shape.face import Expression
 from jaxlm.data_pipelines.synthetic.shape.pose import Camera

@@ -6,6 +6,7 @@ import dataclasses
 import math
 
 import numpy as np
+
 from jaxlm.data_pipelines.synthetic.shape import anchors
 from jaxlm.data_pipelines.synthetic.shape.face import Shape
 from jaxlm.data_pipelines.synthetic.shape.template import ANGLES, FIRST_CONTOUR_RING, template

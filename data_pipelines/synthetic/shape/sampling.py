@@ -13,6 +13,7 @@ import itertools
 import math
 
 import numpy as np
+
 from jaxlm.data_pipelines.record import ATTRIBUTES
 from jaxlm.data_pipelines.synthetic.shape.face import NUM_IDENTITY, Expression
 from jaxlm.data_pipelines.synthetic.shape.look import HAIR_STYLES, Light, Look, Makeup
