@@ -77,10 +77,9 @@ def crops_of(faces: Faces, indices: ArrayLike, translator: Translator) -> tuple[
     """
     faces, indices = faces.in_scheme(translator.scheme), np.asarray(indices)
     config = translator.config
-    images, points = _plain_crops(
+    return _plain_crops(
         faces.images(indices), faces.points[indices], config.model.input_size, faces.margin, config.data.crop
     )
-    return images, points
 
 
 def structures_of(points: ArrayLike, translator: Translator) -> jax.Array:
@@ -126,12 +125,7 @@ def _apply(model: VUNet, variables: dict[str, Any], *inputs: Any, method: str, r
     return model.apply(variables, *inputs, method=method, rngs=rngs)
 
 
-@functools.partial(jax.jit, static_argnames=("size", "margin", "crop"))
-def _plain_crops(
-    frames: jax.Array, points: jax.Array, size: int, margin: float, crop: float
-) -> tuple[jax.Array, jax.Array]:
-    crops, points = cropping.centre_crop(frames, points, size, margin, crop)
-    return cropping.normalise(crops), points
+_plain_crops = jax.jit(cropping.plain_crops, static_argnames=("size", "margin", "crop"))
 
 
 @functools.partial(jax.jit, static_argnames=("task", "scheme", "size"))
