@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import collections
 import dataclasses
-import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from jaxlm.data_pipelines.record import ATTRIBUTES, Record, decode_images
-from jaxlm.landmarks import Head, conversion, load_scheme
+from jaxlm.landmarks import Head, Scheme, conversion
 
 LABELS = {
     "points": "points",
@@ -35,7 +33,7 @@ class Faces:
     Attributes:
       dataset: Name of the set.
       split: Name of the split.
-      scheme: Landmark scheme of the points, as `landmarks.load_scheme` takes it.
+      scheme: Landmark scheme of the points.
       frame_size: F, width and height of a frame in pixels.
       margin: Side of the region a frame shows, in sides of the face box made square.
       box: How the face box was made.
@@ -53,7 +51,7 @@ class Faces:
 
     dataset: str
     split: str
-    scheme: str
+    scheme: Scheme
     frame_size: int
     margin: float
     box: str
@@ -93,24 +91,24 @@ class Faces:
             num_styled=0,
         )
 
-    def in_scheme(self, name: str) -> Faces:
+    def in_scheme(self, scheme: Scheme) -> Faces:
         """The same faces with their points in another scheme.
 
         Raises:
           ValueError: The points cannot be read in that scheme.
         """
         try:
-            chosen = conversion(self.scheme, name)
+            chosen = conversion(self.scheme, scheme)
         except ValueError as error:
             raise ValueError(f"{self.dataset}, split {self.split}: {error}") from None
-        return dataclasses.replace(self, scheme=name, points=self.points[:, chosen], visible=self.visible[:, chosen])
+        return dataclasses.replace(self, scheme=scheme, points=self.points[:, chosen], visible=self.visible[:, chosen])
 
-    def in_head(self, head: Head, scheme: str) -> Faces:
+    def in_head(self, head: Head, scheme: Scheme) -> Faces:
         """The same faces with their points in the place of `head`, the head of their set, among those of all heads.
 
-        `scheme` are the schemes of all heads, joined with +. Points of the others are NaN and not visible.
+        `scheme` has the points of all heads side by side. Points of the other heads are NaN and not visible.
         """
-        around = (head.start, load_scheme(scheme).num_points - head.stop)
+        around = (head.start, scheme.num_points - head.stop)
         points = np.pad(self.points, ((0, 0), around, (0, 0)), constant_values=np.nan)
         return dataclasses.replace(self, scheme=scheme, points=points, visible=np.pad(self.visible, ((0, 0), around)))
 
@@ -129,7 +127,8 @@ def yaw_masks(yaw: np.ndarray) -> dict[str, np.ndarray]:
 def collect_labels(records: Iterable[Record]) -> dict[str, np.ndarray]:
     """The labels of some records, as arrays that an .npz file can hold without pickling."""
     rows = [[getattr(record, field) for field in LABELS.values()] for record in records]
-    return {key: np.array(column) for key, column in zip(LABELS, zip(*rows, strict=True), strict=True)}
+    arrays = {key: np.array(column) for key, column in zip(LABELS, zip(*rows, strict=True), strict=True)}
+    return arrays | {"yaw": arrays["yaw"].astype(np.float32)}  # As a stored record has it; a new one has a float.
 
 
 def pack_labels(faces: Faces) -> dict[str, np.ndarray]:
@@ -143,96 +142,17 @@ def unpack_labels(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
     return fields | {key: tuple(fields[key].tolist()) for key in ("names", "groups")}
 
 
-def join(parts: Sequence[Faces]) -> Faces:
-    """The faces of several splits or sets with points in one scheme, one part after the other.
-
-    Raises:
-      ValueError: Their frames differ in size or margin.
-    """
-    if len(parts) == 1:
-        return parts[0]
-    for part in parts[1:]:
-        _check_frames(parts[0], part, "faces", "prepare both with the same --frame-size and --margin")
-    starts = np.cumsum([0] + [len(part) for part in parts])
-
-    def read_encoded(indices: np.ndarray) -> list[bytes]:
-        owners = np.searchsorted(starts, indices, side="right") - 1
-        pairs = zip(owners, indices - starts[owners], strict=True)
-        return [parts[owner].read_encoded(index[None])[0] for owner, index in pairs]
-
-    return dataclasses.replace(
-        parts[0],
-        dataset="+".join(dict.fromkeys(part.dataset for part in parts)),
-        split="+".join(part.split for part in parts),
-        points=np.concatenate([part.points for part in parts]),
-        visible=np.concatenate([part.visible for part in parts]),
-        attributes=np.concatenate([part.attributes for part in parts]),
-        to_source=np.concatenate([part.to_source for part in parts]),
-        yaw=np.concatenate([part.yaw for part in parts]),
-        names=sum((part.names for part in parts), ()),
-        groups=sum((part.groups for part in parts), ()),
-        read_encoded=read_encoded,
+def faces_of_records(
+    records: Sequence[Record], dataset: str, split: str, scheme: Scheme, frame_size: int, margin: float, box: str
+) -> Faces:
+    """The faces of records in memory; see `Faces` for the other arguments."""
+    return Faces(
+        dataset=dataset,
+        split=split,
+        scheme=scheme,
+        frame_size=frame_size,
+        margin=margin,
+        box=box,
+        **unpack_labels(collect_labels(records)),
+        read_encoded=lambda indices: [records[index].image for index in indices],
     )
-
-
-def mix(photos: Faces, styled: Faces) -> Faces:
-    """The photos and, behind them, those of the styled faces that show one of their groups.
-
-    What is left out was rendered from a photo that is not among `photos`, held out perhaps, and would bring its labels
-    along. A kept face may have its style from such a photo: its looks are known then, its labels are not.
-
-    Raises:
-      ValueError: The two sets differ in scheme, frame size or margin, or no styled face is kept.
-    """
-    _check_frames(photos, styled, "styled faces", "render them from this set as it is prepared now")
-    if load_scheme(styled.scheme) != load_scheme(photos.scheme):
-        raise ValueError(
-            f"the styled faces of {styled.dataset} have points of scheme {styled.scheme}, the photos of"
-            f" {photos.dataset} those of {photos.scheme}"
-        )
-    groups = set(photos.groups)
-    kept = styled.take(np.flatnonzero([group in groups for group in styled.groups]))
-    if not len(kept):
-        raise ValueError(
-            f"not one of the {len(styled)} styled faces of {styled.dataset} was rendered from the {len(photos)} photos"
-            f" of {photos.dataset}, split {photos.split}, to train on: their groups have other names"
-        )
-    return dataclasses.replace(join([photos, kept]), dataset=photos.dataset, split=photos.split, num_styled=len(kept))
-
-
-def _check_frames(photos: Faces, others: Faces, kind: str, advice: str) -> None:
-    """Raises ValueError where two sets cannot share a batch, as their frames differ."""
-    for field in ("frame_size", "margin"):
-        ours, theirs = getattr(photos, field), getattr(others, field)
-        if ours != theirs:
-            raise ValueError(
-                f"the {kind} of {others.dataset} have {field} {theirs} and the photos of {photos.dataset} {ours};"
-                f" {advice}"
-            )
-
-
-def hold_out(faces: Faces, percent: float) -> tuple[Faces, Faces]:
-    """Splits off about `percent` of the groups for validation: (training, validation).
-
-    The side of a face depends on its group's name alone, by a hash, and not on the other faces or their order.
-    """
-    validation = np.array([_hash_fraction(group) * 100 < percent for group in faces.groups], bool)
-    return faces.take(np.flatnonzero(~validation)), faces.take(np.flatnonzero(validation))
-
-
-def label_subset(faces: Faces, percent: float, seed: int) -> Faces:
-    """About `percent` of the faces, by whole groups and in their order; a smaller share is a part of a larger one.
-
-    Groups are taken in an order that `seed` and their names give, by a hash, until that many faces are reached.
-    """
-    sizes = collections.Counter(faces.groups)
-    order = sorted(sizes, key=lambda group: _hash_fraction(f"{seed}/{group}"))
-    counts = np.asarray([sizes[group] for group in order], int)
-    before = np.cumsum(counts) - counts
-    chosen = {group for group, count in zip(order, before, strict=True) if count < percent / 100 * len(faces)}
-    return faces.take(np.flatnonzero([group in chosen for group in faces.groups]))
-
-
-def _hash_fraction(text: str) -> float:
-    """A number in [0, 1) that depends on the text alone."""
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6], "big") / 2**48

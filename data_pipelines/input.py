@@ -8,12 +8,15 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
-from jaxlm.data_pipelines.faces import Faces, hold_out, join, label_subset, mix, subset_masks
+from jaxlm.data_pipelines.faces import Faces, subset_masks
+from jaxlm.data_pipelines.optional import load_tensorflow
 from jaxlm.data_pipelines.prepared import SPLIT_UNIONS, open_faces, open_splits, write_pack
-from jaxlm.landmarks import heads_of
+from jaxlm.data_pipelines.selection import hold_out, join, label_subset, mix
+from jaxlm.landmarks import heads_of, load_scheme
 
 __all__ = [
     "SPLIT_UNIONS",
@@ -50,25 +53,26 @@ def open_training(
       dataset: Photos; see `open_faces`. Several sets are joined with +.
       split: Of the photos of each set; see `open_faces`.
       data_dir: Folder of the prepared sets.
-      scheme: What points are read as: one scheme for all sets or, joined with +, one for each; see `protocols`.
+      scheme: What points are read as: one scheme for all sets or, joined with +, one for each; see `heads_of`.
       validation_percent: Share of each set's photos held out; see `hold_out`.
-      styled: A set or pack of styled faces, all of whose splits are mixed with the training photos; see `faces.mix`.
-        Their points are those of the first head.
+      styled: A set or pack of styled faces, all of whose splits are mixed with the training photos; see
+        `selection.mix`. Their points are those of the first head.
       label_percent: Share of the training photos that is used; see `label_subset`.
       seed: Draws that share.
 
     Raises:
       FileNotFoundError: A set is not prepared, or there is no such file.
-      ValueError: What `heads_of`, `open_faces`, `Faces.in_scheme`, `join` and `faces.mix` refuse.
+      ValueError: What `heads_of`, `open_faces`, `Faces.in_scheme`, `join` or `selection.mix` refuses.
     """
     heads = heads_of(dataset, scheme)
     sets = [open_faces(head.dataset, split, data_dir).in_scheme(head.scheme) for head in heads]
     parts = [hold_out(faces, validation_percent) for faces in sets]
-    training = join([part.in_head(head, scheme) for (part, _), head in zip(parts, heads, strict=True)])
+    side_by_side = load_scheme(scheme)
+    training = join([part.in_head(head, side_by_side) for (part, _), head in zip(parts, heads, strict=True)])
     training = label_subset(training, label_percent, seed)
     if styled is not None:
         drawn = join(list(open_splits(styled, data_dir).values())).in_scheme(heads[0].scheme)
-        training = mix(training, drawn.in_head(heads[0], scheme))
+        training = mix(training, drawn.in_head(heads[0], side_by_side))
     return training, parts[0][1]
 
 
@@ -163,8 +167,7 @@ def train_batches(
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # Only to be spared its start-up message.
-    import tensorflow as tf
-
+    tf = load_tensorflow("streaming faces from disk")
     tf.config.set_visible_devices([], "GPU")
     example = _batch(faces, np.zeros(0, np.int64), 0)
     types = {key: tf.as_dtype(value.dtype) for key, value in example.items()}
@@ -173,7 +176,7 @@ def train_batches(
         indices = indices_of(int(step))[part]
         return list(_batch(faces, indices, len(indices)).values())
 
-    def load(step: tf.Tensor) -> dict[str, tf.Tensor]:
+    def load(step: Any) -> dict[str, Any]:
         return dict(zip(types, tf.numpy_function(read, [step], list(types.values())), strict=True))
 
     steps = tf.data.Dataset.range(start_step, stop_step)

@@ -13,6 +13,8 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from jaxlm.data_pipelines.optional import load_tfds
+
 if typing.TYPE_CHECKING:
     import tensorflow_datasets as tfds
 
@@ -57,8 +59,7 @@ class Record:
 
 def features(frame_size: int, num_points: int) -> tfds.features.FeaturesDict:
     """The TFDS features of a record."""
-    import tensorflow_datasets as tfds  # Not at the top: the processes that cut frames do without.
-
+    tfds = load_tfds("writing a prepared set")
     return tfds.features.FeaturesDict(
         {
             "image": tfds.features.Image(shape=(frame_size, frame_size, 3), encoding_format="jpeg"),

@@ -13,8 +13,10 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 import cv2
+import tqdm
 
 from jaxlm.data_pipelines.record import Record
+from jaxlm.landmarks import Scheme
 
 CHUNK = 32
 """Faces a worker process takes at a time."""
@@ -32,12 +34,12 @@ class Source(Protocol):
 
     Attributes:
       name: The data set's name.
-      scheme: Landmark scheme of the points, as `landmarks.load_scheme` takes it.
+      scheme: Landmark scheme of the points.
       box: How the face box was made, for the protocol printed beside every number.
     """
 
     name: str
-    scheme: str
+    scheme: Scheme
     box: str
 
     def read(self, on_bad: OnBad) -> dict[str, Sequence[Any]]:
@@ -66,6 +68,34 @@ def records(
         yield pool.map(work, labels, chunksize=CHUNK)
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def good_records(
+    source: Source, split: str, labels: Sequence[Any], frame_size: int, margin: float, on_bad: OnBad
+) -> Iterator[Record]:
+    """The records of those faces of a split that can be used, in order, under a progress bar.
+
+    Args:
+      source: Where the faces come from.
+      split: The split's name.
+      labels: The split's labels.
+      frame_size: Width and height of a frame in pixels.
+      margin: Side of the region a frame shows, in sides of the face box made square.
+      on_bad: Called with the error of each face that cannot be used; what it raises ends the work.
+
+    Raises:
+      ValueError: Not one face can be used.
+    """
+    count = 0
+    with records(source, labels, frame_size, margin) as results:
+        for result in tqdm.tqdm(results, desc=split, total=len(labels), unit=" faces"):
+            if isinstance(result, BadFaceError):
+                on_bad(result)
+            else:
+                count += 1
+                yield result
+    if not count:
+        raise ValueError(f"split {split} of {source.name}: not one of its {len(labels)} faces can be used")
 
 
 def _record_or_error(source: Source, frame_size: int, margin: float, label: Any) -> Record | BadFaceError:

@@ -88,7 +88,8 @@ class AugmentConfig:
     occlusion: float = 0.0
     """Chance that a box of noise covers part of the face."""
     legacy: bool = False
-    """Reproduce the label errors of the published SepBN code: a flip one pixel off, rotation half a pixel off."""
+    """Train on the label errors of the released SepBN code. Flips are one pixel off there, and rotations half a pixel.
+    It is here for the claim that sepbn_wflw is the published recipe, which these errors are a part of."""
 
 
 @dataclasses.dataclass(frozen=True)

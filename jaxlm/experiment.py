@@ -126,8 +126,47 @@ def to_json(config: Config) -> str:
 
 
 def from_json(text: str) -> Config:
-    """The config that `to_json` wrote; tuples among the options come back as tuples."""
-    return spell_out(_from_dict(Config, json.loads(text)))
+    """The config that `to_json` wrote; tuples among the options come back as tuples.
+
+    Raises:
+      ValueError: It has an option that its model or task does not have; `DeletedFieldError` if that existed once.
+    """
+    return spell_out(_from_dict(Config, without_deleted(json.loads(text))))
+
+
+# Fields that no longer exist, by their dotted paths, each with the value whose effect all configs have now.
+_DELETED = {
+    "model.options.detach": False,
+    "model.options.regressor_width": 16,
+    "model.options.unbiased_running_var": False,
+    "task.options.landmark_weight": 1.0,
+    "task.options.map_weight": 1.0,
+}
+
+
+class DeletedFieldError(ValueError):
+    """A stored config asks for what this version no longer does."""
+
+
+def without_deleted(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A stored config, as nested dicts, without the fields that no longer exist.
+
+    Raises:
+      DeletedFieldError: Such a field holds another value than the one that all configs have now.
+    """
+    kept = {}
+    for key, value in values.items():
+        path = prefix + key
+        if isinstance(value, dict):
+            kept[key] = without_deleted(value, f"{path}.")
+        elif path not in _DELETED:
+            kept[key] = value
+        elif value != _DELETED[path]:
+            raise DeletedFieldError(
+                f"the stored config has {path} = {value!r}; this version of jaxlm has no such field, and does what"
+                f" {_DELETED[path]!r} did: take an older version"
+            )
+    return kept
 
 
 def _from_dict(cls: type, values: dict[str, Any]) -> Any:

@@ -17,10 +17,12 @@ from collections.abc import Sequence
 import absl.logging
 import jax
 
-from jaxlm import checkpoints, overrides
-from jaxlm.evaluation import cost
+from jaxlm import checkpoints, models, overrides
+from jaxlm.config import Config
+from jaxlm.evaluation import cost, judging
 from jaxlm.runtime import allocation, commands, distributed
 from jaxlm.runtime.progress import read_metrics
+from jaxlm.styles import translator_report
 from jaxlm.training import objectives
 from jaxlm.training.loop import fit, make_synthetic_faces
 
@@ -54,7 +56,20 @@ def main(argv: Sequence[str] | None = None) -> None:
         curves = workdir / "curves.png"
         plots.training_curves(curves, read_metrics(workdir / "metrics.jsonl"), objectives.kind(config).measure)
         print(f"Curves: {curves}")
-    objectives.kind(config).report(config, workdir)
+    report_held_out(config, workdir)
+
+
+def report_held_out(config: Config, workdir: pathlib.Path) -> None:
+    """Judges the best checkpoint of a run by its held-out faces: prints a table, and writes metrics and pictures."""
+    if config.model.name in models.TRANSLATORS:
+        if config.data.validation_percent:
+            translator_report.report_translator(workdir)
+        else:
+            print(f"No faces were held out to judge by. The checkpoints are in {workdir}")
+    elif config.data.validation_percent:
+        judging.report(workdir, split=judging.VALIDATION)
+    else:
+        print(f"No faces were held out. Evaluate on a test split: python -m jaxlm.evaluate --workdir {workdir}")
 
 
 if __name__ == "__main__":

@@ -123,3 +123,21 @@ def test_config_stays_small_enough_to_be_read():
     """At most 52 fields: whoever adds one looks for one to drop."""
     values = json.loads(experiment.to_json(Config()))
     assert len(config_lib.flatten(values | {"model": {"name": 0, "input_size": 0, "options": 0}})) <= 52
+
+
+def stored_long_ago(**options: object) -> str:
+    """The JSON of a config of LAB that has options which were deleted since, with the values given."""
+    document = json.loads(experiment.to_json(experiment.load("lab_300w")))
+    document["model"]["options"] |= {"detach": False, "regressor_width": 16} | options
+    document["task"]["options"] |= {"map_weight": 1.0, "landmark_weight": 1.0}
+    return json.dumps(document)
+
+
+def test_configs_stored_before_options_were_deleted_are_read():
+    assert experiment.from_json(stored_long_ago()) == experiment.load("lab_300w")
+
+
+def test_a_stored_value_that_no_longer_has_an_effect_is_refused():
+    message = r"model.options.detach = True; this version of jaxlm has no such field, and does what False did"
+    with pytest.raises(experiment.DeletedFieldError, match=message):
+        experiment.from_json(stored_long_ago(detach=True))

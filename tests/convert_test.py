@@ -20,7 +20,7 @@ from jaxlm.interop.torch_maps import MAPS
 from jaxlm.landmarks.schemes import WFLW98
 from jaxlm.models import load_weights, save_weights
 from jaxlm.models.layers import SeparableBatchNorm
-from jaxlm.tasks.dpr import ReinitialisationTask
+from jaxlm.tasks.reinitialisation import ReinitialisationTask
 
 State = dict[str, np.ndarray]
 

@@ -13,7 +13,7 @@ from jaxlm import experiment, overrides, train
 from jaxlm.checkpoints import Checkpoints, directory_of, load_model
 from jaxlm.config import Config
 from jaxlm.models import save_weights
-from jaxlm.models.dpr.frames import PARTS
+from jaxlm.models.dpr.coordinates import PARTS
 from jaxlm.runtime import distributed
 from jaxlm.training import loop, starting
 from jaxlm.training.step import init_state, make_recipe

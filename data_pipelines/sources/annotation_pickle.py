@@ -13,6 +13,7 @@ import numpy as np
 from jaxlm.data_pipelines.frames import Label, make_sized_record
 from jaxlm.data_pipelines.record import Record
 from jaxlm.data_pipelines.source import BadFaceError, OnBad
+from jaxlm.landmarks import IBUG68, Scheme
 
 NUM_POINTS = 68
 ANNOTATIONS = "annot.pkl"
@@ -45,7 +46,7 @@ class AnnotationPickle:
     split: str = "train"
     image_size: int = 384
 
-    scheme: typing.ClassVar[str] = "ibug68"
+    scheme: typing.ClassVar[Scheme] = IBUG68
     box: typing.ClassVar[str] = "the whole image"
 
     def __post_init__(self) -> None:

@@ -31,7 +31,7 @@ class ConvBlock(nn.Module):
         return max_pool_2x2(nn.leaky_relu(self.norm(x)))
 
 
-class VanillaCNN(nn.Module):
+class CNN(nn.Module):
     """The "Vanilla CNN" of arXiv 2101.06663: convolution blocks, then two dense layers that give the coordinates.
 
     Attributes:
@@ -39,7 +39,7 @@ class VanillaCNN(nn.Module):
       widths: Channels of each block; every block halves the image.
       head_width: Width of the hidden dense layer.
       norm: What normalises the convolutions: nothing (the paper's baseline), batch normalisation, or SepBN.
-      sets, groups, attention, ratio, pool, unbiased_running_var: Of SepBN; see `SeparableBatchNorm`.
+      sets, groups, attention, ratio, pool: Options of SepBN; see `SeparableBatchNorm`.
       dtype: Of the computation; parameters, statistics and the result are float32.
     """
 
@@ -52,7 +52,6 @@ class VanillaCNN(nn.Module):
     attention: Literal["code", "grouped"] = "code"
     ratio: float = 0.1
     pool: int = 1
-    unbiased_running_var: bool = False
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
@@ -87,7 +86,6 @@ class VanillaCNN(nn.Module):
                 attention=self.attention,
                 ratio=self.ratio,
                 pool=self.pool,
-                unbiased_running_var=self.unbiased_running_var,
                 dtype=self.dtype,
                 name="norm",
             )

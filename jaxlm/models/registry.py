@@ -1,11 +1,15 @@
 """The models: detectors and translators, which are Linen modules for normalised images [B, S, S, 3].
 
-A detector maps images to raw outputs, called as `model(images, train=, temperature=)`; `temperature` is that of
-attention layers, and models without any ignore it. A translator is called as `model(images, structures, train=)`.
+A detector maps images to raw outputs, called as `model(images, train=)`; one with attention layers may take their
+softmax `temperature`, too. A translator is called as `model(images, structures, train=)`.
+
+A model's name in the table is that of its file and, in small letters, of its class; a file of several models lies in a
+folder whose name theirs begin with.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,28 +17,28 @@ from flax import linen as nn
 from jax.typing import DTypeLike
 
 from jaxlm import config as config_lib
-from jaxlm.models.cnn import VanillaCNN
+from jaxlm.models.cnn import CNN
 from jaxlm.models.dpr import GLSR, GSR
 from jaxlm.models.fan import FAN
 from jaxlm.models.lab import LAB
-from jaxlm.models.mobilenet import SmallMobileNetV2
-from jaxlm.models.resnet import ResNet18
+from jaxlm.models.mobilenetv2_small import MobileNetV2Small
+from jaxlm.models.resnet18 import ResNet18
 from jaxlm.models.resunet import ResUNet
-from jaxlm.models.san import CPM
+from jaxlm.models.san import SAN
 from jaxlm.models.san_style import SANStyle
-from jaxlm.models.shufflenet import ShuffleNetV2HeatMap
+from jaxlm.models.shufflenetv2_heatmap import ShuffleNetV2HeatMap
 from jaxlm.models.vunet import VUNet
 
 DETECTORS: dict[str, type[nn.Module]] = {
-    "cnn": VanillaCNN,
+    "cnn": CNN,
     "dpr_glsr": GLSR,
     "dpr_gsr": GSR,
     "fan": FAN,
     "lab": LAB,
-    "mobilenetv2_small": SmallMobileNetV2,
+    "mobilenetv2_small": MobileNetV2Small,
     "resnet18": ResNet18,
     "resunet": ResUNet,
-    "san": CPM,
+    "san": SAN,
     "san_style": SANStyle,
     "shufflenetv2_heatmap": ShuffleNetV2HeatMap,
 }
@@ -64,3 +68,8 @@ def build(name: str, num_points: int, options: Mapping[str, Any], dtype: DTypeLi
     if name in DETECTORS:
         completed["num_points"] = num_points
     return MODELS[name](dtype=dtype, **completed)
+
+
+def takes_temperature(model: nn.Module) -> bool:
+    """Whether a model's `__call__` has the argument `temperature`; training then lowers it, see `optim.temperature`."""
+    return "temperature" in inspect.signature(type(model).__call__).parameters

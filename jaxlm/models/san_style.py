@@ -15,11 +15,11 @@ import jax.numpy as jnp
 from flax import linen as nn
 from flax import traverse_util
 from jax import lax
-from jax.typing import ArrayLike, DTypeLike
+from jax.typing import DTypeLike
 
 from jaxlm.images import heatmaps, structure_maps
 from jaxlm.landmarks import load_scheme
-from jaxlm.models.san import CPM, Maps
+from jaxlm.models.san import SAN, Maps
 from jaxlm.models.vunet import VUNet
 from jaxlm.models.vunet.layers import MIN_INIT_IMAGES
 
@@ -52,7 +52,7 @@ class AverageStyle(nn.Module):
 class SANStyle(nn.Module):
     """SAN's siamese network, and the frozen networks that make its second photo of the first.
 
-    `detector` is a CPM of stride 4 without background, whose maps are logits, and `translator` a VUNet whose structures
+    `detector` is a SAN of stride 4 without background, whose maps are logits, and `translator` a VUNet whose structures
     are dots and boundaries of sigma 1, the default of its task, with a factorised prior; both were trained on crops of
     the same `data.crop`. Their weights come by `init_from`, and a translator without any renders grey. No gradient
     reaches them; `optim.rates` of 0 keep the weight decay from them, too. The translator's style encoder is left out:
@@ -62,7 +62,7 @@ class SANStyle(nn.Module):
     Attributes:
       num_points: N, how many landmarks there are a map of.
       scheme: Of the landmarks, for the boundaries that the translator sees; a built-in name or a .toml file.
-      stride, background, width: Of the siamese network, see `CPM`; the detector has the same width.
+      stride, background, width: Of the siamese network, see `SAN`; the detector has the same width.
       styles: How many renderings make the second photo.
       seed: Draws the noise of the styles.
       translator_size: Input size of the translator in pixels.
@@ -92,13 +92,13 @@ class SANStyle(nn.Module):
         super().__post_init__()
 
     def setup(self) -> None:
-        self.detector = CPM(self.num_points, width=self.width, dtype=self.dtype)
+        self.detector = SAN(self.num_points, width=self.width, dtype=self.dtype)
         self.translator = self.param("translator", self._grey_translator)
-        self.siamese = CPM(self.num_points, self.stride, self.background, self.width, self.dtype)
+        self.siamese = SAN(self.num_points, self.stride, self.background, self.width, self.dtype)
 
-    def __call__(self, images: jax.Array, *, train: bool, temperature: ArrayLike = 1.0) -> Maps:
-        """The four maps of `CPM.siamese`, of normalised images [B, S, S, 3]."""
-        del train, temperature  # As in CPM; the frozen networks run as at evaluation.
+    def __call__(self, images: jax.Array, *, train: bool) -> Maps:
+        """The four maps of `SAN.siamese`, of normalised images [B, S, S, 3]."""
+        del train  # As in SAN; the frozen networks run as at evaluation.
         return self.siamese.siamese(images, self.aggregate(images))
 
     def aggregate(self, images: jax.Array) -> jax.Array:

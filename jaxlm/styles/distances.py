@@ -11,8 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxlm.styles.feature_networks import FeatureNetwork
-from jaxlm.styles.translation_losses import gram, layer_scales
+from jaxlm.tasks.translation_losses import FeatureNetwork, gram, layer_scales
 
 _WINDOW, _SIGMA = 11, 1.5
 _SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import flax.struct
 import jax
@@ -21,8 +21,7 @@ from flax import traverse_util
 from jaxlm import checkpoints
 from jaxlm.models import DETECTORS
 from jaxlm.models.vgg import VGG, imagenet_normalise, load_vgg
-
-Features = dict[str, jax.Array]
+from jaxlm.tasks.translation_losses import FeatureNetwork, Features
 
 # The layers of AVS, beside the photo itself.
 _VGG_LAYERS = ("conv1_2", "conv2_2", "conv3_2", "conv4_2", "conv5_2")
@@ -32,13 +31,6 @@ _OPPONENTS = np.stack([(1, 1, 1), (1, -1, 0), (1, 1, -2)], axis=1).astype(np.flo
 
 # Side in cells of the coarsest maps of the pyramid.
 _COARSEST = 4
-
-
-class FeatureNetwork(Protocol):
-    """What `jaxlm.translation_losses` asks of a network."""
-
-    def __call__(self, images: jax.Array) -> Features:
-        """Named feature maps [B, h, w, C] of normalised photos [B, S, S, 3]."""
 
 
 @flax.struct.dataclass

@@ -55,11 +55,10 @@ def open_styles(where: str, data_dir: str, translator: Translator) -> StyleSourc
 def styles_of_faces(faces: Faces, translator: Translator) -> StyleSource:
     """Styles of prepared faces, whatever their landmarks."""
     crop, size = translator.config.data.crop, translator.config.model.input_size
-    matrix = cropping.crop_affine(faces.frame_size, size, faces.margin, crop)
 
     @jax.jit
     def cut(frames: jax.Array) -> jax.Array:
-        return cropping.normalise(cropping.warp(frames, jnp.broadcast_to(matrix, (len(frames), 2, 3)), size))
+        return cropping.normalise(cropping.plain_images(frames, size, faces.margin, crop))
 
     return StyleSource(faces.names, lambda indices: cut(faces.images(indices)))
 

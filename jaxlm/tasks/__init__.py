@@ -4,20 +4,12 @@ In: raw outputs, true points [B, N, 2], visibility [B, N]. Out: losses [B], poin
 `build` makes a task by its name; metrics.py has NME, FR, AUC and CED.
 """
 
-from jaxlm.tasks.registry import (
-    TASKS,
-    OneHead,
-    Reader,
-    Task,
-    build,
-    build_translation,
-    check,
-    complete,
-    structure_channels,
-)
+from jaxlm.tasks.base import Alarm, Reader, Task
+from jaxlm.tasks.registry import TASKS, OneHead, build, build_translation, check, complete, structure_channels
 
 __all__ = [
     "TASKS",
+    "Alarm",
     "OneHead",
     "Reader",
     "Task",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import jax
 
@@ -12,32 +12,13 @@ from jaxlm import config as config_lib
 from jaxlm import models
 from jaxlm.config import ModelConfig, TaskConfig
 from jaxlm.landmarks import Head, Scheme
+from jaxlm.tasks.base import Task
 from jaxlm.tasks.boundaries import BoundaryTask
 from jaxlm.tasks.coordinates import CoordinateTask
-from jaxlm.tasks.dpr import ReinitialisationTask
 from jaxlm.tasks.heatmaps import HeatMapTask
+from jaxlm.tasks.reinitialisation import ReinitialisationTask
 from jaxlm.tasks.san import SANTask
 from jaxlm.tasks.translation import TranslationTask
-
-
-class Reader(Protocol):
-    """What evaluation asks of a detector's task. Points are (x, y) in crop pixels, centres at integers."""
-
-    def points(self, outputs: Any) -> jax.Array:
-        """Points [B, N, 2] that raw outputs stand for."""
-
-    def confidence(self, outputs: Any) -> jax.Array | None:
-        """How sure the model is of each point, [B, N] in 0..1; None where raw outputs do not say."""
-
-    def degenerate(self, outputs: Any) -> jax.Array | None:
-        """Whether an affine map that the model predicts cannot be used, [B]; None where it predicts none."""
-
-
-class Task(Reader, Protocol):
-    """What training asks of a detector's task."""
-
-    def loss(self, outputs: Any, points: jax.Array, visible: jax.Array) -> jax.Array:
-        """Losses [B] of raw outputs for true points [B, N, 2], visible [B, N]; points of other heads are NaN."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import pathlib
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import jax
 import numpy as np
@@ -20,10 +20,9 @@ from jaxlm.config import Config
 from jaxlm.data_pipelines import input as input_lib
 from jaxlm.data_pipelines import prepared
 from jaxlm.data_pipelines.input import Faces
-from jaxlm.data_pipelines.prepare import Options, prepare
-from jaxlm.data_pipelines.sources.synthetic import Synthetic
 from jaxlm.runtime import distributed
 from jaxlm.runtime.progress import Progress
+from jaxlm.tasks import Alarm
 from jaxlm.training import feeding, starting
 from jaxlm.training.step import Recipe, TrainState, from_items, init_state, make_recipe, to_items, train_step
 
@@ -55,16 +54,17 @@ def check_finite(values: Mapping[str, np.ndarray], start: int, checkpoints: path
         )
 
 
-def check_maps(values: Mapping[str, np.ndarray], start: int, checkpoints: pathlib.Path) -> None:
-    """Raises FloatingPointError naming the first step, counted from `start`, with a degenerate predicted map."""
-    bad = np.flatnonzero(values.get("degenerate", 0))
-    if len(bad):
-        raise FloatingPointError(
-            f"in step {start + bad[0]} the affine maps predicted for {values['degenerate'][bad[0]]:.0%} of the faces"
-            " are degenerate: they flatten or mirror the face, or are not finite; the run stops. The last good"
-            f" checkpoint is kept in {checkpoints}. Try a lower --optim.learning-rate, a smaller factor in"
-            " --optim.rates for the network that predicts the maps, or more epochs of the stage before."
-        )
+def check_alarms(
+    values: Mapping[str, np.ndarray], alarms: Sequence[Alarm], start: int, checkpoints: pathlib.Path
+) -> None:
+    """Raises FloatingPointError naming the first step, counted from `start`, in which an alarm's value is not 0."""
+    for alarm in alarms:
+        bad = np.flatnonzero(values[alarm.name])
+        if len(bad):
+            raise FloatingPointError(
+                f"in step {start + bad[0]} {alarm.problem.format(values[alarm.name][bad[0]])}; the run stops."
+                f" The last good checkpoint is kept in {checkpoints}. Try {alarm.remedy}."
+            )
 
 
 def prepare_run(config: Config) -> tuple[Recipe, Faces, Faces]:
@@ -94,6 +94,10 @@ def make_synthetic_faces(config: Config) -> None:
     if config.data.dataset != "synthetic" or prepared.find_sets("synthetic", folder):
         return
     if jax.process_index() == 0:
+        # Not at the top: what prepares sets is slow to start, and few runs need it.
+        from jaxlm.data_pipelines.prepare import Options, prepare
+        from jaxlm.data_pipelines.sources.synthetic import Synthetic
+
         prepare(Synthetic(), Options(folder))
     distributed.wait_for_all("synthetic faces")
 
@@ -144,7 +148,7 @@ def fit(config: Config, workdir: pathlib.Path) -> bool:
         with progress, distributed.StopSignal() as stop_signal:
             for begin, end in segments(start, recipe.total_steps, length, boundary):
                 state, values = advance(state, begin, end)
-                check_maps(values, begin, directory)
+                check_alarms(values, recipe.objective.alarms, begin, directory)
                 check_finite(values, begin, directory)
                 progress.train(end, {name: float(np.mean(value)) for name, value in values.items()})
                 stopping = stop_signal.asked(end)

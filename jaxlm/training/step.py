@@ -138,10 +138,10 @@ def is_product(operation: Primitive, *_: Any, **__: Any) -> bool:
 
 
 def _plain_crops(faces: Batch, recipe: Recipe) -> Crops:
-    """The centre crops of frames, without augmentation."""
+    """Faces without augmentation, as models see them."""
     size, crop = recipe.config.model.input_size, recipe.config.data.crop
-    crops, points = cropping.centre_crop(faces["image"], faces["points"], size, recipe.margin, crop)
-    return Crops(cropping.normalise(crops), points, faces["visible"])
+    crops, points = cropping.plain_crops(faces["image"], faces["points"], size, recipe.margin, crop)
+    return Crops(crops, points, faces["visible"])
 
 
 def _accumulated_gradients(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pathlib
 from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple, Protocol
 
@@ -13,12 +12,12 @@ from jax.sharding import Mesh
 from jaxlm.config import Config
 from jaxlm.data_pipelines.input import Faces
 from jaxlm.runtime.progress import Measure
+from jaxlm.tasks import Alarm
 
 Tree = Any
 
-
-# (variables, faces) -> figures over all the faces; the objective's measure is one of them.
-Validate = Callable[[Tree, "Faces"], dict[str, float]]
+# (variables, faces) -> metrics over all the faces; the objective's measure is one of them.
+Validate = Callable[[Tree, Faces], dict[str, float]]
 
 
 class Crops(NamedTuple):
@@ -46,6 +45,10 @@ class Objective(Protocol):
     measure: ClassVar[Measure]
     model: nn.Module
 
+    @property
+    def alarms(self) -> tuple[Alarm, ...]:
+        """Values of `loss` that stop the run where they are not 0."""
+
     @classmethod
     def of(cls, config: Config, steps_per_epoch: int) -> Objective:
         """The objective of an experiment."""
@@ -60,7 +63,3 @@ class Objective(Protocol):
 
     def validator(self, margin: float, mesh: Mesh) -> Validate:
         """What judges variables by faces in frames of `margin` face boxes, on all devices."""
-
-    @staticmethod
-    def report(config: Config, workdir: pathlib.Path) -> None:
-        """Judges the best checkpoint of a finished run: prints a table with its protocol, and writes pictures."""

@@ -7,17 +7,27 @@ and the KL divergence is a mean over latent dimensions, so that its weight does 
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Protocol
 
 import chex
+import flax.serialization
 import jax
 import jax.numpy as jnp
 
 from jaxlm.models.vunet import Latents, VUNetOutputs
-from jaxlm.styles.feature_networks import FeatureNetwork, Features
+
+Features = dict[str, jax.Array]
 
 # A dimension counts as active where its posterior mean varies by more than this (Burda et al., ICLR 2016).
 ACTIVE_VARIANCE = 0.01
+
+
+class FeatureNetwork(Protocol):
+    """What the perceptual loss compares photos by, a pytree of its weights; see jaxlm/styles/feature_networks.py."""
+
+    def __call__(self, images: jax.Array) -> Features:
+        """Named feature maps [B, h, w, C] of normalised photos [B, S, S, 3]."""
 
 
 class LayerTerms(NamedTuple):
@@ -60,6 +70,20 @@ def layer_scales(network: FeatureNetwork, images: jax.Array) -> LayerTerms:
     features = network(images)
     terms = layer_terms(jax.tree.map(lambda feature: jnp.roll(feature, 1, axis=0), features), features)
     return jax.tree.map(lambda term: jnp.maximum(jnp.mean(term), 1e-8), terms)
+
+
+def pack_perception(network: FeatureNetwork, scales: LayerTerms) -> dict[str, Any]:
+    """What the perceptual loss compares by, for `batch_stats`, where no gradient reaches it.
+
+    `features` are the weights of the network, `scales` are those of `layer_scales`.
+    """
+    return {"features": flax.serialization.to_state_dict(network), "scales": scales._asdict()}
+
+
+def unpack_perception(network: FeatureNetwork, batch_stats: Mapping[str, Any]) -> tuple[FeatureNetwork, LayerTerms]:
+    """The network with the weights that `pack_perception` kept, and the scales."""
+    kept = flax.serialization.from_state_dict(network, batch_stats["features"])
+    return kept, LayerTerms(**batch_stats["scales"])
 
 
 def perceptual(

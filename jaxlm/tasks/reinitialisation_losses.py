@@ -15,7 +15,7 @@ import numpy as np
 from jax import lax
 
 from jaxlm.images import cropping
-from jaxlm.models.dpr import frames
+from jaxlm.models.dpr import coordinates
 
 Weighting = Literal["none", "sample", "batch"]
 
@@ -70,7 +70,7 @@ def theta_loss(theta: jax.Array, target: jax.Array, points: jax.Array, mean: np.
       mean: Mean shape m [N, 2] as fractions of the frame's side.
       size: Side of the frame that theta maps to, in pixels.
     """
-    moved = cropping.move(points, frames.theta_to_map(theta, size)) / size
+    moved = cropping.move(points, coordinates.theta_to_map(theta, size)) / size
     spread = jnp.mean(jnp.sum((moved - mean[None]) ** 2, axis=-1), axis=-1)
     return jnp.sum((theta - target) ** 2, axis=(1, 2)) + spread
 
