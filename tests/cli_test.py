@@ -164,3 +164,10 @@ def test_the_wheel_holds_every_file_that_code_needs_and_puts_jaxlm_alone_on_the_
     for folder, inside in (("jaxlm", "."), ("data_pipelines", "jaxlm"), ("experiments", "jaxlm")):
         expected |= {str(pathlib.Path(inside, file.relative_to(ROOT))) for file in (ROOT / folder).rglob("*.py")}
     assert built == expected
+
+
+def test_requirements_are_the_light_core_and_what_prepares_data():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    asked = [*project["dependencies"], *project["optional-dependencies"]["data"]]
+    lines = (ROOT / "requirements.txt").read_text().replace('"', "'").splitlines()
+    assert sorted(asked) == sorted(line for line in lines if not line.startswith("#"))
