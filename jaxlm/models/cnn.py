@@ -40,7 +40,7 @@ class CNN(nn.Module):
       head_width: Width of the hidden dense layer.
       norm: What normalises the convolutions: nothing (the paper's baseline), batch normalisation, or SepBN.
       sets, groups, attention, ratio, pool: Options of SepBN; see `SeparableBatchNorm`.
-      dtype: Of the computation; parameters, statistics and the result are float32.
+      dtype: Type of the computation; parameters, statistics and the result are float32.
     """
 
     num_points: int

@@ -90,7 +90,7 @@ class Hourglass(nn.Module):
     Attributes:
       depth: Halvings; 0 is the bottom alone.
       bottom: Whether the lowest level has a unit of its own.
-      dtype: Of the computation.
+      dtype: Type of the computation.
     """
 
     depth: int
@@ -137,7 +137,7 @@ class StackedHourglass(nn.Module):
       stacks: How many.
       width: Channels of the features.
       depth: Halvings in an hourglass.
-      dtype: Of the computation; parameters, statistics and maps are float32.
+      dtype: Type of the computation; parameters, statistics and maps are float32.
     """
 
     head: Head

@@ -65,9 +65,9 @@ def with_equal_steps(config: Config, steps: int | None, faces: int) -> Config:
     Each run is validated and saved four times, and its last step is kept, for that is the one it is judged by.
 
     Args:
-      config: Of an experiment.
-      steps: In all, rounded down to whole epochs; None takes what the experiment takes on all faces.
-      faces: All there are to train on.
+      config: The config of an experiment.
+      steps: How many steps in all, rounded down to whole epochs; None takes those of the experiment on all faces.
+      faces: How many faces there are to train on.
 
     Raises:
       ValueError: There are fewer steps than epochs.

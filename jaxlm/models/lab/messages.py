@@ -20,7 +20,7 @@ from jaxlm.models.layers import operators
 Edge = tuple[str, str]
 Node = TypeVar("Node")
 
-# Of each direction and boundary.
+# The state of each (direction, boundary).
 States = dict[tuple[str, str], jax.Array]
 
 _STATE_CHANNELS = 16
@@ -110,7 +110,7 @@ class MessagePassing(nn.Module):
     Attributes:
       boundaries: Names, in the order of the maps.
       edges: Pairs (sender, receiver) of the first direction, without a cycle.
-      dtype: Of the computation.
+      dtype: Type of the computation.
     """
 
     boundaries: tuple[str, ...]
