@@ -32,13 +32,13 @@ class ConvBlock(nn.Module):
 
 
 class CNN(nn.Module):
-    """The "Vanilla CNN" of arXiv 2101.06663: convolution blocks, then two dense layers that give the coordinates.
+    """The "Vanilla CNN" of SepBN (arXiv 2101.06663): convolution blocks, then two dense layers give the coordinates.
 
     Attributes:
       num_points: N, how many landmarks it predicts.
       widths: Channels of each block; every block halves the image.
       head_width: Width of the hidden dense layer.
-      norm: What normalises the convolutions: nothing (the paper's baseline), batch normalisation, or SepBN.
+      norm: Normalisation after each convolution: none (the paper's baseline), batch normalisation, or SepBN.
       sets, groups, attention, ratio, pool: Options of SepBN; see `SeparableBatchNorm`.
       dtype: Type of the computation; parameters, statistics and the result are float32.
     """

@@ -41,7 +41,7 @@ from jaxlm.styles import rendering, translation
 from jaxlm.training import loop
 
 # What the file of a finished piece holds: the `seconds` that it took, null if it was stopped in between; and for a
-# detector `splits`, by name. In each, `faces` are the names of those it was judged by and `nme` their errors, fractions.
+# detector `splits`, by name. In each, `faces` are the names of the faces that judged it, `nme` their errors, fractions.
 Result = dict[str, Any]
 
 _RESULT = "result.json"

@@ -97,7 +97,7 @@ class LAB(nn.Module):
         maps = self.estimator(images, train=train)
         return LABOutputs(maps, self.regressor(images, maps[-1], train=train))
 
-    def judge(self, maps: jax.Array, *, train: bool) -> jax.Array:
+    def discriminate(self, maps: jax.Array, *, train: bool) -> jax.Array:
         """Logits [B, K] of how effective boundary maps [B, S / 4, S / 4, K] are, for training; see `BoundaryObjective`.
 
         Its parameters, `discriminator`, are no part of what `init` draws.
