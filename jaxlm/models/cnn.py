@@ -74,7 +74,7 @@ class CNN(nn.Module):
         return dense(2 * self.num_points, dtype=jnp.float32, name="fc2")(x)
 
     def _norm(self, train: bool, temperature: ArrayLike) -> Norm:
-        """What a block applies between convolution and activation."""
+        """The normalisation of a block, between convolution and activation."""
         if self.norm == "batch":
             norm = partial(nn.BatchNorm, momentum=0.9, epsilon=1e-5, dtype=self.dtype, name="norm")
             return lambda x: norm()(x, use_running_average=not train)

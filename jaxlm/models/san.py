@@ -61,7 +61,7 @@ class Stage(nn.Module):
 
 
 class SAN(nn.Module):
-    """SAN's network without its style branch; with it, by `siamese`, on more input channels of stages 2 and 3.
+    """SAN's network: a call sees the crop alone, `siamese` a second photo, too, by more channels in stages 2 and 3.
 
     For 98 points and a background 17,116,137 parameters, 19,342,697 as siamese network, whatever the stride. Parameter
     paths of the features are those of jaxlm/interop/torch_maps.py, at the top, so that the weights of

@@ -98,7 +98,7 @@ def arm_config(config: Config, arm: str, percent: float, seed: int, styled: path
 
 
 def on_share(config: Config, percent: float, seed: int) -> Config:
-    """The same experiment on a share of the faces, which `seed` draws, as it does all else."""
+    """The same experiment on a share of the faces; `seed` draws the share, as all else."""
     return dataclasses.replace(config, data=dataclasses.replace(config.data, label_percent=percent), seed=seed)
 
 

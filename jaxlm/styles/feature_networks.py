@@ -163,7 +163,7 @@ def load_vgg_features(path: str | os.PathLike[str]) -> VGGFeatures:
 
 
 def _layer_outputs(model: nn.Module, variables: Any, images: jax.Array) -> dict[str, Any]:
-    """What every submodule returned for normalised photos, by its path."""
+    """The outputs of all submodules for normalised photos, by their paths."""
     _, state = model.apply(variables, images, train=False, capture_intermediates=True, mutable=["intermediates"])
     flat = traverse_util.flatten_dict(state["intermediates"], sep=".")
     return {path.removesuffix(".__call__"): outputs[0] for path, outputs in flat.items()}

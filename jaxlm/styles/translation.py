@@ -110,7 +110,10 @@ def sample(translator: Translator, structures: jax.Array, key: jax.Array) -> jax
 
 
 def in_batches(function: Callable[..., Any], *arrays: Any) -> Any:
-    """`function` of 64 rows at a time of trees of arrays [n, ...], the last batch filled up; a tree of numpy arrays."""
+    """Calls `function` with 64 rows at a time of trees of arrays [n, ...], and joins what it gives.
+
+    The last batch is filled up, and the results for these rows are left out. The result is a tree of numpy arrays.
+    """
     count = len(jax.tree.leaves(arrays)[0])
     parts = []
     for start in range(0, count, _BATCH):

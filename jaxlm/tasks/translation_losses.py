@@ -24,7 +24,10 @@ ACTIVE_VARIANCE = 0.01
 
 
 class FeatureNetwork(Protocol):
-    """What the perceptual loss compares photos by, a pytree of its weights; see jaxlm/styles/feature_networks.py."""
+    """Gives the features that the perceptual loss compares; a pytree of its weights.
+
+    The networks are in jaxlm/styles/feature_networks.py.
+    """
 
     def __call__(self, images: jax.Array) -> Features:
         """Named feature maps [B, h, w, C] of normalised photos [B, S, S, 3]."""
@@ -73,7 +76,7 @@ def layer_scales(network: FeatureNetwork, images: jax.Array) -> LayerTerms:
 
 
 def pack_perception(network: FeatureNetwork, scales: LayerTerms) -> dict[str, Any]:
-    """What the perceptual loss compares by, for `batch_stats`, where no gradient reaches it.
+    """A feature network and its scales as they are kept in `batch_stats`, where no gradient reaches them.
 
     `features` are the weights of the network, `scales` are those of `layer_scales`.
     """

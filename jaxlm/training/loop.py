@@ -124,7 +124,7 @@ def start_or_resume(
 
 
 def fit(config: Config, workdir: pathlib.Path) -> bool:
-    """Trains from where the run in `workdir` stands; True when it reached its end, False when asked to stop before."""
+    """Starts or resumes the run in `workdir`; True when it reached its end, False when a signal stopped it before."""
     workdir.mkdir(parents=True, exist_ok=True)
     mesh = distributed.make_mesh(config.fsdp)
     recipe, training, validation = prepare_run(config)

@@ -54,7 +54,7 @@ class WeightMatch:
 def start_from(
     state: TrainState, sources: str | Sequence[tuple[str, str]], copies: Sequence[tuple[str, str]] = ()
 ) -> tuple[TrainState, WeightMatch]:
-    """`state` with the parameters and batch statistics of other runs, placed as its own are; the optimiser stays.
+    """`state` with the parameters and batch statistics of other runs, on the same devices; the optimiser's state stays.
 
     Args:
       state: The state before the first step.
@@ -118,7 +118,7 @@ def take(
 
 
 def _copied_path(path: str, copies: Sequence[tuple[str, str]]) -> str | None:
-    """Where `copies` finds the array of `path`; None where they do not name its network."""
+    """The path that `copies` give for the array of `path`; None where they do not name its network."""
     collection, _, name = path.partition("/")
     for there, here in copies:
         if name.startswith(f"{here}/"):

@@ -40,7 +40,7 @@ _PART_EXTENT = 5 / 6
 
 
 def box_to_crop(boxes: ArrayLike) -> jax.Array:
-    """Maps [B, 2, 3] from image pixels to crops that show nothing but the box, however wide or high.
+    """Maps [B, 2, 3] from image pixels to square crops of the boxes, whatever the boxes' shapes.
 
     Args:
       boxes: [B, 4], the pixels (x1, y1, x2, y2) that become the crop's first and last ones.

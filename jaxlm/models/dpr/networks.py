@@ -138,7 +138,10 @@ class GLSR(nn.Module):
         return outputs._replace(points=points, part_thetas=thetas, part_residuals=residuals)
 
     def _part_thetas(self, points: jax.Array, train: bool) -> Thetas:
-        """From points [B, N, 2] in the face frame; at evaluation the closed form stands in for a degenerate theta."""
+        """Thetas of the parts of points [B, N, 2] in the face frame.
+
+        In evaluation the closed form replaces degenerate ones.
+        """
         closed = coordinates.closed_form_thetas(points, load_scheme(self.scheme))
         if self.local == "closed_form":
             return closed

@@ -25,7 +25,7 @@ from jaxlm.models.vunet.layers import ResidualBlock, Upsample, WeightNormConv
 
 Latents = tuple[jax.Array, jax.Array]
 
-# Sides of the maps that latents live on, coarsest first; the first is where both encoders end.
+# Sides of the latents' maps, coarsest first; both encoders end at the first.
 LATENT_SIDES = (4, 8)
 
 # Options of the form that AVS was published with: 47,253,894 parameters for photos of 256 px and structures of three
@@ -80,7 +80,9 @@ class Pyramid(nn.Module):
 
 
 class StyleEncoder(nn.Module):
-    """Means of the latents given photos [B, S, S, 3]; the finer one is given the coarser latent, drawn if training.
+    """Means of the latents given photos [B, S, S, 3].
+
+    The finer mean is given the coarser latent, too, which is drawn in training.
 
     Attributes:
       width, max_width, dropout, dtype: Those of the `Pyramid`; latents have `max_width` channels.

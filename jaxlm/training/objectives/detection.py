@@ -94,7 +94,7 @@ class DetectionObjective:
         return loss, values
 
     def validator(self, margin: float, mesh: Mesh) -> Validate:
-        """The mean NME over all faces, which are those of the first head."""
+        """The mean NME over all faces. They are of the first head's data set."""
         head = self.heads[0]
         reader, scheme = tasks.OneHead(self.task, head), load_scheme(head.scheme)
         predictor = inference.Predictor(self.model, reader, self.config, margin, mesh)
