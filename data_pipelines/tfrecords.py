@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxlm.data_pipelines.frames import BOX_SCALE, Label
+from jaxlm.data_pipelines.cutting import BOX_SCALE, Label
 from jaxlm.data_pipelines.optional import load_tfds
 from jaxlm.data_pipelines.source import BadFaceError
 from jaxlm.landmarks.geometry import box_around

@@ -6,7 +6,7 @@ import dataclasses
 import typing
 from pathlib import Path
 
-from jaxlm.data_pipelines.frames import LANDMARK_BOX, cut_face, decode_photo
+from jaxlm.data_pipelines.cutting import LANDMARK_BOX, cut_face, decode_photo
 from jaxlm.data_pipelines.record import Record
 from jaxlm.data_pipelines.source import BadFaceError, OnBad
 from jaxlm.data_pipelines.sources.aflw2000 import split_validation
@@ -46,7 +46,7 @@ class AFLW2K3D:
         return split_validation(examples, images)
 
     def to_record(self, label: Example, frame_size: int, margin: float) -> Record:
-        """Cuts the frame of one example; see `frames.cut_face`."""
+        """Cuts the frame of one example; see `cutting.cut_face`."""
         features = parse(label)
         face = face_label(label, f"{self.name}/{label.number:06d}", features["landmarks_68_3d_xy_normalized"])
         return cut_face(face, decode_photo(features["image"], face.image, face.where), frame_size, margin)

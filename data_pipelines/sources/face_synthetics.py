@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxlm.data_pipelines.frames import BOX_SCALE, LANDMARK_BOX, Label, make_sized_record, parse_numbers
+from jaxlm.data_pipelines.cutting import BOX_SCALE, LANDMARK_BOX, Label, make_sized_record, parse_numbers
 from jaxlm.data_pipelines.record import Record
 from jaxlm.data_pipelines.source import BadFaceError, OnBad
 from jaxlm.landmarks import IBUG68, Scheme
@@ -53,7 +53,7 @@ class FaceSynthetics:
         return {"train": labels}
 
     def to_record(self, label: Label, frame_size: int, margin: float) -> Record:
-        """Cuts the frame of one face; see `frames.make_sized_record`."""
+        """Cuts the frame of one face; see `cutting.make_sized_record`."""
         return make_sized_record(label, frame_size, margin, self.image_size)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxlm.data_pipelines.frames import BOX_SCALE, LANDMARK_BOX, Label, make_record, parse_numbers
+from jaxlm.data_pipelines.cutting import BOX_SCALE, LANDMARK_BOX, Label, make_record, parse_numbers
 from jaxlm.data_pipelines.source import BadFaceError, OnBad
 from jaxlm.landmarks import IBUG68, Scheme
 from jaxlm.landmarks.geometry import box_around

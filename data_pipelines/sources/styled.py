@@ -12,8 +12,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from jaxlm.data_pipelines.cutting import read_image
 from jaxlm.data_pipelines.faces import Faces, collect_labels, unpack_labels
-from jaxlm.data_pipelines.frames import read_image
 from jaxlm.data_pipelines.record import Record, encode_image
 from jaxlm.data_pipelines.renders import MANIFEST, open_photos, read_manifest, read_settings
 from jaxlm.data_pipelines.source import BadFaceError, OnBad

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxlm.data_pipelines.frames import LANDMARK_BOX, cut_face, decode_photo
+from jaxlm.data_pipelines.cutting import LANDMARK_BOX, cut_face, decode_photo
 from jaxlm.data_pipelines.record import Record
 from jaxlm.data_pipelines.source import OnBad
 from jaxlm.data_pipelines.sources.aflw2000 import wrap_degrees
@@ -42,7 +42,7 @@ class The300WLP:
         return {"train": find_examples(self.source, self.name)}
 
     def to_record(self, label: Example, frame_size: int, margin: float) -> Record:
-        """Cuts the frame of one example; see `frames.cut_face`.
+        """Cuts the frame of one example; see `cutting.cut_face`.
 
         The landmarks are the projected 3-D ones, like those of AFLW2000-3D. The catalogue drops the names that tell
         the renderings of one photo; a group are the faces of one fitted shape, which these share. INFERRED.

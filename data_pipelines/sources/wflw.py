@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxlm.data_pipelines.frames import Label, make_record, parse_numbers
+from jaxlm.data_pipelines.cutting import Label, make_record, parse_numbers
 from jaxlm.data_pipelines.record import ATTRIBUTES
 from jaxlm.data_pipelines.source import BadFaceError, OnBad
 from jaxlm.landmarks import WFLW98, Scheme
