@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from jaxlm.data_pipelines import input as input_lib
 
-from jaxlm import checkpoints, evaluate, experiment, models, sensitivity, tasks, train
+from jaxlm import checkpoints, experiment, models, sensitivity, tasks, train
 from jaxlm.config import AugmentConfig, Config
 from jaxlm.evaluation import box_sensitivity, inference, judging
-from jaxlm.images import augment, cropping
+from jaxlm.images import affine_maps, augment, cropping
+from jaxlm.landmarks.schemes import WFLW98
 from jaxlm.runtime import distributed
 from jaxlm.tasks import metrics
 from jaxlm.training import loop
@@ -56,7 +57,7 @@ def test_jitter_of_a_wide_crop_moves_and_scales_the_box_twice_as_far():
     config = AugmentConfig(probability=1.0, shift=0.06, scale=0.06)
     plain = cropping.crop_affine(256, 256, 2.0, 2.0)
     amounts = augment.draw_amounts(np.asarray([0, 1], np.uint32), 2000, config, 256)
-    to_frame = inference.reinitialisation.invert(augment.frame_to_crop(amounts, plain, 256, 256))
+    to_frame = affine_maps.invert(augment.frame_to_crop(amounts, plain, 256, 256))
     box = jnp.broadcast_to(jnp.asarray([[63.5, 63.5], [191.5, 191.5]]), (2000, 2, 2))
     moved = np.asarray(cropping.move(box, to_frame))
     shift = (moved.mean(axis=1) - 127.5) / 128
@@ -111,12 +112,12 @@ def test_curves_start_from_the_evaluations_error_and_are_written(
         assert expected in shown
     document = json.loads((tmp_path / "sensitivity.json").read_text())
     curves = document["runs"][str(trained)]
-    run = checkpoints.load_model(trained)
+    run = checkpoints.open_model(trained)
     faces, _ = judging.open_evaluation(run.config, run.config.data.dataset, "test", "")
     task = tasks.build(run.config.task, run.config.model)
     predictor = inference.Predictor(run.model, task, run.config, faces.margin, distributed.make_mesh())
     points = predictor(run.variables, faces).points
-    distance = metrics.normaliser_distance(faces.points, evaluate.load_scheme("wflw98"), "inter_ocular")
+    distance = metrics.normaliser_distance(faces.points, WFLW98, "inter_ocular")
     nme = float(metrics.face_nme(points, faces.points, distance).mean())
     assert curves["shift"]["nme"][0] == pytest.approx(nme, rel=1e-4)
     assert curves["scale"]["nme"][0] == pytest.approx(nme, rel=1e-4)
@@ -127,7 +128,7 @@ def test_curves_start_from_the_evaluations_error_and_are_written(
 
 def test_runs_judged_on_different_faces_are_refused(trained: pathlib.Path, other: pathlib.Path):
     with pytest.raises(ValueError, match="give one --dataset and --split"):
-        box_sensitivity.report([trained, other], split="validation")
+        box_sensitivity.measure_and_write([trained, other], split="validation")
 
 
 def test_a_folder_that_is_no_run_ends_with_an_explanation(tmp_path: pathlib.Path, capsys):

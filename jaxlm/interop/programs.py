@@ -31,8 +31,8 @@ class ExportError(ValueError):
     """A model cannot be exported, or the file does not give its points."""
 
 
-def detector(trained: Trained) -> Detect:
-    """What is exported; it computes in float32, whatever the run did."""
+def detect_function(trained: Trained) -> Detect:
+    """The function that is exported: a detector with its weights, in float32 whatever the run computed in."""
     model, task = trained.model.clone(dtype=jnp.float32), trained.task
     variables = jax.device_get(trained.variables)  # Without their places on the devices of this process.
 
@@ -82,9 +82,8 @@ def write_onnx(detect: Detect, size: int, file: pathlib.Path) -> int | None:
         import onnxruntime
     except ImportError as error:
         raise ImportError(
-            f"ONNX needs jax2onnx and onnxruntime ({error}): in an environment of its own pip install -r"
-            " requirements.txt and then -r requirements-export.txt, since jax2onnx takes an older orbax-checkpoint than"
-            " training does"
+            f"ONNX needs jax2onnx and onnxruntime ({error}): pip install '.[onnx]', in an environment of its own, since"
+            " jax2onnx takes an older orbax-checkpoint than training does"
         ) from error
     logging.getLogger("onnx_ir").setLevel(logging.ERROR)
     onnxruntime.set_default_logger_severity(_ERRORS_ALONE)

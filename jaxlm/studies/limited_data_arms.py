@@ -65,9 +65,9 @@ def with_equal_steps(config: Config, steps: int | None, faces: int) -> Config:
     Each run is validated and saved four times, and its last step is kept, for that is the one it is judged by.
 
     Args:
-      config: Of an experiment.
-      steps: In all, rounded down to whole epochs; None takes what the experiment takes on all faces.
-      faces: All there are to train on.
+      config: The experiment's config.
+      steps: The number of steps, rounded down to whole epochs; None for as many as the experiment takes on all faces.
+      faces: The number of all faces to train on.
 
     Raises:
       ValueError: There are fewer steps than epochs.

@@ -33,10 +33,10 @@ class Piece(NamedTuple):
     """One thing to do.
 
     Attributes:
-      seed: Draws the share of the faces, the weights, the order of the faces, and the styles.
-      percent: Share of the training faces.
+      seed: The seed of the share of the faces, of the weights, of the order of the faces, and of the styles.
+      percent: The share of the training faces, in per cent.
       name: An arm, the translator, or one of its two sets of styled faces.
-      work: Steps of training, or pictures to draw.
+      work: The number of training steps, or of pictures to draw.
     """
 
     seed: int
@@ -60,13 +60,13 @@ class Plan:
 
     Attributes:
       detector: The experiment on all faces, with seed 0.
-      translator: The same.
-      styles: Renders of each face in the arms `avs` and `both`; `self` has one.
-      fractions: Shares of the training faces in per cent, ascending.
-      seeds: Of the repetitions.
+      translator: The translator's experiment, likewise.
+      styles: The number of renders of each face in the arms `avs` and `both`; `self` has one.
+      fractions: The shares of the training faces in per cent, ascending.
+      seeds: The seeds of the repetitions.
       arms: Some of `ARMS`.
-      faces: Training faces, by `share_name`.
-      held_out: Faces held out from all.
+      faces: The number of training faces, by `share_name`.
+      held_out: The number of faces held out from all.
     """
 
     detector: Config
@@ -191,11 +191,11 @@ def remember(plan: Plan, workdir: pathlib.Path) -> None:
             raise ValueError(f"{file} is another plan; take another --workdir, or match it:\n  {lines}")
     workdir.mkdir(parents=True, exist_ok=True)
     document = dataclasses.asdict(plan) | {"pieces": [piece._asdict() for piece in pieces_of(plan)]}
-    write_json(file, document)
+    write_whole(file, document)
 
 
-def write_json(file: pathlib.Path, document: Any) -> None:
-    """Writes a file that takes its place only when it is whole."""
+def write_whole(file: pathlib.Path, document: Any) -> None:
+    """Writes JSON to a file, which takes its place only when it is whole."""
     unfinished = file.with_suffix(".incomplete")
     unfinished.write_text(json.dumps(document, indent=2) + "\n")
     unfinished.replace(file)
@@ -226,7 +226,7 @@ def differences(stored: Plan, asked: Plan) -> list[str]:
     return lines + [f"{name}: {here} here, {there} asked for" for name, (here, there) in pairs.items() if here != there]
 
 
-def describe(plan: Plan) -> dict[str, str]:
+def plan_in_words(plan: Plan) -> dict[str, str]:
     """The plan in words, with the number of runs, steps and pictures, by what each line is about."""
     data = plan.detector.data
     lines = {"data": f"{data.dataset}, {data.train_split}; {plan.held_out} faces are held out from all"}

@@ -20,7 +20,6 @@ from jaxlm.data_pipelines import renders
 from jaxlm.data_pipelines.sources import styled
 from jaxlm.evaluation import inference
 from jaxlm.evaluation.judging import VALIDATION, open_evaluation
-from jaxlm.landmarks import load_scheme
 from jaxlm.runtime import distributed
 from jaxlm.studies import limited_data_report
 from jaxlm.studies.limited_data_arms import SELF_SET, total_steps
@@ -29,13 +28,13 @@ from jaxlm.studies.limited_data_plan import (
     Piece,
     Plan,
     config_of,
-    describe,
     make_plan,
     pack_of,
     pieces_of,
+    plan_in_words,
     remember,
     renders_of_each,
-    write_json,
+    write_whole,
 )
 from jaxlm.styles import rendering, translation
 from jaxlm.training import loop
@@ -59,7 +58,7 @@ def is_finished(piece: Piece, result: Result, splits: Sequence[str]) -> bool:
     return bool(result) and (piece.kind != "detector" or all(split in result["splits"] for split in splits))
 
 
-def run(plan: Plan, workdir: pathlib.Path, splits: Sequence[str]) -> bool:
+def do_pieces(plan: Plan, workdir: pathlib.Path, splits: Sequence[str]) -> bool:
     """Does all pieces that are not finished; False when asked to stop before the end."""
     pieces = pieces_of(plan)
     results = {piece: read_result(piece, workdir) for piece in pieces}
@@ -77,8 +76,8 @@ def run(plan: Plan, workdir: pathlib.Path, splits: Sequence[str]) -> bool:
         if piece.kind == "detector":
             judged = result.get("splits", {})
             missing = [split for split in splits if split not in judged]
-            result["splits"] = judged | {split: judge(plan, piece, workdir, split) for split in missing}
-        write_json(piece.folder(workdir) / _RESULT, result)
+            result["splits"] = judged | {split: errors_of_detector(plan, piece, workdir, split) for split in missing}
+        write_whole(piece.folder(workdir) / _RESULT, result)
         results[piece] = result
     return True
 
@@ -111,18 +110,18 @@ def draw_set(plan: Plan, piece: Piece, workdir: pathlib.Path) -> None:
     input_lib.write_pack(pack_of(folder), {"train": styled.open_renders(folder / renders.FOLDER, piece.name)})
 
 
-def judge(plan: Plan, piece: Piece, workdir: pathlib.Path, split: str) -> dict[str, list]:
+def errors_of_detector(plan: Plan, piece: Piece, workdir: pathlib.Path, split: str) -> dict[str, list]:
     """Names of the faces of a split, and the NME of each, a fraction, by the last step of a detector."""
-    trained = checkpoints.load_model(piece.folder(workdir), total_steps(plan.detector))
+    trained = checkpoints.open_model(piece.folder(workdir), step=total_steps(plan.detector))
     config = trained.config
     faces, _ = open_evaluation(config, config.data.dataset, split, config.data.data_dir)
     predictor = inference.Predictor(trained.model, trained.task, config, faces.margin, distributed.make_mesh())
     points = predictor(trained.variables, faces).points
-    nme = inference.face_errors(points, faces, load_scheme(config.data.scheme))
+    nme = inference.face_errors(points, faces, trained.scheme)
     return {"faces": list(faces.names), "nme": nme.tolist()}
 
 
-def collect(plan: Plan, workdir: pathlib.Path, split: str) -> dict[tuple[float, str], np.ndarray]:
+def collect_errors(plan: Plan, workdir: pathlib.Path, split: str) -> dict[tuple[float, str], np.ndarray]:
     """Errors by percent and arm, of each face for each seed [seeds, faces], of the detectors of a finished plan.
 
     Raises:
@@ -163,12 +162,12 @@ def follow_protocol(detector: Config, translator: Config, arguments: argparse.Na
     data = detector.data
     # Opened here, so that a wrong name is told before the work and not after it.
     boxes = [open_evaluation(detector, data.dataset, split, data.data_dir)[0].box for split in splits]
-    limited_data_report.print_protocol(describe(plan))
+    limited_data_report.print_protocol(plan_in_words(plan))
     if arguments.dry_run:
         return
     remember(plan, workdir)
-    if not run(plan, workdir, splits):
+    if not do_pieces(plan, workdir, splits):
         print("Stopped and saved; the same command goes on from there.", file=sys.stderr)
         return
-    errors = {split: collect(plan, workdir, split) for split in splits}
-    limited_data_report.report(plan, workdir, errors, boxes[0])
+    errors = {split: collect_errors(plan, workdir, split) for split in splits}
+    limited_data_report.write_results(plan, workdir, errors, boxes[0])

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxlm.checkpoints import runs
+from jaxlm.checkpoints import Trained
 from jaxlm.data_pipelines.input import Faces
 from jaxlm.evaluation import inference
 from jaxlm.images import cropping
@@ -47,7 +47,7 @@ class Eyes(NamedTuple):
     encode: Callable[[jax.Array], jax.Array]
 
 
-def judge_of(trained: runs.Trained, translator: Translator) -> Callable[[np.ndarray], np.ndarray]:
+def judge_of(trained: Trained, translator: Translator) -> Callable[[np.ndarray], np.ndarray]:
     """Finds landmarks [B, N, 2] in a translator's crops uint8 [B, S, S, 3], in their pixels.
 
     A crop is to the detector a frame that shows as many face boxes as the translator sees.

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from jaxlm import checkpoints
-from jaxlm.checkpoints import runs
+from jaxlm.checkpoints import Trained
 from jaxlm.data_pipelines.input import Faces
 from jaxlm.drawing import pictures
 from jaxlm.evaluation import judging
@@ -49,7 +49,7 @@ class Judged(NamedTuple):
 
 
 def judge(
-    trained: runs.Trained,
+    trained: Trained,
     run: str,
     make_validator: Callable[..., Any],
     dataset: str | None = None,
@@ -94,7 +94,7 @@ def report(workdir: pathlib.Path, make_validator: Callable[..., Any]) -> Mapping
     Returns:
       The figures of the validation.
     """
-    trained = checkpoints.load_model(workdir)
+    trained = checkpoints.open_model(workdir)
     faces, figures, protocol = judge(trained, f"{workdir}, step {trained.step}", make_validator)
     if jax.process_index() == 0:
         print_table(figures, protocol)

@@ -1,11 +1,10 @@
-"""Starting a run from the weights of others: arrays of equal path and shape are taken, all others stay as drawn."""
+"""Starts a run from the weights of others: arrays of equal path and shape are taken, all others stay as drawn."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
 import operator
-import pathlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,14 +15,13 @@ import numpy as np
 from flax import traverse_util
 
 from jaxlm import checkpoints
-from jaxlm.models import load_weights
 from jaxlm.training.step import TrainState
 
 Tree = Any
 
 
 @dataclasses.dataclass(frozen=True)
-class Report:
+class StartReport:
     """What became of every array on both sides; paths are those of `params/head/fc1/kernel`.
 
     Attributes:
@@ -53,14 +51,14 @@ class Report:
 
 def start_from(
     state: TrainState, sources: str | Sequence[tuple[str, str]], copies: Sequence[tuple[str, str]] = ()
-) -> tuple[TrainState, Report]:
+) -> tuple[TrainState, StartReport]:
     """`state` with the parameters and batch statistics of other runs, placed as its own are; the optimiser stays.
 
     Args:
-      state: Before the first step.
+      state: The state before the first step.
       sources: A source, or pairs (source, path here) of sources whose arrays all belong below a path of the model, or
         nowhere deeper with the path "". A source is the workdir of a run, of which the best checkpoint is taken, or a
-        file of `weights.save_weights`. Of two that hold the same array the later one counts.
+        file of weights; see `checkpoints.open_variables`. Of two that hold the same array the later one counts.
       copies: See `take`.
 
     Raises:
@@ -70,7 +68,7 @@ def start_from(
     """
     ours = {"params": state.params, "batch_stats": state.batch_stats}
     pairs = [(sources, "")] if isinstance(sources, str) else sources
-    theirs = [place(_load(source), path) for source, path in pairs]
+    theirs = [place(checkpoints.open_variables(source), path) for source, path in pairs]
     found, report = take(ours, _merged(theirs), copies)
     for (source, _), tree in zip(pairs, theirs, strict=True):
         if set(_flat(tree)) <= set(report.left_over):
@@ -91,7 +89,7 @@ def place(variables: Mapping[str, Tree], path: str) -> Mapping[str, Tree]:
 
 def take(
     ours: Mapping[str, Tree], theirs: Mapping[str, Tree], copies: Sequence[tuple[str, str]] = ()
-) -> tuple[Tree, Report]:
+) -> tuple[Tree, StartReport]:
     """`ours` with the arrays of `theirs` in place of those of equal path and shape.
 
     Args:
@@ -101,7 +99,7 @@ def take(
         second path, the one below the first is taken.
     """
     own, other = _flat(ours), _flat(theirs)
-    found, report, used = dict(own), Report([], [], [], [], []), set()
+    found, report, used = dict(own), StartReport([], [], [], [], []), set()
     for path, array in own.items():
         source = path if path in other else _copied_path(path, copies)
         if source not in other:
@@ -124,13 +122,6 @@ def _copied_path(path: str, copies: Sequence[tuple[str, str]]) -> str | None:
         if name.startswith(f"{here}/"):
             return f"{collection}/{there}{name.removeprefix(here)}"
     return None
-
-
-def _load(source: str) -> Mapping[str, Tree]:
-    """The variables of the best checkpoint of a run, or of a file of weights."""
-    if pathlib.Path(source).is_dir() or not source.endswith(".npz"):
-        return jax.device_get(checkpoints.load_model(source).variables)
-    return load_weights(source)[0]
 
 
 def _flat(variables: Mapping[str, Tree]) -> dict[str, Any]:

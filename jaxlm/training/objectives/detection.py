@@ -112,8 +112,8 @@ class DetectionObjective:
 
     @staticmethod
     def report(config: Config, workdir: pathlib.Path) -> None:
-        """`evaluate.report` of the held-out faces."""
+        """`judging.evaluate_and_write` of the held-out faces."""
         if config.data.validation_percent:
-            judging.report(workdir, split=judging.VALIDATION)
+            judging.evaluate_and_write(workdir, split=judging.VALIDATION)
         else:
             print(f"No faces were held out. Evaluate on a test split: python -m jaxlm.evaluate --workdir {workdir}")
