@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         cost.check_size(config)
         make_synthetic_faces(config)
         finished = fit(config, workdir)
-    except (ValueError, FileNotFoundError, FloatingPointError, checkpoints.CheckpointError) as error:
+    except (ValueError, FileNotFoundError, ImportError, FloatingPointError, checkpoints.CheckpointError) as error:
         distributed.fail(error)
     except jax.errors.JaxRuntimeError as error:
         if jax.process_count() == 1:
