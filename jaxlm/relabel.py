@@ -47,7 +47,7 @@ def relabel(faces: Faces, teachers: Sequence[Bundle], flip_test: bool) -> Faces:
             predictor = inference.Predictor(trained.model, trained.task, trained.config, faces.margin, mesh, flip=flip)
             found.append(predictor(trained.variables, faces, advance).points)
     points = np.mean(found, axis=0)
-    scheme = teachers[0].trained.config.data.scheme
+    scheme = teachers[0].scheme
     return dataclasses.replace(faces, scheme=scheme, points=points, visible=np.ones(points.shape[:2], bool))
 
 

@@ -188,7 +188,11 @@ def test_build_fills_in_options_from_json() -> None:
     [
         ("cmn", {}, r"'cmn'.*Did you mean cnn\?"),
         ("cnn", {"width": [4]}, r"'width'.*Did you mean widths\?"),
-        ("cnn", {"norm": "sebpn"}, r"norm of cnn cannot be 'sebpn'. Did you mean sepbn\? Known: none, batch, sepbn"),
+        (
+            "cnn",
+            {"norm": "sebpn"},
+            r"norm of model cnn cannot be 'sebpn'. Did you mean sepbn\? Known: none, batch",
+        ),
         ("cnn", {"num_points": 5}, "num_points"),
     ],
 )

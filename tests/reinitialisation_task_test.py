@@ -212,5 +212,5 @@ def test_options_are_checked_and_the_models_are_taken():
     assert task("joint").context == 2.0
     with pytest.raises(ValueError, match="for models with scheme, context, stage, which cnn has not"):
         tasks.build(TaskConfig("reinitialisation"), ModelConfig("cnn"))
-    with pytest.raises(ValueError, match="weighting of reinitialisation cannot be 'ema'"):
+    with pytest.raises(ValueError, match="weighting of task reinitialisation cannot be 'ema'"):
         task("joint", weighting="ema")

@@ -5,6 +5,7 @@ import numpy as np
 from jaxlm.data_pipelines import synthetic
 from jaxlm.data_pipelines.faces import Faces
 from jaxlm.data_pipelines.record import encode_image
+from jaxlm.landmarks import WFLW98
 
 
 def synthetic_faces(count: int, split: str, size: int = 64) -> Faces:
@@ -14,7 +15,7 @@ def synthetic_faces(count: int, split: str, size: int = 64) -> Faces:
     return Faces(
         dataset="synthetic",
         split=split,
-        scheme="wflw98",
+        scheme=WFLW98,
         frame_size=size,
         margin=2.0,
         box="the generator's",

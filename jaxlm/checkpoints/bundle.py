@@ -29,7 +29,7 @@ from flax import traverse_util
 from jaxlm import experiment, models
 from jaxlm.checkpoints.trained import Trained
 from jaxlm.config import Config
-from jaxlm.landmarks import Head, Scheme, load_scheme, spell_out
+from jaxlm.landmarks import Head, Scheme, load_scheme, spell_out, text_of
 from jaxlm.landmarks import scheme as scheme_lib
 from jaxlm.models import load_weights, save_weights
 
@@ -173,7 +173,7 @@ def describe(config: Config, num_points: int, head: Head | None = None, step: in
         "pixels": _PIXELS,
         "config": json.loads(experiment.to_json(config)),
         "num_points": num_points,
-        "head": head and head._replace(dataset=_last_part(head.dataset), scheme=spell_out(head.scheme))._asdict(),
+        "head": head and head._asdict() | {"dataset": _last_part(head.dataset), "scheme": text_of(head.scheme)},
         "scheme": scheme_lib.to_table(load_scheme(scheme)),
         "step": step,
         "card": {},
@@ -211,7 +211,8 @@ def _check_format(path: str | os.PathLike[str], metadata: Mapping[str, Any]) -> 
 def _trained(variables: Mapping[str, Any], metadata: Mapping[str, Any]) -> Trained:
     config = experiment.from_json(json.dumps(metadata["config"]))
     model = models.build(config.model.name, metadata["num_points"], config.model.options, jnp.dtype(config.dtype))
-    head = Head(**metadata["head"]) if metadata["head"] else None
+    stored = metadata["head"]
+    head = Head(**stored | {"scheme": load_scheme(stored["scheme"])}) if stored else None
     return Trained(config, model, variables, metadata["step"], head)
 
 

@@ -9,7 +9,7 @@ import flax.linen as nn
 
 from jaxlm import tasks
 from jaxlm.config import Config
-from jaxlm.landmarks import Head, find_head
+from jaxlm.landmarks import Head, find_head, text_of
 from jaxlm.models.dpr import GLSR, GSR
 
 
@@ -57,5 +57,5 @@ class Trained(NamedTuple):
         """
         data = self.config.data
         head = find_head(data.dataset, data.scheme, name)
-        data = dataclasses.replace(data, dataset=head.dataset, scheme=head.scheme)
+        data = dataclasses.replace(data, dataset=head.dataset, scheme=text_of(head.scheme))
         return self._replace(config=dataclasses.replace(self.config, data=data), head=head)

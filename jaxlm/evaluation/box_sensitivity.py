@@ -112,10 +112,10 @@ def report(
         raise ValueError(
             "the runs hold out different faces, or learn different schemes; give one --dataset and --split"
         )
-    normaliser = metrics.default_normaliser(load_scheme(first.scheme))
+    normaliser = metrics.default_normaliser(first.scheme)
     curves = {name: measure(run, judged[name], normaliser) for name, run in runs.items()}
     protocol = {
-        "data": f"{first.dataset}, {first.split}: {len(first)} faces ({first.scheme})",
+        "data": f"{first.dataset}, {first.split}: {len(first)} faces ({first.scheme.name})",
         "box": first.box,
         "NME": f"mean over points and faces, by {normaliser.replace('_', '-')} distance",
         "frame": f"{first.margin:g} boxes wide; leaves, black: share of the crops, and of their area, outside of it",

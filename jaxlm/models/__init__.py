@@ -4,7 +4,7 @@ In: normalised crops [B, S, S, 3] (a translator also takes structure maps). Out:
 `build` makes a Linen module by its name; `load_weights` and `save_weights` keep variables in a file.
 """
 
-from jaxlm.models.registry import DETECTORS, MODELS, TRANSLATORS, build, takes_temperature
+from jaxlm.models.registry import DETECTORS, MODELS, TRANSLATORS, build, complete, takes_temperature
 from jaxlm.models.weights import load_weights, save_weights
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "MODELS",
     "TRANSLATORS",
     "build",
+    "complete",
     "load_weights",
     "save_weights",
     "takes_temperature",

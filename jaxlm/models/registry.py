@@ -16,7 +16,7 @@ from typing import Any
 from flax import linen as nn
 from jax.typing import DTypeLike
 
-from jaxlm.config import complete
+from jaxlm import config as config_lib
 from jaxlm.models.cnn import CNN
 from jaxlm.models.dpr import GLSR, GSR
 from jaxlm.models.fan import FAN
@@ -46,6 +46,16 @@ TRANSLATORS: dict[str, type[nn.Module]] = {"vunet": VUNet}
 MODELS = DETECTORS | TRANSLATORS
 
 
+def complete(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """All options of the model `name`: its defaults, replaced by `options`.
+
+    Raises:
+      ValueError: The name, an option or the value of a choice is unknown; the nearest one is suggested.
+    """
+    config_lib.check_known(name, MODELS, f"unknown model {name!r}; models are entered in jaxlm/models/registry.py")
+    return config_lib.complete(MODELS[name], f"model {name}", dict(options))
+
+
 def build(name: str, num_points: int, options: Mapping[str, Any], dtype: DTypeLike) -> nn.Module:
     """The model `name`, computing in `dtype`; a detector for `num_points` landmarks.
 
@@ -54,7 +64,7 @@ def build(name: str, num_points: int, options: Mapping[str, Any], dtype: DTypeLi
     Raises:
       ValueError: The name, an option or the value of a choice is unknown; the nearest one is suggested.
     """
-    completed = complete(MODELS, name, dict(options))
+    completed = complete(name, options)
     if name in DETECTORS:
         completed["num_points"] = num_points
     return MODELS[name](dtype=dtype, **completed)

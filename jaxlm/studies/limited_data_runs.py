@@ -20,7 +20,6 @@ from jaxlm.data_pipelines import renders
 from jaxlm.data_pipelines.sources import styled
 from jaxlm.evaluation import inference
 from jaxlm.evaluation.judging import VALIDATION, open_evaluation
-from jaxlm.landmarks import load_scheme
 from jaxlm.runtime import distributed
 from jaxlm.studies import limited_data_report
 from jaxlm.studies.limited_data_arms import SELF_SET, total_steps
@@ -117,7 +116,7 @@ def judge_detector(plan: Plan, piece: Piece, workdir: pathlib.Path, split: str) 
     faces, _ = open_evaluation(config, config.data.dataset, split, config.data.data_dir)
     predictor = inference.Predictor(trained.model, trained.task, config, faces.margin, distributed.make_mesh())
     points = predictor(trained.variables, faces).points
-    nme = inference.face_errors(points, faces, load_scheme(config.data.scheme))
+    nme = inference.face_errors(points, faces, faces.scheme)
     return {"faces": list(faces.names), "nme": nme.tolist()}
 
 

@@ -115,7 +115,7 @@ def check_translator(
     images, points = translation.crops_of(chosen, np.arange(faces), translator)
     structures = translation.structures_of(points, translator)
     photos, pairs = translation.to_uint8(images), render_pairs(translator, images, structures)
-    truth = points_in_crops(chosen.in_scheme(trained.config.data.scheme), translator)
+    truth = points_in_crops(chosen.in_scheme(scheme), translator)
     distance = metrics.normaliser_distance(truth, scheme, metrics.default_normaliser(scheme))
     network = feature_networks.LaplacianFeatures()
     scales = distances.texture_scales(network, images)

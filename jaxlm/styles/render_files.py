@@ -11,7 +11,6 @@ import tqdm
 from jaxlm.data_pipelines.input import Faces
 from jaxlm.data_pipelines.renders import Render
 from jaxlm.drawing import pictures
-from jaxlm.landmarks import load_scheme
 from jaxlm.landmarks.photos import is_truncated, read_photo
 from jaxlm.styles import translation
 from jaxlm.styles.translation import Translator
@@ -72,4 +71,4 @@ def contact_sheet(folder: pathlib.Path, rows: Sequence[Render], faces: Faces, tr
         files = [folder / row.file for row in rows[face * styles : (face + 1) * styles]]
         tiles += [crop, *(read_photo(file) for file in files)]
         marks += [face_points, *[np.full_like(face_points, np.nan)] * styles]
-    return pictures.contact_sheet(tiles, marks, load_scheme(faces.scheme), columns=1 + styles, side=128)
+    return pictures.contact_sheet(tiles, marks, faces.scheme, columns=1 + styles, side=128)

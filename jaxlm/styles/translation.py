@@ -75,7 +75,7 @@ def crops_of(faces: Faces, indices: ArrayLike, translator: Translator) -> tuple[
     Raises:
       ValueError: The faces cannot be read in the translator's scheme.
     """
-    faces, indices = faces.in_scheme(translator.config.data.scheme), np.asarray(indices)
+    faces, indices = faces.in_scheme(translator.scheme), np.asarray(indices)
     config = translator.config
     return _plain_crops(
         faces.images(indices), faces.points[indices], config.model.input_size, faces.margin, config.data.crop
@@ -86,7 +86,7 @@ def structures_of(points: ArrayLike, translator: Translator) -> jax.Array:
     """Structure maps [B, S, S, C] of points [B, N, 2], drawn as for the translator's training."""
     config = translator.config
     task = TranslationTask(**config.task.options)
-    return _structures(jnp.asarray(points), task, config.data.scheme, config.model.input_size)
+    return _structures(jnp.asarray(points), task, translator.scheme, config.model.input_size)
 
 
 def to_uint8(images: ArrayLike) -> np.ndarray:
@@ -132,5 +132,5 @@ _plain_crops = jax.jit(cropping.plain_crops, static_argnames=("size", "margin", 
 
 
 @functools.partial(jax.jit, static_argnames=("task", "scheme", "size"))
-def _structures(points: jax.Array, task: TranslationTask, scheme: str, size: int) -> jax.Array:
-    return task.structures(points, load_scheme(scheme), size)
+def _structures(points: jax.Array, task: TranslationTask, scheme: Scheme, size: int) -> jax.Array:
+    return task.structures(points, scheme, size)

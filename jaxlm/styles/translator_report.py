@@ -78,7 +78,7 @@ def judge_translator(
         "run": run,
         "data": f"{faces.dataset}, {faces.split}: {len(faces)} faces, crops of {data.crop:g} boxes",
         "box": faces.box,
-        "structure": f"{task['structure']} of {faces.scheme}",
+        "structure": f"{task['structure']} of {faces.scheme.name}",
         "perceptual": f"features {task['features']}; 1 is the distance of two different faces, without Gram terms",
         "rendered": "each face from its own structure and the mean of its style",
     }

@@ -8,7 +8,7 @@ LAB's adversary. A task chooses among them; an objective (jaxlm/training/objecti
 """
 
 from jaxlm.tasks.base import Alarm, Reader, Task
-from jaxlm.tasks.registry import TASKS, OneHead, build, build_translation, check, structure_channels
+from jaxlm.tasks.registry import TASKS, OneHead, build, build_translation, check, complete, structure_channels
 
 __all__ = [
     "TASKS",
@@ -19,5 +19,6 @@ __all__ = [
     "build",
     "build_translation",
     "check",
+    "complete",
     "structure_channels",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -48,6 +49,16 @@ TASKS: dict[str, type] = {
 }
 
 
+def complete(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """All options of the task `name`: its defaults, replaced by `options`.
+
+    Raises:
+      ValueError: The name, an option or the value of a choice is unknown; the nearest one is suggested.
+    """
+    config_lib.check_known(name, TASKS, f"unknown task {name!r}; tasks are entered in jaxlm/tasks/registry.py")
+    return config_lib.complete(TASKS[name], f"task {name}", dict(options))
+
+
 def build(config: TaskConfig, model: ModelConfig) -> Task:
     """The task of a detector; its fields without a default come from the model, see `tasks.Task`.
 
@@ -60,8 +71,8 @@ def build(config: TaskConfig, model: ModelConfig) -> Task:
             f"model {model.name} with task {config.name} finds no landmarks: translators"
             f" ({', '.join(models.TRANSLATORS)}) render faces by task translation, and jaxlm.disentangle judges them"
         )
-    options = config_lib.complete(TASKS, config.name, config.options)
-    theirs = {"input_size": model.input_size} | config_lib.complete(models.MODELS, model.name, model.options)
+    options = complete(config.name, config.options)
+    theirs = {"input_size": model.input_size} | models.complete(model.name, model.options)
     shared = [field.name for field in dataclasses.fields(TASKS[config.name]) if field.default is dataclasses.MISSING]
     lacking = [name for name in shared if name not in theirs]
     if lacking:
@@ -78,7 +89,7 @@ def build_translation(config: TaskConfig, model: ModelConfig) -> TranslationTask
     if model.name not in models.TRANSLATORS or config.name != "translation":
         known = ", ".join(models.TRANSLATORS)
         raise ValueError(f"task translation is for translators ({known}) alone, not {config.name} for {model.name}")
-    return TranslationTask(**config_lib.complete(TASKS, config.name, config.options))
+    return TranslationTask(**complete(config.name, config.options))
 
 
 def check(config: TaskConfig, model: ModelConfig) -> None:

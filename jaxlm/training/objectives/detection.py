@@ -96,7 +96,7 @@ class DetectionObjective:
     def validator(self, margin: float, mesh: Mesh) -> Validate:
         """The mean NME over all faces. They are of the first head's data set."""
         head = self.heads[0]
-        reader, scheme = tasks.OneHead(self.task, head), load_scheme(head.scheme)
+        reader, scheme = tasks.OneHead(self.task, head), head.scheme
         predictor = inference.Predictor(self.model, reader, self.config, margin, mesh)
 
         def validate(variables: Tree, faces: Faces) -> dict[str, float]:
@@ -109,7 +109,7 @@ class DetectionObjective:
         """NME [B] of points [B, N, 2], of each face in its own head and by that head's normaliser."""
         nme = jnp.full(len(truth), jnp.nan)
         for head in self.heads:
-            ours, scheme = truth[:, head.points], load_scheme(head.scheme)
+            ours, scheme = truth[:, head.points], head.scheme
             distance = metrics.normaliser_distance(ours, scheme, metrics.default_normaliser(scheme))
             of_head = metrics.face_nme(predicted[:, head.points], ours, distance)
             nme = jnp.where(jnp.isfinite(ours).any(axis=(1, 2)), of_head, nme)
