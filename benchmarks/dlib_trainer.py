@@ -3,7 +3,7 @@
 python -m benchmarks.dlib_trainer --dataset SET [--data-dir DIR] [--scheme ibug68] [--out FILE.dat]
 
 Kazemi and Sullivan, One Millisecond Face Alignment with an Ensemble of Regression Trees, CVPR 2014, in dlib's
-implementation (requirements-detect.txt) with its own settings. The faces it learns from, those held out, their boxes
+implementation (extra [detect]) with its own settings. The faces it learns from, those held out, their boxes
 and the metrics are those of `jaxlm.train` and `jaxlm.evaluate`.
 """
 

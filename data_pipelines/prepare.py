@@ -149,7 +149,7 @@ def _print_skipped(errors: Sequence[str]) -> None:
     print("\n  ".join([f"Skipped {len(errors)} bad faces.", *errors]))
 
 
-def parse_arguments(arguments: Sequence[str] | None = None) -> tuple[Source, Options]:
+def parse_arguments(arguments: Sequence[str] | None = None, prog: str = "jaxlm prepare") -> tuple[Source, Options]:
     """The source and the options that a command line names; what is wrong with it ends the program."""
     commands = [Annotated[cls, tyro.conf.subcommand(name)] for name, cls in find_sources().items()]
     request: Any = dataclasses.make_dataclass(
@@ -157,7 +157,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> tuple[Source, Opt
         [("source", Union[tuple(commands)]), ("preparation", Options)],  # noqa: UP007
         namespace={"__doc__": _REQUEST},
     )
-    parsed = tyro.cli(request, prog="jaxlm prepare", args=arguments, config=TYRO, registry=_schemes_as_text())
+    parsed = tyro.cli(request, prog=prog, args=arguments, config=TYRO, registry=_schemes_as_text())
     return parsed.source, parsed.preparation
 
 
@@ -188,11 +188,11 @@ Attributes:
 """
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line; errors of the input end it with their message."""
+def main(arguments: Sequence[str] | None = None, prog: str = "jaxlm prepare") -> None:
+    """The command line, called `prog`; errors of the input end it with their message."""
     logging.basicConfig(format="%(message)s")
     try:
-        prepare(*parse_arguments(arguments))
+        prepare(*parse_arguments(arguments, prog))
     except BadFaceError as error:
         sys.exit(f"error: {error}\nNothing was written. Correct it, or leave such faces out with --skip-bad.")
     except (ValueError, OSError, ImportError) as error:
@@ -202,4 +202,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(prog=f"python -m {__spec__.name}")

@@ -19,7 +19,7 @@ import dataclasses
 
 from jaxlm.config import Config
 from jaxlm.experiments import dpr_gsr_wflw
-from jaxlm.models.dpr.frames import PARTS
+from jaxlm.models.dpr.coordinates import PARTS
 
 
 def config() -> Config:

@@ -172,7 +172,10 @@ def test_files_that_are_no_bundles(file: pathlib.Path, tmp_path: pathlib.Path):
         ({"num_points": 98}, "2 arrays are of another shape, the first is params/fc2/bias"),
         ({"scheme": {"name": "five", "count": 5}}, "scheme five has 5 points, and the model predicts 68"),
         ({"scheme": {"count": 5}}, "`name` is missing"),
-        ({"config": {"model": {"name": "cnnn"}}}, "unknown name 'cnnn'. Did you mean cnn"),
+        (
+            {"config": {"model": {"name": "cnnn"}}},
+            "unknown model 'cnnn'; models are entered in jaxlm/models/registry.py. Did you mean cnn",
+        ),
         ({"config": {"colour": 1}}, "the field 'colour' is missing or unknown"),
         ({"boxes": {"dlib": [1, 1]}}, "calibration of dlib is scale_x, scale_y, shift_x, shift_y, not"),
     ],

@@ -111,14 +111,14 @@ def test_detectors_that_cannot_be_used_are_named(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(ValueError, match=r"bad\.onnx is no model of YuNet"):
         face_detectors.build(f"yunet:{tmp_path}/bad.onnx")
     monkeypatch.setitem(sys.modules, "dlib", None)
-    with pytest.raises(ValueError, match=r"dlib is not installed: pip install -r requirements-detect\.txt"):
+    with pytest.raises(ValueError, match=r'dlib is not installed: pip install "jaxlm\[detect\]"'):
         face_detectors.build("dlib")
 
 
 def test_without_dlib_photos_are_taken_whole_with_a_warning(monkeypatch: pytest.MonkeyPatch, caplog):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert face_detectors.default() is face_detectors.WHOLE
-    assert "no face detector is installed (pip install -r requirements-detect.txt)" in caplog.text
+    assert 'no face detector is installed (pip install "jaxlm[detect]")' in caplog.text
     fake_dlib(monkeypatch, lambda photo, upsample: [])
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
     assert face_detectors.default().name == "dlib"

@@ -19,6 +19,7 @@ ORDER = (
     "models",
     "tasks",
     "experiment",
+    "overrides",
     "checkpoints",
     "evaluation",
     "prediction",
@@ -45,7 +46,7 @@ def files() -> dict[str, pathlib.Path]:
 
 
 def room(module: str) -> str:
-    """The entry of ORDER that a module belongs to; modules at the top of jaxlm are commands, but for two."""
+    """The entry of ORDER that a module belongs to; modules at the top of jaxlm are commands, but for three."""
     name = module.split(".")[1] if "." in module else "commands"
     return name if name in ORDER else "commands"
 

@@ -195,7 +195,7 @@ def test_augmentation_moves_points_whatever_is_in_the_other_heads_place():
     own[:4, 98:], own[4:, :98] = np.nan, np.nan
     config = AugmentConfig(probability=1.0, rotation=20.0, shear=0.1, scale=0.1, shift=0.1, flip=True)
     images, flip = jnp.zeros((8, 16, 16, 3), jnp.uint8), np.asarray(load_scheme(BOTH).flip)
-    move = jax.jit(functools.partial(augment.augment, config=config, scheme_flip=flip, size=8, margin=2.0))
+    move = jax.jit(functools.partial(augment.augment_faces, config=config, scheme_flip=flip, size=8, margin=2.0))
     _, moved, visible = move(jax.random.key(1), images, own, np.isfinite(own[..., 0]))
     _, expected, _ = move(jax.random.key(1), images, points, np.isfinite(own[..., 0]))
     np.testing.assert_array_equal(moved, np.where(np.isnan(own), np.nan, expected))

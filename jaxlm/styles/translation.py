@@ -32,11 +32,11 @@ class Translator(NamedTuple):
     """A trained translator.
 
     Attributes:
-      config: Of the run.
+      config: The config of the run.
       model: `model.apply(variables, images, structures, train=False)` reconstructs.
       variables: Its parameters, those that are evaluated.
-      scheme: Of the landmarks that structures are drawn from.
-      step: Of the checkpoint.
+      scheme: Scheme of the landmarks that structures are drawn from.
+      step: Step of the checkpoint.
     """
 
     config: Config
@@ -61,7 +61,7 @@ def load_translator(workdir: str | os.PathLike[str], step: int | None = None) ->
 
 
 def as_translator(trained: runs.Trained) -> Translator:
-    """A translator that was loaded by `checkpoint.load_model`, on this process's first device."""
+    """A translator that was loaded by `checkpoints.load_model`, on this process's first device."""
     params = jax.tree.map(jnp.asarray, jax.device_get(trained.variables["params"]))
     scheme = load_scheme(trained.config.data.scheme)
     return Translator(trained.config, trained.model, {"params": params}, scheme, trained.step)
@@ -77,10 +77,9 @@ def crops_of(faces: Faces, indices: ArrayLike, translator: Translator) -> tuple[
     """
     faces, indices = faces.in_scheme(translator.scheme), np.asarray(indices)
     config = translator.config
-    images, points = _plain_crops(
+    return _plain_crops(
         faces.images(indices), faces.points[indices], config.model.input_size, faces.margin, config.data.crop
     )
-    return images, points
 
 
 def structures_of(points: ArrayLike, translator: Translator) -> jax.Array:
@@ -111,7 +110,10 @@ def sample(translator: Translator, structures: jax.Array, key: jax.Array) -> jax
 
 
 def in_batches(function: Callable[..., Any], *arrays: Any) -> Any:
-    """`function` of 64 rows at a time of trees of arrays [n, ...], the last batch filled up; a tree of numpy arrays."""
+    """Calls `function` with 64 rows at a time of trees of arrays [n, ...], and joins what it gives.
+
+    The last batch is filled up, and the results for these rows are left out. The result is a tree of numpy arrays.
+    """
     count = len(jax.tree.leaves(arrays)[0])
     parts = []
     for start in range(0, count, _BATCH):
@@ -126,12 +128,7 @@ def _apply(model: VUNet, variables: dict[str, Any], *inputs: Any, method: str, r
     return model.apply(variables, *inputs, method=method, rngs=rngs)
 
 
-@functools.partial(jax.jit, static_argnames=("size", "margin", "crop"))
-def _plain_crops(
-    frames: jax.Array, points: jax.Array, size: int, margin: float, crop: float
-) -> tuple[jax.Array, jax.Array]:
-    crops, points = cropping.centre_crop(frames, points, size, margin, crop)
-    return cropping.normalise(crops), points
+_plain_crops = jax.jit(cropping.plain_crops, static_argnames=("size", "margin", "crop"))
 
 
 @functools.partial(jax.jit, static_argnames=("task", "scheme", "size"))
