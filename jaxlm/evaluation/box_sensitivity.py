@@ -23,7 +23,6 @@ from jaxlm.drawing import plots
 from jaxlm.evaluation import inference
 from jaxlm.evaluation.inference import BoxError
 from jaxlm.evaluation.judging import open_evaluation
-from jaxlm.landmarks import load_scheme
 from jaxlm.runtime import distributed, progress
 from jaxlm.tasks import metrics
 
@@ -58,7 +57,7 @@ def measure(run: checkpoint.Trained, faces: Faces, normaliser: str, title: str =
     A live line, headed by `title`, shows how far it is.
     """
     predictor = inference.Predictor(run.model, run.task, run.config, faces.margin, distributed.make_mesh())
-    scheme = load_scheme(run.config.data.scheme)
+    scheme = faces.scheme
 
     shifts = [[BoxError((size * x, size * y)) for x, y in _DIRECTIONS] for size in SHIFTS]
     scales = [[BoxError(scale=scale)] for scale in SCALES]

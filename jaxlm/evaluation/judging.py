@@ -108,8 +108,9 @@ def judge(
     flip_test: bool = False,
 ) -> Evaluation:
     """Evaluates a trained model, called `run` in the protocol; the other arguments are those of the command line."""
-    config, scheme = trained.config, load_scheme(trained.config.data.scheme)
+    config = trained.config
     faces, subsets = open_evaluation(config, dataset or config.data.dataset, split, data_dir or config.data.data_dir)
+    scheme = faces.scheme
     # Where yaws are known the convention is that of AFLW2000-3D.
     normaliser = normaliser or ("box" if np.isfinite(faces.yaw).any() else metrics.default_normaliser(scheme))
     flip, mesh = scheme.flip if flip_test else None, distributed.make_mesh()
