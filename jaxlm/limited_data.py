@@ -24,10 +24,8 @@ from collections.abc import Sequence
 import absl.logging
 
 from jaxlm.overrides import override
-from jaxlm.runtime import allocation
-from jaxlm.runtime.commands import told_errors
-from jaxlm.studies.limited_data_arms import ARMS
-from jaxlm.studies.limited_data_runs import follow_protocol
+from jaxlm.runtime import allocation, commands
+from jaxlm.studies import ARMS, follow_protocol
 
 
 def split_overrides(arguments: Sequence[str]) -> dict[str, list[str]]:
@@ -78,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     absl.logging.set_verbosity(absl.logging.ERROR)  # Orbax warns at each step that was not validated.
     allocation.keep_memory()
     try:
-        with told_errors():
+        with commands.told_errors():
             follow_protocol(detector, translator, arguments)
     except KeyboardInterrupt:
         sys.exit("\nInterrupted; the same command goes on from there.")

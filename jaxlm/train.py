@@ -67,7 +67,7 @@ def report_held_out(config: Config, workdir: pathlib.Path) -> None:
         else:
             print(f"No faces were held out to judge by. The checkpoints are in {workdir}")
     elif config.data.validation_percent:
-        judging.report(workdir, split=judging.VALIDATION)
+        judging.evaluate_and_write(workdir, split=judging.VALIDATION)
     else:
         print(f"No faces were held out. Evaluate on a test split: python -m jaxlm.evaluate --workdir {workdir}")
 
