@@ -220,7 +220,7 @@ def test_the_report_prints_its_protocol_and_draws_transfers(
 
 def test_the_command_that_evaluates_detectors_says_what_a_translator_is(straight: pathlib.Path):
     with pytest.raises(ValueError, match=r"vunet with task translation finds no landmarks.*jaxlm.disentangle judges"):
-        judging.report(straight)
+        judging.evaluate_and_write(straight)
 
 
 def test_a_translator_wants_faces_to_start_from(config: Config):
