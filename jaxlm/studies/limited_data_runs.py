@@ -39,16 +39,15 @@ from jaxlm.studies.limited_data_plan import (
 from jaxlm.styles import rendering, translation
 from jaxlm.training import loop
 
-# What is remembered of a finished piece: the `seconds` it took, None if it was stopped in between; and of a detector
-# `splits`, by name, in each of which `faces` are the names of those it was judged by and `nme` their errors, fractions.
+# The result of a finished piece: the `seconds` it took, None if it was stopped in between. A detector also has `splits`,
+# by name, and in each of them `faces`, the names of the faces it was judged by, and `nme`, their errors, fractions.
 Result = dict[str, Any]
-
 
 _RESULT = "result.json"
 
 
 def read_result(piece: Piece, workdir: pathlib.Path) -> Result:
-    """What is remembered of a piece; empty if it is not finished."""
+    """The result that was written for a piece; empty if it is not finished."""
     file = piece.folder(workdir) / _RESULT
     return json.loads(file.read_text()) if file.exists() else {}
 

@@ -35,7 +35,7 @@ _COARSEST = 4
 
 
 class FeatureNetwork(Protocol):
-    """What `styles.translation_losses` asks of a network."""
+    """A network that `styles.translation_losses` compares photos by."""
 
     def __call__(self, images: jax.Array) -> Features:
         """Named feature maps [B, h, w, C] of normalised photos [B, S, S, 3]."""
@@ -171,7 +171,7 @@ def load_vgg_features(path: str | os.PathLike[str]) -> VGGFeatures:
 
 
 def _layer_outputs(model: nn.Module, variables: Any, images: jax.Array) -> dict[str, Any]:
-    """What every submodule returned for normalised photos, by its path."""
+    """The output of every submodule for normalised photos, by its path."""
     _, state = model.apply(variables, images, train=False, capture_intermediates=True, mutable=["intermediates"])
     flat = traverse_util.flatten_dict(state["intermediates"], sep=".")
     return {path.removesuffix(".__call__"): outputs[0] for path, outputs in flat.items()}

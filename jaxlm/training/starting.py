@@ -22,7 +22,7 @@ Tree = Any
 
 @dataclasses.dataclass(frozen=True)
 class StartReport:
-    """What became of every array on both sides; paths are those of `params/head/fc1/kernel`.
+    """The fate of every array on both sides; paths are like `params/head/fc1/kernel`.
 
     Attributes:
       taken: Arrays here that were found there by their own path.
