@@ -1,4 +1,4 @@
-"""The .json file beside an exported program: its inputs and outputs, and how to cut crops from photos, in plain words."""
+"""The .json file beside an exported program: its inputs and outputs, and how to cut crops, in plain words."""
 
 from __future__ import annotations
 

@@ -21,7 +21,8 @@ def save_weights(path: str | os.PathLike[str], variables: Mapping[str, Any], met
       path: The file; `.npz` is not appended.
       variables: Nested dicts of arrays; `variables["params"]["fc1"]["kernel"]` gets the key `params/fc1/kernel`.
       metadata: The metadata, which JSON can hold, under the key `metadata`. `model`, the model's name, must be among
-        them. jaxlm/checkpoints/bundle.py lists those of detectors; other networks have `options`, their module's fields.
+        them. jaxlm/checkpoints/bundle.py lists those of detectors. Other networks have `options`, the fields of their
+        module.
     """
     flat = {key: np.asarray(value) for key, value in traverse_util.flatten_dict(dict(variables), sep="/").items()}
     with open(path, "wb") as file:

@@ -31,7 +31,8 @@ class Progress:
     Args:
       workdir: Gets `metrics.jsonl` and TensorBoard events.
       total_steps: The step at which the run ends.
-      start_step: The step from which it goes on; rows of `metrics.jsonl` after it, from a run that was cut off, are dropped.
+      start_step: The step from which it goes on. Rows of `metrics.jsonl` after it, from a run that was cut off, are
+        dropped.
       batch_size: The number of faces a step, for the rate.
       measure: The number shown beside the loss.
       silent: Write and show nothing.

@@ -39,8 +39,8 @@ from jaxlm.studies.limited_data_plan import (
 from jaxlm.styles import rendering, translation
 from jaxlm.training import loop
 
-# The result of a finished piece: the `seconds` it took, None if it was stopped in between. A detector also has `splits`,
-# by name, and in each of them `faces`, the names of the faces it was judged by, and `nme`, their errors, fractions.
+# The result of a finished piece: the `seconds` it took, None if it was stopped in between. Detectors have `splits`, by
+# name. Each of them has `faces`, the names of the faces it was judged by, and `nme`, their errors, fractions.
 Result = dict[str, Any]
 
 _RESULT = "result.json"
