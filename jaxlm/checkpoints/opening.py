@@ -70,6 +70,6 @@ def open_variables(path: str | os.PathLike[str]) -> Mapping[str, Any]:
 
 
 def results_folder(path: str | os.PathLike[str]) -> pathlib.Path:
-    """Where results on a model go: the workdir of a run, or runs/NAME for a file of weights NAME.npz."""
+    """The folder for the results of a model: the workdir of a run, or runs/NAME for a file of weights NAME.npz."""
     path = pathlib.Path(path)
     return pathlib.Path("runs", path.stem) if is_weights(path) else path

@@ -27,7 +27,7 @@ class Steps:
 
     Args:
       directory: The folder of the steps; must be absolute.
-      keep: How many of the last steps stay when others are saved, beside the best one; None to read alone.
+      keep: The number of last steps that stay when others are saved, beside the best one; None only reads.
     """
 
     def __init__(self, directory: pathlib.Path, keep: int | None = None) -> None:

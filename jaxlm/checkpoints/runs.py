@@ -75,9 +75,9 @@ class Checkpoints:
     """The checkpoints of one run, saved asynchronously; the last few and the best by validation are kept.
 
     Args:
-      directory: Where the steps go; made if absent.
+      directory: The folder of the steps; made if absent.
       config: Stored with every step and compared at resuming.
-      keep: How many of the last steps stay, beside the best one.
+      keep: The number of last steps that stay, beside the best one.
     """
 
     def __init__(self, directory: str | os.PathLike[str], config: Config, keep: int) -> None:
@@ -219,5 +219,5 @@ def write_config(workdir: str | os.PathLike[str], config: Config) -> None:
 
 
 def directory_of(workdir: str | os.PathLike[str]) -> pathlib.Path:
-    """Where a run keeps its checkpoints."""
+    """The folder of a run's checkpoints."""
     return pathlib.Path(workdir).absolute() / "checkpoints"

@@ -1,4 +1,4 @@
-"""What a model costs: its layers, parameters and multiply-accumulates, counted without computing anything."""
+"""The cost of a model: its layers, parameters and multiply-accumulates, counted without computing anything."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Layer:
       shape: The output's shape at batch 1.
       parameters: The number of trained numbers.
       products: The multiply-accumulates of its convolutions and dense products.
-      elementwise: What the published convention counts besides; see `summarise`.
+      elementwise: The operations that the published convention counts besides; see `summarise`.
     """
 
     path: str

@@ -150,7 +150,7 @@ class Predictor:
         Args:
           variables: The model's variables.
           faces: The faces, in frames of the margin given.
-          errors: How far off the boxes are taken to be.
+          errors: The errors of the boxes.
           advance: Called after each batch of crops with how many faces it had, those of this process.
         """
         maps = [box_error_affine(faces.frame_size, self._size, self._margin, self._crop, error) for error in errors]
@@ -179,7 +179,7 @@ def box_error_affine(side: int, size: int, margin: float, crop: float, error: Bo
       size: Side of the crop in pixels.
       margin: Side of the frame in units of the face box.
       crop: Side of the crop in units of the box.
-      error: How far off it is.
+      error: The error of the box.
     """
     matrix = cropping.crop_affine(side, size, margin, crop * error.scale)
     matrix[:, 2] -= matrix[0, 0] * side / margin * np.asarray(error.shift, np.float32)

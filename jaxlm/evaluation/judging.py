@@ -33,7 +33,7 @@ _WORST = 24
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Evaluation:
-    """What a model does on some faces.
+    """The result of a model on some faces.
 
     Attributes:
       faces: The faces, in the scheme of the model.
@@ -110,7 +110,7 @@ def evaluate_model(
 
     Args:
       trained: The model.
-      name: What the protocol calls it.
+      name: The model's name in the protocol.
       dataset: A prepared set or a packed file; by default the one that the model was trained on.
       data_dir: The folder of the prepared sets; by default that of the training.
       split: See `open_evaluation`.

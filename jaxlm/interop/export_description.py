@@ -1,4 +1,4 @@
-"""What goes beside an exported program: what it takes and gives, and how to cut crops from photos, in plain words."""
+"""The .json file beside an exported program: its inputs and outputs, and how to cut crops, in plain words."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ _USE = {
 def describe_program(
     detector: Trained, file: pathlib.Path, kind: str, batch: int | None, outputs: int, parity: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """What JSON can hold about an exported program.
+    """The description of an exported program, which JSON can hold.
 
     Args:
       detector: The detector.
-      file: Its program.
+      file: The program's file.
       kind: `stablehlo` or `onnx`.
-      batch: How many crops it takes at a time; None for any number.
-      outputs: How many it has: points, or points and confidences.
-      parity: On what faces it was compared with our points, and how far it is off.
+      batch: The number of crops it takes at a time; None for any number.
+      outputs: The number of its outputs: points, or points and confidences.
+      parity: The faces on which it was compared with our points, and the largest difference.
     """
     config, count = detector.config, detector.scheme.num_points
     size, faces = config.model.input_size, batch or "any"

@@ -24,7 +24,7 @@ OUTPUTS = ("points", "confidence")
 Detect = Callable[..., tuple[jax.Array | np.ndarray, ...]]
 
 _PLATFORMS = ("cpu", "cuda", "tpu")
-_ERRORS_ALONE = 3  # Of onnxruntime's severities.
+_ERRORS_ALONE = 3  # A severity of onnxruntime: errors are logged, warnings are not.
 
 
 class ExportError(ValueError):
@@ -63,7 +63,7 @@ def write_stablehlo(detect: Detect, size: int, file: pathlib.Path) -> None:
 
 
 def read_stablehlo(file: pathlib.Path) -> Detect:
-    """What a file of `write_stablehlo` computes on this machine."""
+    """The function of a file of `write_stablehlo`, for this machine."""
     return jax.jit(jax.export.deserialize(bytearray(file.read_bytes())).call)
 
 
@@ -104,7 +104,7 @@ def write_onnx(detect: Detect, size: int, file: pathlib.Path) -> int | None:
 
 
 def read_onnx(file: pathlib.Path, batch: int | None) -> Detect:
-    """What an ONNX file, which takes `batch` crops at a time, computes on a CPU for any number of them."""
+    """The function of an ONNX file that takes `batch` crops at a time, for any number of crops, on a CPU."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])

@@ -24,7 +24,7 @@ class ConversionError(ValueError):
 
 @dataclasses.dataclass(frozen=True)
 class ConversionReport:
-    """What became of every tensor of a checkpoint and of every array of our model.
+    """The fate of every tensor of a checkpoint and of every array of our model.
 
     Attributes:
       used: The tensors that made up each of our arrays, by the array's path.

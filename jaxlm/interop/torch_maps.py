@@ -29,7 +29,7 @@ _VGG_STAGES = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
 
 
 class NameMap(NamedTuple):
-    """What becomes of a state dict.
+    """The map from a state dict to our arrays.
 
     Attributes:
       entries: One entry for each of our arrays.

@@ -34,7 +34,7 @@ def load_weights(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str
 
     Raises:
       FileNotFoundError: There is no such file.
-      ValueError: The file is damaged, or something else.
+      ValueError: The file is damaged, or holds something else.
     """
     try:
         with np.load(path, allow_pickle=False) as archive:
@@ -43,6 +43,6 @@ def load_weights(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str
     except (ValueError, KeyError, EOFError, AttributeError, zipfile.BadZipFile) as error:
         raise ValueError(
             f"{path} is no file of weights that jaxlm wrote, or a damaged one ({error});"
-            " python -m jaxlm.convert makes one from a PyTorch checkpoint"
+            " jaxlm convert makes one from a PyTorch checkpoint"
         ) from error
     return traverse_util.unflatten_dict(arrays, sep="/"), metadata

@@ -1,4 +1,4 @@
-"""Where the faces of a photo are: dlib's detector, OpenCV's YuNet, the whole photo, or boxes from a table.
+"""Face detectors: dlib's, OpenCV's YuNet, the whole photo as one face; and boxes from a table.
 
 A detector's boxes follow a convention of its own, which differs from that of the boxes a model was trained on;
 `calibrate_boxes` brings one to the other, by the numbers of `fit_calibration`.

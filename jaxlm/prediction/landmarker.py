@@ -48,7 +48,7 @@ class Face:
       box: float32 [4], (x1, y1, x2, y2), the first and the last pixel of the face as the model's convention has it.
       points: float32 [N, 2].
       confidence: How sure the model is of each point, float32 [N] in 0..1; None where it does not say.
-      scheme: What the points are.
+      scheme: The scheme of the points.
       degenerate: Whether an affine map that the model predicts could not be used, and the box took its place.
     """
 
@@ -124,7 +124,7 @@ class Landmarker:
 
     @functools.cached_property
     def detector(self) -> FaceDetector:
-        """What finds the faces where no boxes are given."""
+        """The face detector for photos whose boxes are not given."""
         detector = self._given_detector or face_detectors.default()
         if detector.name not in self.calibrations and detector is not face_detectors.WHOLE:
             logging.warning(

@@ -39,10 +39,10 @@ def start(
     """Joins the other processes of a run, if there are any; call it before anything else touches JAX.
 
     Args:
-      cluster: There are others, and JAX can find out where.
-      coordinator: Address of the first process; together with the next two.
-      num_processes: How many processes there are.
-      process_id: Number of this one.
+      cluster: There are other processes, and JAX can find them.
+      coordinator: The address of the first process; together with the next two.
+      num_processes: The number of processes.
+      process_id: The number of this process, from 0.
 
     Raises:
       ValueError: Only some of the last three are given, or JAX finds no cluster.

@@ -16,7 +16,7 @@ ARMS = {
     "avs": "photos, and each drawn again in styles of others",
     "both": "photometric and avs",
 }
-"""What each arm trains on. All have the geometric augmentation of the experiment."""
+"""The faces that each arm trains on. All have the geometric augmentation of the experiment."""
 
 SELF_SET, AVS_SET = "self_set", "avs_set"
 
@@ -26,13 +26,13 @@ SET_OF = {"self": SELF_SET, "avs": AVS_SET, "both": AVS_SET}
 PHOTOMETRIC = {"colour": 0.4, "hue": 0.05, "grey": 0.2, "blur": 0.2}
 """Strengths in the photometric arms where the experiment has none of its own: those of shufflenet_best."""
 
-# What the arms differ in, or what makes their trainings equal.
+# Fields that differ between arms, or that make their trainings equal.
 _OWNED = ("seed", "steps_per_epoch", "data.label_percent", "data.styled")
 
-# What detector and translator must have in common, for both to see the same faces.
+# Fields that detector and translator must share, so that both see the same faces.
 _SHARED = ("data.dataset", "data.data_dir", "data.train_split", "data.validation_percent")
 
-# A run is saved so many times, so that one that is killed goes on near where it stood.
+# The number of times that a run is saved. One that is killed goes on from the last time.
 _SAVES = 4
 
 

@@ -46,11 +46,11 @@ class Piece(NamedTuple):
 
     @property
     def kind(self) -> str:
-        """`detector`, `translator` or `set`: what takes about the same time for the same work."""
+        """`detector`, `translator` or `set`; pieces of one kind take about the same time for the same work."""
         return "detector" if self.name in ARMS else TRANSLATOR if self.name == TRANSLATOR else "set"
 
     def folder(self, workdir: pathlib.Path) -> pathlib.Path:
-        """Where its files go."""
+        """The folder of its files."""
         return workdir / share_name(self.seed, self.percent) / self.name
 
 

@@ -1,4 +1,4 @@
-"""The sections of a report: what each table and picture of a group of runs shows, with a sentence that says so."""
+"""The sections of a report: tables and pictures of a group of models, each with a sentence that explains it."""
 
 from __future__ import annotations
 
@@ -185,7 +185,7 @@ def training(runs: Sequence[Run]) -> Section | None:
 
 
 def separate_attention(detections: Sequence[Detection]) -> Section | None:
-    """What SepBN does with some faces, for each detector that has it; None if none has."""
+    """The attention of SepBN on some faces, for each detector that has SepBN; None if none has."""
     parts = []
     for result in detections:
         if result.evaluation is None:
