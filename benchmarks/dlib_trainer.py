@@ -3,7 +3,7 @@
 python -m benchmarks.dlib_trainer --dataset SET [--data-dir DIR] [--scheme ibug68] [--out FILE.dat]
 
 Kazemi and Sullivan, One Millisecond Face Alignment with an Ensemble of Regression Trees, CVPR 2014, in dlib's
-implementation (requirements-detect.txt) with its own settings. The faces it learns from, those held out, their boxes
+implementation (extra [detect]) with its own settings. The faces it learns from, those held out, their boxes
 and the metrics are those of `jaxlm.train` and `jaxlm.evaluate`.
 """
 
@@ -17,11 +17,11 @@ import time
 import cv2
 import dlib
 import numpy as np
-from jaxlm.data_pipelines.faces import Faces
-from jaxlm.data_pipelines.input import open_training
 
 from benchmarks import timing
 from jaxlm.config import DataConfig
+from jaxlm.data_pipelines.faces import Faces
+from jaxlm.data_pipelines.input import open_training
 from jaxlm.evaluation import error_table, inference
 from jaxlm.evaluation.judging import thresholds_of
 from jaxlm.landmarks import load_scheme
@@ -94,7 +94,7 @@ def main() -> None:
     scheme = load_scheme(arguments.scheme)
     normaliser = metrics.default_normaliser(scheme)
     nme = inference.face_errors(points, held_out, scheme, normaliser)
-    rows = error_table.table(nme, {"full": np.ones(len(held_out), bool)}, thresholds_of(scheme))
+    rows = error_table.error_rows(nme, {"full": np.ones(len(held_out), bool)}, thresholds_of(scheme))
     protocol = {
         "trained": f"{training.dataset}: {len(training)} faces, {minutes:.1f} minutes",
         "data": f"{held_out.dataset}, held out: {len(held_out)} faces, {scheme.num_points} points ({scheme.name})",
@@ -102,7 +102,7 @@ def main() -> None:
         "NME": f"mean over points and faces, by {normaliser.replace('_', '-')} distance",
     }
     print(timing.environment(["dlib-bin"]))
-    error_table.print_report(rows, protocol)
+    error_table.print_error_rows(rows, protocol)
     print(f"{1e3 * seconds:.2f} ms a face (median; one thread, the photo in grey and the box at hand)")
 
 

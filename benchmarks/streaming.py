@@ -15,12 +15,11 @@ import os
 import pathlib
 import time
 
+from benchmarks import timing
 from jaxlm.data_pipelines import input as input_lib
 from jaxlm.data_pipelines import prepared
 from jaxlm.data_pipelines.prepare import Options, prepare
 from jaxlm.data_pipelines.sources.synthetic import Synthetic
-
-from benchmarks import timing
 
 _WARM_UP = 16
 _TIMED_FACES = 8192

@@ -1,40 +1,46 @@
-"""The TFDS builder of every prepared set: writes the records that a source makes."""
+"""Writes a prepared set: the records that a source makes, as TFDS stores them."""
 
 from __future__ import annotations
 
+import contextlib
+import io
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import absl.logging
 import tensorflow_datasets as tfds
-import tqdm
-from jaxlm.data_pipelines import record
-from jaxlm.data_pipelines.prepared import variant_name
-from jaxlm.data_pipelines.source import BadFaceError, OnBad, Source, records
 
-from jaxlm.landmarks import load_scheme
+from jaxlm.data_pipelines import overview, record
+from jaxlm.data_pipelines.prepared import SCHEME_FILE, open_splits, set_folder, variant_name, write_labels
+from jaxlm.data_pipelines.selection import join
+from jaxlm.data_pipelines.source import OnBad, Source, good_records
+from jaxlm.drawing import pictures
+from jaxlm.landmarks import is_built_in
+from jaxlm.landmarks.scheme import to_toml
 
 if TYPE_CHECKING:
     import apache_beam as beam
 
 BUCKETS = 64
-"""Files that a set too large for memory is gathered in before it is written."""
+"""Number of temporary files that gather a set too large for memory before it is written."""
 
 
 class FaceBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """Writes the faces of a source as TFDS records that can be read by index without TensorFlow.
 
-    One class serves all sets, since they differ in their sources only; the instance takes the source's name. A set
-    lands in DATA_DIR/NAME/256px/1.1.0, its faces in the order of the source.
+    Sets differ in their sources only, so one class serves all; an instance takes the source's name. A set lands in
+    DATA_DIR/NAME/256px/1.1.0, its faces in the order of the source.
     """
 
     VERSION = tfds.core.Version(record.VERSION)
-    code_path = None  # Beside it TFDS would look for checksums of downloads, with a package it does not install.
+    code_path = None  # Otherwise TFDS looks for checksums of downloads, with a package that it does not install.
 
     def __init__(
         self, source: Source, data_dir: Path, frame_size: int, margin: float, on_bad: OnBad, beam: bool = False
     ) -> None:
-        """Prepares nothing yet; see `download_and_prepare`.
+        """Prepares nothing yet; `download_and_prepare` does.
 
         Args:
           source: Where the faces come from.
@@ -42,8 +48,8 @@ class FaceBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
           frame_size: Width and height of a frame in pixels.
           margin: Side of the region a frame shows, in sides of the face box made square.
           on_bad: Called with the error of each face that cannot be used; what it raises ends the preparation.
-          beam: Make the records on Apache Beam, by the options in TFDS's download config, and tell of bad faces when
-            all others are written.
+          beam: Make the records on Apache Beam, by the options in TFDS's download config; `on_bad` is then called
+            when all other faces are written.
         """
         self.name = source.name
         self._source = source
@@ -62,10 +68,10 @@ class FaceBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         return tfds.core.DatasetInfo(
             builder=self,
             description=self.builder_config.description,
-            features=record.features(self._frame_size, load_scheme(scheme).num_points),
+            features=record.features(self._frame_size, scheme.num_points),
             disable_shuffling=True,
             metadata=tfds.core.MetadataDict(
-                scheme=Path(scheme).name,
+                scheme=scheme.name if is_built_in(scheme) else SCHEME_FILE,
                 frame_size=self._frame_size,
                 margin=self._margin,
                 box=self._source.box,
@@ -99,22 +105,65 @@ class FaceBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
                 self._on_bad(error)
 
     def _on_this_machine(self, split: str, labels: Sequence[Any]) -> Iterator[tuple[int, dict[str, Any]]]:
-        written = 0
-        with records(self._source, labels, self._frame_size, self._margin) as results:
-            for result in tqdm.tqdm(results, desc=split, total=len(labels), unit=" faces"):
-                if isinstance(result, BadFaceError):
-                    self._on_bad(result)
-                else:
-                    yield sort_key(written, len(labels)), record.encode(result)
-                    written += 1
-        if not written:
-            raise ValueError(f"split {split} of {self.name}: not one of its {len(labels)} faces can be used")
+        made = good_records(self._source, split, labels, self._frame_size, self._margin, self._on_bad)
+        for index, each in enumerate(made):
+            yield sort_key(index, len(labels)), record.encode(each)
 
 
 def sort_key(index: int, count: int) -> int:
-    """The key under which TFDS sorts face `index` of at most `count`.
+    """The key by which TFDS sorts face `index` of at most `count`.
 
-    TFDS gathers a set of more than 1 GB in files by the leading part of its 128-bit keys, and then sorts each file in
-    memory. Keys that merely count would all go to one file, hence the whole set into memory.
+    TFDS splits a set of more than 1 GB into temporary files by the leading bits of its 128-bit keys, and sorts each
+    file in memory. Keys 0, 1, 2, ... would all go to one file, and the whole set would have to fit into memory.
     """
     return (index * BUCKETS // count << 122) + index
+
+
+def write_set(
+    source: Source,
+    data_dir: Path,
+    frame_size: int,
+    margin: float,
+    on_bad: OnBad,
+    beam_options: Sequence[str] | None = None,
+) -> None:
+    """Builds a set in a folder of its own, with its labels and contact sheet, and moves it into place when it is whole.
+
+    Args:
+      source: Where the faces come from.
+      data_dir: Folder of all prepared sets.
+      frame_size: Width and height of a frame in pixels.
+      margin: Side of the region a frame shows, in sides of the face box made square.
+      on_bad: Called with the error of each face that cannot be used; what it raises ends the preparation.
+      beam_options: Options NAME=VALUE of a pipeline on Apache Beam; None works on this machine.
+
+    Raises:
+      ValueError: Not one face of a split can be used.
+    """
+    absl.logging.set_verbosity(absl.logging.ERROR)  # TFDS warns that its configuration is custom.
+    tfds.disable_progress_bar()
+    folder = set_folder(data_dir, source.name, frame_size, margin)
+    unfinished = data_dir / f".incomplete-{source.name}-{folder.parent.name}"
+    shutil.rmtree(unfinished, ignore_errors=True)
+    try:
+        builder = FaceBuilder(source, unfinished, frame_size, margin, on_bad, beam_options is not None)
+        config = None if beam_options is None else _beam_config(beam_options)
+        with contextlib.redirect_stdout(io.StringIO()):  # TFDS talks of downloads.
+            builder.download_and_prepare(download_config=config)
+        if not is_built_in(source.scheme):
+            (builder.data_path / SCHEME_FILE).write_text(to_toml(source.scheme))
+        write_labels(builder.data_path)
+        faces = join(list(open_splits(source.name, unfinished).values()))
+        pictures.save_image(builder.data_path / "contact_sheet.png", overview.contact_sheet(faces))
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        Path(builder.data_dir).replace(folder)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _beam_config(options: Sequence[str]) -> tfds.download.DownloadConfig:
+    """How TFDS is to run a pipeline with options NAME=VALUE."""
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    return tfds.download.DownloadConfig(beam_options=PipelineOptions([f"--{option}" for option in options]))

@@ -1,6 +1,6 @@
-"""Where prepared faces meet the trainer: sets and packs are opened here, and batches of numpy arrays come out.
+"""Where prepared faces meet training and evaluation: sets and packs are opened, and numpy batches come out.
 
-TensorFlow is imported by `train_batches` alone; everything else works where it is not installed.
+Only `train_batches` needs TensorFlow.
 """
 
 from __future__ import annotations
@@ -8,12 +8,15 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
-from jaxlm.data_pipelines.faces import Faces, hold_out, join, label_subset, mix, subset_masks
-from jaxlm.data_pipelines.prepared import SPLIT_UNIONS, open_faces, open_splits, write_pack
 
-from jaxlm.landmarks import heads_of
+from jaxlm.data_pipelines.faces import Faces, subset_masks
+from jaxlm.data_pipelines.optional import load_tensorflow
+from jaxlm.data_pipelines.prepared import SPLIT_UNIONS, open_faces, open_splits, write_pack
+from jaxlm.data_pipelines.selection import hold_out, join, label_subset, mix
+from jaxlm.landmarks import heads_of, load_scheme
 
 __all__ = [
     "SPLIT_UNIONS",
@@ -44,31 +47,32 @@ def open_training(
     label_percent: float = 100.0,
     seed: int = 0,
 ) -> tuple[Faces, Faces]:
-    """Opens the faces to train on, with the points of all heads, and those held out of the first set, with its own.
+    """Opens the faces to train on, with the points of all heads, and the held-out faces of the first set.
 
     Args:
-      dataset: Photos; see `open_faces`. Several sets are joined with +.
-      split: Of the photos of each set; see `open_faces`.
+      dataset: Set or pack of photos, see `open_faces`; several are joined with +.
+      split: Split of each set; see `open_faces`.
       data_dir: Folder of the prepared sets.
-      scheme: What points are read as: one scheme for all sets or, joined with +, one for each; see `protocols`.
-      validation_percent: Share of each set's photos held out; see `hold_out`.
-      styled: A set or pack of styled faces, all of whose splits are mixed with the training photos; see `faces.mix`.
-        Their points are those of the first head.
+      scheme: Scheme that points are read in: one for all sets or, joined with +, one for each; see `heads_of`.
+      validation_percent: Share of each set's photos that is held out; see `hold_out`.
+      styled: Set or pack of styled faces; all its splits are mixed with the training photos, and its points are those
+        of the first head; see `selection.mix`.
       label_percent: Share of the training photos that is used; see `label_subset`.
-      seed: Draws that share.
+      seed: Seed of that share.
 
     Raises:
       FileNotFoundError: A set is not prepared, or there is no such file.
-      ValueError: What `heads_of`, `open_faces`, `Faces.in_scheme`, `join` and `faces.mix` refuse.
+      ValueError: What `heads_of`, `open_faces`, `Faces.in_scheme`, `join` or `selection.mix` refuses.
     """
     heads = heads_of(dataset, scheme)
     sets = [open_faces(head.dataset, split, data_dir).in_scheme(head.scheme) for head in heads]
     parts = [hold_out(faces, validation_percent) for faces in sets]
-    training = join([part.in_head(head, scheme) for (part, _), head in zip(parts, heads, strict=True)])
+    side_by_side = load_scheme(scheme)
+    training = join([part.in_head(head, side_by_side) for (part, _), head in zip(parts, heads, strict=True)])
     training = label_subset(training, label_percent, seed)
     if styled is not None:
         drawn = join(list(open_splits(styled, data_dir).values())).in_scheme(heads[0].scheme)
-        training = mix(training, drawn.in_head(heads[0], scheme))
+        training = mix(training, drawn.in_head(heads[0], side_by_side))
     return training, parts[0][1]
 
 
@@ -78,7 +82,7 @@ def _permutation(num_faces: int, *entropy: int) -> np.ndarray:
 
 
 def _draw(num_faces: int, count: int, step: int, seed: int, *kind: int) -> np.ndarray:
-    """The `count` of `num_faces` faces of one kind that a step has, int64 [count]."""
+    """The faces of one kind that a step has, int64 [count], out of `num_faces`."""
     if not count:
         return np.zeros(0, np.int64)
     epoch, position = divmod(step, num_faces // count)
@@ -86,11 +90,11 @@ def _draw(num_faces: int, count: int, step: int, seed: int, *kind: int) -> np.nd
 
 
 def _spread(count: int, size: int) -> np.ndarray:
-    """`count` of `size` rows, spread evenly, as bool [size].
+    """A mask bool [size] of `count` rows that are spread evenly.
 
-    The rows are those with the least of the first `size` numbers in the second coordinate of Sobol's sequence (1967),
-    which is even over stretches as well as over strides of powers of two. So each device's contiguous part of a batch,
-    and each strided part that gradients are accumulated over, has its share.
+    The second coordinate of Sobol's sequence (1967) gives each row a number, and the rows of the smallest numbers are
+    chosen. This is even over contiguous stretches and over strides of powers of two. So every device, which has a
+    contiguous part of a batch, gets its share, and so does every strided part that gradients are accumulated over.
     """
     rows, numbers, direction = np.arange(size), np.zeros(size, np.int64), 1 << 62
     for bit in range(size.bit_length()):
@@ -104,10 +108,10 @@ def batch_indices(
 ) -> np.ndarray:
     """The faces of the global training batch of one step, int64 [batch_size].
 
-    Photos are faces 0 to `num_photos` - 1, styled faces the `num_styled` behind them, of which every batch holds
-    round(batch_size * styled_ratio). Photos and styled faces come in epochs of their own: whole shares of a batch out
-    of one permutation; the faces left over are dropped. A pure function of its arguments, so a run resumes at any step,
-    and both data modes draw the same batches.
+    Faces 0 to `num_photos` - 1 are photos, and the `num_styled` behind them are styled faces. Every batch holds
+    round(batch_size * styled_ratio) styled faces. Photos and styled faces have epochs of their own: an epoch is a
+    permutation, cut into whole shares of a batch, and the faces left over are dropped. This is a pure function of its
+    arguments, so a run resumes at any step, and both data modes draw the same batches.
 
     Raises:
       ValueError: There are fewer photos than a batch holds, or fewer styled faces than its share of them.
@@ -141,9 +145,9 @@ def train_batches(
     Args:
       faces: The faces to train on; see `open_training`.
       batch_size: Faces in a global batch.
-      seed: Of the epochs' permutations, see `batch_indices`.
-      start_step: First step; a resumed run gets the batches a straight run would.
-      stop_step: The step before which to stop.
+      seed: Seed of the epochs' permutations; see `batch_indices`.
+      start_step: First step; a resumed run gets the batches of a run without a break.
+      stop_step: One past the last step.
       process_index: Number of this process; process p takes the p-th contiguous part of every batch.
       process_count: Number of processes.
       styled_ratio: Share of styled faces in a batch, where there are any.
@@ -153,7 +157,8 @@ def train_batches(
       True), index int32 [b] into `faces`, where b = batch_size / process_count.
 
     Raises:
-      ValueError: The batch cannot be divided among the processes, or there are too few faces for one.
+      ImportError: TensorFlow is not installed.
+      ValueError: The batch cannot be divided among the processes, or there are too few faces for a batch.
     """
     part = _part(batch_size, process_index, process_count)
     indices_of = functools.partial(
@@ -162,9 +167,8 @@ def train_batches(
     indices_of(start_step)
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # Only to be spared its start-up message.
-    import tensorflow as tf
-
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # Only to suppress its start-up message.
+    tf = load_tensorflow("streaming faces from disk (--data.cache device does not)")
     tf.config.set_visible_devices([], "GPU")
     example = _batch(faces, np.zeros(0, np.int64), 0)
     types = {key: tf.as_dtype(value.dtype) for key, value in example.items()}
@@ -173,7 +177,7 @@ def train_batches(
         indices = indices_of(int(step))[part]
         return list(_batch(faces, indices, len(indices)).values())
 
-    def load(step: tf.Tensor) -> dict[str, tf.Tensor]:
+    def load(step: Any) -> dict[str, Any]:
         return dict(zip(types, tf.numpy_function(read, [step], list(types.values())), strict=True))
 
     steps = tf.data.Dataset.range(start_step, stop_step)
@@ -184,8 +188,8 @@ def train_batches(
 def eval_batches(faces: Faces, batch_size: int, process_index: int = 0, process_count: int = 1) -> Iterator[Batch]:
     """This process's part of batches that hold every face exactly once, in order.
 
-    The last global batch is filled up with zeros whose `mask` is False and whose `index` is -1; every process yields
-    the same number of batches.
+    The last global batch is filled up with rows of zeros, `mask` False and `index` -1. Every process yields the same
+    number of batches.
 
     Args:
       faces: The faces to evaluate on.
@@ -214,7 +218,7 @@ def _part(batch_size: int, process_index: int, process_count: int) -> slice:
 
 
 def _batch(faces: Faces, indices: np.ndarray, size: int) -> Batch:
-    """The faces at `indices` as a batch, filled up to `size` rows."""
+    """The batch of the faces at `indices`, filled up to `size` rows."""
     missing = size - len(indices)
 
     def fill(array: np.ndarray) -> np.ndarray:

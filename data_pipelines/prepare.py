@@ -1,47 +1,31 @@
-"""Prepares a data set: `python -m data_pipelines.prepare NAME --source DIR --data-dir DIR`; see --help.
+"""Prepares a data set: `jaxlm prepare NAME --source DIR --data-dir DIR`; see --help.
 
-Cuts a frame of every face, over all cores, and writes a TFDS set that needs no TensorFlow to read. The set is built in
-a folder of its own and moved into place when it is whole, so an interrupted run leaves no half-written set: run the
-same command again.
+A frame of every face is cut, on all cores. The faces become a set that TensorFlow Datasets reads (--data-dir), one
+.npz file that needs no TensorFlow at all (--pack FILE.npz), or both. A set or a pack appears only when it is whole, so
+an interrupted run leaves none: run the same command again.
 """
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import importlib.util
-import io
 import logging
-import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any, Union
 
-import absl.logging
-import numpy as np
 import tyro
-from jaxlm.data_pipelines.faces import YAW_BINS, Faces, join, subset_masks
-from jaxlm.data_pipelines.prepared import SCHEME_FILE, SPLIT_UNIONS, open_splits, set_folder, write_labels, write_pack
-from jaxlm.data_pipelines.record import ATTRIBUTES
-from jaxlm.data_pipelines.source import BadFaceError, Source
-from jaxlm.data_pipelines.sources.aflw2000 import AFLW2000
-from jaxlm.data_pipelines.sources.annotation_pickle import AnnotationPickle
-from jaxlm.data_pipelines.sources.catalogue import AFLW2K3D, The300WLP
-from jaxlm.data_pipelines.sources.face_synthetics import FaceSynthetics
-from jaxlm.data_pipelines.sources.ibug300w import IBUG300W
-from jaxlm.data_pipelines.sources.points_table import PointsTable
-from jaxlm.data_pipelines.sources.styled import Styled
-from jaxlm.data_pipelines.sources.synthetic import Synthetic
-from jaxlm.data_pipelines.sources.wflw import WFLW
 
+from jaxlm.data_pipelines import overview
+from jaxlm.data_pipelines.faces import faces_of_records
+from jaxlm.data_pipelines.optional import load_tfds
+from jaxlm.data_pipelines.prepared import check_pack_name, open_splits, set_folder, write_pack
+from jaxlm.data_pipelines.selection import join
+from jaxlm.data_pipelines.source import BadFaceError, OnBad, Source, good_records
+from jaxlm.data_pipelines.sources import find_sources
 from jaxlm.drawing import pictures
-from jaxlm.landmarks import load_scheme
-
-if TYPE_CHECKING:
-    import tensorflow_datasets as tfds
-
-SHEET_FACES = 24
+from jaxlm.landmarks import Scheme, load_scheme
 
 TYRO = (
     tyro.conf.OmitArgPrefixes,
@@ -50,87 +34,78 @@ TYRO = (
     tyro.conf.FlagCreatePairsOff,
 )
 
-AnySource = (
-    Annotated[WFLW, tyro.conf.subcommand("wflw")]
-    | Annotated[IBUG300W, tyro.conf.subcommand("ibug300w")]
-    | Annotated[PointsTable, tyro.conf.subcommand("points_table")]
-    | Annotated[FaceSynthetics, tyro.conf.subcommand("face_synthetics")]
-    | Annotated[AFLW2000, tyro.conf.subcommand("aflw2000")]
-    | Annotated[AFLW2K3D, tyro.conf.subcommand("aflw2k3d")]
-    | Annotated[The300WLP, tyro.conf.subcommand("the300w_lp")]
-    | Annotated[AnnotationPickle, tyro.conf.subcommand("annotation_pickle")]
-    | Annotated[Synthetic, tyro.conf.subcommand("synthetic")]
-    | Annotated[Styled, tyro.conf.subcommand("styled")]
-)
-
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """How to prepare a set.
+    """How to prepare it.
 
     Attributes:
-      data_dir: Folder of all prepared sets; this one lands in its NAME/256px/1.1.0.
+      data_dir: Folder of all prepared sets; this one lands in its NAME/256px/1.1.0. May be left out where --pack is
+        given.
       frame_size: Width and height of a frame in pixels.
       margin: Side of the region a frame shows, in sides of the face box made square; with 2 the box fills the central
         half.
       skip_bad: Leave out faces that cannot be used, and list them at the end, instead of stopping at the first.
       overwrite: Prepare the set again although it is there; the old one stays until the new one is whole.
-      pack: Also write all frames and labels as one .npz file, for machines without TensorFlow.
-      beam: Make the records on Apache Beam, on many machines that share the folders; see requirements-beam.txt.
-      beam_options: Of the pipeline, for example runner=FlinkRunner flink_master=HOST:8081.
+      pack: Write all frames and labels as one .npz file, for machines without TensorFlow; without --data-dir, nothing
+        else is written.
+      beam: Make the records on Apache Beam, on many machines that share the folders; pip install "jaxlm[beam]".
+      beam_options: Options of the pipeline, for example runner=FlinkRunner flink_master=HOST:8081.
     """
 
-    data_dir: Path
+    data_dir: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
     frame_size: int = 256
     margin: float = 2.0
     skip_bad: bool = False
     overwrite: bool = False
-    pack: Path | None = None
+    pack: Annotated[Path | None, tyro.conf.arg(metavar="FILE.npz")] = None
     beam: bool = False
     beam_options: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        if self.data_dir is None and self.pack is None:
+            raise ValueError("give --data-dir DIR, --pack FILE.npz, or both")
+        if self.beam and self.data_dir is None:
+            raise ValueError("--beam writes a set; give its --data-dir")
         if self.beam and not importlib.util.find_spec("apache_beam"):
-            raise ValueError("--beam needs Apache Beam: pip install -r requirements-beam.txt")
+            raise ValueError('--beam needs Apache Beam: pip install "jaxlm[beam]"')
         if self.beam_options and not self.beam:
             raise ValueError("--beam-options are for --beam")
         if self.frame_size < 1 or self.margin <= 0:
             raise ValueError("--frame-size and --margin must be greater than 0")
-        if self.pack and self.pack.suffix != ".npz":
-            raise ValueError(f"--pack {self.pack}: the name of a pack ends in .npz")
-
-
-@dataclasses.dataclass(frozen=True)
-class Request:
-    """Prepares a data set of faces with landmarks.
-
-    Attributes:
-      source: The data set.
-      preparation: How to prepare it.
-    """
-
-    source: AnySource
-    preparation: Options
+        if self.pack is not None:
+            check_pack_name(self.pack)
 
 
 def prepare(source: Source, options: Options) -> Path:
-    """Prepares a set, unless it is there, and prints what it holds.
+    """Prepares a set, a pack or both, unless it is there, and prints what it holds.
 
     Returns:
-      The folder of the set.
+      The folder of the set; the pack where there is no `data_dir`.
 
     Raises:
       BadFaceError: A face cannot be used, and `skip_bad` is off.
       FileNotFoundError: The source's files are missing.
+      ImportError: There is a `data_dir`, and TensorFlow Datasets is not installed.
+      ValueError: Not one face of a split can be used.
     """
+    return _prepare_pack(source, options) if options.data_dir is None else _prepare_set(source, options)
+
+
+def _prepare_set(source: Source, options: Options) -> Path:
+    load_tfds("preparing a set (--data-dir; a pack alone, --pack, does not)")
     folder = set_folder(options.data_dir, source.name, options.frame_size, options.margin)
     if folder.exists() and not options.overwrite:
         print(f"{source.name} is already prepared; --overwrite prepares it again.")
     else:
-        skipped = build(source, options, folder)
-        print("\n  ".join([f"Skipped {len(skipped)} bad faces.", *skipped]))
+        from jaxlm.data_pipelines.builder import write_set  # It needs TFDS.
+
+        on_bad, skipped = _bad_faces(options)
+        beam = options.beam_options if options.beam else None
+        write_set(source, options.data_dir, options.frame_size, options.margin, on_bad, beam)
+        _print_skipped(skipped)
     splits = open_splits(f"{source.name}/{folder.parent.name}", options.data_dir)
-    print(count_table(splits))
+    print(overview.count_table(splits))
     print(f"Set: {folder}\nContact sheet: {folder / 'contact_sheet.png'}")
     if options.pack:
         write_pack(options.pack, splits)
@@ -138,15 +113,28 @@ def prepare(source: Source, options: Options) -> Path:
     return folder
 
 
-def build(source: Source, options: Options, folder: Path) -> list[str]:
-    """Builds the set in a folder of its own and moves it to `folder`.
+def _prepare_pack(source: Source, options: Options) -> Path:
+    pack, sheet = options.pack, options.pack.with_suffix(".png")
+    if pack.exists() and not options.overwrite:
+        print(f"{pack} is already prepared; --overwrite prepares it again.")
+        splits = open_splits(str(pack), "")
+    else:
+        size, margin = options.frame_size, options.margin
+        on_bad, skipped = _bad_faces(options)
+        splits = {}
+        for split, labels in source.read(on_bad).items():
+            records = list(good_records(source, split, labels, size, margin, on_bad))
+            splits[split] = faces_of_records(records, source.name, split, source.scheme, size, margin, source.box)
+        write_pack(pack, splits)
+        pictures.save_image(sheet, overview.contact_sheet(join(list(splits.values()))))
+        _print_skipped(skipped)
+    print(overview.count_table(splits))
+    print(f"Pack: {pack}\nContact sheet: {sheet}")
+    return pack
 
-    Returns:
-      The errors of the faces left out.
-    """
-    import tensorflow_datasets as tfds
-    from jaxlm.data_pipelines.builder import FaceBuilder
 
+def _bad_faces(options: Options) -> tuple[OnBad, list[str]]:
+    """What to do with a face that cannot be used, and the errors of those that are left out."""
     skipped = []
 
     def on_bad(error: BadFaceError) -> None:
@@ -154,75 +142,64 @@ def build(source: Source, options: Options, folder: Path) -> list[str]:
             raise error
         skipped.append(str(error))
 
-    unfinished = options.data_dir / f".incomplete-{source.name}-{folder.parent.name}"
-    shutil.rmtree(unfinished, ignore_errors=True)
-    tfds.disable_progress_bar()
-    try:
-        builder = FaceBuilder(source, unfinished, options.frame_size, options.margin, on_bad, options.beam)
-        with contextlib.redirect_stdout(io.StringIO()):  # TFDS talks of downloads.
-            builder.download_and_prepare(download_config=_beam_config(options.beam_options) if options.beam else None)
-        if source.scheme.endswith(".toml"):
-            shutil.copyfile(source.scheme, builder.data_path / SCHEME_FILE)
-        write_labels(builder.data_path)
-        faces = join(list(open_splits(source.name, unfinished).values()))
-        pictures.save_image(builder.data_path / "contact_sheet.png", sheet_of(faces))
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        Path(builder.data_dir).replace(folder)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
-    return skipped
+    return on_bad, skipped
 
 
-def _beam_config(options: Sequence[str]) -> tfds.download.DownloadConfig:
-    """How TFDS is to run a pipeline with options NAME=VALUE."""
-    import tensorflow_datasets as tfds
-    from apache_beam.options.pipeline_options import PipelineOptions
-
-    return tfds.download.DownloadConfig(beam_options=PipelineOptions([f"--{option}" for option in options]))
+def _print_skipped(errors: Sequence[str]) -> None:
+    print("\n  ".join([f"Skipped {len(errors)} bad faces.", *errors]))
 
 
-def sheet_of(faces: Faces) -> np.ndarray:
-    """A picture of up to 24 frames, evenly spaced over the faces, with their landmarks drawn; RGB uint8 [H, W, 3]."""
-    chosen = np.linspace(0, len(faces) - 1, min(len(faces), SHEET_FACES)).astype(int)
-    return pictures.contact_sheet(faces.images(chosen), faces.points[chosen], load_scheme(faces.scheme))
+def parse_arguments(arguments: Sequence[str] | None = None, prog: str = "jaxlm prepare") -> tuple[Source, Options]:
+    """The source and the options that a command line names; what is wrong with it ends the program."""
+    commands = [Annotated[cls, tyro.conf.subcommand(name)] for name, cls in find_sources().items()]
+    request: Any = dataclasses.make_dataclass(
+        "Request",
+        [("source", Union[tuple(commands)]), ("preparation", Options)],  # noqa: UP007
+        namespace={"__doc__": _REQUEST},
+    )
+    parsed = tyro.cli(request, prog=prog, args=arguments, config=TYRO, registry=_schemes_as_text())
+    return parsed.source, parsed.preparation
 
 
-def count_table(splits: Mapping[str, Faces]) -> str:
-    """The number of faces in each split and, where there are attributes or yaws, in each subset."""
-    rows = dict(splits)
-    for name, union in SPLIT_UNIONS.items():
-        if all(split in splits for split in union.split("+")):
-            rows[name] = join([splits[split] for split in union.split("+")])
-    everything = subset_masks(join(list(splits.values())))
-    groups = [group for group in (ATTRIBUTES, YAW_BINS) if any(everything[name].any() for name in group)]
-    columns = [name for group in groups for name in group]
-    table = [("split", "faces", *columns)]
-    for split, faces in rows.items():
-        masks = subset_masks(faces)
-        table.append((split, str(len(faces)), *(str(masks[name].sum()) for name in columns)))
-    widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
-    lines = []
-    for row in table:
-        cells = [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
-        lines.append("  ".join([row[0].ljust(widths[0]), *cells]))
-    return "\n".join(lines)
+def _schemes_as_text() -> tyro.constructors.ConstructorRegistry:
+    """How an option of type `Scheme` is read: by `load_scheme`."""
+    registry = tyro.constructors.ConstructorRegistry()
+
+    @registry.primitive_rule
+    def rule(info: tyro.constructors.PrimitiveTypeInfo) -> tyro.constructors.PrimitiveConstructorSpec[Scheme] | None:
+        if info.type is not Scheme:
+            return None
+        return tyro.constructors.PrimitiveConstructorSpec(
+            nargs=1,
+            metavar="SCHEME",
+            instance_from_str=lambda texts: load_scheme(texts[0]),
+            is_instance=lambda value: isinstance(value, Scheme),
+            str_from_instance=lambda scheme: [scheme.name],
+        )
+
+    return registry
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line; errors of the input end it with their message."""
+_REQUEST = """Prepares a data set of faces with landmarks.
+
+Attributes:
+  source: The data set.
+  preparation: How to prepare it.
+"""
+
+
+def main(arguments: Sequence[str] | None = None, prog: str = "jaxlm prepare") -> None:
+    """The command line, called `prog`; errors of the input end it with their message."""
     logging.basicConfig(format="%(message)s")
-    absl.logging.set_verbosity(absl.logging.ERROR)  # TFDS warns that its configuration is custom.
     try:
-        request = tyro.cli(Request, prog="python -m data_pipelines.prepare", args=arguments, config=TYRO)
-        prepare(request.source, request.preparation)
+        prepare(*parse_arguments(arguments, prog))
     except BadFaceError as error:
         sys.exit(f"error: {error}\nNothing was written. Correct it, or leave such faces out with --skip-bad.")
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ImportError) as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         sys.exit("\nInterrupted, nothing was written; run the same command again.")
 
 
 if __name__ == "__main__":
-    main()
+    main(prog=f"python -m {__spec__.name}")

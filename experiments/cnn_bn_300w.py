@@ -8,9 +8,8 @@ Data and schedule: see sepbn_300w. Ours: see experiments/README.md.
 
 import dataclasses
 
-from jaxlm.experiments import sepbn_300w
-
 from jaxlm.config import Config
+from jaxlm.experiments import sepbn_300w
 
 
 def config() -> Config:

@@ -8,9 +8,8 @@ Data and schedule: see sepbn_wflw. No published figure. Ours: see experiments/RE
 
 import dataclasses
 
-from jaxlm.experiments import sepbn_wflw
-
 from jaxlm.config import Config
+from jaxlm.experiments import sepbn_wflw
 
 
 def config() -> Config:

@@ -17,9 +17,8 @@ Ours: see experiments/README.md.
 
 import dataclasses
 
-from jaxlm.experiments import sepbn_300w
-
 from jaxlm.config import Config
+from jaxlm.experiments import sepbn_300w
 
 
 def config() -> Config:

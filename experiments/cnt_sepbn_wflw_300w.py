@@ -14,9 +14,8 @@ INFERRED. Ours: see experiments/README.md.
 
 import dataclasses
 
-from jaxlm.experiments import sepbn_wflw
-
 from jaxlm.config import Config
+from jaxlm.experiments import sepbn_wflw
 
 
 def config() -> Config:

@@ -11,9 +11,8 @@ GSR is trained first; it and the data: see dpr_gsr_300w. Ours: see experiments/R
 
 import dataclasses
 
-from jaxlm.experiments import dpr_glsr_wflw, dpr_gsr_300w
-
 from jaxlm.config import Config
+from jaxlm.experiments import dpr_glsr_wflw, dpr_gsr_300w
 
 
 def config() -> Config:

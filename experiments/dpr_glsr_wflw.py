@@ -17,10 +17,9 @@ Data and jitter: see dpr_gsr_wflw. Published: NME 5.08 % (inter-ocular), FR@10 6
 
 import dataclasses
 
-from jaxlm.experiments import dpr_gsr_wflw
-
 from jaxlm.config import Config
-from jaxlm.models.dpr.frames import PARTS
+from jaxlm.experiments import dpr_gsr_wflw
+from jaxlm.models.dpr.coordinates import PARTS
 
 
 def config() -> Config:

@@ -15,9 +15,8 @@ errors come from the jitter alone. Published for these networks: nothing on 300-
 
 import dataclasses
 
-from jaxlm.experiments import dpr_gsr_wflw
-
 from jaxlm.config import Config
+from jaxlm.experiments import dpr_gsr_wflw
 
 
 def config() -> Config:

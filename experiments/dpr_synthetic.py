@@ -20,9 +20,8 @@ Data: rendered faces, made on the spot, 98 points. Ours: see experiments/README.
 
 import dataclasses
 
-from jaxlm.experiments import dpr_glsr_wflw, dpr_gsr_wflw
-
 from jaxlm.config import Config
+from jaxlm.experiments import dpr_glsr_wflw, dpr_gsr_wflw
 
 
 def config() -> Config:

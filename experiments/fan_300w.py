@@ -14,9 +14,8 @@ networks trained on other data. Ours: see experiments/README.md.
 
 import dataclasses
 
-from jaxlm.experiments import fan_wflw
-
 from jaxlm.config import Config
+from jaxlm.experiments import fan_wflw
 
 
 def config() -> Config:

@@ -20,9 +20,8 @@ published crop comes from true landmarks; ours comes from the box. Ours: see exp
 
 import dataclasses
 
-from jaxlm.experiments import lab_wflw
-
 from jaxlm.config import Config
+from jaxlm.experiments import lab_wflw
 
 
 def config() -> Config:

@@ -12,9 +12,8 @@ network with styles: nothing on 300-W that we could check. Ours: see experiments
 
 import dataclasses
 
-from jaxlm.experiments import lab_300w
-
 from jaxlm.config import Config
+from jaxlm.experiments import lab_300w
 
 
 def config() -> Config:

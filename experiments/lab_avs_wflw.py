@@ -13,9 +13,8 @@ former is not said. Ours: see experiments/README.md.
 
 import dataclasses
 
-from jaxlm.experiments import lab_wflw
-
 from jaxlm.config import Config
+from jaxlm.experiments import lab_wflw
 
 
 def config() -> Config:

@@ -11,9 +11,8 @@ experiments/README.md.
 
 import dataclasses
 
-from jaxlm.experiments import lab_300w
-
 from jaxlm.config import Config
+from jaxlm.experiments import lab_300w
 
 
 def config() -> Config:

@@ -9,9 +9,8 @@ published one from true landmarks. Published: nothing. Ours: see experiments/REA
 
 import dataclasses
 
-from jaxlm.experiments import lab_wflw
-
 from jaxlm.config import Config
+from jaxlm.experiments import lab_wflw
 
 
 def config() -> Config:

@@ -9,9 +9,8 @@ is a quarter wider than the box, so that a shifted one still shows the face. Our
 
 import dataclasses
 
-from jaxlm.experiments import dpr_gsr_300w
-
 from jaxlm.config import Config, ModelConfig, TaskConfig
+from jaxlm.experiments import dpr_gsr_300w
 
 
 def config() -> Config:

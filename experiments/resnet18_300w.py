@@ -10,9 +10,8 @@ that we could check. Ours: see experiments/README.md.
 
 import dataclasses
 
-from jaxlm.experiments import resnet18_wflw
-
 from jaxlm.config import Config
+from jaxlm.experiments import resnet18_wflw
 
 
 def config() -> Config:

@@ -12,9 +12,8 @@ that we could check. Ours: see experiments/README.md.
 
 import dataclasses
 
-from jaxlm.experiments import resnet18_300w
-
 from jaxlm.config import Config
+from jaxlm.experiments import resnet18_300w
 
 
 def config() -> Config:

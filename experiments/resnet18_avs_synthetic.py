@@ -11,9 +11,8 @@ Ours: see experiments/README.md.
 
 import dataclasses
 
-from jaxlm.experiments import resnet18_synthetic
-
 from jaxlm.config import Config
+from jaxlm.experiments import resnet18_synthetic
 
 
 def config() -> Config:

@@ -14,9 +14,8 @@ experiments/README.md.
 
 import dataclasses
 
-from jaxlm.experiments import resnet18_wflw
-
 from jaxlm.config import Config
+from jaxlm.experiments import resnet18_wflw
 
 
 def config() -> Config:

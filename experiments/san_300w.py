@@ -12,9 +12,8 @@ branch: nothing on 300-W that we could check. Ours: see experiments/README.md.
 
 import dataclasses
 
-from jaxlm.experiments import san_wflw
-
 from jaxlm.config import Config
+from jaxlm.experiments import san_wflw
 
 
 def config() -> Config:

@@ -12,9 +12,8 @@ style branch: NME 3.86 % (inter-ocular) on the full test set. Ours: see experime
 
 import dataclasses
 
-from jaxlm.experiments import san_300w
-
 from jaxlm.config import Config
+from jaxlm.experiments import san_300w
 
 
 def config() -> Config:

@@ -13,9 +13,8 @@ many styled faces, and trains for 18 times the updates; here the updates are equ
 
 import dataclasses
 
-from jaxlm.experiments import san_wflw
-
 from jaxlm.config import Config
+from jaxlm.experiments import san_wflw
 
 
 def config() -> Config:

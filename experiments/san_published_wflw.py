@@ -17,9 +17,8 @@ He et al. (ICCV 2015) do. Ours: see experiments/README.md.
 
 import dataclasses
 
-from jaxlm.experiments import san_wflw
-
 from jaxlm.config import AugmentConfig, Config, OptimConfig, TaskConfig
+from jaxlm.experiments import san_wflw
 
 
 def config() -> Config:

@@ -19,9 +19,8 @@ form. Ours: see experiments/README.md.
 
 import dataclasses
 
-from jaxlm.experiments import san_300w
-
 from jaxlm.config import Config
+from jaxlm.experiments import san_300w
 
 
 def config() -> Config:

@@ -8,9 +8,8 @@ Data, how to prepare it, and schedule: see cnt_sepbn_300w_ytf68. Published: noth
 
 import dataclasses
 
-from jaxlm.experiments import cnt_sepbn_300w_ytf68
-
 from jaxlm.config import Config
+from jaxlm.experiments import cnt_sepbn_300w_ytf68
 
 
 def config() -> Config:

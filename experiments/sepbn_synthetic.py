@@ -8,9 +8,8 @@ Data: rendered faces, made on the spot, 98 points and WFLW's six attributes. Our
 
 import dataclasses
 
-from jaxlm.experiments import sepbn_wflw
-
 from jaxlm.config import Config
+from jaxlm.experiments import sepbn_wflw
 
 
 def config() -> Config:

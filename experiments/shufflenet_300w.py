@@ -10,9 +10,8 @@ experiments/README.md.
 
 import dataclasses
 
-from jaxlm.experiments import shufflenet_best
-
 from jaxlm.config import Config
+from jaxlm.experiments import shufflenet_best
 
 
 def config() -> Config:

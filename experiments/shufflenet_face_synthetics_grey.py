@@ -5,9 +5,8 @@ python -m jaxlm.train --experiment shufflenet_face_synthetics_grey
 
 import dataclasses
 
-from jaxlm.experiments import shufflenet_face_synthetics
-
 from jaxlm.config import AugmentConfig, Config
+from jaxlm.experiments import shufflenet_face_synthetics
 
 
 def config() -> Config:

@@ -7,9 +7,8 @@ Ours: see experiments/README.md.
 
 import dataclasses
 
-from jaxlm.experiments import shufflenet_best
-
 from jaxlm.config import Config
+from jaxlm.experiments import shufflenet_best
 
 
 def config() -> Config:

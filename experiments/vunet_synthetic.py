@@ -7,9 +7,8 @@ Data: rendered faces, made on the spot, of which 10 % are held out. Ours: see ex
 
 import dataclasses
 
-from jaxlm.experiments import vunet_300w
-
 from jaxlm.config import Config
+from jaxlm.experiments import vunet_300w
 
 
 def config() -> Config:

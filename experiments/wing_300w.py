@@ -10,9 +10,8 @@ see experiments/README.md.
 
 import dataclasses
 
-from jaxlm.experiments import wing_wflw
-
 from jaxlm.config import Config
+from jaxlm.experiments import wing_wflw
 
 
 def config() -> Config:

@@ -8,9 +8,8 @@ Data: rendered faces, made on the spot, 98 points, of which 10 % are held out. O
 
 import dataclasses
 
-from jaxlm.experiments import wing_wflw
-
 from jaxlm.config import Config
+from jaxlm.experiments import wing_wflw
 
 
 def config() -> Config:

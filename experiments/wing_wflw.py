@@ -13,9 +13,8 @@ experiments/README.md.
 
 import dataclasses
 
-from jaxlm.experiments import resnet18_wflw
-
 from jaxlm.config import Config, ModelConfig
+from jaxlm.experiments import resnet18_wflw
 
 
 def config() -> Config:

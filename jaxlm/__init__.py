@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from jaxlm.prediction import Landmarker as Landmarker
 
+__version__ = "0.1.0"
+
 
 def _compiled() -> pathlib.Path:
     """Where compiled programs are kept between runs: a folder for each jaxlib and kind of processor.

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import difflib
+import inspect
+import itertools
+import re
 import typing
 from collections.abc import Iterable
 from typing import Any, Literal
@@ -14,7 +18,7 @@ Options = dict[str, Any]
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
     name: str = "cnn"
-    """A key of jaxlm.models.MODELS."""
+    """The network; its file in jaxlm/models/registry.py."""
     input_size: int = 128
     """Side of the square crop that the model sees, in pixels."""
     options: Options = dataclasses.field(default_factory=dict)
@@ -24,7 +28,7 @@ class ModelConfig:
 @dataclasses.dataclass(frozen=True)
 class TaskConfig:
     name: str = "coordinates"
-    """A key of jaxlm.tasks.TASKS: how raw outputs become a loss and points; `translation` for translators."""
+    """What raw outputs mean: how they become a loss and points; a key of jaxlm.tasks.TASKS."""
     options: Options = dataclasses.field(default_factory=dict)
     """Fields of the task's dataclass."""
 
@@ -32,25 +36,25 @@ class TaskConfig:
 @dataclasses.dataclass(frozen=True)
 class DataConfig:
     dataset: str = "synthetic"
-    """A prepared set (`wflw`, or `wflw/384px` where several sizes are prepared) or the path of a packed .npz file;
-    several are joined with +, and the first validates."""
+    """A prepared set, or the path of a packed .npz file. It is `wflw/384px` where several sizes of `wflw` are prepared.
+    Several sets are joined with +, and the first validates."""
     data_dir: str = "data"
-    """Where data_pipelines.prepare put the set."""
+    """Folder of the prepared sets."""
     scheme: str = "wflw98"
-    """Landmark scheme to learn: a built-in name or a .toml file. 98 points are read as 68 where asked. One for each
-    set, joined with +, gives each a head of its own; see jaxlm/landmarks/heads.py."""
+    """Landmark scheme to learn, a name or a .toml file. 98 points are read as 68 where asked. One for each set, joined
+    with +, gives each a head of its own; see jaxlm/landmarks/heads.py."""
     train_split: str = "train"
     """Split to train on; several are joined with +."""
     validation_percent: int = 10
-    """Share of the training split held out by photo or person; 0 trains on all and keeps the last step as best."""
+    """Share of the training split held out, by photo or person. 0 trains on all and keeps the last step as best."""
     label_percent: float = 100.0
-    """Share of the training faces that is used, by photo or person; `seed` draws it, less of it is a part of more."""
+    """Share of the training faces that is used, by photo or person. `seed` draws it, less of it is a part of more."""
     crop: float = 1.0
     """Side of the model's crop in units of the face box."""
     batch_size: int = 8
     """Faces a step, over all devices."""
     cache: Literal["none", "device"] = "none"
-    """`none` streams frames from disk; `device` keeps all uint8 frames in device memory."""
+    """Frames stream from disk (none) or stay in device memory (device). Streaming needs TensorFlow."""
     styled: str | None = None
     """A prepared set or pack of styled faces (python -m jaxlm.stylize); those of training photos join the batches."""
     styled_ratio: float = 0.5
@@ -84,15 +88,16 @@ class AugmentConfig:
     occlusion: float = 0.0
     """Chance that a box of noise covers part of the face."""
     legacy: bool = False
-    """Reproduce the label errors of the published SepBN code: a flip one pixel off, rotation half a pixel off."""
+    """Train on the label errors of the released SepBN code. Flips are one pixel off there, and rotations half a pixel.
+    It is here for the claim that sepbn_wflw is the published recipe, which these errors are a part of."""
 
 
 @dataclasses.dataclass(frozen=True)
 class OptimConfig:
     name: Literal["sgd", "adamw"] = "adamw"
-    """`sgd` has momentum 0.9 and couples the weight decay, as the published recipes do; `adamw` decouples it."""
+    """The optimiser, AdamW or SGD with momentum 0.9. `sgd` couples the weight decay, as the published recipes do."""
     learning_rate: float = 1e-3
-    """Where linear warm-up ends and decay begins."""
+    """Learning rate where warm-up ends and decay begins."""
     warmup_epochs: float = 1.0
     """Epochs of linear warm-up, fractions allowed."""
     decay: tuple[tuple[float, float], ...] = ()
@@ -100,13 +105,13 @@ class OptimConfig:
     schedule: Literal["cosine", "linear"] = "cosine"
     """Without `decay`: a half cosine to 0, or, as published for AVS, constant for a fiftieth and then linear to 0."""
     betas: tuple[float, float] = (0.9, 0.999)
-    """Of AdamW: how slowly its averages of gradients and of their squares forget."""
+    """How slowly AdamW's averages of gradients and of their squares forget."""
     weight_decay: float = 0.0
-    """Acts on every parameter, biases and normalisation included."""
+    """Weight decay, of biases and normalisation, too."""
     clip_norm: float | None = None
-    """Largest global norm of a gradient."""
+    """Largest norm of a gradient, over all parameters."""
     ema_decay: float | None = None
-    """Evaluate and keep an exponential moving average of the weights with this decay a step."""
+    """Evaluate and keep a moving average of the weights. It is exponential, with this decay a step."""
     accumulate: int = 1
     """Split each batch into this many parts and average their gradients, to save memory."""
     remat: bool = False
@@ -124,18 +129,19 @@ class Config:
     augment: AugmentConfig = dataclasses.field(default_factory=AugmentConfig)
     optim: OptimConfig = dataclasses.field(default_factory=OptimConfig)
     init_from: str | tuple[tuple[str, str], ...] | None = None
-    """Workdir of another run, or an .npz file of weights, to start from; what has no counterpart there is drawn. Pairs
-    (workdir or file, path here) start networks within the model: ("runs/a", "detector") ("runs/b", "translator")."""
+    """Workdir of a run, or .npz file of weights, to start from. What has no counterpart there is drawn. Pairs (workdir
+    or file, path here) start networks within the model: ("runs/a", "detector") ("runs/b", "translator")."""
     init_copies: tuple[tuple[str, str], ...] = ()
     """Pairs (path there, path here) of `init_from`: a network that is not there starts as a copy of another one."""
     seed: int = 0
-    """Draws the initial weights, the order of the faces and the augmentation."""
+    """Draws initial weights, order of faces and augmentation."""
     epochs: int = 10
-    """Passes over the training faces, each of whole batches only."""
+    """Passes over the training faces. Each has whole batches only."""
     steps_per_epoch: int | None = None
-    """Counts as an epoch instead of a pass: runs on different numbers of faces then have equal steps and schedules."""
+    """Steps that count as an epoch, instead of a pass. Runs on different numbers of faces then have equal steps and
+    schedules."""
     dtype: Literal["float32", "bfloat16"] = "float32"
-    """What the model computes in; parameters and statistics stay float32."""
+    """What the model computes in. Parameters and statistics stay float32."""
     temperature: float = 30.0
     """Where the softmax temperature of attention layers starts; it falls by one an epoch down to 1."""
     fsdp: int = 1
@@ -154,26 +160,25 @@ class Config:
 _RUNTIME_FIELDS = ("data.data_dir", "data.cache", "fsdp", "steps_per_call", "keep", "max_megabytes")
 
 
-def complete(table: dict[str, type], name: str, options: Options) -> Options:
-    """All options of the dataclass `table[name]`: its defaults, replaced by `options`.
+def complete(kind: type, label: str, options: Options) -> Options:
+    """All options of a dataclass, `kind`: its defaults, replaced by `options`.
 
     Fields without a default are the caller's to fill (a model's number of points) and are no options.
 
     Raises:
-      ValueError: The name, an option or the value of a choice is unknown; the nearest one is suggested.
+      ValueError: An option or the value of a choice is unknown; `label` says whose, and the nearest one is suggested.
     """
-    check_known(name, table, f"unknown name {name!r}")
     fields = {
         field.name: field.default
-        for field in dataclasses.fields(table[name])
+        for field in dataclasses.fields(kind)
         if field.name not in ("parent", "name", "dtype") and field.default is not dataclasses.MISSING
     }
     for option in options:
-        check_known(option, fields, f"unknown option of {name} {option!r}")
-    types = typing.get_type_hints(table[name])
+        check_known(option, fields, f"{label} has no option {option!r}")
+    types = typing.get_type_hints(kind)
     for option, value in options.items():
         if typing.get_origin(types[option]) is Literal:
-            check_known(value, typing.get_args(types[option]), f"{option} of {name} cannot be {value!r}")
+            check_known(value, typing.get_args(types[option]), f"{option} of {label} cannot be {value!r}")
     return fields | {option: with_tuples(value) for option, value in options.items()}
 
 
@@ -183,12 +188,27 @@ def check_known(key: str, known: Iterable[str], problem: str) -> None:
     if key not in known:
         near = difflib.get_close_matches(str(key), known, n=1)
         hint = f" Did you mean {near[0]}?" if near else ""
-        raise ValueError(f"{problem}.{hint} Known: {', '.join(known)}.")
+        raise ValueError(f"{problem}.{hint} Known: {', '.join(known) or 'none'}.")
 
 
 def with_tuples(value: Any) -> Any:
     """A value of JSON with tuples for its lists."""
     return tuple(map(with_tuples, value)) if isinstance(value, list) else value
+
+
+def first_sentences(cls: type = Config, prefix: str = "") -> dict[str, str]:
+    """What the docstring below each field of `cls`, and of the dataclasses in it, says first, by dotted names."""
+    types = typing.get_type_hints(cls)
+    sentences: dict[str, str] = {}
+    for field, below in itertools.pairwise(ast.parse(inspect.getsource(cls)).body[0].body):
+        if not isinstance(field, ast.AnnAssign):
+            continue
+        name = field.target.id
+        if dataclasses.is_dataclass(types[name]):
+            sentences |= first_sentences(types[name], f"{prefix}{name}.")
+        else:
+            sentences[f"{prefix}{name}"] = re.split(r"[.;](?:\s|$)", below.value.value)[0]
+    return sentences
 
 
 def differences(stored: Config, asked: Config) -> list[str]:

@@ -14,7 +14,7 @@ import absl.logging
 
 from jaxlm.evaluation import VALIDATION
 from jaxlm.runtime import commands
-from jaxlm.styles.disentangling import MOST_FACES, report
+from jaxlm.styles.disentangling import MOST_FACES, check_translator
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     absl.logging.set_verbosity(absl.logging.ERROR)  # Orbax warns of metadata that it does not need.
     with commands.told_errors():
-        report(**vars(arguments))
+        check_translator(**vars(arguments))
 
 
 if __name__ == "__main__":

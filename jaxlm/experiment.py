@@ -1,82 +1,91 @@
-"""Experiments: the loader of `experiments/NAME.py`, command-line overrides, what no run can use, and JSON."""
+"""Experiments: files with a function config(), what no run can use, and JSON."""
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
-import importlib
+import importlib.util
 import json
-import pkgutil
+import pathlib
 import sys
+import traceback
 import typing
-from collections.abc import Sequence
 from typing import Any
 
-import tyro
-
 from jaxlm import config as config_lib
-from jaxlm import landmarks, models, tasks
+from jaxlm import experiments, landmarks, models, tasks
 from jaxlm.config import Config, flatten
+
+
+def files() -> dict[str, pathlib.Path]:
+    """The files of all experiments by name: those that come with jaxlm, and those in ./experiments.
+
+    Of two with one name the one in ./experiments counts.
+    """
+    folders = [*map(pathlib.Path, experiments.__path__), pathlib.Path("experiments")]
+    return {file.stem: file for folder in folders for file in sorted(folder.glob("[!_]*.py"))}
 
 
 def names() -> list[str]:
     """Names of all experiments, sorted."""
-    package = importlib.import_module("experiments")
-    return sorted(module.name for module in pkgutil.iter_modules(package.__path__))
+    return sorted(files())
 
 
 def load(name: str) -> Config:
-    """The config of `experiments/NAME.py`, with every option of its model and task spelled out.
+    """The config of an experiment, with every option of its model and task spelled out.
+
+    Args:
+      name: One of `names()`, or the path of a file, which ends in .py.
 
     Raises:
-      ValueError: There is no such experiment, or an option that its model or task does not have.
+      ValueError: There is no such experiment, its file cannot be run or has no config(), or it gives an option that its
+        model or task does not have. The message begins with the file.
     """
-    config_lib.check_known(name, names(), f"unknown experiment {name!r}")
-    return spell_out(importlib.import_module(f"experiments.{name}").config())
+    if name.endswith(".py"):
+        file = pathlib.Path(name)
+    else:
+        known = files()
+        config_lib.check_known(name, known, f"unknown experiment {name!r}; the path of a file ends in .py")
+        file = known[name]
+    try:
+        return spell_out(_run_config(file))
+    except Exception as error:  # People's own code may raise anything.
+        frames = traceback.extract_tb(error.__traceback__)
+        inside = [frame.lineno for frame in frames if frame.filename == str(file.absolute())]
+        where = f"{file}, line {inside[-1]}" if inside else str(file)
+        kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
+        raise ValueError(f"{where}: {kind}{' '.join(str(error).split())}") from error
+
+
+def _run_config(file: pathlib.Path) -> Config:
+    """What config() of a file returns; the file can import others beside it."""
+    if not file.is_file():
+        raise ValueError("there is no such file")
+    spec = importlib.util.spec_from_file_location(str(file.absolute()), file)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # Dataclasses look for their module there.
+    sys.path.append(str(file.parent))
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.remove(str(file.parent))
+    if not callable(getattr(module, "config", None)):
+        raise ValueError("the file of an experiment has a function config(), and this one has none")
+    config = module.config()
+    if not isinstance(config, Config):
+        raise ValueError(f"config() returns a {type(config).__name__}, not a jaxlm.config.Config")
+    return config
 
 
 def spell_out(config: Config) -> Config:
     """`config` with the options of its model and task completed by their defaults."""
-    model = dataclasses.replace(
-        config.model, options=config_lib.complete(models.MODELS, config.model.name, config.model.options)
-    )
-    task = dataclasses.replace(
-        config.task, options=config_lib.complete(tasks.TASKS, config.task.name, config.task.options)
-    )
+    model = dataclasses.replace(config.model, options=models.complete(config.model.name, config.model.options))
+    task = dataclasses.replace(config.task, options=tasks.complete(config.task.name, config.task.options))
     return dataclasses.replace(config, model=model, task=task)
 
 
-def parse_arguments(
-    parser: argparse.ArgumentParser, argv: Sequence[str] | None = None
-) -> tuple[argparse.Namespace, Config]:
-    """Reads `--experiment NAME`, what `parser` knows, and an override for any field of the experiment's config.
-
-    Overrides are spelled `--optim.learning-rate 1e-3`. A misspelt one ends the program with a suggestion.
-    """
-    argv = sys.argv[1:] if argv is None else argv
-    parser.add_argument("--experiment", required=True, help=f"one of {', '.join(names())}")
-    if not any(argument.startswith("--experiment") for argument in argv) and {"-h", "--help"} & set(argv):
-        parser.epilog = "Any field of an experiment can be overridden; --experiment NAME --help lists them."
-        parser.print_help()
-        parser.exit()
-    arguments, rest = parser.parse_known_args(argv)
-    return arguments, override(parser, arguments.experiment, rest)
-
-
-def override(parser: argparse.ArgumentParser, name: str, arguments: Sequence[str]) -> Config:
-    """The config of `experiments/NAME.py` with overrides; what is wrong with them ends the program of `parser`."""
-    try:
-        config = load(name)
-    except ValueError as error:
-        parser.error(str(error))
-    description = f"Overrides for experiment {name}; {parser.format_usage()}"
-    config = tyro.cli(Config, default=config, args=arguments, prog=parser.prog, description=description)
-    try:
-        config = spell_out(config)
-        check(config)
-    except (ValueError, FileNotFoundError) as error:
-        parser.error(str(error))
-    return config
+def said_by_data(config: Config) -> dict[str, tuple[str, Any]]:
+    """Options of models that say again what a field of the data says: that field, and its value."""
+    return {"scheme": ("data.scheme", config.data.scheme), "context": ("data.crop", config.data.crop)}
 
 
 def check(config: Config) -> None:
@@ -91,10 +100,10 @@ def check(config: Config) -> None:
     points = landmarks.load_scheme(config.data.scheme).num_points
     models.build(config.model.name, points, config.model.options, config.dtype)
     tasks.check(config.task, config.model)
-    for option, field, value in (("scheme", "scheme", config.data.scheme), ("context", "crop", config.data.crop)):
+    for option, (field, value) in said_by_data(config).items():
         asked = config.model.options.get(option, value)
         if asked != value:
-            raise ValueError(f"model.options.{option} = {asked} and data.{field} = {value} must be the same")
+            raise ValueError(f"model.options.{option} = {asked} and {field} = {value} must be the same")
     fields = flatten(dataclasses.asdict(config))
     for name in ("epochs", "eval_every", "keep", "steps_per_call", "fsdp", "data.batch_size", "optim.accumulate"):
         if fields[name] < 1:
@@ -117,8 +126,47 @@ def to_json(config: Config) -> str:
 
 
 def from_json(text: str) -> Config:
-    """The config that `to_json` wrote; tuples among the options come back as tuples."""
-    return spell_out(_from_dict(Config, json.loads(text)))
+    """The config that `to_json` wrote; tuples among the options come back as tuples.
+
+    Raises:
+      ValueError: It has an option that its model or task does not have; `DeletedFieldError` if that existed once.
+    """
+    return spell_out(_from_dict(Config, without_deleted(json.loads(text))))
+
+
+# Fields that no longer exist, by their dotted paths, each with the value whose effect all configs have now.
+_DELETED = {
+    "model.options.detach": False,
+    "model.options.regressor_width": 16,
+    "model.options.unbiased_running_var": False,
+    "task.options.landmark_weight": 1.0,
+    "task.options.map_weight": 1.0,
+}
+
+
+class DeletedFieldError(ValueError):
+    """A stored config asks for what this version no longer does."""
+
+
+def without_deleted(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A stored config, as nested dicts, without the fields that no longer exist.
+
+    Raises:
+      DeletedFieldError: Such a field holds another value than the one that all configs have now.
+    """
+    kept = {}
+    for key, value in values.items():
+        path = prefix + key
+        if isinstance(value, dict):
+            kept[key] = without_deleted(value, f"{path}.")
+        elif path not in _DELETED:
+            kept[key] = value
+        elif value != _DELETED[path]:
+            raise DeletedFieldError(
+                f"the stored config has {path} = {value!r}; this version of jaxlm has no such field, and does what"
+                f" {_DELETED[path]!r} did: take an older version"
+            )
+    return kept
 
 
 def _from_dict(cls: type, values: dict[str, Any]) -> Any:

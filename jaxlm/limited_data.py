@@ -23,7 +23,7 @@ from collections.abc import Sequence
 
 import absl.logging
 
-from jaxlm import experiment
+from jaxlm.overrides import override
 from jaxlm.runtime import allocation, commands
 from jaxlm.studies import ARMS, follow_protocol
 
@@ -71,8 +71,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     end = argv.index("--") if "--" in argv else len(argv)
     parser = make_parser()
     arguments, overrides = parser.parse_args(argv[:end]), split_overrides(argv[end + 1 :])
-    detector = experiment.override(parser, arguments.experiment, overrides["detector"])
-    translator = experiment.override(parser, arguments.translator, overrides["translator"])
+    detector = override(parser, arguments.experiment, overrides["detector"])
+    translator = override(parser, arguments.translator, overrides["translator"])
     absl.logging.set_verbosity(absl.logging.ERROR)  # Orbax warns at each step that was not validated.
     allocation.keep_memory()
     try:

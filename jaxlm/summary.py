@@ -1,20 +1,20 @@
-"""Layers, parameters and multiply-accumulates of a model; `python -m jaxlm.summary --experiment NAME`."""
+"""Layers, parameters and multiply-accumulates of a model; `jaxlm summary --experiment NAME`."""
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Sequence
 
-from jaxlm import experiment
+from jaxlm import overrides
 from jaxlm.evaluation.cost import _model_of, as_table, summarise
+from jaxlm.runtime import commands
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m jaxlm.summary", description=__doc__)
+    parser = commands.parser("summary", __doc__, add_help=False, allow_abbrev=False)
     parser.add_argument("--memory", action="store_true", help="compile a training step and print what it holds at most")
     parser.add_argument("--json", action="store_true", help="print the totals as one JSON object")
-    arguments, config = experiment.parse_arguments(parser, argv)
+    arguments, config = overrides.parse_arguments(parser, argv)
     summary = summarise(*_model_of(config))
     if arguments.json:
         totals = {key: getattr(summary, key) for key in ("parameters", "macs", "products", "megabytes")}

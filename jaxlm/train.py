@@ -1,12 +1,15 @@
-"""Training: `python -m jaxlm.train --experiment NAME --workdir DIR`, any field of the experiment overridable.
+"""Training: `jaxlm train --experiment NAME --workdir DIR`, with any field of the experiment overridden.
 
-A run is a pure function of its config: randomness is `fold_in(key, step)`, and a run that was stopped goes on by
-itself, from its last whole checkpoint, to the same numbers.
+    jaxlm train --experiment quickstart
+    jaxlm train --experiment cnn_wflw --data.dataset wflw.npz --data.cache device --optim.learning-rate 5e-4
+    jaxlm train --experiment my/exp.py --workdir runs/exp --init-from runs/quickstart
+
+An experiment says what is trained, on which faces, and how: it is a file with a function config(). A run is a function
+of its config alone, and one that was stopped goes on to the same numbers when the same command is given again.
 """
 
 from __future__ import annotations
 
-import argparse
 import pathlib
 import sys
 from collections.abc import Sequence
@@ -14,21 +17,23 @@ from collections.abc import Sequence
 import absl.logging
 import jax
 
-from jaxlm import checkpoints, experiment
-from jaxlm.evaluation import cost
-from jaxlm.runtime import allocation, distributed
+from jaxlm import checkpoints, models, overrides
+from jaxlm.config import Config
+from jaxlm.evaluation import cost, judging
+from jaxlm.runtime import allocation, commands, distributed
 from jaxlm.runtime.progress import read_metrics
+from jaxlm.styles import translator_report
 from jaxlm.training import objectives
 from jaxlm.training.loop import fit, make_synthetic_faces
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The command line of training."""
-    parser = argparse.ArgumentParser(prog="python -m jaxlm.train", description=__doc__, add_help=False)
-    parser.add_argument("--workdir", help="where checkpoints, metrics and pictures go (default: runs/EXPERIMENT)")
+    parser = commands.parser("train", __doc__, add_help=False, allow_abbrev=False)
+    parser.add_argument("--workdir", metavar="DIR", help="for checkpoints, metrics and pictures (default: runs/NAME)")
     distributed.add_arguments(parser)
-    arguments, config = experiment.parse_arguments(parser, argv)
-    workdir = pathlib.Path(arguments.workdir or f"runs/{arguments.experiment}")
+    arguments, config = overrides.parse_arguments(parser, argv)
+    workdir = pathlib.Path(arguments.workdir or f"runs/{pathlib.Path(arguments.experiment).stem}")
     absl.logging.set_verbosity(absl.logging.ERROR)  # Orbax warns at each step that was not validated.
     allocation.keep_memory()
     try:
@@ -36,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         cost.check_size(config)
         make_synthetic_faces(config)
         finished = fit(config, workdir)
-    except (ValueError, FileNotFoundError, FloatingPointError, checkpoints.CheckpointError) as error:
+    except (ValueError, FileNotFoundError, ImportError, FloatingPointError, checkpoints.CheckpointError) as error:
         distributed.fail(error)
     except jax.errors.JaxRuntimeError as error:
         if jax.process_count() == 1:
@@ -51,7 +56,20 @@ def main(argv: Sequence[str] | None = None) -> None:
         curves = workdir / "curves.png"
         plots.training_curves(curves, read_metrics(workdir / "metrics.jsonl"), objectives.kind(config).measure)
         print(f"Curves: {curves}")
-    objectives.kind(config).report(config, workdir)
+    report_held_out(config, workdir)
+
+
+def report_held_out(config: Config, workdir: pathlib.Path) -> None:
+    """Judges the best checkpoint of a run by its held-out faces: prints a table, and writes metrics and pictures."""
+    if config.model.name in models.TRANSLATORS:
+        if config.data.validation_percent:
+            translator_report.report_translator(workdir)
+        else:
+            print(f"No faces were held out to judge by. The checkpoints are in {workdir}")
+    elif config.data.validation_percent:
+        judging.evaluate_and_write(workdir, split=judging.VALIDATION)
+    else:
+        print(f"No faces were held out. Evaluate on a test split: python -m jaxlm.evaluate --workdir {workdir}")
 
 
 if __name__ == "__main__":

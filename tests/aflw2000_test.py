@@ -5,14 +5,14 @@ import dataclasses
 import numpy as np
 import pytest
 import scipy.io
+
 from jaxlm.data_pipelines import prepare
 from jaxlm.data_pipelines.faces import YAW_BINS, subset_masks
 from jaxlm.data_pipelines.input import open_faces
 from jaxlm.data_pipelines.source import BadFaceError
 from jaxlm.data_pipelines.sources.aflw2000 import AFLW2000, read_label, read_poses, split_validation, wrap_degrees
-
-from conftest import synthetic_faces
 from tiny_archives import ring, write_aflw2000
+from tiny_faces import synthetic_faces
 
 YAWS = [0, -29, 30, 31, -60, 75, 351, 5, -45, 12]
 

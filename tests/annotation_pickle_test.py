@@ -7,11 +7,11 @@ import re
 
 import numpy as np
 import pytest
+
 from jaxlm.data_pipelines import prepare
 from jaxlm.data_pipelines.input import open_faces
 from jaxlm.data_pipelines.source import BadFaceError
 from jaxlm.data_pipelines.sources.annotation_pickle import AnnotationPickle, read_pickle
-
 from tiny_archives import ring, write_photo
 
 POINTS = ring(68, (30.0, 30.0), 12.0)

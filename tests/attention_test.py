@@ -15,7 +15,7 @@ from jaxlm.evaluation import sepbn_attention
 from jaxlm.models import registry
 
 
-def model_and_variables(**options: object) -> tuple[registry.VanillaCNN, dict]:
+def model_and_variables(**options: object) -> tuple[registry.CNN, dict]:
     model = models.build("cnn", 5, {"head_width": 8} | options, "float32")
     rng = np.random.default_rng(0)
     shapes = jax.eval_shape(functools.partial(model.init, train=False), jax.random.key(0), images())

@@ -57,7 +57,15 @@ def _moved(point: tuple[float, float], matrix: jax.Array) -> np.ndarray:
     return np.asarray(cropping.move(jnp.asarray([[point]], jnp.float32), matrix))[0, 0]
 
 
-_centre_crop = jax.jit(cropping.centre_crop, static_argnames=("size", "margin", "crop"))
+@functools.partial(jax.jit, static_argnames=("size", "margin", "crop"))
+def _centre_crop(
+    images: jax.Array, points: jax.Array, size: int, margin: float, crop: float = 1.0
+) -> tuple[jax.Array, jax.Array]:
+    """Plain crops in 0..255, and points in them."""
+    _, moved = cropping.plain_crops(images, points, size, margin, crop)
+    return cropping.plain_images(images, size, margin, crop), moved
+
+
 _warp = jax.jit(cropping.warp, static_argnames="size")
 
 
@@ -65,7 +73,7 @@ _warp = jax.jit(cropping.warp, static_argnames="size")
 def _augmented(key, images, points, config, size):
     visible = jnp.broadcast_to(jnp.arange(points.shape[1]) % 3 > 0, points.shape[:2])
     flip = FLIP if points.shape[1] == 98 else np.arange(points.shape[1])
-    return augment.augment(key, images, points, visible, config, flip, size, margin=2.0)
+    return augment.augment_faces(key, images, points, visible, config, flip, size, margin=2.0)
 
 
 def test_evaluation_crop_is_the_central_slice_bit_for_bit():

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from jaxlm.data_pipelines import prepare
 from jaxlm.data_pipelines.input import open_faces
-
 from tiny_archives import ring, wflw_line, write_wflw
 
 GOOD = wflw_line("0--Parade/photo_0.jpg", ring(98))

@@ -16,9 +16,10 @@ from jaxlm.config import Config, DataConfig, ModelConfig, TaskConfig
 from jaxlm.landmarks.schemes import IBUG68
 from jaxlm.models.lab import LABOutputs
 from jaxlm.tasks.boundaries import BoundaryTask
+from jaxlm.tasks.boundary_losses import adversarial_loss, discriminator_loss, is_effective
 from jaxlm.training import objectives
 from jaxlm.training.objectives import Crops
-from jaxlm.training.objectives.boundaries import BoundaryObjective, adversarial_loss, discriminator_loss, is_effective
+from jaxlm.training.objectives.boundaries import BoundaryObjective
 from jaxlm.training.objectives.detection import DetectionObjective
 
 SIZE = 32
@@ -60,11 +61,11 @@ def test_perfect_outputs_cost_nothing_and_give_their_points(scheme_file: str):
 
 def test_the_loss_in_numbers(scheme_file: str):
     """Half a summed square for each stack; one pixel off in every coordinate costs 1 by L1."""
-    points, task = places(1), task_of(scheme_file, loss_name="l1", map_weight=0.5, landmark_weight=3.0)
+    points, task = places(1), task_of(scheme_file, loss_name="l1")
     outputs = perfect(points, task)
     spoilt = outputs.maps[0].at[0, 3, 4, 2].add(2.0)
     outputs = LABOutputs((spoilt, outputs.maps[1]), outputs.coordinates + 2 / SIZE)
-    np.testing.assert_allclose(jax.jit(task.loss)(outputs, points, None), [0.5 * 0.5 * 4 + 3 * 1.0], rtol=1e-4)
+    np.testing.assert_allclose(jax.jit(task.loss)(outputs, points, None), [0.5 * 4 + 1.0], rtol=1e-4)
 
 
 def test_true_maps_are_drawn_about_the_centres_of_cells(scheme_file: str):
@@ -118,8 +119,8 @@ def test_the_objective_follows_the_weight_of_the_adversary():
 
 
 def test_weights_below_zero_and_other_models_are_refused():
-    with pytest.raises(ValueError, match="map_weight of boundaries must be at least 0, not -1"):
-        task_of("ibug68", map_weight=-1.0)
+    with pytest.raises(ValueError, match="adversarial of boundaries must be at least 0, not -1"):
+        task_of("ibug68", adversarial=-1.0)
     with pytest.raises(ValueError, match="task boundaries is for models with scheme, which fan has not"):
         tasks.build(TaskConfig("boundaries"), ModelConfig("fan"))
 

@@ -6,11 +6,13 @@ import sys
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
+
 from jaxlm.data_pipelines import prepare
 from jaxlm.data_pipelines.input import open_faces
 from jaxlm.data_pipelines.source import BadFaceError
-from jaxlm.data_pipelines.sources.catalogue import AFLW2K3D, The300WLP, find_examples, parse
-
+from jaxlm.data_pipelines.sources.aflw2k3d import AFLW2K3D
+from jaxlm.data_pipelines.sources.the300w_lp import The300WLP
+from jaxlm.data_pipelines.tfrecords import find_examples, parse
 from tiny_archives import ring, write_300w_lp, write_aflw2000
 
 

@@ -11,14 +11,14 @@ from flax import linen as nn
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from jaxlm import models
-from jaxlm.models.cnn import VanillaCNN
+from jaxlm.models.cnn import CNN
 from jaxlm.models.layers.operators import max_pool_2x2
 
 NARROW = {"widths": (10, 20), "head_width": 12}
 
 
 def shapes_of(size: int = 128, **options: object) -> dict:
-    init = functools.partial(VanillaCNN(98, **options).init, train=False)
+    init = functools.partial(CNN(98, **options).init, train=False)
     return jax.eval_shape(init, jax.random.key(0), jnp.zeros((1, size, size, 3)))
 
 
@@ -30,7 +30,7 @@ def images(count: int = 4, size: int = 16) -> np.ndarray:
     return np.random.default_rng(3).uniform(-1, 1, (count, size, size, 3)).astype(np.float32)
 
 
-def variables_of(model: VanillaCNN) -> dict:
+def variables_of(model: CNN) -> dict:
     """Random variables of the right shapes; `init` would take seconds to compile."""
     rng = np.random.default_rng(4)
     shapes = jax.eval_shape(functools.partial(model.init, train=False), jax.random.key(0), images())
@@ -43,7 +43,7 @@ def variables_of(model: VanillaCNN) -> dict:
 
 @functools.partial(jax.jit, static_argnames=("model", "train"))
 def run(
-    model: VanillaCNN, variables: dict, x: jax.Array, *, train: bool = False, temperature: float = 1.0
+    model: CNN, variables: dict, x: jax.Array, *, train: bool = False, temperature: float = 1.0
 ) -> tuple[jax.Array, dict]:
     """The output and the collections that changed or were sown."""
     return model.apply(variables, x, train=train, temperature=temperature, mutable=["batch_stats", "intermediates"])
@@ -75,7 +75,7 @@ def test_parameters_by_layer() -> None:
 
 
 def test_it_is_the_published_sequence_of_operations() -> None:
-    model, x = VanillaCNN(5, norm="batch", **NARROW), images()
+    model, x = CNN(5, norm="batch", **NARROW), images()
     variables = variables_of(model)
     params = variables["params"]
 
@@ -93,7 +93,7 @@ def test_it_is_the_published_sequence_of_operations() -> None:
 
 
 def test_initial_weights_are_kaiming_uniform_and_biases_zero() -> None:
-    init = jax.jit(functools.partial(VanillaCNN(98, **NARROW).init, train=False))
+    init = jax.jit(functools.partial(CNN(98, **NARROW).init, train=False))
     params = init(jax.random.key(0), images())["params"]
     for layer in (params["block1"]["conv"], params["block2"]["conv"], params["fc1"], params["fc2"]):
         bound = np.sqrt(6 / np.prod(layer["kernel"].shape[:-1]))
@@ -102,7 +102,7 @@ def test_initial_weights_are_kaiming_uniform_and_biases_zero() -> None:
 
 
 def test_without_norm_it_keeps_no_statistics_and_trains_as_it_evaluates() -> None:
-    model, x = VanillaCNN(5, **NARROW), images()
+    model, x = CNN(5, **NARROW), images()
     variables = variables_of(model)
     assert set(variables) == {"params"}
     np.testing.assert_array_equal(run(model, variables, x, train=True)[0], run(model, variables, x)[0])
@@ -110,7 +110,7 @@ def test_without_norm_it_keeps_no_statistics_and_trains_as_it_evaluates() -> Non
 
 @pytest.mark.parametrize("norm", ["batch", "sepbn"])
 def test_norms_follow_the_convolution_with_momentum_0_9(norm: str) -> None:
-    model, x = VanillaCNN(5, norm=norm, **NARROW), images()
+    model, x = CNN(5, norm=norm, **NARROW), images()
     variables = variables_of(model)
     old = variables["batch_stats"]["block1"]["norm"]
     new = run(model, variables, x, train=True)[1]["batch_stats"]["block1"]["norm"]
@@ -120,7 +120,7 @@ def test_norms_follow_the_convolution_with_momentum_0_9(norm: str) -> None:
 
 
 def test_temperature_reaches_the_attention() -> None:
-    model, x = VanillaCNN(5, norm="sepbn", **NARROW), images()
+    model, x = CNN(5, norm="sepbn", **NARROW), images()
     variables = variables_of(model)
     even, sharp = (run(model, variables, x, temperature=value)[1]["intermediates"] for value in (1e9, 1.0))
     for name in ("block1", "block2"):
@@ -131,7 +131,7 @@ def test_temperature_reaches_the_attention() -> None:
 @pytest.mark.parametrize("norm", ["none", "sepbn"])
 def test_bfloat16_computes_near_float32_and_keeps_float32_state(norm: str) -> None:
     x = images()
-    exact, fast = (VanillaCNN(5, norm=norm, dtype=dtype, **NARROW) for dtype in (jnp.float32, jnp.bfloat16))
+    exact, fast = (CNN(5, norm=norm, dtype=dtype, **NARROW) for dtype in (jnp.float32, jnp.bfloat16))
     variables = variables_of(fast)
     assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {np.dtype(np.float32)}
     outputs, expected = (run(model, variables, x, train=True)[0] for model in (fast, exact))
@@ -140,7 +140,7 @@ def test_bfloat16_computes_near_float32_and_keeps_float32_state(norm: str) -> No
 
 
 def test_gradients_are_the_same_on_four_devices() -> None:
-    model, x = VanillaCNN(5, norm="sepbn", **NARROW), images(8)
+    model, x = CNN(5, norm="sepbn", **NARROW), images(8)
     variables = variables_of(model)
 
     @jax.jit
@@ -180,7 +180,7 @@ def test_max_pool_equals_flax_with_its_gradient() -> None:
 
 def test_build_fills_in_options_from_json() -> None:
     model = models.build("cnn", 68, {"widths": [4, 8], "norm": "sepbn", "sets": 2}, "bfloat16")
-    assert model == VanillaCNN(68, widths=(4, 8), norm="sepbn", sets=2, dtype="bfloat16")
+    assert model == CNN(68, widths=(4, 8), norm="sepbn", sets=2, dtype="bfloat16")
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,11 @@ def test_build_fills_in_options_from_json() -> None:
     [
         ("cmn", {}, r"'cmn'.*Did you mean cnn\?"),
         ("cnn", {"width": [4]}, r"'width'.*Did you mean widths\?"),
-        ("cnn", {"norm": "sebpn"}, r"norm of cnn cannot be 'sebpn'. Did you mean sepbn\? Known: none, batch, sepbn"),
+        (
+            "cnn",
+            {"norm": "sebpn"},
+            r"norm of model cnn cannot be 'sebpn'. Did you mean sepbn\? Known: none, batch",
+        ),
         ("cnn", {"num_points": 5}, "num_points"),
     ],
 )

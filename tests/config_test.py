@@ -5,12 +5,14 @@ import json
 import pytest
 
 from jaxlm import config as config_lib
-from jaxlm import experiment, tasks
+from jaxlm import experiment, models, overrides, tasks
 from jaxlm.config import AugmentConfig, Config, OptimConfig
 
 
 def parse(*argv: str) -> Config:
-    return experiment.parse_arguments(argparse.ArgumentParser(prog="test", add_help=False), argv)[1]
+    parser = argparse.ArgumentParser(prog="test", add_help=False)
+    parser.add_argument("--workdir")
+    return overrides.parse_arguments(parser, argv)[1]
 
 
 @pytest.mark.parametrize("name", experiment.names())
@@ -52,15 +54,26 @@ def test_options_that_an_experiment_leaves_at_their_default_can_be_overridden():
     ("argv", "message"),
     [
         (["--experiment", "sepbn_wflv"], "Did you mean sepbn_wflw"),
-        (["--experiment", "debug", "--optim.learning-rat", "1"], "--optim.learning-rate"),
-        (["--experiment", "debug", "--optim.name", "sdg"], "'sgd'"),
+        (["--experiment", "debug", "--optim.learning-rat", "1"], "Did you mean --optim.learning-rate?"),
+        (["--experiment", "debug", "--learning-rate=1"], "Did you mean --optim.learning-rate?"),
+        (["--experiment", "debug", "--wrkdir", "runs/a"], "Did you mean --workdir?"),
+        (["--experiment", "debug", "--optim.name", "sdg"], "--optim.name cannot be 'sdg'. Did you mean sgd?"),
+        (["--experiment", "debug", "--data.cache=devise"], "--data.cache cannot be 'devise'. Did you mean device?"),
+        (["--experiment", "debug", "--epochs", "ten"], "invalid"),
         (["--experiment", "debug", "--model.options.norm", "spbn"], "sepbn"),
-        (["--experiment", "debug", "--model.name", "cmn"], "Did you mean cnn"),
+        (["--experiment", "debug", "--model.options.width", "3"], "has no option 'width'. Did you mean widths?"),
+        (["--experiment", "debug", "--model.name", "cmn"], "registry.py. Did you mean cnn"),
+        (["--experiment", "debug", "--model.name", "pipnet"], "unknown model 'pipnet'; models are entered in"),
+        (["--experiment", "debug", "--task.name", "pip"], "unknown task 'pip'; tasks are entered in"),
+        (
+            ["--experiment", "debug", "--model.name", "resnet18", "--model.options.widths", "4"],
+            "model resnet18 has no option 'widths'",
+        ),
         (["--experiment", "debug", "--task.options.loss-name", "l3"], "known: l1"),
         (["--experiment", "debug", "--data.scheme", "wflw_98"], "did you mean wflw98"),
         (["--experiment", "debug", "--epochs", "0"], "epochs"),
         (["--experiment", "debug", "--optim.rates", "fc1", "-1"], "optim.rates"),
-        (["--experiment", "debug", "--task.name", "reinitialisation"], "unknown option of reinitialisation"),
+        (["--experiment", "debug", "--task.name", "reinitialisation"], "task reinitialisation is for models with"),
         (["--experiment", "dpr_gsr_300w", "--data.crop", "1.5"], "data.crop = 1.5 must be the same"),
         (["--experiment", "dpr_gsr_300w", "--model.options.stage", "joind"], "Did you mean joint"),
         (["--experiment", "dpr_gsr_300w", "--data.scheme", "wflw98"], "68"),
@@ -74,6 +87,32 @@ def test_a_wrong_command_line_ends_with_a_suggestion(argv, message, capsys):
     assert message in printed.out + printed.err
 
 
+def test_another_model_starts_from_its_own_defaults(capsys):
+    assert parse("--experiment", "cnn_wflw", "--model.name", "resnet18").model.options == {}
+    capsys.readouterr()
+    config = parse("--experiment", "resnet18_wflw", "--model.name", "cnn", "--model.options.norm", "batch")
+    assert config.model.options == models.complete("cnn", {"norm": "batch"})
+    told = "model cnn in place of resnet18: its options start from their defaults\n"
+    assert capsys.readouterr().err == told
+
+
+def test_another_task_starts_from_its_own_defaults(capsys):
+    config = parse("--experiment", "fan_wflw", "--task.name=coordinates", "--task.options.units", "unit")
+    assert config.task.options == tasks.complete("coordinates", {"units": "unit"})
+    assert "task coordinates in place of heatmaps" in capsys.readouterr().err
+
+
+def test_the_same_name_again_keeps_the_options(capsys):
+    assert parse("--experiment", "debug", "--model.name", "cnn") == experiment.load("debug")
+    assert capsys.readouterr().err == ""
+
+
+def test_another_model_follows_the_scheme_and_the_crop_of_the_data():
+    data = ("--data.scheme", "ibug68", "--data.crop", "1.25")
+    config = parse("--experiment", "debug", "--model.name", "lab", "--task.name", "boundaries", *data)
+    assert config.model.options["scheme"] == "ibug68"
+
+
 def test_differences_name_the_field_and_leave_out_what_does_not_change_numbers():
     ours = experiment.load("debug")
     theirs = dataclasses.replace(ours, seed=3, data=dataclasses.replace(ours.data, cache="device", data_dir="x"))
@@ -84,3 +123,21 @@ def test_config_stays_small_enough_to_be_read():
     """At most 52 fields: whoever adds one looks for one to drop."""
     values = json.loads(experiment.to_json(Config()))
     assert len(config_lib.flatten(values | {"model": {"name": 0, "input_size": 0, "options": 0}})) <= 52
+
+
+def stored_long_ago(**options: object) -> str:
+    """The JSON of a config of LAB that has options which were deleted since, with the values given."""
+    document = json.loads(experiment.to_json(experiment.load("lab_300w")))
+    document["model"]["options"] |= {"detach": False, "regressor_width": 16} | options
+    document["task"]["options"] |= {"map_weight": 1.0, "landmark_weight": 1.0}
+    return json.dumps(document)
+
+
+def test_configs_stored_before_options_were_deleted_are_read():
+    assert experiment.from_json(stored_long_ago()) == experiment.load("lab_300w")
+
+
+def test_a_stored_value_that_no_longer_has_an_effect_is_refused():
+    message = r"model.options.detach = True; this version of jaxlm has no such field, and does what False did"
+    with pytest.raises(experiment.DeletedFieldError, match=message):
+        experiment.from_json(stored_long_ago(detach=True))

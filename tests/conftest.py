@@ -1,4 +1,8 @@
-"""Test set-up: four virtual CPU devices, implicit rank promotion is an error; a small pack of synthetic faces."""
+"""Test set-up: four virtual CPU devices, implicit rank promotion is an error; fixtures that several files use.
+
+JAXLM_TEST_DATA names a folder of research data (aflw2000/, dpr/, wflw/, ...); tests that want it are skipped without.
+XLA_FLAGS of the environment are added to those below, for example --xla_cpu_max_isa=SSE4_2.
+"""
 
 import os
 
@@ -6,8 +10,11 @@ os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["JAX_NUM_CPU_DEVICES"] = "4"
 os.environ["NPROC"] = "16"  # See jaxlm/__init__.py; set here for tests that import jax first.
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-# Tests compile far more than they compute.
-os.environ["XLA_FLAGS"] = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+# Tests compile far more than they compute. Of two flags of one name the last counts, so the user's come last; workers
+# find both in their environment.
+_FAST_TO_COMPILE = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+if _FAST_TO_COMPILE not in os.environ.get("XLA_FLAGS", ""):
+    os.environ["XLA_FLAGS"] = f"{_FAST_TO_COMPILE} {os.environ.get('XLA_FLAGS', '')}".strip()
 
 import atexit
 import dataclasses
@@ -23,20 +30,14 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
     atexit.register(shutil.rmtree, _COMPILED, ignore_errors=True)
 
 import jax
-import numpy as np
 import pytest
-from jaxlm.data_pipelines import synthetic
-from jaxlm.data_pipelines.faces import Faces
-from jaxlm.data_pipelines.input import write_pack
-from jaxlm.data_pipelines.record import encode_image
 
 from jaxlm import experiment
 from jaxlm.config import Config
+from jaxlm.data_pipelines.input import write_pack
+from tiny_faces import synthetic_faces
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
-
-SHARED = pathlib.Path(__file__).parents[2] / "shared" / "data"
-
 
 # Files of a few long tests come first, so that workers that take a file each end together.
 _FIRST = (
@@ -55,32 +56,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def shared_data() -> pathlib.Path:
-    """Research photographs beside the repository; tests that want them are skipped where they are absent."""
-    if not SHARED.is_dir():
-        pytest.skip("no ../shared/data beside the repository")
-    return SHARED
-
-
-def synthetic_faces(count: int, split: str, size: int = 64) -> Faces:
-    """Some rendered faces as `open_faces` gives them; two neighbours are one group."""
-    faces = [synthetic.render(0 if split == "train" else 1, index, size) for index in range(count)]
-    encoded = [encode_image(face.image) for face in faces]
-    return Faces(
-        dataset="synthetic",
-        split=split,
-        scheme="wflw98",
-        frame_size=size,
-        margin=2.0,
-        box="the generator's",
-        points=np.stack([face.points for face in faces]),
-        visible=np.stack([face.visible for face in faces]),
-        attributes=np.stack([face.attributes for face in faces]),
-        to_source=np.tile(np.eye(2, 3, dtype=np.float32), (count, 1, 1)),
-        yaw=np.full(count, np.nan, np.float32),
-        names=tuple(f"{split}/{index}" for index in range(count)),
-        groups=tuple(f"{split}/{index // 2}" for index in range(count)),
-        read_encoded=lambda indices: [encoded[index] for index in indices],
-    )
+    """The folder of research data; tests that want it are skipped without."""
+    folder = os.environ.get("JAXLM_TEST_DATA")
+    if not folder:
+        pytest.skip("JAXLM_TEST_DATA names no folder of research data")
+    return pathlib.Path(folder)
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,7 @@ from jaxlm.interop.torch_maps import MAPS
 from jaxlm.landmarks.schemes import WFLW98
 from jaxlm.models import load_weights, save_weights
 from jaxlm.models.layers import SeparableBatchNorm
-from jaxlm.tasks.dpr import ReinitialisationTask
+from jaxlm.tasks.reinitialisation import ReinitialisationTask
 
 State = dict[str, np.ndarray]
 
@@ -378,7 +378,7 @@ def test_without_pytorch(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     with pytest.raises(SystemExit) as stop:
         convert.main(["a.pth", "--model", "cnn", "--out", "b.npz"])
     assert stop.value.code == 1
-    assert "pip install '.[convert]'" in capsys.readouterr().err
+    assert 'pip install "jaxlm[convert]"' in capsys.readouterr().err
 
 
 def test_pytorch_files(tmp_path: pathlib.Path):

@@ -10,17 +10,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jaxlm.data_pipelines.input import open_faces
 
 from jaxlm import checkpoints, disentangle, experiment
 from jaxlm.checkpoints import Trained, runs
+from jaxlm.data_pipelines.input import open_faces
 from jaxlm.images import cropping
 from jaxlm.landmarks.schemes import WFLW98
 from jaxlm.styles import checks as disentangle_checks
 from jaxlm.styles import disentangling, distances, translation
 from jaxlm.styles import pairs as style_pairs
 from jaxlm.styles.feature_networks import LaplacianFeatures
-from jaxlm.styles.pairs import Eyes
+from jaxlm.styles.pairs import Measures
 from jaxlm.styles.translation import Translator
 from tiny_translator import make_translator
 
@@ -39,19 +39,19 @@ def photos() -> np.ndarray:
 TRUTH = np.random.default_rng(1).uniform(0, SIZE, (FACES, 7, 2))
 
 
-def eyes() -> Eyes:
+def measures() -> Measures:
     """A judge that knows each photo's landmarks by its number, half a pixel off, and codes that are the photo."""
     network, normalised = LaplacianFeatures(), cropping.normalise(jnp.asarray(photos(), jnp.float32))
     scales = distances.texture_scales(network, normalised)
-    return Eyes(
-        judge=lambda images: TRUTH[images[:, 0, 0, 0] // 10] + np.array([0.3, 0.4]),
+    return Measures(
+        find=lambda images: TRUTH[images[:, 0, 0, 0] // 10] + np.array([0.3, 0.4]),
         texture=jax.jit(functools.partial(distances.textures_of, network, scales)),
         encode=lambda images: images.reshape(len(images), -1),
     )
 
 
 def check(pairs: np.ndarray) -> dict[str, float]:
-    return style_pairs.check_pairs(photos(), pairs, TRUTH, np.full(FACES, 10.0), eyes())
+    return style_pairs.check_pairs(photos(), pairs, TRUTH, np.full(FACES, 10.0), measures())
 
 
 def test_a_translator_that_copies_the_structure_photo_keeps_everything():
@@ -211,7 +211,7 @@ def test_the_judge_finds_points_in_pixels_of_the_translators_crop(translator: Tr
     translator = dataclasses.replace(translator, config=dataclasses.replace(translator.config, data=wide))
     images = np.full((2, SIZE, SIZE, 3), 200, np.uint8)
     images[0, 6, 9] = images[1, 10, 5] = 0
-    points = np.asarray(style_pairs.judge_of(judge, translator)(images))
+    points = np.asarray(style_pairs.landmark_finder(judge, translator)(images))
     assert points.shape == (2, 98, 2)
     np.testing.assert_allclose(points[:, 0], [[9, 6], [5, 10]], atol=0.5)
 

@@ -17,9 +17,9 @@ from jaxlm.interop import torch_checkpoints
 from jaxlm.landmarks import load_scheme
 from jaxlm.landmarks.schemes import WFLW98
 from jaxlm.models import dpr
-from jaxlm.models.dpr import frames
+from jaxlm.models.dpr import coordinates
 from jaxlm.models.dpr.stages import GlobalReinit, LocalReinit, PartRegressors
-from jaxlm.models.mobilenet import SmallMobileNetV2
+from jaxlm.models.mobilenetv2_small import MobileNetV2Small
 from tiny_regressor import use_tiny_regressors
 
 WIDE = (1, 64, 64, 3)
@@ -89,7 +89,7 @@ def test_local_reinitialisation_has_the_published_size():
 
 
 def test_part_regressors_have_the_published_size():
-    crops = {part: np.zeros((1, 128, 128, 3), np.float32) for part in frames.PARTS}
+    crops = {part: np.zeros((1, 128, 128, 3), np.float32) for part in coordinates.PARTS}
     variables = jax.eval_shape(functools.partial(PartRegressors().init, train=False), jax.random.key(0), crops)
     assert sum(leaf.size for leaf in jax.tree.leaves(variables["params"])) == 1_287_946
 
@@ -98,9 +98,9 @@ def test_untrained_reinitialisation_changes_nothing():
     crops = np.random.default_rng(0).normal(size=(2, 128, 128, 3)).astype(np.float32)
     theta, _ = jax.jit(GlobalReinit().init_with_output)(jax.random.key(0), crops)
     np.testing.assert_array_equal(theta, np.broadcast_to(np.eye(2, 3), (2, 2, 3)))
-    mean = 256 * jnp.asarray(frames.mean_face(WFLW98))[None]
+    mean = 256 * jnp.asarray(coordinates.mean_face(WFLW98))[None]
     thetas, _ = jax.jit(LocalReinit().init_with_output)(jax.random.key(0), mean)
-    for part, closed in frames.closed_form_thetas(mean, WFLW98).items():
+    for part, closed in coordinates.closed_form_thetas(mean, WFLW98).items():
         np.testing.assert_allclose(thetas[part], closed, atol=1e-5)
 
 
@@ -110,17 +110,17 @@ def test_an_untrained_model_puts_the_mean_face_into_the_box():
     variables = jax.jit(functools.partial(gsr().init, train=False))(jax.random.key(0), images)
     variables = with_leaf(variables, "params/global_regress/fc/kernel", np.zeros((192, 196)))
     outputs, _ = run(gsr(), variables, images)
-    np.testing.assert_allclose(outputs.points[0], 64 + 128 * frames.mean_face(WFLW98), atol=1e-3)
+    np.testing.assert_allclose(outputs.points[0], 64 + 128 * coordinates.mean_face(WFLW98), atol=1e-3)
 
 
 @pytest.mark.usefixtures("tiny")
 def test_the_face_frame_is_where_residuals_are_measured():
     outputs, _ = run(gsr(), variables_of(gsr()), cropping.normalise(pixels(*WIDE).astype(np.float32)))
-    face_points = frames.residual_to_points(outputs.residuals, frames.mean_face(WFLW98), 256)
+    face_points = coordinates.residual_to_points(outputs.residuals, coordinates.mean_face(WFLW98), 256)
     np.testing.assert_allclose(cropping.move(outputs.points, outputs.matrix), face_points, atol=1e-3)
     to_crop = jnp.asarray(cropping.crop_affine(64, 128, 2.0))[None]
     np.testing.assert_allclose(
-        outputs.matrix, affine_maps.compose(frames.crop_to_face(outputs.theta), to_crop), rtol=1e-5, atol=1e-4
+        outputs.matrix, affine_maps.compose(coordinates.crop_to_face(outputs.theta), to_crop), rtol=1e-5, atol=1e-4
     )
     assert np.abs(outputs.theta[0] - np.eye(2, 3)).max() > 0.01
     np.testing.assert_array_equal(outputs.points, outputs.points_global)
@@ -140,7 +140,7 @@ def test_points_move_with_the_face_through_a_padded_photo():
     face, box = pixels(90, 70, 3), np.float32([10, 12, 60, 80])
     photo = np.zeros((200, 150, 3), np.uint8)
     photo[40:130, 30:100] = face
-    batch, boxes = frames.photo_batch([face, photo], [box, box + np.float32([30, 40, 30, 40])])
+    batch, boxes = coordinates.photo_batch([face, photo], [box, box + np.float32([30, 40, 30, 40])])
     points = dpr.locate_in_photos(gsr(), variables_of(gsr()), batch, boxes).points
     np.testing.assert_allclose(points[0] + np.float32([[30, 40]]), points[1], atol=5e-3)
 
@@ -151,12 +151,12 @@ def test_parts_replace_their_points_and_the_contour_stays():
     scheme = load_scheme("ibug68")
     in_face, in_face_global = (cropping.move(p, outputs.matrix) for p in (outputs.points, outputs.points_global))
     np.testing.assert_allclose(outputs.points[:, :17], outputs.points_global[:, :17], atol=1e-4)
-    closed = frames.closed_form_thetas(in_face_global, scheme)
-    for part, indices in frames.facial_parts(scheme).items():
+    closed = coordinates.closed_form_thetas(in_face_global, scheme)
+    for part, indices in coordinates.facial_parts(scheme).items():
         np.testing.assert_allclose(outputs.part_thetas[part], closed[part], rtol=1e-3, atol=1e-3)
-        mean = frames.mean_parts(scheme)[part]
-        in_part = cropping.move(in_face[:, indices], frames.theta_to_map(outputs.part_thetas[part], 128))
-        expected = frames.residual_to_points(outputs.part_residuals[part], mean, 128)
+        mean = coordinates.mean_parts(scheme)[part]
+        in_part = cropping.move(in_face[:, indices], coordinates.theta_to_map(outputs.part_thetas[part], 128))
+        expected = coordinates.residual_to_points(outputs.part_residuals[part], mean, 128)
         np.testing.assert_allclose(in_part, expected, atol=5e-3)
         assert np.abs(outputs.points - outputs.points_global)[:, indices].max() > 0.1
 
@@ -168,7 +168,7 @@ def test_a_degenerate_theta_falls_back_to_the_box_at_evaluation_alone():
     flat = with_leaf(flat, "params/global_reinit/head/fc2/bias", np.zeros(6))
     identity = with_leaf(flat, "params/global_reinit/head/fc2/bias", np.eye(2, 3).ravel())
     outputs, _ = run(gsr(), flat, images)
-    assert frames.is_degenerate(outputs.theta).all()
+    assert coordinates.is_degenerate(outputs.theta).all()
     np.testing.assert_array_equal(outputs.points, run(gsr(), identity, images)[0].points)
     assert not np.isfinite(run(gsr(), flat, images, train=True)[0].points).all()
 
@@ -235,7 +235,7 @@ def theta_of(released: dict, crops: jax.Array) -> jax.Array:
 @jax.jit
 def residuals_of(released: dict, faces: jax.Array) -> jax.Array:
     variables = {collection: tree["global_regress"] for collection, tree in released.items()}
-    return SmallMobileNetV2(98).apply(variables, faces, train=False).reshape(-1, 98, 2)
+    return MobileNetV2Small(98).apply(variables, faces, train=False).reshape(-1, 98, 2)
 
 
 def ramp(size: int) -> np.ndarray:
@@ -271,15 +271,19 @@ def test_released_weights_on_stored_crops(released: dict, reference: dict):
         residuals = residuals_of(released, rgb(reference[f"{name}/input256_bgr"]))
         np.testing.assert_allclose(theta.ravel(), reference[f"{name}/reinit_params"], atol=1e-6)
         np.testing.assert_allclose(residuals.ravel(), reference[f"{name}/residual"], atol=1e-5)
-        matrix = affine_maps.compose(frames.crop_to_face(theta), frames.box_to_crop(reference[f"{name}/rect"][None]))
-        points = frames.residual_to_points(residuals, frames.mean_face(WFLW98), 256)
+        matrix = affine_maps.compose(
+            coordinates.crop_to_face(theta), coordinates.box_to_crop(reference[f"{name}/rect"][None])
+        )
+        points = coordinates.residual_to_points(residuals, coordinates.mean_face(WFLW98), 256)
         in_photo = cropping.move(points, affine_maps.invert(matrix))[0]
         np.testing.assert_allclose(in_photo, reference[name], atol=1e-3)
         thetas = LocalReinit().apply({"params": released["params"]["local_reinit"]}, points)
-        local = np.stack([thetas[part][0].ravel() for part in frames.PARTS])
+        local = np.stack([thetas[part][0].ravel() for part in coordinates.PARTS])
         np.testing.assert_allclose(local, reference[f"{name}/local_theta"], atol=2e-6)
-        closed = frames.closed_form_thetas(points, WFLW98)
-        errors = [np.linalg.norm(thetas[part] - closed[part]) / np.linalg.norm(closed[part]) for part in frames.PARTS]
+        closed = coordinates.closed_form_thetas(points, WFLW98)
+        errors = [
+            np.linalg.norm(thetas[part] - closed[part]) / np.linalg.norm(closed[part]) for part in coordinates.PARTS
+        ]
         assert np.median(errors) < 0.025
 
 
@@ -288,7 +292,7 @@ def test_released_weights_on_photographs(released: dict, reference: dict, shared
     names = faces_of(reference)
     files = {file.stem: file for file in (shared_data / "wflw" / "WFLW_images").rglob("*.jpg")}
     photos = [cv2.imread(str(files[name.removesuffix("_0")]))[:, :, ::-1] for name in names]
-    batch, boxes = frames.photo_batch(photos, np.stack([reference[f"{name}/rect"] for name in names]))
+    batch, boxes = coordinates.photo_batch(photos, np.stack([reference[f"{name}/rect"] for name in names]))
     outputs = dpr.locate_in_photos(gsr(), released, batch, boxes)
     for name, points in zip(names, np.asarray(outputs.points), strict=True):
         nme = np.linalg.norm(points - reference[f"{name}/gt"], axis=-1).mean() / reference[f"{name}/iod"]

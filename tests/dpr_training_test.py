@@ -6,10 +6,10 @@ import pathlib
 
 import jax
 import pytest
-from jaxlm.data_pipelines import input as input_lib
 
 from jaxlm import experiment
 from jaxlm.config import AugmentConfig, Config
+from jaxlm.data_pipelines import input as input_lib
 from jaxlm.training.step import init_state, make_recipe, train_step
 from tiny_regressor import use_tiny_regressors
 

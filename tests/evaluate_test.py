@@ -9,11 +9,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jaxlm.data_pipelines import input as input_lib
 
 from jaxlm import checkpoints, evaluate, experiment, models, relabel, tasks, train
 from jaxlm.checkpoints import Trained, save_bundle
 from jaxlm.config import Config
+from jaxlm.data_pipelines import input as input_lib
 from jaxlm.evaluation import error_table, inference, judging
 from jaxlm.images import cropping
 from jaxlm.landmarks.schemes import WFLW98

@@ -10,10 +10,10 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 import pytest
-from jaxlm.data_pipelines.input import open_faces
 
 from jaxlm import calibrate
 from jaxlm.checkpoints import load_bundle, save_bundle
+from jaxlm.data_pipelines.input import open_faces
 from jaxlm.landmarks import photos
 from jaxlm.prediction import calibration, face_detectors
 from jaxlm.prediction.face_detectors import FaceDetector
@@ -112,14 +112,14 @@ def test_detectors_that_cannot_be_used_are_named(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(ValueError, match=r"bad\.onnx is no model of YuNet"):
         face_detectors.build(f"yunet:{tmp_path}/bad.onnx")
     monkeypatch.setitem(sys.modules, "dlib", None)
-    with pytest.raises(ValueError, match=r"dlib is not installed: pip install '\.\[detect\]'"):
+    with pytest.raises(ValueError, match=r'dlib is not installed: pip install "jaxlm\[detect\]"'):
         face_detectors.build("dlib")
 
 
 def test_without_dlib_photos_are_taken_whole_with_a_warning(monkeypatch: pytest.MonkeyPatch, caplog):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert face_detectors.default() is face_detectors.WHOLE
-    assert "no face detector is installed (pip install '.[detect]')" in caplog.text
+    assert 'no face detector is installed (pip install "jaxlm[detect]")' in caplog.text
     fake_dlib(monkeypatch, lambda photo, upsample: [])
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
     assert face_detectors.default().name == "dlib"

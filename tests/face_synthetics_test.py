@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
+
 from jaxlm.data_pipelines import builder, prepare
 from jaxlm.data_pipelines.input import open_faces
 from jaxlm.data_pipelines.source import BadFaceError
 from jaxlm.data_pipelines.sources.face_synthetics import FaceSynthetics, read_landmarks
-
+from jaxlm.landmarks import IBUG68
 from tiny_archives import landmark_text, ring, write_face_synthetics, write_photo
 
 
@@ -61,7 +62,7 @@ def test_faces_are_prepared_in_the_order_of_their_names(tmp_path):
     run(write_face_synthetics(tmp_path / "source", 5), tmp_path / "data")
     faces = open_faces("face_synthetics", "train", tmp_path / "data")
     assert faces.names == tuple(f"{i:06d}" for i in range(5))
-    assert (faces.scheme, faces.box) == ("ibug68", "bounding box of the landmarks x 1.1, made square")
+    assert (faces.scheme, faces.box) == (IBUG68, "bounding box of the landmarks x 1.1, made square")
     in_photo = np.einsum("nij,npj->npi", faces.to_source[:, :, :2], faces.points) + faces.to_source[:, None, :, 2]
     expected = np.stack([ring(68, (40.0 + i, 35.0)) for i in range(5)])
     np.testing.assert_allclose(in_photo, expected, atol=2e-3)

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+
 from jaxlm.data_pipelines.source import BadFaceError
 from jaxlm.data_pipelines.sources.ibug300w import IBUG300W, photo_of, read_pts
-
 from tiny_archives import pts_text, ring, write_300w, write_photo
 
 

@@ -1,5 +1,6 @@
-"""jaxlm never imports TensorFlow, data_pipelines never imports JAX; tables and geometry need numpy alone."""
+"""Any module can be the first; jaxlm never imports TensorFlow, data_pipelines never JAX; tables need numpy alone."""
 
+import json
 import os
 import pathlib
 import subprocess
@@ -10,9 +11,11 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[1]
 
 
-def modules(package: str) -> list[str]:
-    files = sorted((ROOT / package).rglob("*.py"))
-    return [".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for file in files]
+def modules(folder: str, prefix: str = "") -> list[str]:
+    """The modules in a folder of the repository, by the names that code imports them by."""
+    files = sorted((ROOT / folder).rglob("*.py"))
+    names = [".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for file in files]
+    return [prefix + name for name in names]
 
 
 def loaded_by(names: list[str]) -> set[str]:
@@ -22,29 +25,75 @@ def loaded_by(names: list[str]) -> set[str]:
     return {name.split(".")[0] for name in done.stdout.split()}
 
 
+# Imports each module in a process of its own, forked from one that holds what others wrote and nothing of ours; says
+# what went wrong, by module.
+IMPORT_FIRST = """
+import importlib, json, os, sys, traceback, warnings
+warnings.simplefilter("ignore")  # JAX warns of forks, since it has threads.
+import chex, cv2, flax.linen, jax, matplotlib.figure, optax, orbax.checkpoint, scipy.io, tyro
+
+wrong = {}
+for module in sys.argv[1:]:
+    read, write = os.pipe()
+    if not os.fork():
+        try:
+            importlib.import_module(module)
+        except BaseException:
+            os.write(write, traceback.format_exc(limit=-4).encode())
+        os._exit(0)
+    os.close(write)
+    with open(read) as said:
+        if text := said.read():
+            wrong[module] = text
+    os.wait()
+print(json.dumps(wrong))
+"""
+DATA_PIPELINES = modules("data_pipelines", prefix="jaxlm.")
+MODULES = modules("jaxlm") + DATA_PIPELINES + modules("experiments", prefix="jaxlm.")
+
+
+@pytest.fixture(scope="module")
+def wrong() -> dict[str, str]:
+    """What went wrong in importing modules first, by their names."""
+    command = [sys.executable, "-c", IMPORT_FIRST, *MODULES]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_module_can_be_imported_first(module: str, wrong: dict[str, str]):
+    if "No module named 'apache_beam'" in wrong.get(module, ""):
+        pytest.skip("needs Apache Beam")
+    assert module not in wrong, wrong[module]
+
+
 def test_jaxlm_loads_no_tensorflow():
     assert not {"tensorflow", "tensorflow_datasets"} & loaded_by(modules("jaxlm"))
 
 
 def test_training_and_predicting_start_without_what_draws_and_what_stores():
-    """They take longer than all else but JAX and Flax; see `jaxlm.checkpoint` and `jaxlm.train.main`."""
+    """They take longer than all else but JAX and Flax."""
     slow = {"tensorflow", "tensorboardX", "matplotlib", "orbax", "scipy"}
     assert not slow & loaded_by(["jaxlm.train", "jaxlm.predict"])
 
 
 def test_data_pipelines_load_no_jax_and_tensorflow_only_when_asked():
     """The builder needs TFDS, and what it imports when asked to, Apache Beam."""
-    others = {"data_pipelines.builder", "data_pipelines.beam_records"}
-    assert not {"jax", "tensorflow", "apache_beam"} & loaded_by(sorted({*modules("data_pipelines")} - others))
+    others = {"jaxlm.data_pipelines.builder", "jaxlm.data_pipelines.beam_records"}
+    assert not {"jax", "tensorflow", "apache_beam"} & loaded_by(sorted({*DATA_PIPELINES} - others))
 
 
 def test_the_builder_loads_no_jax():
-    assert not {"jax", "apache_beam"} & loaded_by(["data_pipelines.builder"])
+    assert not {"jax", "apache_beam"} & loaded_by(["jaxlm.data_pipelines.builder"])
 
 
-@pytest.mark.parametrize("module", ["jaxlm.landmarks", "jaxlm.geometry"])
+@pytest.mark.parametrize("module", ["jaxlm.landmarks", "jaxlm.landmarks.geometry"])
 def test_both_sides_tables_need_numpy_alone(module: str):
     assert not {"jax", "cv2", "tensorflow", "flax"} & loaded_by([module])
+
+
+def test_landmarks_and_drawing_load_no_jax():
+    assert not {"jax", "flax"} & loaded_by(modules("jaxlm/landmarks") + modules("jaxlm/drawing"))
 
 
 def test_compiled_programs_are_kept_in_the_users_cache_folder(tmp_path: pathlib.Path):

@@ -9,11 +9,11 @@ import jax
 import numpy as np
 import pytest
 
-from jaxlm import experiment, train
+from jaxlm import experiment, overrides, train
 from jaxlm.checkpoints import Checkpoints, directory_of, open_model
 from jaxlm.config import Config
 from jaxlm.models import save_weights
-from jaxlm.models.dpr.frames import PARTS
+from jaxlm.models.dpr.coordinates import PARTS
 from jaxlm.runtime import distributed
 from jaxlm.training import loop, starting
 from jaxlm.training.step import init_state, make_recipe
@@ -175,7 +175,7 @@ def test_each_of_several_sources_must_give_something(debug: Config, tmp_path: pa
 def test_sources_are_given_on_the_command_line_as_one_or_as_pairs():
     def parse(*argv: str) -> object:
         options = ["--experiment", "debug", "--init-from", *argv]
-        config = experiment.parse_arguments(argparse.ArgumentParser(add_help=False), options)[1]
+        config = overrides.parse_arguments(argparse.ArgumentParser(add_help=False), options)[1]
         assert experiment.from_json(experiment.to_json(config)) == config
         return config.init_from
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from jaxlm.data_pipelines import prepare
 from jaxlm.data_pipelines.input import (
     Faces,
@@ -18,8 +19,7 @@ from jaxlm.data_pipelines.input import (
     write_pack,
 )
 from jaxlm.data_pipelines.record import VERSION, decode_image, encode_image
-
-from jaxlm.landmarks import conversion
+from jaxlm.landmarks import IBUG68, WFLW98, conversion
 from tiny_archives import write_300w, write_wflw
 
 REPOSITORY = Path(__file__).parents[1]
@@ -32,7 +32,7 @@ def make_faces(count=23, size=8):
     return Faces(
         dataset="toy",
         split="train",
-        scheme="wflw98",
+        scheme=WFLW98,
         frame_size=size,
         margin=2.0,
         box="drawn",
@@ -142,13 +142,13 @@ def test_take_keeps_labels_and_frames_together():
 
 def test_points_are_read_in_another_scheme():
     faces = make_faces()
-    as_68 = faces.in_scheme("ibug68")
-    chosen = conversion("wflw98", "ibug68")
+    as_68 = faces.in_scheme(IBUG68)
+    chosen = conversion(WFLW98, IBUG68)
     np.testing.assert_array_equal(as_68.points, faces.points[:, chosen])
     np.testing.assert_array_equal(as_68.visible, faces.visible[:, chosen])
-    assert as_68.scheme == "ibug68"
+    assert as_68.scheme == IBUG68
     with pytest.raises(ValueError, match="known conversions"):
-        as_68.in_scheme("wflw98")
+        as_68.in_scheme(WFLW98)
 
 
 def test_hold_out_keeps_groups_whole_and_ignores_order():
@@ -255,7 +255,7 @@ def test_sets_and_packs_are_read_where_tensorflow_is_not_installed(data_dir):
 from importlib.machinery import PathFinder
 find = PathFinder.find_spec
 PathFinder.find_spec = lambda name, *where: None if name == 'tensorflow' else find(name, *where)
-from data_pipelines.input import eval_batches, open_faces
+from jaxlm.data_pipelines.input import eval_batches, open_faces
 for name in ('wflw/32px', {str(data_dir.parent / "wflw.npz")!r}):
     batch = next(eval_batches(open_faces(name, 'train', {str(data_dir)!r}), 4))
     print(batch['image'].shape)

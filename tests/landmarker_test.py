@@ -14,7 +14,7 @@ from jaxlm.checkpoints import CheckpointError, Trained, bundle
 from jaxlm.config import Config, DataConfig, ModelConfig, TaskConfig
 from jaxlm.landmarks import load_scheme, photos
 from jaxlm.landmarks.schemes import FIVE, IBUG68
-from jaxlm.models.dpr import frames
+from jaxlm.models.dpr import coordinates
 from jaxlm.prediction import landmarker
 from tiny_landmarker import bright_spot, brightest, mean_face_bundle, mean_face_in
 from tiny_regressor import use_tiny_regressors
@@ -178,7 +178,7 @@ def gsr(step: int) -> Trained:
 def test_released_models_of_dpr_see_the_photo_through_the_box_as_it_is(monkeypatch: pytest.MonkeyPatch):
     """Without a residual it is the mean face, as wide and high as the box; a degenerate map leaves the box."""
     use_tiny_regressors(monkeypatch)
-    mean = frames.mean_face(load_scheme("ibug68"))
+    mean = coordinates.mean_face(load_scheme("ibug68"))
     expected = np.float32([20, 30]) + mean * 128 * np.float32([79 / 127, 39 / 127])
     trained = gsr(step=0)
     (face,) = Landmarker(trained).predict(bright_spot(1, 1), [20, 30, 99, 69])

@@ -1,7 +1,10 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
-from jaxlm.landmarks import SCHEMES, Scheme, conversion, load_scheme
+from jaxlm.landmarks import FIVE, IBUG68, SCHEMES, WFLW98, Scheme, conversion, is_built_in, load_scheme, text_of
+from jaxlm.landmarks.scheme import to_toml
 
 COUNTS = {"wflw98": 98, "ibug68": 68, "cofw29": 29, "aflw19": 19, "five": 5}
 
@@ -40,7 +43,7 @@ def test_every_point_is_in_exactly_one_part(scheme: Scheme):
 
 
 def test_conversion_to_68_points_commutes_with_the_flip():
-    chosen = conversion("wflw98", "ibug68")
+    chosen = conversion(WFLW98, IBUG68)
     assert len(set(chosen.tolist())) == 68
     flipped_then_chosen = np.asarray(SCHEMES["wflw98"].flip)[chosen]
     chosen_then_flipped = chosen[np.asarray(SCHEMES["ibug68"].flip)]
@@ -48,20 +51,22 @@ def test_conversion_to_68_points_commutes_with_the_flip():
 
 
 def test_conversion_keeps_the_eye_corners():
-    chosen = conversion("wflw98", "ibug68")
+    chosen = conversion(WFLW98, IBUG68)
     assert tuple(chosen[list(SCHEMES["ibug68"].eye_corners)]) == SCHEMES["wflw98"].eye_corners
 
 
 def test_conversion_to_the_same_scheme_is_the_identity_and_unknown_ones_are_refused():
-    np.testing.assert_array_equal(conversion("five", "five"), np.arange(5))
+    np.testing.assert_array_equal(conversion(FIVE, FIVE), np.arange(5))
     with pytest.raises(ValueError, match="known conversions: wflw98 -> ibug68"):
-        conversion("ibug68", "wflw98")
+        conversion(IBUG68, WFLW98)
 
 
 def test_copies_of_a_scheme_file_are_one_scheme(tmp_path):
     for name in ("a.toml", "b.toml"):
         (tmp_path / name).write_text(OWN_SCHEME)
-    np.testing.assert_array_equal(conversion(str(tmp_path / "a.toml"), str(tmp_path / "b.toml")), np.arange(3))
+    np.testing.assert_array_equal(
+        conversion(*(load_scheme(str(tmp_path / name)) for name in ("a.toml", "b.toml"))), np.arange(3)
+    )
 
 
 OWN_SCHEME = """
@@ -117,3 +122,43 @@ def test_counts_alone_make_a_scheme(tmp_path):
     file = tmp_path / "seven.toml"
     file.write_text('name = "seven"\ncount = 7\n')
     assert load_scheme(str(file)).flip == tuple(range(7))
+
+
+AWKWARD = Scheme(
+    name='my "own" + é',
+    flip=(1, 0, 2),
+    eye_corners=(0, 1),
+    pupils=((0,), (1,)),
+    parts={'left "eye"': (0,), "": (1, 2)},
+    edges=((0, 1), (1, 2)),
+    names=("a\\b", "c\n", "d"),
+    mean_face=((0.1, 1e-7), (0.5, 0.25), (1.0, 0.0)),
+    boundaries={"brow.top": (0, 2)},
+)
+
+
+@pytest.mark.parametrize("scheme", [*SCHEMES.values(), AWKWARD], ids=lambda scheme: scheme.name)
+def test_a_scheme_comes_back_from_its_file_and_from_its_text(scheme, tmp_path):
+    (tmp_path / "own.toml").write_text(to_toml(scheme), encoding="utf-8")
+    assert load_scheme(str(tmp_path / "own.toml")) == scheme
+    assert load_scheme(text_of(scheme)) == scheme
+    assert load_scheme(f"{text_of(scheme)}+five").num_points == scheme.num_points + 5
+
+
+def test_built_in_schemes_are_told_by_name_alone_and_others_by_their_tables():
+    assert text_of(WFLW98) == "wflw98"
+    assert text_of(load_scheme("wflw98+ibug68")) == "wflw98+ibug68"
+    impostor = dataclasses.replace(FIVE, edges=())
+    assert not is_built_in(impostor)
+    assert load_scheme(text_of(impostor)) == impostor
+
+
+def test_a_scheme_of_a_built_in_name_is_not_converted():
+    impostor = dataclasses.replace(WFLW98, edges=())
+    with pytest.raises(ValueError, match="known conversions"):
+        conversion(impostor, IBUG68)
+
+
+def test_schemes_can_be_keys():
+    copies = {dataclasses.replace(scheme) for scheme in SCHEMES.values()}
+    assert len(copies | set(SCHEMES.values())) == len(SCHEMES)

@@ -8,13 +8,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jaxlm.data_pipelines import input as input_lib
 
 from jaxlm import summary
 from jaxlm.config import AugmentConfig, Config
+from jaxlm.data_pipelines import input as input_lib
 from jaxlm.training import memory, step
 from jaxlm.training.step import init_state, make_recipe, train_step
-from tests.runs import changed
+from runs import changed
 
 
 @pytest.fixture

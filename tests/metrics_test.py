@@ -7,14 +7,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jaxlm.data_pipelines.faces import yaw_masks
 
-from jaxlm import evaluate
+from jaxlm.data_pipelines.faces import yaw_masks
+from jaxlm.evaluation import error_table
 from jaxlm.landmarks import Scheme
 from jaxlm.landmarks.schemes import FIVE, IBUG68, WFLW98
 from jaxlm.tasks import metrics
 
-ORACLE = pathlib.Path(__file__).parents[2] / "shared/data/metrics_oracle"
 SQUARE = Scheme(name="square", flip=(1, 0, 3, 2), eye_corners=(0, 1), pupils=((0, 2), (1, 3)))
 
 face_nme = jax.jit(metrics.face_nme)
@@ -27,11 +26,10 @@ def _all(nme: jax.Array) -> jax.Array:
 
 
 @pytest.fixture(scope="module")
-def oracle() -> tuple[dict[str, np.ndarray], dict]:
-    if not ORACLE.exists():
-        pytest.skip("the research data are not here")
-    with np.load(ORACLE / "300wpublic.npz") as arrays:
-        return dict(arrays), json.loads((ORACLE / "300wpublic.json").read_text())
+def oracle(shared_data: pathlib.Path) -> tuple[dict[str, np.ndarray], dict]:
+    folder = shared_data / "metrics_oracle"
+    with np.load(folder / "300wpublic.npz") as arrays:
+        return dict(arrays), json.loads((folder / "300wpublic.json").read_text())
 
 
 def _oracle_nme(arrays: dict[str, np.ndarray], kind: str) -> jax.Array:
@@ -185,7 +183,7 @@ def test_yaw_bins_of_aflw2000(shared_data):
     distance = metrics.normaliser_distance(jnp.asarray(truth), IBUG68, "box")
     nme = np.asarray(metrics.face_nme(jnp.asarray(points), jnp.asarray(truth), distance))
     bins = yaw_masks(np.load(labels / "AFLW2000-3D.pose.npy"))
-    rows = evaluate.table(nme, {"full": np.ones(2000, bool)} | bins, [0.1])
+    rows = error_table.error_rows(nme, {"full": np.ones(2000, bool)} | bins, [0.1])
     assert [row.faces for row in rows] == [2000, 1312, 383, 305]
     np.testing.assert_allclose([row.nme for row in rows], [3.088, 2.812, 3.234, 4.096], atol=5e-4)
-    np.testing.assert_allclose(evaluate.mean_of_bins(rows).nme, 3.381, atol=5e-4)
+    np.testing.assert_allclose(error_table.mean_of_bins(rows).nme, 3.381, atol=5e-4)

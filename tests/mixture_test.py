@@ -5,7 +5,8 @@ import dataclasses
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jaxlm.data_pipelines.faces import mix
+
+from jaxlm import experiment
 from jaxlm.data_pipelines.input import (
     Faces,
     batch_indices,
@@ -16,11 +17,11 @@ from jaxlm.data_pipelines.input import (
     write_pack,
 )
 from jaxlm.data_pipelines.record import encode_image
-
-from conftest import synthetic_faces
-from jaxlm import experiment
+from jaxlm.data_pipelines.selection import mix
+from jaxlm.landmarks import IBUG68
 from jaxlm.runtime import distributed
 from jaxlm.training import feeding, loop
+from tiny_faces import synthetic_faces
 
 
 def make_faces(count: int = 23) -> Faces:
@@ -110,7 +111,7 @@ def test_styled_faces_of_photos_that_are_not_trained_on_are_left_out():
 
 
 def other_scheme(faces):
-    return faces.in_scheme("ibug68")
+    return faces.in_scheme(IBUG68)
 
 
 def larger_frames(faces):
@@ -151,7 +152,7 @@ def test_training_faces_are_photos_and_all_splits_of_the_styled_set(tmp_path):
     assert mixed.names[: mixed.num_photos] == plain.names
     np.testing.assert_array_equal(mixed.points[: mixed.num_photos], plain.points)
     assert mixed.num_styled == 3 * sum(group in plain.groups for group in faces.groups) > 0
-    assert mixed.scheme == "ibug68"
+    assert mixed.scheme == IBUG68
     assert mixed.points.shape[1] == validation.points.shape[1] == 68
 
 

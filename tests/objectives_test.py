@@ -14,19 +14,20 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.typing import DTypeLike
-from jaxlm.data_pipelines import input as input_lib
 
-from jaxlm import experiment, models, tasks
+from jaxlm import experiment, models, tasks, train
 from jaxlm.checkpoints import Checkpoints, Trained, directory_of, open_model
 from jaxlm.config import Config, ModelConfig, TaskConfig
+from jaxlm.data_pipelines import input as input_lib
 from jaxlm.evaluation import judging
 from jaxlm.landmarks.schemes import WFLW98
 from jaxlm.models import save_weights, vgg
-from jaxlm.models.cnn import VanillaCNN
+from jaxlm.models.cnn import CNN
 from jaxlm.models.vunet import VUNetOutputs
 from jaxlm.models.vunet.layers import WeightNormConv, draw_latents
 from jaxlm.runtime import distributed
-from jaxlm.styles import feature_networks, translation_losses
+from jaxlm.styles import feature_networks
+from jaxlm.tasks import translation_losses
 from jaxlm.training import loop, objectives
 from jaxlm.training import step as step_lib
 from jaxlm.training.objectives import Crops
@@ -179,7 +180,7 @@ def test_validation_counts_every_face_once(config: Config, straight: pathlib.Pat
     """However many fill a batch; the figures are those of all faces at once, by hand."""
     trained, faces = open_model(straight), held_out(config)
     objective = TranslationObjective.of(config, STEPS_PER_EPOCH)
-    monkeypatch.setattr("jaxlm.training.objectives.translation._BATCH_SIZE", 8)
+    monkeypatch.setattr("jaxlm.styles.validation._BATCH_SIZE", 8)
     assert len(faces) % 8
     figures = objective.validator(faces.margin, distributed.make_mesh())(trained.variables, faces)
 
@@ -206,7 +207,7 @@ def test_validation_counts_every_face_once(config: Config, straight: pathlib.Pat
 def test_the_report_prints_its_protocol_and_draws_transfers(
     config: Config, straight: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ):
-    objectives.kind(config).report(config, straight)
+    train.report_held_out(config, straight)
     printed = capsys.readouterr().out
     assert f"validation: {len(held_out(config))} faces, crops of 1.2 boxes" in printed
     assert "dots of wflw98" in printed
@@ -260,7 +261,7 @@ def test_weights_of_a_feature_network_are_part_of_the_state(
         weights = drawn(vgg.VGG(width=1).init, jnp.zeros((1, 32, 32, 3)))
         save_weights(source, weights, {"model": "vgg19", "options": {"width": 1}})
     else:
-        model = VanillaCNN(98, widths=(4, 8), head_width=4)
+        model = CNN(98, widths=(4, 8), head_width=4)
         weights = drawn(functools.partial(model.init, train=False), jnp.zeros((1, 32, 32, 3)))
         trained = Trained(debug, model, weights, 1, WFLW98)
         monkeypatch.setattr("jaxlm.checkpoints.open_model", {str(tmp_path): trained}.__getitem__)
@@ -276,7 +277,8 @@ def test_weights_of_a_feature_network_are_part_of_the_state(
     assert sorted(stored["scales"]["content"]) == [*layers, "input"]
     assert jax.tree.map(np.shape, stored["features"]["variables"]) == jax.tree.map(np.shape, weights)
     doubled = jax.tree.map(lambda leaf: 2 * leaf, weights)
-    network, _ = objective._perception({"features": {"variables": doubled}, "scales": stored["scales"]})
+    kept = {"features": {"variables": doubled}, "scales": stored["scales"]}
+    network, _ = translation_losses.unpack_perception(objective.network, kept)
     jax.tree.map(np.testing.assert_array_equal, dict(network.variables), doubled)
 
 

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+
 from jaxlm.data_pipelines.source import BadFaceError
 from jaxlm.data_pipelines.sources.points_table import PointsTable
-
+from jaxlm.landmarks import FIVE, IBUG68
 from jaxlm.landmarks.geometry import transform
 from tiny_archives import ring, write_annotated, write_photo
 
@@ -24,7 +25,7 @@ def write_table(folder, rows, header=None):
 
 
 def table(folder, rows, header=None, **options):
-    return PointsTable(folder, "mine", "five", annotations=write_table(folder, rows, header), **options)
+    return PointsTable(folder, "mine", FIVE, annotations=write_table(folder, rows, header), **options)
 
 
 def test_a_table_counts_from_zero_and_goes_to_train(tmp_path):
@@ -76,14 +77,14 @@ def test_bad_rows_name_file_and_line_and_are_skipped_alone(tmp_path, row, messag
 
 
 def test_a_table_of_another_scheme_is_refused(tmp_path):
-    source = PointsTable(tmp_path, "mine", "ibug68", annotations=write_table(tmp_path, []))
+    source = PointsTable(tmp_path, "mine", IBUG68, annotations=write_table(tmp_path, []))
     with pytest.raises(ValueError, match="line 1: 10 columns of coordinates; scheme ibug68 has 68 points, so 136"):
         source.read(stop)
 
 
 def listed(folder, lines, **options):
     (folder / "list.txt").write_text("\n".join(lines) + "\n")
-    return PointsTable(folder, "mine", "five", annotations=folder / "list.txt", **options)
+    return PointsTable(folder, "mine", FIVE, annotations=folder / "list.txt", **options)
 
 
 def line_of(points, image):
@@ -137,10 +138,10 @@ def test_bad_lines_of_a_list_name_file_and_line_and_are_skipped_alone(tmp_path, 
 
 def test_point_files_lie_beside_the_images_or_in_a_folder_of_their_own(tmp_path):
     write_annotated(tmp_path / "a.jpg", ring(5))
-    beside = PointsTable(tmp_path, "mine", "five").read(stop)["train"]
+    beside = PointsTable(tmp_path, "mine", FIVE).read(stop)["train"]
     (tmp_path / "points").mkdir()
     (tmp_path / "a.pts").rename(tmp_path / "points" / "a.pts")
-    apart = PointsTable(tmp_path, "mine", "five", annotations=tmp_path / "points").read(stop)["train"]
+    apart = PointsTable(tmp_path, "mine", FIVE, annotations=tmp_path / "points").read(stop)["train"]
     for (label,) in (beside, apart):
         assert label.image == tmp_path / "a.jpg"
         np.testing.assert_allclose(label.points, ring(5), atol=1e-3)
@@ -148,9 +149,9 @@ def test_point_files_lie_beside_the_images_or_in_a_folder_of_their_own(tmp_path)
 
 def test_wrong_options_and_empty_folders_say_what_to_do(tmp_path):
     with pytest.raises(ValueError, match="--name"):
-        PointsTable(tmp_path, "my set", "five")
+        PointsTable(tmp_path, "my set", FIVE)
     with pytest.raises(ValueError, match=r"--group-by .* no group"):
-        PointsTable(tmp_path, "mine", "five", group_by=".*_")
+        PointsTable(tmp_path, "mine", FIVE, group_by=".*_")
     write_photo(tmp_path / "a.jpg")
     with pytest.raises(FileNotFoundError, match="no usable annotations"):
-        PointsTable(tmp_path, "mine", "five").read(stop)
+        PointsTable(tmp_path, "mine", FIVE).read(stop)

@@ -18,11 +18,11 @@ import numpy as np
 import pytest
 from jax.sharding import AxisType, Mesh
 
-from jaxlm import experiment
+from jaxlm import experiment, train
 from jaxlm.config import Config
 from jaxlm.runtime import commands, distributed
-from jaxlm.training import loop, objectives
-from tests.runs import ROOT, assert_same_bits, changed, command, final_state, losses_and_errors
+from jaxlm.training import loop
+from runs import ROOT, assert_same_bits, changed, command, final_state, losses_and_errors
 from tiny_landmarker import mean_face_bundle
 
 # 50 steps of batches that 1, 2, 3, 4 and 8 devices can share. By SGD, since Adam makes whole steps of gradients that
@@ -102,7 +102,7 @@ def alone(config: Config, tmp_path_factory: pytest.TempPathFactory) -> pathlib.P
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(distributed, "make_mesh", lambda fsdp=1: mesh)
         assert loop.fit(config, workdir)
-        objectives.kind(config).report(config, workdir)
+        train.report_held_out(config, workdir)
     return workdir
 
 

@@ -10,22 +10,22 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jaxlm.data_pipelines import input as input_lib
-from jaxlm.data_pipelines.faces import Faces
 
-from conftest import synthetic_faces
 from jaxlm import Landmarker, checkpoints, evaluate, experiment, landmarks, tasks
 from jaxlm.config import AugmentConfig, Config, ModelConfig, TaskConfig
+from jaxlm.data_pipelines import input as input_lib
+from jaxlm.data_pipelines.faces import Faces
 from jaxlm.evaluation import inference, judging
 from jaxlm.images import augment
 from jaxlm.landmarks import find_head, heads_of, load_scheme
 from jaxlm.landmarks.scheme import side_by_side
-from jaxlm.landmarks.schemes import IBUG68, WFLW98
+from jaxlm.landmarks.schemes import AFLW19, IBUG68, WFLW98
 from jaxlm.runtime import distributed
 from jaxlm.tasks import registry
 from jaxlm.training import loop
 from jaxlm.training.objectives import Crops
 from jaxlm.training.step import init_state, make_recipe
+from tiny_faces import synthetic_faces
 
 BOTH = "wflw98+ibug68"
 
@@ -37,7 +37,7 @@ def changed(config: Config, **data: Any) -> Config:
 @pytest.fixture(scope="module")
 def other(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """A packed set of other people's faces with 68 points, which has no split but `train`."""
-    faces = synthetic_faces(12, "test").in_scheme("ibug68")
+    faces = synthetic_faces(12, "test").in_scheme(IBUG68)
     groups = tuple(f"other {group}" for group in faces.groups)
     file = tmp_path_factory.mktemp("other") / "other.npz"
     input_lib.write_pack(file, {"train": dataclasses.replace(faces, dataset="other", groups=groups)})
@@ -70,12 +70,12 @@ def test_names_are_split_except_in_a_path_that_exists(tmp_path: pathlib.Path):
 
 def test_every_set_has_a_head_of_its_own_or_all_share_one():
     wflw, ibug = heads_of("wflw/384px+packs/300w.npz", BOTH)
-    assert (wflw.name, wflw.dataset, wflw.scheme, wflw.points) == ("wflw", "wflw/384px", "wflw98", slice(0, 98))
+    assert (wflw.name, wflw.dataset, wflw.scheme, wflw.points) == ("wflw", "wflw/384px", WFLW98, slice(0, 98))
     assert (ibug.name, ibug.dataset, ibug.points) == ("300w", "packs/300w.npz", slice(98, 166))
     assert [head.points for head in heads_of("a+b", "ibug68+ibug68")] == [slice(0, 68), slice(68, 136)]
     assert [head.points for head in heads_of("a+b", "ibug68")] == [slice(0, 68), slice(0, 68)]
     assert find_head("a+b", BOTH).name == "a"
-    assert find_head("a+b", BOTH, "b").scheme == "ibug68"
+    assert find_head("a+b", BOTH, "b").scheme == IBUG68
 
 
 @pytest.mark.parametrize(
@@ -111,8 +111,8 @@ def test_training_faces_have_their_points_in_their_heads_place(heads: Config, pa
     photos, held_out = input_lib.hold_out(input_lib.open_faces(str(pack), "train", ""), 20)
     others, kept_back = input_lib.hold_out(input_lib.open_faces(str(other), "train", ""), 20)
     assert len(kept_back)
-    assert (training.names, training.scheme) == (photos.names + others.names, BOTH)
-    assert (validation.names, validation.scheme) == (held_out.names, "wflw98")
+    assert (training.names, training.scheme) == (photos.names + others.names, load_scheme(BOTH))
+    assert (validation.names, validation.scheme) == (held_out.names, WFLW98)
     np.testing.assert_array_equal(validation.points, held_out.points)
     np.testing.assert_array_equal(training.points[: len(photos), :98], photos.points)
     np.testing.assert_array_equal(training.points[len(photos) :, 98:], others.points)
@@ -138,7 +138,7 @@ def framed(faces: Faces) -> Faces:
 
 
 def of_19_points(faces: Faces) -> Faces:
-    return dataclasses.replace(faces, scheme="aflw19", points=faces.points[:, :19], visible=faces.visible[:, :19])
+    return dataclasses.replace(faces, scheme=AFLW19, points=faces.points[:, :19], visible=faces.visible[:, :19])
 
 
 @pytest.mark.parametrize(
@@ -195,7 +195,7 @@ def test_augmentation_moves_points_whatever_is_in_the_other_heads_place():
     own[:4, 98:], own[4:, :98] = np.nan, np.nan
     config = AugmentConfig(probability=1.0, rotation=20.0, shear=0.1, scale=0.1, shift=0.1, flip=True)
     images, flip = jnp.zeros((8, 16, 16, 3), jnp.uint8), np.asarray(load_scheme(BOTH).flip)
-    move = jax.jit(functools.partial(augment.augment, config=config, scheme_flip=flip, size=8, margin=2.0))
+    move = jax.jit(functools.partial(augment.augment_faces, config=config, scheme_flip=flip, size=8, margin=2.0))
     _, moved, visible = move(jax.random.key(1), images, own, np.isfinite(own[..., 0]))
     _, expected, _ = move(jax.random.key(1), images, points, np.isfinite(own[..., 0]))
     np.testing.assert_array_equal(moved, np.where(np.isnan(own), np.nan, expected))

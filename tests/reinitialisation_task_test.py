@@ -13,9 +13,9 @@ from jaxlm.config import ModelConfig, TaskConfig
 from jaxlm.images import affine_maps, cropping
 from jaxlm.landmarks import Scheme, load_scheme
 from jaxlm.landmarks.schemes import IBUG68
-from jaxlm.models.dpr import DPROutputs, frames
-from jaxlm.tasks.dpr import ReinitialisationTask
-from jaxlm.tasks.dpr_losses import affine_fit, landmark_weighted, landmark_weights, theta_loss
+from jaxlm.models.dpr import DPROutputs, coordinates
+from jaxlm.tasks.reinitialisation import ReinitialisationTask
+from jaxlm.tasks.reinitialisation_losses import affine_fit, landmark_weighted, landmark_weights, theta_loss
 
 STAGES = ("global_reinit", "global_regress", "local_reinit", "part_regressors", "joint")
 SIZE = 256
@@ -34,30 +34,31 @@ def task(stage: str, scheme: str = "ibug68", **options: str) -> Reinitialisation
 def true_points(scheme: Scheme) -> jax.Array:
     """Two faces in wide crops: the mean face turned, stretched and moved."""
     maps = jnp.asarray([[[130, -30, 60], [30, 140, 55]], [[90, 20, 80], [-15, 110, 85]]], jnp.float32)
-    return cropping.move(jnp.broadcast_to(frames.mean_face(scheme), (2, scheme.num_points, 2)), maps)
+    return cropping.move(jnp.broadcast_to(coordinates.mean_face(scheme), (2, scheme.num_points, 2)), maps)
 
 
 @functools.partial(jax.jit, static_argnames="name")
 def perfect(name: str, points: jax.Array) -> DPROutputs:
     """What a model that makes no error says of faces with these points [B, N, 2] in wide crops."""
     scheme = load_scheme(name)
-    mean = frames.mean_face(scheme)
-    to_crop = jnp.broadcast_to(cropping.crop_affine(SIZE, frames.CROP_SIZE, 2.0), (len(points), 2, 3))
+    mean = coordinates.mean_face(scheme)
+    to_crop = jnp.broadcast_to(cropping.crop_affine(SIZE, coordinates.CROP_SIZE, 2.0), (len(points), 2, 3))
     in_crop = cropping.move(points, to_crop)
-    theta = frames.map_to_theta(
-        affine_maps.similarity_fit(in_crop, jnp.broadcast_to(frames.CROP_SIZE * mean, in_crop.shape)), frames.CROP_SIZE
+    theta = coordinates.map_to_theta(
+        affine_maps.similarity_fit(in_crop, jnp.broadcast_to(coordinates.CROP_SIZE * mean, in_crop.shape)),
+        coordinates.CROP_SIZE,
     )
-    matrix = affine_maps.compose(frames.crop_to_face(theta), to_crop)
+    matrix = affine_maps.compose(coordinates.crop_to_face(theta), to_crop)
     in_face = cropping.move(points, matrix)
-    part_thetas = frames.closed_form_thetas(in_face, scheme)
-    parts, means = frames.facial_parts(scheme), frames.mean_parts(scheme)
+    part_thetas = coordinates.closed_form_thetas(in_face, scheme)
+    parts, means = coordinates.facial_parts(scheme), coordinates.mean_parts(scheme)
     part_residuals = {
-        part: frames.points_to_residual(
-            cropping.move(in_face[:, parts[part]], frames.theta_to_map(part_thetas[part], 128)), means[part], 128
+        part: coordinates.points_to_residual(
+            cropping.move(in_face[:, parts[part]], coordinates.theta_to_map(part_thetas[part], 128)), means[part], 128
         )
         for part in parts
     }
-    residuals = frames.points_to_residual(in_face, mean, frames.FACE_SIZE)
+    residuals = coordinates.points_to_residual(in_face, mean, coordinates.FACE_SIZE)
     return DPROutputs(theta, matrix, residuals, points, points, part_thetas, part_residuals)
 
 
@@ -124,13 +125,13 @@ def test_the_target_of_the_first_stage_is_the_least_squares_fit():
     points = true_points(IBUG68)
     outputs = perfect("ibug68", points)
     in_crop = points - 64  # The box is the central half.
-    mean = jnp.broadcast_to(128 * frames.mean_face(IBUG68), points.shape)
-    affine = frames.map_to_theta(affine_fit(in_crop, mean), 128)
+    mean = jnp.broadcast_to(128 * coordinates.mean_face(IBUG68), points.shape)
+    affine = coordinates.map_to_theta(affine_fit(in_crop, mean), 128)
     with_affine = task("global_reinit", target="affine").loss(outputs._replace(theta=affine), points, None)
     np.testing.assert_allclose(with_affine, 0, atol=1e-6)
     similarity = task("global_reinit").loss(outputs, points, None)
-    moved = cropping.move(in_crop, frames.theta_to_map(outputs.theta, 128)) / 128
-    left = np.mean(np.sum((np.asarray(moved) - frames.mean_face(IBUG68)) ** 2, -1), -1)
+    moved = cropping.move(in_crop, coordinates.theta_to_map(outputs.theta, 128)) / 128
+    left = np.mean(np.sum((np.asarray(moved) - coordinates.mean_face(IBUG68)) ** 2, -1), -1)
     np.testing.assert_allclose(similarity, left, rtol=1e-3)
     assert (similarity > 1e-4).all()
 
@@ -211,5 +212,5 @@ def test_options_are_checked_and_the_models_are_taken():
     assert task("joint").context == 2.0
     with pytest.raises(ValueError, match="for models with scheme, context, stage, which cnn has not"):
         tasks.build(TaskConfig("reinitialisation"), ModelConfig("cnn"))
-    with pytest.raises(ValueError, match="weighting of reinitialisation cannot be 'ema'"):
+    with pytest.raises(ValueError, match="weighting of task reinitialisation cannot be 'ema'"):
         task("joint", weighting="ema")

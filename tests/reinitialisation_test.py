@@ -10,7 +10,7 @@ import pytest
 from jaxlm.images import affine_maps, cropping
 from jaxlm.landmarks import Scheme, conversion, geometry, load_scheme
 from jaxlm.landmarks.schemes import FIVE, IBUG68, WFLW98
-from jaxlm.models.dpr import frames
+from jaxlm.models.dpr import coordinates
 
 # A published face: its box, what the released network predicts for it, and both maps.
 BOX = (431, 184, 675, 554)
@@ -46,14 +46,14 @@ def many_points(tmp_path: pathlib.Path) -> Scheme:
 
 
 def test_the_box_becomes_the_corners_of_the_crop():
-    to_crop = frames.box_to_crop([BOX])
+    to_crop = coordinates.box_to_crop([BOX])
     corners = np.float32([[[431, 184], [431, 554], [675, 184]]])
     np.testing.assert_allclose(cropping.move(corners, to_crop)[0], [[0, 0], [0, 127], [127, 0]], atol=1e-4)
 
 
 def test_published_maps():
-    to_crop = frames.box_to_crop([BOX])
-    to_face = affine_maps.compose(frames.crop_to_face(jnp.asarray([THETA])), to_crop)
+    to_crop = coordinates.box_to_crop([BOX])
+    to_face = affine_maps.compose(coordinates.crop_to_face(jnp.asarray([THETA])), to_crop)
     np.testing.assert_allclose(to_crop[0], TO_CROP, rtol=1e-6, atol=1e-6)
     np.testing.assert_allclose(to_face[0], TO_FACE, rtol=1e-6, atol=1e-6)
 
@@ -62,7 +62,7 @@ def test_maps_come_back():
     matrix, points = random_maps(5), random_points(5, 7)
     back = cropping.move(cropping.move(points, matrix), affine_maps.invert(matrix))
     np.testing.assert_allclose(back, points, atol=1e-4)
-    np.testing.assert_allclose(frames.map_to_theta(frames.theta_to_map(matrix, 128), 128), matrix, atol=1e-7)
+    np.testing.assert_allclose(coordinates.map_to_theta(coordinates.theta_to_map(matrix, 128), 128), matrix, atol=1e-7)
 
 
 def test_compose_applies_the_first_map_first():
@@ -75,15 +75,15 @@ def test_compose_applies_the_first_map_first():
 
 
 def test_residuals_come_back_and_zero_is_the_mean_face():
-    points, mean = random_points(2, 98), frames.mean_face(WFLW98)
-    residuals = frames.points_to_residual(points, mean, 256)
-    np.testing.assert_allclose(frames.residual_to_points(residuals, mean, 256), points, atol=1e-4)
-    np.testing.assert_array_equal(frames.residual_to_points(np.zeros((1, 98, 2)), mean, 256)[0], 256 * mean)
+    points, mean = random_points(2, 98), coordinates.mean_face(WFLW98)
+    residuals = coordinates.points_to_residual(points, mean, 256)
+    np.testing.assert_allclose(coordinates.residual_to_points(residuals, mean, 256), points, atol=1e-4)
+    np.testing.assert_array_equal(coordinates.residual_to_points(np.zeros((1, 98, 2)), mean, 256)[0], 256 * mean)
 
 
 def test_identity_theta_leaves_the_crop_unchanged():
     crop = np.random.default_rng(2).uniform(0, 255, (1, 128, 128, 3)).astype(np.float32)
-    matrix = frames.theta_to_map(jnp.eye(2, 3)[None], frames.CROP_SIZE)
+    matrix = coordinates.theta_to_map(jnp.eye(2, 3)[None], coordinates.CROP_SIZE)
     np.testing.assert_array_equal(cropping.warp(crop, matrix, 128), crop)
 
 
@@ -113,46 +113,46 @@ def test_similarity_fit_agrees_with_geometry():
 def test_closed_form_undoes_a_similarity_of_the_mean_parts(scheme: Scheme):
     cosine, sine = 1.3 * np.cos(0.4), 1.3 * np.sin(0.4)
     moved = jnp.asarray([[[cosine, -sine, 20], [sine, cosine, -9]]], jnp.float32)
-    face = cropping.move(256 * jnp.asarray(frames.mean_face(scheme))[None], moved)
-    parts, means = frames.facial_parts(scheme), frames.mean_parts(scheme)
-    for part, theta in frames.closed_form_thetas(face, scheme).items():
-        points = cropping.move(face[:, parts[part]], frames.theta_to_map(theta, 128))
+    face = cropping.move(256 * jnp.asarray(coordinates.mean_face(scheme))[None], moved)
+    parts, means = coordinates.facial_parts(scheme), coordinates.mean_parts(scheme)
+    for part, theta in coordinates.closed_form_thetas(face, scheme).items():
+        points = cropping.move(face[:, parts[part]], coordinates.theta_to_map(theta, 128))
         np.testing.assert_allclose(points[0], 128 * means[part], atol=1e-3)
 
 
 def test_part_sizes(tmp_path: pathlib.Path):
     schemes = {"98": WFLW98, "68": IBUG68, "106": many_points(tmp_path)}
-    sizes = {name: [len(i) for i in frames.facial_parts(scheme).values()] for name, scheme in schemes.items()}
+    sizes = {name: [len(i) for i in coordinates.facial_parts(scheme).values()] for name, scheme in schemes.items()}
     assert sizes == {"98": [18, 18, 9, 20], "68": [11, 11, 9, 20], "106": [19, 19, 15, 20]}
 
 
 def test_parts_of_98_points_leave_the_contour():
-    parts = frames.facial_parts(WFLW98)
+    parts = coordinates.facial_parts(WFLW98)
     np.testing.assert_array_equal(parts["left_eye"], [*range(33, 42), *range(60, 68), 96])
     assert sorted(np.concatenate(list(parts.values()))) == list(range(33, 98))
 
 
 def test_left_and_right_eye_mirror_each_other():
     for scheme in (WFLW98, IBUG68):
-        parts = frames.facial_parts(scheme)
+        parts = coordinates.facial_parts(scheme)
         assert {scheme.flip[i] for i in parts["left_eye"]} == set(parts["right_eye"])
 
 
 def test_a_scheme_without_parts_is_refused():
     with pytest.raises(ValueError, match="scheme five has 1 points of the left eye"):
-        frames.facial_parts(FIVE)
+        coordinates.facial_parts(FIVE)
     with pytest.raises(ValueError, match="scheme five has no mean face"):
-        frames.mean_face(FIVE)
+        coordinates.mean_face(FIVE)
 
 
 def test_mean_face_of_68_points_is_that_of_98():
-    face = frames.mean_face(WFLW98)
+    face = coordinates.mean_face(WFLW98)
     assert np.linalg.norm(face[60] - face[72]) == pytest.approx(0.519760, abs=1e-6)
-    np.testing.assert_array_equal(frames.mean_face(IBUG68), face[conversion("wflw98", "ibug68")])
+    np.testing.assert_array_equal(coordinates.mean_face(IBUG68), face[conversion("wflw98", "ibug68")])
 
 
 def test_mean_parts_fill_their_frames():
-    for points in frames.mean_parts(WFLW98).values():
+    for points in coordinates.mean_parts(WFLW98).values():
         low, high = points.min(axis=0), points.max(axis=0)
         assert (high - low).max() == pytest.approx(5 / 6, abs=1e-6)
         np.testing.assert_allclose(low + high, 1, atol=1e-6)
@@ -160,9 +160,9 @@ def test_mean_parts_fill_their_frames():
 
 def test_mean_shapes_are_the_published_ones(shared_data: pathlib.Path):
     face = np.load(shared_data / "dpr" / "mean_98_face.npy").reshape(98, 2)
-    np.testing.assert_allclose(frames.mean_face(WFLW98), face, atol=5e-8)
+    np.testing.assert_allclose(coordinates.mean_face(WFLW98), face, atol=5e-8)
     with np.load(shared_data / "dpr" / "part_means.npz") as parts:
-        for part, points in frames.mean_parts(WFLW98).items():
+        for part, points in coordinates.mean_parts(WFLW98).items():
             np.testing.assert_allclose(points, parts[part], atol=1e-6)
 
 
@@ -186,7 +186,7 @@ def test_a_mean_face_of_another_length_is_refused(tmp_path: pathlib.Path):
     ids=["published", "tiny", "flat", "mirrored", "nan", "infinite"],
 )
 def test_degenerate_thetas(theta: tuple, degenerate: bool):
-    assert frames.is_degenerate(jnp.asarray([theta], jnp.float32)).tolist() == [degenerate]
+    assert coordinates.is_degenerate(jnp.asarray([theta], jnp.float32)).tolist() == [degenerate]
 
 
 def test_gradient_through_the_sampler():
@@ -248,7 +248,7 @@ def finite_differences(function, at: np.ndarray, step: float = 1e-6) -> np.ndarr
 
 def test_photos_of_differing_sizes_share_one_array():
     photos = [np.full((300, 200, 3), 7, np.uint8), np.full((100, 257, 3), 9, np.uint8)]
-    batch, boxes = frames.photo_batch(photos, [[0, 0, 50, 60], [-20, 5, 40, 300]])
+    batch, boxes = coordinates.photo_batch(photos, [[0, 0, 50, 60], [-20, 5, 40, 300]])
     assert batch.shape == (2, 512, 512, 3)
     assert boxes.dtype == np.float32
     assert [int(np.sum(photo > 0)) for photo in batch] == [300 * 200 * 3, 100 * 257 * 3]
@@ -269,9 +269,9 @@ def test_photos_of_differing_sizes_share_one_array():
 )
 def test_bad_photos_and_boxes(photo: np.ndarray, box: tuple, message: str):
     with pytest.raises(ValueError, match=message):
-        frames.photo_batch([photo], [box])
+        coordinates.photo_batch([photo], [box])
 
 
 def test_every_photo_wants_a_box():
     with pytest.raises(ValueError, match=r"1 photos need boxes \[1, 4\], found shape \[2, 4\]"):
-        frames.photo_batch([np.zeros((10, 20, 3), np.uint8)], np.ones((2, 4)))
+        coordinates.photo_batch([np.zeros((10, 20, 3), np.uint8)], np.ones((2, 4)))

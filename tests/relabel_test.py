@@ -4,10 +4,11 @@ import pathlib
 
 import numpy as np
 import pytest
-from jaxlm.data_pipelines.input import open_splits, open_training
 
 from jaxlm import relabel
 from jaxlm.checkpoints import save_bundle
+from jaxlm.data_pipelines.input import open_splits, open_training
+from jaxlm.landmarks import IBUG68
 from tiny_landmarker import mean_face_in, mean_face_model, shifted
 
 
@@ -31,7 +32,7 @@ def test_points_are_the_mean_of_those_of_the_models_and_all_else_stays(
     # The box is the middle half of the frame of 64 px.
     wanted = mean_face_in((16, 16, 47, 47)) + 0.05 * 32
     for split, faces in new.items():
-        assert faces.scheme == "ibug68"
+        assert faces.scheme == IBUG68
         assert faces.visible.all()
         np.testing.assert_allclose(faces.points, np.broadcast_to(wanted, (len(faces), 68, 2)), atol=1e-3)
         assert (faces.names, faces.groups, faces.box) == (old[split].names, old[split].groups, old[split].box)

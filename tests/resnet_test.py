@@ -12,7 +12,7 @@ from flax import traverse_util
 from jaxlm import models
 from jaxlm.evaluation import cost
 from jaxlm.interop import torch_maps
-from jaxlm.models.resnet import BasicBlock, ResNet18
+from jaxlm.models.resnet18 import BasicBlock, ResNet18
 from jaxlm.training import starting
 
 BODY = 11_176_512

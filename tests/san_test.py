@@ -17,7 +17,7 @@ from jaxlm.evaluation import cost
 from jaxlm.images import heatmaps
 from jaxlm.interop.torch_maps import MAPS
 from jaxlm.landmarks.schemes import IBUG68
-from jaxlm.models.san import CPM
+from jaxlm.models.san import SAN
 from jaxlm.models.san_style import AverageStyle, SANStyle
 from jaxlm.models.vunet import VUNet
 from jaxlm.tasks import san as san_task
@@ -55,19 +55,19 @@ def count(shapes: Mapping[str, tuple[int, ...]]) -> int:
 
 @pytest.mark.parametrize("stride", [4, 8])
 def test_published_parameters(stride: int):
-    model, photo = CPM(98, stride, background=True), (1, 64, 64, 3)
+    model, photo = SAN(98, stride, background=True), (1, 64, 64, 3)
     assert count(shapes_of(model, photo, train=False)) == 17_116_137
     assert count(shapes_of(model, photo, photo, method="siamese")) == 19_342_697
 
 
 def test_published_parts():
-    shapes = shapes_of(CPM(98, 8, background=True), (1, 64, 64, 3), (1, 64, 64, 3), method="siamese")
+    shapes = shapes_of(SAN(98, 8, background=True), (1, 64, 64, 3), (1, 64, 64, 3), method="siamese")
     parts = {"conv": 7_635_264, "feature": 1_474_944, "stage1": 707_171, "stage2": 5_073_123, "stage3": 4_452_195}
     assert {part: count({p: s for p, s in shapes.items() if p.startswith(part)}) for part in parts} == parts
 
 
 def test_the_features_have_the_paths_and_shapes_of_converted_vgg16_weights():
-    ours = {f"params/{path}": shape for path, shape in shapes_of(CPM(98), (1, 32, 32, 3), train=False).items()}
+    ours = {f"params/{path}": shape for path, shape in shapes_of(SAN(98), (1, 32, 32, 3), train=False).items()}
     theirs = {path: shape for path, shape in MAPS["vgg16"]({}, "wflw98").shapes.items() if "conv5" not in path}
     assert len(theirs) == 20
     assert theirs.items() <= ours.items()
@@ -76,7 +76,7 @@ def test_the_features_have_the_paths_and_shapes_of_converted_vgg16_weights():
 @pytest.mark.parametrize("stride", [4, 8])
 def test_each_stage_draws_maps_of_the_stride(stride: int):
     maps = jax.eval_shape(
-        lambda x: CPM(5, stride, background=True, width=1).init_with_output(jax.random.key(0), x, train=False)[0],
+        lambda x: SAN(5, stride, background=True, width=1).init_with_output(jax.random.key(0), x, train=False)[0],
         jax.ShapeDtypeStruct((2, 48, 48, 3), jnp.float32),
     )
     assert [stage.shape for stage in maps] == [(2, 48 // stride, 48 // stride, 6)] * 3
@@ -84,11 +84,11 @@ def test_each_stage_draws_maps_of_the_stride(stride: int):
 
 def test_sides_that_the_stride_does_not_divide_are_refused():
     with pytest.raises(ValueError, match=r"stride of 8 needs image sides that it divides, found \(1, 36, 36, 3\)"):
-        shapes_of(CPM(5, 8), (1, 36, 36, 3), train=False)
+        shapes_of(SAN(5, 8), (1, 36, 36, 3), train=False)
 
 
 def test_a_summary_counts_all_parameters_and_the_products_of_the_frozen_networks():
-    plain, style = (cost.summarise(model, 32) for model in (CPM(68, width=2), TINY))
+    plain, style = (cost.summarise(model, 32) for model in (SAN(68, width=2), TINY))
     for table in (plain, style):
         assert sum(layer.parameters for layer in table.layers) == table.parameters
     products = dict.fromkeys(("detector", "translator", "siamese"), 0)
@@ -102,12 +102,12 @@ def test_a_summary_counts_all_parameters_and_the_products_of_the_frozen_networks
 
 def test_published_products():
     """6.98 GMAC by hand at 128 px and stride 8: 4.56 in VGG, 0.38 in its two followers, 2.04 in stages."""
-    table = cost.summarise(CPM(98, 8, background=True), 128)
+    table = cost.summarise(SAN(98, 8, background=True), 128)
     assert table.products == pytest.approx(6.984e9, rel=1e-3)
 
 
 def test_the_siamese_stages_see_what_they_should():
-    model, x, y = CPM(3, 8, width=2), photos(1, 32), photos(1, 32, seed=1)
+    model, x, y = SAN(3, 8, width=2), photos(1, 32), photos(1, 32, seed=1)
     variables = drawn(shapes_of(model, x.shape, x.shape, method="siamese"))
     apply = jax.jit(functools.partial(model.apply, method="siamese"))
     maps, other, swapped = (apply(variables, *pair) for pair in ((x, x), (x, y), (y, x)))
@@ -151,7 +151,7 @@ def test_the_second_photo_renders_the_landmarks_that_the_detector_finds(variable
     """It is a function of the photo alone, and of no other photo of the batch."""
     images, params = photos(2, 32), variables["params"]
     found = jax.jit(lambda x: TINY.apply(variables, x, method="aggregate"))(images)
-    detector = jax.jit(lambda x: CPM(68, width=2).apply({"params": params["detector"]}, x, train=False))
+    detector = jax.jit(lambda x: SAN(68, width=2).apply({"params": params["detector"]}, x, train=False))
     task = tasks.build(LOGITS, ModelConfig("san", 32))
     draw = jax.jit(lambda maps: TranslationTask().structures((task.points(maps) + 0.5) / 4 - 0.5, IBUG68, 8))
     structures = draw(detector(images))
@@ -277,7 +277,7 @@ def test_models_without_a_background_are_refused(model: ModelConfig, message: st
 
 def test_training_from_nothing_lowers_the_loss_of_every_stage():
     """With the initialisation of the model, six faces of five points, all at other places."""
-    model, images = CPM(5, width=4), photos(6, 32)
+    model, images = SAN(5, width=4), photos(6, 32)
     task = tasks.build(LOGITS, ModelConfig("san", 32))
     points = jnp.asarray(np.random.default_rng(1).uniform(6, 25, (6, 5, 2)), jnp.float32)
     optimiser = optax.adam(2e-3)

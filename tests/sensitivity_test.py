@@ -8,10 +8,10 @@ import cv2
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jaxlm.data_pipelines import input as input_lib
 
 from jaxlm import checkpoints, experiment, models, sensitivity, tasks, train
 from jaxlm.config import AugmentConfig, Config
+from jaxlm.data_pipelines import input as input_lib
 from jaxlm.evaluation import box_sensitivity, inference, judging
 from jaxlm.images import affine_maps, augment, cropping
 from jaxlm.landmarks.schemes import WFLW98

@@ -10,7 +10,7 @@ from flax import linen as nn
 
 from jaxlm import models
 from jaxlm.evaluation.cost import summarise
-from jaxlm.models.shufflenet import ShuffleNetV2HeatMap, ShuffleUnit, interleave_channels
+from jaxlm.models.shufflenetv2_heatmap import ShuffleNetV2HeatMap, ShuffleUnit, interleave_channels
 
 NARROW = {"width": 0.1}
 

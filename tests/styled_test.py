@@ -6,11 +6,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+
 from jaxlm.data_pipelines import prepare, renders
 from jaxlm.data_pipelines.input import open_faces
 from jaxlm.data_pipelines.renders import Settings
 from jaxlm.data_pipelines.sources.styled import Styled, open_renders, place_in_frame
-
 from jaxlm.images import cropping
 
 SETTINGS = Settings(

@@ -8,10 +8,10 @@ import cv2
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jaxlm.data_pipelines import renders
-from jaxlm.data_pipelines.input import Faces, hold_out, open_faces
 
 from jaxlm import experiment, stylize
+from jaxlm.data_pipelines import renders
+from jaxlm.data_pipelines.input import Faces, hold_out, open_faces
 from jaxlm.images import cropping
 from jaxlm.styles import render_files, rendering, sources, translation
 from jaxlm.styles.translation import Translator

@@ -38,7 +38,7 @@ def test_unknown_losses_and_options_are_named():
         tasks.build(TaskConfig(options={"loss_name": "l3"}), ModelConfig())
     with pytest.raises(ValueError, match="Did you mean units"):
         tasks.build(TaskConfig(options={"unit": "pixels"}), ModelConfig())
-    with pytest.raises(ValueError, match=r"unknown name 'heatmap'.* Did you mean heatmaps"):
+    with pytest.raises(ValueError, match=r"unknown task 'heatmap'.* Did you mean heatmaps"):
         tasks.build(TaskConfig(name="heatmap"), ModelConfig())
 
 
@@ -128,7 +128,10 @@ def test_points_far_outside_of_the_crop_do_not_count(options: dict):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"loss_name": "adaptiv_wing"}, "loss_name of heatmaps cannot be 'adaptiv_wing'. Did you mean adaptive_wing"),
+        (
+            {"loss_name": "adaptiv_wing"},
+            "loss_name of task heatmaps cannot be 'adaptiv_wing'. Did you mean adaptive_wing",
+        ),
         ({"decoder": "drak"}, r"Did you mean dark\?"),
         ({"target": "published"}, "for loss mse, not adaptive_wing"),
         ({"legacy_axes": True}, "wants target published"),

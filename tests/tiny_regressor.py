@@ -27,4 +27,4 @@ class TinyRegressor(nn.Module):
 def use_tiny_regressors(monkeypatch: pytest.MonkeyPatch) -> None:
     """Puts `TinyRegressor` in place of all regressors of DPR."""
     for module in (networks, stages):
-        monkeypatch.setattr(module, "SmallMobileNetV2", TinyRegressor)
+        monkeypatch.setattr(module, "MobileNetV2Small", TinyRegressor)

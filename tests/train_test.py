@@ -7,15 +7,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.sharding import AxisType
-from jaxlm.data_pipelines import input as input_lib
 
-from jaxlm import experiment, train
+from jaxlm import experiment, models, train
 from jaxlm.config import Config
+from jaxlm.data_pipelines import input as input_lib
 from jaxlm.runtime import distributed
+from jaxlm.tasks.heatmaps import HeatMapTask
+from jaxlm.tasks.reinitialisation import ReinitialisationTask
 from jaxlm.training import feeding, loop
 from jaxlm.training.objectives import Crops
 from jaxlm.training.step import TrainState, init_state, make_recipe, to_items, train_step
-from tests.runs import assert_same_bits, changed, command, final_state
+from runs import assert_same_bits, changed, command, final_state
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -224,6 +226,11 @@ def test_a_degenerate_map_stops_the_run_and_names_the_step(tmp_path: pathlib.Pat
     with pytest.raises(
         FloatingPointError, match=r"in step 42 the affine maps predicted for 25% .*--optim.learning-rate"
     ):
-        loop.check_maps(values, 40, tmp_path)
-    loop.check_maps(values | {"degenerate": np.zeros(3)}, 40, tmp_path)
-    loop.check_maps({"loss": np.zeros(3)}, 40, tmp_path)
+        loop.check_alarms(values, ReinitialisationTask.alarms, 40, tmp_path)
+    loop.check_alarms(values | {"degenerate": np.zeros(3)}, ReinitialisationTask.alarms, 40, tmp_path)
+    loop.check_alarms({"loss": np.zeros(3)}, HeatMapTask.alarms, 40, tmp_path)
+
+
+@pytest.mark.parametrize("name", models.DETECTORS)
+def test_only_models_with_attention_take_a_temperature(name: str):
+    assert models.takes_temperature(models.build(name, 98, {}, "float32")) == (name == "cnn")

@@ -10,11 +10,12 @@ import pytest
 
 from jaxlm.interop.torch_maps import MAPS
 from jaxlm.models import save_weights, vgg
-from jaxlm.models.cnn import VanillaCNN
+from jaxlm.models.cnn import CNN
 from jaxlm.models.vunet import VUNetOutputs
-from jaxlm.styles import feature_networks, translation_losses
-from jaxlm.styles.feature_networks import ColouredPyramid, DetectorFeatures, FeatureNetwork, LaplacianFeatures
-from jaxlm.tasks import translation
+from jaxlm.styles import feature_networks
+from jaxlm.styles.feature_networks import ColouredPyramid, DetectorFeatures, LaplacianFeatures
+from jaxlm.tasks import translation, translation_losses
+from jaxlm.tasks.translation_losses import FeatureNetwork
 
 
 def photos(count: int = 4, size: int = 32) -> jax.Array:
@@ -41,7 +42,7 @@ def network(request: pytest.FixtureRequest, vgg_file: pathlib.Path) -> FeatureNe
         return ColouredPyramid()
     if request.param == "vgg":
         return feature_networks.load_vgg_features(vgg_file)
-    model = VanillaCNN(5, widths=(4, 6, 8), head_width=4)
+    model = CNN(5, widths=(4, 6, 8), head_width=4)
     variables = model.init(jax.random.key(0), jnp.zeros((1, 16, 16, 3)), train=False)
     return DetectorFeatures(dict(variables), model, input_size=16, layers=("block1", "block2"))
 
@@ -184,7 +185,7 @@ def test_weights_of_another_shape_or_network_are_refused(tmp_path: pathlib.Path)
 
 
 def test_detector_features_are_its_layers_and_unknown_ones_are_refused() -> None:
-    model = VanillaCNN(5, widths=(4, 6), head_width=4)
+    model = CNN(5, widths=(4, 6), head_width=4)
     variables = model.init(jax.random.key(0), jnp.zeros((1, 16, 16, 3)), train=False)
     images = photos(2, 32)
     features = DetectorFeatures(dict(variables), model, input_size=16, layers=("block1",))(images)

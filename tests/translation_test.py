@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jaxlm.data_pipelines.input import Faces, open_faces
 
 from jaxlm import checkpoints, models
 from jaxlm.checkpoints import Trained
+from jaxlm.data_pipelines.input import Faces, open_faces
 from jaxlm.drawing import pictures
 from jaxlm.images import structure_maps
 from jaxlm.landmarks import load_scheme

@@ -11,7 +11,8 @@ from flax import traverse_util
 from jaxlm.images import structure_maps
 from jaxlm.models import vunet
 from jaxlm.models.vunet import PUBLISHED, VUNet, layers
-from jaxlm.styles import feature_networks, translation_losses
+from jaxlm.styles import feature_networks
+from jaxlm.tasks import translation_losses
 
 SLIM = {"width": 4, "encoder_width": 4, "max_width": 4}
 # Fewest scales: two latents, one step of the pyramid. Every operator more is paid in compilation, which is shorter for

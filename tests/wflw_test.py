@@ -4,14 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from jaxlm.data_pipelines.source import BadFaceError
 from jaxlm.data_pipelines.sources.wflw import WFLW, parse_line
-
 from jaxlm.landmarks import geometry
 from tiny_archives import LISTS, ring, wflw_line, write_wflw
-
-SHARED = Path(__file__).parents[2] / "shared" / "data" / "wflw"
-LABELS = SHARED / "labels_only" / "list_98pt_rect_attr_test_1966.txt"
 
 
 def stop(error):
@@ -62,10 +59,10 @@ def test_a_missing_list_says_what_source_must_be(tmp_path):
         WFLW(tmp_path).read(stop)
 
 
-@pytest.mark.skipif(not LABELS.exists(), reason="needs the WFLW test labels")
-def test_subset_sizes_and_eye_distances_of_the_official_test_set():
-    lines = LABELS.read_text().splitlines()
-    labels = [parse_line(line, LABELS, number, Path()) for number, line in enumerate(lines, start=1)]
+def test_subset_sizes_and_eye_distances_of_the_official_test_set(shared_data: Path):
+    file = shared_data / "wflw" / "labels_only" / "list_98pt_rect_attr_test_1966.txt"
+    lines = file.read_text().splitlines()
+    labels = [parse_line(line, file, number, Path()) for number, line in enumerate(lines, start=1)]
     attributes = np.stack([label.attributes for label in labels])
     np.testing.assert_array_equal(attributes.sum(axis=0), [326, 314, 698, 206, 736, 773])
     distances = []
@@ -77,9 +74,8 @@ def test_subset_sizes_and_eye_distances_of_the_official_test_set():
     np.testing.assert_allclose(means, [39.49, 55.43, 58.70, 60.66, 58.81, 58.25], atol=0.01)
 
 
-@pytest.mark.skipif(not SHARED.exists(), reason="needs the WFLW sample")
-def test_the_official_sample_is_read():
-    splits = WFLW(SHARED).read(stop)
+def test_the_official_sample_is_read(shared_data: Path):
+    splits = WFLW(shared_data / "wflw").read(stop)
     assert {split: len(labels) for split, labels in splits.items()} == {"train": 5, "test": 4}
     records = [WFLW.to_record(label, 256, 2.0) for labels in splits.values() for label in labels]
     inside = np.mean([np.all((record.points >= 64) & (record.points < 192), axis=-1) for record in records])

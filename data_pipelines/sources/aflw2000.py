@@ -10,10 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import scipy.io
-from jaxlm.data_pipelines.frames import BOX_SCALE, LANDMARK_BOX, Label, make_record
+
+from jaxlm.data_pipelines.cutting import BOX_SCALE, LANDMARK_BOX, Label, make_record
 from jaxlm.data_pipelines.source import BadFaceError, OnBad
 from jaxlm.data_pipelines.sources.ibug300w import find_image
-
+from jaxlm.landmarks import IBUG68, Scheme
 from jaxlm.landmarks.geometry import box_around
 
 NUM_POINTS = 68
@@ -36,7 +37,7 @@ class AFLW2000:
     poses: Path | None = None
 
     name: typing.ClassVar[str] = "aflw2000"
-    scheme: typing.ClassVar[str] = "ibug68"
+    scheme: typing.ClassVar[Scheme] = IBUG68
     box: typing.ClassVar[str] = LANDMARK_BOX
 
     to_record = staticmethod(make_record)

@@ -9,9 +9,11 @@ import typing
 from pathlib import Path
 
 import numpy as np
-from jaxlm.data_pipelines.frames import Label, make_sized_record
+
+from jaxlm.data_pipelines.cutting import Label, make_sized_record
 from jaxlm.data_pipelines.record import Record
 from jaxlm.data_pipelines.source import BadFaceError, OnBad
+from jaxlm.landmarks import IBUG68, Scheme
 
 NUM_POINTS = 68
 ANNOTATIONS = "annot.pkl"
@@ -44,7 +46,7 @@ class AnnotationPickle:
     split: str = "train"
     image_size: int = 384
 
-    scheme: typing.ClassVar[str] = "ibug68"
+    scheme: typing.ClassVar[Scheme] = IBUG68
     box: typing.ClassVar[str] = "the whole image"
 
     def __post_init__(self) -> None:
@@ -72,7 +74,7 @@ class AnnotationPickle:
         return {self.split: labels}
 
     def to_record(self, label: Label, frame_size: int, margin: float) -> Record:
-        """Cuts the frame of one face; see `frames.make_sized_record`."""
+        """Cuts the frame of one face; see `cutting.make_sized_record`."""
         return make_sized_record(label, frame_size, margin, self.image_size)
 
     def _label(self, name: typing.Any, points: typing.Any, where: str) -> Label:

@@ -7,10 +7,11 @@ import typing
 from pathlib import Path
 
 import numpy as np
-from jaxlm.data_pipelines.frames import BOX_SCALE, LANDMARK_BOX, Label, make_sized_record, parse_numbers
+
+from jaxlm.data_pipelines.cutting import BOX_SCALE, LANDMARK_BOX, Label, make_sized_record, parse_numbers
 from jaxlm.data_pipelines.record import Record
 from jaxlm.data_pipelines.source import BadFaceError, OnBad
-
+from jaxlm.landmarks import IBUG68, Scheme
 from jaxlm.landmarks.geometry import box_around
 
 NUM_ROWS = 70
@@ -31,7 +32,7 @@ class FaceSynthetics:
     image_size: int = 512
 
     name: typing.ClassVar[str] = "face_synthetics"
-    scheme: typing.ClassVar[str] = "ibug68"
+    scheme: typing.ClassVar[Scheme] = IBUG68
     box: typing.ClassVar[str] = LANDMARK_BOX
 
     def read(self, on_bad: OnBad) -> dict[str, list[Label]]:
@@ -52,7 +53,7 @@ class FaceSynthetics:
         return {"train": labels}
 
     def to_record(self, label: Label, frame_size: int, margin: float) -> Record:
-        """Cuts the frame of one face; see `frames.make_sized_record`."""
+        """Cuts the frame of one face; see `cutting.make_sized_record`."""
         return make_sized_record(label, frame_size, margin, self.image_size)
 
 

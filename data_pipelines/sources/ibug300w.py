@@ -9,9 +9,10 @@ import typing
 from pathlib import Path
 
 import numpy as np
-from jaxlm.data_pipelines.frames import BOX_SCALE, LANDMARK_BOX, Label, make_record, parse_numbers
-from jaxlm.data_pipelines.source import BadFaceError, OnBad
 
+from jaxlm.data_pipelines.cutting import BOX_SCALE, LANDMARK_BOX, Label, make_record, parse_numbers
+from jaxlm.data_pipelines.source import BadFaceError, OnBad
+from jaxlm.landmarks import IBUG68, Scheme
 from jaxlm.landmarks.geometry import box_around
 
 FOLDERS = {
@@ -34,7 +35,7 @@ class IBUG300W:
     source: Path
 
     name: typing.ClassVar[str] = "ibug300w"
-    scheme: typing.ClassVar[str] = "ibug68"
+    scheme: typing.ClassVar[Scheme] = IBUG68
     box: typing.ClassVar[str] = LANDMARK_BOX
 
     to_record = staticmethod(make_record)

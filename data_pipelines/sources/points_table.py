@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from jaxlm.data_pipelines.frames import BOX_SCALE, LANDMARK_BOX, Label, make_record, parse_numbers
+
+from jaxlm.data_pipelines.cutting import BOX_SCALE, LANDMARK_BOX, Label, make_record, parse_numbers
 from jaxlm.data_pipelines.source import BadFaceError, OnBad
 from jaxlm.data_pipelines.sources.ibug300w import find_image, read_pts
-
-from jaxlm.landmarks import load_scheme
+from jaxlm.landmarks import Scheme
 from jaxlm.landmarks.geometry import box_around
 
 SPLIT_COLUMN = "split"
@@ -41,7 +41,7 @@ class PointsTable:
 
     source: Path
     name: str
-    scheme: str
+    scheme: Scheme
     annotations: Path | None = None
     group_by: str | None = None
 
@@ -80,7 +80,7 @@ class PointsTable:
         return self._read_list(path, on_bad) if path.suffix == ".txt" else self._read_table(path, on_bad)
 
     def _read_pts_files(self, folder: Path, on_bad: OnBad) -> Iterator[tuple[str, Label]]:
-        num_points = load_scheme(self.scheme).num_points
+        num_points = self.scheme.num_points
         for path in sorted(folder.glob("*.pts")):
             try:
                 image = find_image(path, self.source)
@@ -89,7 +89,7 @@ class PointsTable:
                 on_bad(error)
 
     def _read_table(self, path: Path, on_bad: OnBad) -> Iterator[tuple[str, Label]]:
-        num_points = load_scheme(self.scheme).num_points
+        num_points = self.scheme.num_points
         with path.open(newline="") as file:
             reader = csv.reader(file)
             header = next(reader, [])
@@ -98,7 +98,7 @@ class PointsTable:
             if num_coordinates != 2 * num_points:
                 raise ValueError(
                     f"{path}, line 1: {num_coordinates} columns of coordinates; "
-                    f"scheme {self.scheme} has {num_points} points, so {2 * num_points} are needed"
+                    f"scheme {self.scheme.name} has {num_points} points, so {2 * num_points} are needed"
                 )
             for row in reader:
                 where = f"{path}, line {reader.line_num}"
@@ -114,7 +114,7 @@ class PointsTable:
                     on_bad(error)
 
     def _read_list(self, path: Path, on_bad: OnBad) -> Iterator[tuple[str, Label]]:
-        num_points = load_scheme(self.scheme).num_points
+        num_points = self.scheme.num_points
         for number, line in enumerate(path.read_text().splitlines(), start=1):
             where = f"{path}, line {number}"
             try:

@@ -11,11 +11,13 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
+
+from jaxlm.data_pipelines.cutting import read_image
 from jaxlm.data_pipelines.faces import Faces, collect_labels, unpack_labels
-from jaxlm.data_pipelines.frames import read_image
 from jaxlm.data_pipelines.record import Record, encode_image
 from jaxlm.data_pipelines.renders import MANIFEST, open_photos, read_manifest, read_settings
 from jaxlm.data_pipelines.source import BadFaceError, OnBad
+from jaxlm.landmarks import Scheme
 
 _NAMED = 5  # Missing files that a message names.
 
@@ -56,7 +58,7 @@ class Styled:
         check_name(self.name)
 
     @property
-    def scheme(self) -> str:
+    def scheme(self) -> Scheme:
         """That of the photos' set."""
         return open_photos(read_settings(self.source)).scheme
 

@@ -6,9 +6,11 @@ import dataclasses
 import typing
 
 import numpy as np
+
 from jaxlm.data_pipelines import synthetic
 from jaxlm.data_pipelines.record import Record, encode_image
 from jaxlm.data_pipelines.source import OnBad
+from jaxlm.landmarks import WFLW98, Scheme
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,7 +28,7 @@ class Synthetic:
     seed: int = 0
 
     name: typing.ClassVar[str] = "synthetic"
-    scheme: typing.ClassVar[str] = "wflw98"
+    scheme: typing.ClassVar[Scheme] = WFLW98
     box: typing.ClassVar[str] = "the renderer's face box around the landmarks"
 
     def __post_init__(self) -> None:

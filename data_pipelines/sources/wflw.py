@@ -7,9 +7,11 @@ import typing
 from pathlib import Path
 
 import numpy as np
-from jaxlm.data_pipelines.frames import Label, make_record, parse_numbers
+
+from jaxlm.data_pipelines.cutting import Label, make_record, parse_numbers
 from jaxlm.data_pipelines.record import ATTRIBUTES
 from jaxlm.data_pipelines.source import BadFaceError, OnBad
+from jaxlm.landmarks import WFLW98, Scheme
 
 NUM_POINTS = 98
 NUM_TOKENS = 2 * NUM_POINTS + 4 + len(ATTRIBUTES) + 1
@@ -28,7 +30,7 @@ class WFLW:
     source: Path
 
     name: typing.ClassVar[str] = "wflw"
-    scheme: typing.ClassVar[str] = "wflw98"
+    scheme: typing.ClassVar[Scheme] = WFLW98
     box: typing.ClassVar[str] = "the annotated face rectangle, made square"
 
     to_record = staticmethod(make_record)

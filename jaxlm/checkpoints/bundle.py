@@ -28,7 +28,7 @@ from flax import traverse_util
 from jaxlm import experiment, models
 from jaxlm.checkpoints.trained import Calibration, Trained
 from jaxlm.config import Config
-from jaxlm.landmarks import Head, load_scheme, spell_out
+from jaxlm.landmarks import Head, load_scheme, spell_out, text_of
 from jaxlm.landmarks import scheme as scheme_lib
 from jaxlm.models import load_weights, save_weights
 
@@ -144,7 +144,7 @@ def metadata_of(config: Config, num_points: int, head: Head | None = None, step:
         "pixels": _PIXELS,
         "config": json.loads(experiment.to_json(config)),
         "num_points": num_points,
-        "head": head and head._replace(dataset=_last_part(head.dataset), scheme=spell_out(head.scheme))._asdict(),
+        "head": head and head._asdict() | {"dataset": _last_part(head.dataset), "scheme": text_of(head.scheme)},
         "scheme": scheme_lib.to_table(load_scheme(scheme)),
         "step": step,
         "card": {},
@@ -173,13 +173,14 @@ def _check_format(path: str | os.PathLike[str], metadata: Mapping[str, Any]) -> 
 
 def _trained(variables: Mapping[str, Any], metadata: Mapping[str, Any]) -> Trained:
     config = experiment.from_json(json.dumps(metadata["config"]))
+    stored = metadata["head"]
     return Trained(
         config=config,
         model=models.build(config.model.name, metadata["num_points"], config.model.options, jnp.dtype(config.dtype)),
         variables=variables,
         step=metadata["step"],
         scheme=scheme_lib.parse(metadata["scheme"]),
-        head=Head(**metadata["head"]) if metadata["head"] else None,
+        head=Head(**stored | {"scheme": load_scheme(stored["scheme"])}) if stored else None,
         card=metadata["card"],
         boxes=_calibrations(metadata["boxes"]),
         least_confidence=float(metadata.get("least_confidence", 0.0)),

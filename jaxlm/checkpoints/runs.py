@@ -108,7 +108,7 @@ class Checkpoints:
             try:
                 self._check_config(_read_config(self._steps, step))
                 tree = _read(self._steps, step, {"model": model, "state": state})
-            except ConfigMismatchError:
+            except (ConfigMismatchError, experiment.DeletedFieldError):
                 raise
             except Exception as error:  # Orbax and TensorStore raise many types for damaged files.
                 self._set_aside(step, error)
@@ -178,7 +178,7 @@ def load_run(workdir: str | os.PathLike[str], step: int | None = None, head: str
 
     Raises:
       CheckpointError: There is no run, no such step, or no step that can be read.
-      ValueError: There is no such head.
+      ValueError: There is no such head; or an older version trained the run with what this one cannot do.
     """
     directory = directory_of(workdir)
     if not directory.parent.is_dir():
@@ -193,6 +193,8 @@ def load_run(workdir: str | os.PathLike[str], step: int | None = None, head: str
         for candidate in order:
             try:
                 trained = _load_step(steps, candidate)
+            except experiment.DeletedFieldError:
+                raise
             except Exception as error:  # See `Checkpoints.restore`.
                 logging.warning("%s: step %d cannot be read: %s", directory, candidate, _first_line(error))
             else:

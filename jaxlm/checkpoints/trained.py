@@ -10,7 +10,7 @@ import flax.linen as nn
 
 from jaxlm import tasks
 from jaxlm.config import Config
-from jaxlm.landmarks import Head, Scheme, find_head, load_scheme
+from jaxlm.landmarks import Head, Scheme, find_head, text_of
 from jaxlm.models.dpr import GLSR, GSR
 
 Calibration = tuple[float, float, float, float]
@@ -75,6 +75,6 @@ class Trained:
         """
         data = self.config.data
         head = find_head(data.dataset, data.scheme, name)
-        data = dataclasses.replace(data, dataset=head.dataset, scheme=head.scheme)
+        data = dataclasses.replace(data, dataset=head.dataset, scheme=text_of(head.scheme))
         config = dataclasses.replace(self.config, data=data)
-        return dataclasses.replace(self, config=config, scheme=load_scheme(head.scheme), head=head)
+        return dataclasses.replace(self, config=config, scheme=head.scheme, head=head)

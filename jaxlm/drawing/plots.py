@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
-if TYPE_CHECKING:
-    from jaxlm.runtime.progress import Measure
-
 File = str | os.PathLike[str]
+# A figure that runs are judged by: its key among the metrics, its label, and the factor between the two.
+Measure = tuple[str, str, float]
 
 # Okabe and Ito's colours, which people with any colour vision can tell apart.
 LINE_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")

@@ -88,7 +88,7 @@ def open_evaluation(
     else:
         names = input_lib.SPLIT_UNIONS.get(split, split).split("+")
         parts = {name: input_lib.open_faces(dataset, name, data_dir) for name in names}
-    faces = input_lib.join(list(parts.values())).in_scheme(config.data.scheme)
+    faces = input_lib.join(list(parts.values())).in_scheme(load_scheme(config.data.scheme))
     if not len(faces):
         raise ValueError(f"{dataset} has no faces in split {split}")
     owner = np.repeat(np.arange(len(parts)), [len(part) for part in parts.values()])
@@ -198,7 +198,7 @@ def write_evaluation(directory: pathlib.Path, evaluation: Evaluation) -> list[pa
         arrays["confidence"] = predicted.confidence
     np.savez(predictions_file, **arrays)
     curves = {name: nme[mask] for name, mask in evaluation.subsets.items() if mask.any()}
-    thresholds = thresholds_of(load_scheme(faces.scheme))
+    thresholds = thresholds_of(faces.scheme)
     plots.ced_plot(ced_file, curves, thresholds, protocol=evaluation.title)
     pictures.save_image(worst_file, worst_faces(evaluation, _WORST))
     return files
@@ -212,6 +212,6 @@ def worst_faces(evaluation: Evaluation, count: int) -> np.ndarray:
         evaluation.predicted.points[worst],
         evaluation.faces.points[worst],
         evaluation.nme[worst],
-        load_scheme(evaluation.faces.scheme),
+        evaluation.faces.scheme,
         protocol=evaluation.title,
     )

@@ -71,8 +71,8 @@ def attention_of_faces(trained: Trained, faces: Faces, count: int) -> tuple[np.n
     """
     chosen = np.unique(np.linspace(0, len(faces) - 1, count).round().astype(int))
     size, crop = trained.config.model.input_size, trained.config.data.crop
-    cut = jax.jit(functools.partial(cropping.centre_crop, size=size, margin=faces.margin, crop=crop))
-    crops, _ = cut(jnp.asarray(faces.images(chosen)), jnp.zeros((len(chosen), 1, 2)))
+    cut = jax.jit(functools.partial(cropping.plain_images, size=size, margin=faces.margin, crop=crop))
+    crops = cut(jnp.asarray(faces.images(chosen)))
     layers = sepbn_layers(trained.model, trained.variables, cropping.normalise(crops))
     return np.asarray(crops).round().astype(np.uint8), layers
 

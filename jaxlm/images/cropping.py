@@ -1,14 +1,17 @@
 """Crops: an affine map for each face, and one bilinear sampling of the frame.
 
 A frame of side F prepared with margin m holds the face box in its central F / m pixels; a crop of side S covers `crop`
-times that box. Points are (x, y) in pixels, pixel centres at integers; a map is a [2, 3] matrix that takes (x, y, 1) of
-the frame to (x, y) of the crop.
+times that box. The plain crop is centred, neither turned nor jittered: what models see outside of training. Points are
+(x, y) in pixels, pixel centres at integers; a map is a [2, 3] matrix that takes (x, y, 1) of the frame to (x, y) of the
+crop.
 """
 
 import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+Images = jax.Array | np.ndarray
 
 
 def crop_affine(side: int, size: int, margin: float, crop: float = 1.0) -> np.ndarray:
@@ -27,24 +30,44 @@ def crop_affine(side: int, size: int, margin: float, crop: float = 1.0) -> np.nd
     return np.asarray([[scale, 0, offset], [0, scale, offset]], np.float32)
 
 
-def centre_crop(
-    images: jax.Array, points: jax.Array, size: int, margin: float, crop: float = 1.0
-) -> tuple[jax.Array, jax.Array]:
-    """The crop without augmentation; a plain slice, bit for bit, where crop and frame pixels coincide.
+def plain_images(frames: Images, size: int, margin: float, crop: float = 1.0) -> jax.Array:
+    """The plain crops of frames, pixels in 0..255; slices of them, bit for bit, where crop and frame pixels coincide.
 
     Args:
-      images: Frames uint8 [B, F, F, 3].
-      points: Points [B, N, 2] in the frame.
+      frames: Frames uint8 [B, F, F, 3].
       size: Side S of the crop in pixels.
       margin: Side of the frame in units of the face box.
       crop: Side of the crop in units of the face box.
 
     Returns:
-      Crops float32 [B, S, S, 3] in 0..255, and the points [B, N, 2] in the crop.
+      Crops float32 [B, S, S, 3].
     """
-    plain = jnp.asarray(crop_affine(images.shape[1], size, margin, crop))
-    matrix = jnp.broadcast_to(plain, (images.shape[0], 2, 3))
-    return warp(images, matrix, size), move(points, matrix)
+    return warp(frames, _plain_maps(frames, size, margin, crop), size)
+
+
+def plain_crops(
+    frames: Images, points: jax.Array | np.ndarray, size: int, margin: float, crop: float = 1.0
+) -> tuple[jax.Array, jax.Array]:
+    """The plain crops of frames as models see them, and the points in them.
+
+    Args:
+      frames: Frames uint8 [B, F, F, 3].
+      points: Points [B, N, 2] in the frames.
+      size: Side S of the crop in pixels.
+      margin: Side of the frame in units of the face box.
+      crop: Side of the crop in units of the face box.
+
+    Returns:
+      Normalised crops float32 [B, S, S, 3], and the points [B, N, 2] in pixels of the crops.
+    """
+    matrix = _plain_maps(frames, size, margin, crop)
+    return normalise(warp(frames, matrix, size)), move(points, matrix)
+
+
+def _plain_maps(frames: Images, size: int, margin: float, crop: float) -> jax.Array:
+    """The map of `crop_affine` for each frame, [B, 2, 3]."""
+    plain = jnp.asarray(crop_affine(frames.shape[1], size, margin, crop))
+    return jnp.broadcast_to(plain, (frames.shape[0], 2, 3))
 
 
 def normalise(crops: jax.Array) -> jax.Array:
@@ -52,13 +75,13 @@ def normalise(crops: jax.Array) -> jax.Array:
     return (crops - 127.5) / 128
 
 
-def move(points: jax.Array, matrix: jax.Array) -> jax.Array:
+def move(points: jax.Array | np.ndarray, matrix: jax.Array) -> jax.Array:
     """Points [B, N, 2] taken through the map [B, 2, 3] of their face."""
     turned = jnp.matmul(points, jnp.swapaxes(matrix[..., :2], 1, 2), precision=jax.lax.Precision.HIGHEST)
     return turned + matrix[:, None, :, 2]
 
 
-def warp(images: jax.Array, matrix: jax.Array, size: int) -> jax.Array:
+def warp(images: Images, matrix: jax.Array, size: int) -> jax.Array:
     """Bilinear samples float32 [B, S, S, 3] of frames [B, H, W, 3] through maps [B, 2, 3]; zeros outside the frame."""
     chex.assert_shape(images, (None, None, None, 3))
     chex.assert_shape(matrix, (images.shape[0], 2, 3))

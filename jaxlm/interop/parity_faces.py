@@ -49,9 +49,7 @@ def load(config: Config, dataset: str | None = None) -> ParityFaces:
 
 def cut_crops(frames: np.ndarray, margin: float, config: Config) -> np.ndarray:
     """Crops uint8 [n, S, S, 3] from the middle of frames uint8 [n, F, F, 3] whose side is `margin` face boxes."""
-    size = config.model.input_size
-    matrix = cropping.crop_affine(frames.shape[1], size, margin, config.data.crop)
-    crops = cropping.warp(frames, np.broadcast_to(matrix, (len(frames), 2, 3)), size)
+    crops = cropping.plain_images(frames, config.model.input_size, margin, config.data.crop)
     return np.rint(np.asarray(crops)).astype(np.uint8)
 
 

@@ -82,8 +82,7 @@ def write_onnx(detect: Detect, size: int, file: pathlib.Path) -> int | None:
         import onnxruntime
     except ImportError as error:
         raise ImportError(
-            f"ONNX needs jax2onnx and onnxruntime ({error}): pip install '.[onnx]', in an environment of its own, since"
-            " jax2onnx takes an older orbax-checkpoint than training does"
+            f'ONNX needs jax2onnx and onnxruntime ({error}): pip install "jaxlm[onnx]", best in a venv of its own'
         ) from error
     logging.getLogger("onnx_ir").setLevel(logging.ERROR)
     onnxruntime.set_default_logger_severity(_ERRORS_ALONE)

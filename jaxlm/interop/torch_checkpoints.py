@@ -76,7 +76,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     try:
         import torch
     except ImportError as error:
-        raise ImportError("reading checkpoints needs PyTorch: pip install '.[convert]'") from error
+        raise ImportError('reading checkpoints needs PyTorch: pip install "jaxlm[convert]"') from error
     try:
         contents = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:

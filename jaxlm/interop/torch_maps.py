@@ -17,7 +17,7 @@ from jaxlm.config import Config, DataConfig, ModelConfig, TaskConfig
 from jaxlm.interop import torch_layers as layers
 from jaxlm.interop.torch_layers import Entry, Shapes
 from jaxlm.landmarks import load_scheme
-from jaxlm.models.dpr.frames import PARTS
+from jaxlm.models.dpr.coordinates import PARTS
 
 State = Mapping[str, np.ndarray]
 
@@ -87,7 +87,7 @@ def cnn(state: State, scheme: str) -> NameMap:
 
 
 def resnet18(state: State, scheme: str) -> NameMap:
-    """The ResNet-18 of torchvision without its classifier, for a `models.resnet.ResNet18` whose head is new.
+    """The ResNet-18 of torchvision without its classifier, for a `models.resnet18.ResNet18` whose head is new.
 
     Paths: conv1, norm1, layer1_0/conv1, layer1_0/norm1, ..., layer2_0/downsample_conv, layer2_0/downsample_norm, ...
     """
@@ -178,7 +178,7 @@ def _dpr_global() -> list[Entry]:
 
 
 def _mobilenet(features: str, head: str, target: str, cells: int) -> list[Entry]:
-    """A `SmallMobileNetV2` whose last map has `cells` cells; its first block has no expansion."""
+    """A `MobileNetV2Small` whose last map has `cells` cells; its first block has no expansion."""
     entries = layers.conv(f"{features}.0.0", f"{target}/stem_conv", layout=layers.bgr_kernel)
     entries += layers.norm(f"{features}.0.1", f"{target}/stem_norm")
     for block in range(1, 18):

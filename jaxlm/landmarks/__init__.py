@@ -6,16 +6,36 @@ In: names of schemes, files of photos. Out: `Scheme`, `Head`, numpy arrays of po
 
 from jaxlm.landmarks.heads import Head, find_head, heads_of
 from jaxlm.landmarks.scheme import Scheme
-from jaxlm.landmarks.schemes import SCHEMES, conversion, load_scheme, spell_out, split_names
+from jaxlm.landmarks.schemes import (
+    AFLW19,
+    COFW29,
+    FIVE,
+    IBUG68,
+    SCHEMES,
+    WFLW98,
+    conversion,
+    is_built_in,
+    load_scheme,
+    spell_out,
+    split_names,
+    text_of,
+)
 
 __all__ = [
+    "AFLW19",
+    "COFW29",
+    "FIVE",
+    "IBUG68",
     "SCHEMES",
+    "WFLW98",
     "Head",
     "Scheme",
     "conversion",
     "find_head",
     "heads_of",
+    "is_built_in",
     "load_scheme",
     "spell_out",
     "split_names",
+    "text_of",
 ]

@@ -17,6 +17,7 @@ import itertools
 import pathlib
 from typing import NamedTuple
 
+from jaxlm.landmarks.scheme import Scheme
 from jaxlm.landmarks.schemes import load_scheme, split_names
 
 
@@ -26,14 +27,14 @@ class Head(NamedTuple):
     Attributes:
       name: Of the set: without its variant, or of a pack's file without its ending.
       dataset: The set as `data_pipelines.input.open_faces` takes it.
-      scheme: Of the set's points in this head; see `landmarks.load_scheme`.
-      start: The first of its points.
-      stop: The one behind its last.
+      scheme: Scheme that the set's points are read in.
+      start: Its first point among those of the model.
+      stop: One past its last point.
     """
 
     name: str
     dataset: str
-    scheme: str
+    scheme: Scheme
     start: int
     stop: int
 
@@ -60,12 +61,12 @@ def heads_of(dataset: str, scheme: str) -> tuple[Head, ...]:
             f"data.scheme names {len(schemes)} schemes ({scheme}) and data.dataset {len(datasets)} sets ({dataset});"
             " give one scheme, to mix all sets into one head, or one for each set, joined with +"
         )
-    counts = [load_scheme(one).num_points for one in schemes]
-    places = list(itertools.pairwise(itertools.accumulate(counts, initial=0)))
-    if len(schemes) == 1:
-        schemes, places = schemes * len(datasets), places * len(datasets)
-    rows = zip(names, datasets, schemes, places, strict=True)
-    return tuple(Head(name, one, its_scheme, *place) for name, one, its_scheme, place in rows)
+    loaded = [load_scheme(one) for one in schemes]
+    bounds = list(itertools.pairwise(itertools.accumulate((one.num_points for one in loaded), initial=0)))
+    if len(loaded) == 1:
+        loaded, bounds = loaded * len(datasets), bounds * len(datasets)
+    rows = zip(names, datasets, loaded, bounds, strict=True)
+    return tuple(Head(name, one, its_scheme, *ends) for name, one, its_scheme, ends in rows)
 
 
 def find_head(dataset: str, scheme: str, name: str | None = None) -> Head:

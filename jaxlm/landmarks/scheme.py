@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -16,7 +17,7 @@ import numpy as np
 Edges = tuple[tuple[int, int], ...]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Scheme:
     """A landmark annotation scheme.
 
@@ -36,15 +37,19 @@ class Scheme:
     flip: tuple[int, ...]
     eye_corners: tuple[int, int] | None = None
     pupils: tuple[tuple[int, ...], tuple[int, ...]] | None = None
-    parts: Mapping[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
+    parts: Mapping[str, tuple[int, ...]] = dataclasses.field(default_factory=dict, hash=False)
     edges: Edges = ()
     names: tuple[str, ...] = ()
     mean_face: tuple[tuple[float, float], ...] = ()
-    boundaries: Mapping[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
+    boundaries: Mapping[str, tuple[int, ...]] = dataclasses.field(default_factory=dict, hash=False)
 
     @property
     def num_points(self) -> int:
         return len(self.flip)
+
+    def __repr__(self) -> str:
+        """Short, since faces, heads and errors show it."""
+        return f"Scheme({self.name}, {self.num_points} points)"
 
     def __post_init__(self) -> None:
         count = self.num_points
@@ -141,3 +146,18 @@ def to_table(scheme: Scheme) -> dict[str, Any]:
         "boundaries": dict(scheme.boundaries),
     }
     return {key: value for key, value in table.items() if value}
+
+
+def to_toml(scheme: Scheme) -> str:
+    """The text of a .toml file of a scheme, from which `landmarks.load_scheme` makes it again."""
+    table = to_table(scheme)
+    tables = {key: table.pop(key) for key in ("parts", "boundaries") if key in table}
+    lines = [f"{key} = {_toml_value(value)}" for key, value in table.items()]
+    for key, groups in tables.items():
+        lines += [f"\n[{key}]", *(f"{_toml_value(name)} = {_toml_value(points)}" for name, points in groups.items())]
+    return "\n".join(lines) + "\n"
+
+
+def _toml_value(value: Any) -> str:
+    """Texts, numbers and lists of them, which TOML writes as JSON does."""
+    return json.dumps(value, ensure_ascii=False)

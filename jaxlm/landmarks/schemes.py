@@ -160,19 +160,24 @@ SCHEMES: dict[str, Scheme] = {scheme.name: scheme for scheme in (WFLW98, IBUG68,
 CONVERSIONS: dict[tuple[str, str], tuple[int, ...]] = {("wflw98", "ibug68"): _WFLW98_TO_IBUG68}
 
 
-def conversion(source: str, target: str) -> np.ndarray:
+def conversion(source: Scheme, target: Scheme) -> np.ndarray:
     """Indices [M] that pick the points of scheme `target` out of points in scheme `source`.
 
     Raises:
       ValueError: No such conversion is known.
     """
-    scheme = load_scheme(source)
-    if scheme == load_scheme(target):  # Also where one is a copy of the other's file.
-        return np.arange(scheme.num_points)
-    if (source, target) not in CONVERSIONS:
+    if source == target:
+        return np.arange(source.num_points)
+    names = (source.name, target.name)
+    if names not in CONVERSIONS or not (is_built_in(source) and is_built_in(target)):
         known = ", ".join(f"{a} -> {b}" for a, b in CONVERSIONS)
-        raise ValueError(f"points of scheme {source} cannot be read as {target}; known conversions: {known}")
-    return np.asarray(CONVERSIONS[source, target])
+        raise ValueError(f"points of scheme {source.name} cannot be read as {target.name}; known conversions: {known}")
+    return np.asarray(CONVERSIONS[names])
+
+
+def is_built_in(scheme: Scheme) -> bool:
+    """Whether the scheme's name alone gives the scheme; a user's own may have the name of a built-in one."""
+    return SCHEMES.get(scheme.name) == scheme
 
 
 def split_names(text: str) -> list[str]:
@@ -181,16 +186,19 @@ def split_names(text: str) -> list[str]:
 
 
 def spell_out(name: str) -> str:
-    """A name of schemes that needs no file: in place of the path of a .toml file it has the tables as JSON text.
+    """A name of schemes that needs no file: in place of the path of a .toml file it has what `text_of` gives.
 
     Raises:
       ValueError, FileNotFoundError: See `load_scheme`.
     """
-    # JSON has another way to write the + that joins names.
-    return "+".join(
-        json.dumps(to_table(load_scheme(part))).replace("+", "\\u002b") if part.endswith(".toml") else part
-        for part in split_names(name)
-    )
+    return "+".join(text_of(load_scheme(part)) if part.endswith(".toml") else part for part in split_names(name))
+
+
+def text_of(scheme: Scheme) -> str:
+    """The text that `load_scheme` makes the scheme of again, without any file: a name, or its tables as JSON."""
+    if all(part in SCHEMES for part in scheme.name.split("+")) and load_scheme(scheme.name) == scheme:
+        return scheme.name
+    return json.dumps(to_table(scheme)).replace("+", "\\u002b")  # As + joins names.
 
 
 def load_scheme(name: str) -> Scheme:
@@ -199,7 +207,7 @@ def load_scheme(name: str) -> Scheme:
     The file holds `name`, then `count` or `names`, and any of `flip` (pairs of points that change places when the
     face is mirrored), `eye_corners` (two points), `pupils` (two lists of points), `edges` (lists of points, each
     drawn as a line), `mean_face` (its points, in 0..1) and tables `parts` and `boundaries` (lists of points). JSON
-    text of the same tables may stand in place of a path; see `spell_out`.
+    text of the same tables may stand in place of a path; see `text_of`.
 
     Raises:
       ValueError: No scheme has that name, or the file's tables contradict each other.

@@ -31,16 +31,16 @@ class ConvBlock(nn.Module):
         return max_pool_2x2(nn.leaky_relu(self.norm(x)))
 
 
-class VanillaCNN(nn.Module):
-    """The "Vanilla CNN" of arXiv 2101.06663: convolution blocks, then two dense layers that give the coordinates.
+class CNN(nn.Module):
+    """The "Vanilla CNN" of SepBN (arXiv 2101.06663): convolution blocks, then two dense layers give the coordinates.
 
     Attributes:
       num_points: N, how many landmarks it predicts.
       widths: Channels of each block; every block halves the image.
       head_width: Width of the hidden dense layer.
-      norm: What normalises the convolutions: nothing (the paper's baseline), batch normalisation, or SepBN.
-      sets, groups, attention, ratio, pool, unbiased_running_var: Of SepBN; see `SeparableBatchNorm`.
-      dtype: Of the computation; parameters, statistics and the result are float32.
+      norm: Normalisation after each convolution: none (the paper's baseline), batch normalisation, or SepBN.
+      sets, groups, attention, ratio, pool: Options of SepBN; see `SeparableBatchNorm`.
+      dtype: Type of the computation; parameters, statistics and the result are float32.
     """
 
     num_points: int
@@ -52,7 +52,6 @@ class VanillaCNN(nn.Module):
     attention: Literal["code", "grouped"] = "code"
     ratio: float = 0.1
     pool: int = 1
-    unbiased_running_var: bool = False
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
@@ -75,7 +74,7 @@ class VanillaCNN(nn.Module):
         return dense(2 * self.num_points, dtype=jnp.float32, name="fc2")(x)
 
     def _norm(self, train: bool, temperature: ArrayLike) -> Norm:
-        """What a block applies between convolution and activation."""
+        """The normalisation of a block, between convolution and activation."""
         if self.norm == "batch":
             norm = partial(nn.BatchNorm, momentum=0.9, epsilon=1e-5, dtype=self.dtype, name="norm")
             return lambda x: norm()(x, use_running_average=not train)
@@ -87,7 +86,6 @@ class VanillaCNN(nn.Module):
                 attention=self.attention,
                 ratio=self.ratio,
                 pool=self.pool,
-                unbiased_running_var=self.unbiased_running_var,
                 dtype=self.dtype,
                 name="norm",
             )

@@ -7,7 +7,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
-from jax.typing import ArrayLike, DTypeLike
+from jax.typing import DTypeLike
 
 from jaxlm.models.hourglass import MapHead, StackedHourglass
 
@@ -22,7 +22,7 @@ class FAN(nn.Module):
       num_points: N, how many landmarks there are a map of.
       stacks: Hourglasses one after another; the published network has 4.
       width: Channels of the features.
-      dtype: Of the computation; parameters, statistics and the result are float32.
+      dtype: Type of the computation; parameters, statistics and the result are float32.
     """
 
     num_points: int
@@ -31,12 +31,11 @@ class FAN(nn.Module):
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(self, images: jax.Array, *, train: bool, temperature: ArrayLike = 1.0) -> tuple[jax.Array, ...]:
+    def __call__(self, images: jax.Array, *, train: bool) -> tuple[jax.Array, ...]:
         """Raw maps float32 [B, S / 4, S / 4, N] of each stack, of normalised images [B, S, S, 3].
 
         Raises:
           ValueError: There is no stack, or 64 does not divide the images' sides.
         """
-        del temperature  # There is no attention in it.
         head = partial(MapHead, self.num_points, self.dtype)
         return StackedHourglass(head, self.stacks, self.width, dtype=self.dtype, name="hourglass")(images, train=train)

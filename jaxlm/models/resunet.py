@@ -7,10 +7,10 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
-from jax.typing import ArrayLike, DTypeLike
+from jax.typing import DTypeLike
 
 from jaxlm.models.layers import Conv3x3
-from jaxlm.models.resnet import BasicBlock
+from jaxlm.models.resnet18 import BasicBlock
 
 
 class ResUNet(nn.Module):
@@ -27,7 +27,7 @@ class ResUNet(nn.Module):
       widths: Channels of the stages, from a side of S / 4 on, each of half the side of the one before.
       blocks: Residual blocks of a stage.
       decoder_width: Channels of the decoder.
-      dtype: Of the computation; parameters, statistics and the result are float32.
+      dtype: Type of the computation; parameters, statistics and the result are float32.
     """
 
     num_points: int
@@ -37,9 +37,8 @@ class ResUNet(nn.Module):
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(self, images: jax.Array, *, train: bool, temperature: ArrayLike = 1.0) -> jax.Array:
+    def __call__(self, images: jax.Array, *, train: bool) -> jax.Array:
         """Raw maps, heights or logits as the task has it, of normalised images."""
-        del temperature  # There is no attention in it.
         norm = partial(nn.BatchNorm, use_running_average=not train, momentum=0.9, epsilon=1e-5, dtype=self.dtype)
         conv = partial(Conv3x3, dtype=self.dtype)
         x = images.astype(self.dtype)

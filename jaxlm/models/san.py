@@ -2,7 +2,7 @@
 
 The pose machine (Wei et al., CVPR 2016) draws maps of all landmarks from the features, then twice draws them again from
 the features and the maps before. SAN looks at two photos of a face at once, the crop and the same face in an average
-style: the form that `CPM.siamese` is, and that jaxlm/models/san_style.py gives such a photo.
+style. `SAN.siamese` does that, and jaxlm/models/san_style.py makes the second photo for it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
-from jax.typing import ArrayLike, DTypeLike
+from jax.typing import DTypeLike
 
 from jaxlm.models.layers import Conv3x3
 from jaxlm.models.vgg import STAGES, VGG, imagenet_normalise
@@ -39,7 +39,7 @@ class Stage(nn.Module):
       num_wide: How many of these there are.
       width: Channels of these and of those of 3 x 3 pixels.
       hidden: Channels of the last but one.
-      dtype: Of the computation; parameters are float32.
+      dtype: Type of the computation; parameters are float32.
     """
 
     channels: int
@@ -60,8 +60,8 @@ class Stage(nn.Module):
         return conv(self.channels, (1, 1), kernel_init=_OUTPUT_INIT, name="maps")(x).astype(jnp.float32)
 
 
-class CPM(nn.Module):
-    """SAN's network without its style branch; with it, by `siamese`, on more input channels of stages 2 and 3.
+class SAN(nn.Module):
+    """SAN's network: a call sees the crop alone, `siamese` a second photo, too, by more channels in stages 2 and 3.
 
     For 98 points and a background 17,116,137 parameters, 19,342,697 as siamese network, whatever the stride. Parameter
     paths of the features are those of jaxlm/interop/torch_maps.py, at the top, so that the weights of
@@ -80,7 +80,7 @@ class CPM(nn.Module):
       stride: Side of a cell of the maps in pixels: 8 as published, or 4.
       background: Draw one map more, of the cells without a landmark, as published.
       width: Channels of the first convolutions of VGG, 64 as published; all others follow in proportion.
-      dtype: Of the computation; parameters and the result are float32.
+      dtype: Type of the computation; parameters and the result are float32.
     """
 
     num_points: int
@@ -100,7 +100,7 @@ class CPM(nn.Module):
         self.stage2 = stage(wide=7, num_wide=3, hidden=2 * self.width)
         self.stage3 = stage(wide=7, num_wide=3, hidden=2 * self.width)
 
-    def __call__(self, images: jax.Array, *, train: bool, temperature: ArrayLike = 1.0) -> Maps:
+    def __call__(self, images: jax.Array, *, train: bool) -> Maps:
         """Maps [B, S / stride, S / stride, N] of the three stages, of normalised images [B, S, S, 3].
 
         With `background` there are N + 1, the background last.
@@ -108,7 +108,7 @@ class CPM(nn.Module):
         Raises:
           ValueError: The images' sides are no multiples of the stride.
         """
-        del train, temperature  # There is neither normalisation nor attention in it.
+        del train  # There is no normalisation in it.
         features = self._features(images)
         first = self.stage1(features)
         second = self.stage2(_join(features, first))

@@ -1,9 +1,8 @@
-"""SAN with its style branch: a face and the same face in an average style, seen by one network.
+"""SAN with its style branch: one network sees a face, and the same face in an average style.
 
 SAN (Dong et al., CVPR 2018) makes the second photo by a CycleGAN between two clusters of photos, as the mean of both
-directions. Here our own translator takes its place: a frozen detector finds the landmarks, a frozen VUNet
-(jaxlm/models/vunet) renders a face of that shape in several styles, and their mean is the second photo. The true
-landmarks play no part in it.
+directions. Here our own translator does this. A frozen detector finds the landmarks, a frozen VUNet renders a face of
+that shape in several styles, and their mean is the second photo. The true landmarks are not used.
 """
 
 from __future__ import annotations
@@ -15,11 +14,11 @@ import jax.numpy as jnp
 from flax import linen as nn
 from flax import traverse_util
 from jax import lax
-from jax.typing import ArrayLike, DTypeLike
+from jax.typing import DTypeLike
 
 from jaxlm.images import heatmaps, structure_maps
 from jaxlm.landmarks import load_scheme
-from jaxlm.models.san import CPM, Maps
+from jaxlm.models.san import SAN, Maps
 from jaxlm.models.vunet import VUNet
 from jaxlm.models.vunet.layers import MIN_INIT_IMAGES
 
@@ -52,7 +51,7 @@ class AverageStyle(nn.Module):
 class SANStyle(nn.Module):
     """SAN's siamese network, and the frozen networks that make its second photo of the first.
 
-    `detector` is a CPM of stride 4 without background, whose maps are logits, and `translator` a VUNet whose structures
+    `detector` is a SAN of stride 4 without background, whose maps are logits, and `translator` a VUNet whose structures
     are dots and boundaries of sigma 1, the default of its task, with a factorised prior; both were trained on crops of
     the same `data.crop`. Their weights come by `init_from`, and a translator without any renders grey. No gradient
     reaches them; `optim.rates` of 0 keep the weight decay from them, too. The translator's style encoder is left out:
@@ -61,13 +60,14 @@ class SANStyle(nn.Module):
 
     Attributes:
       num_points: N, how many landmarks there are a map of.
-      scheme: Of the landmarks, for the boundaries that the translator sees; a built-in name or a .toml file.
-      stride, background, width: Of the siamese network, see `CPM`; the detector has the same width.
+      scheme: Scheme of the landmarks, which has the boundaries that the translator sees; a built-in name or a .toml
+        file.
+      stride, background, width: Those of the siamese network, see `SAN`; the detector has the same width.
       styles: How many renderings make the second photo.
       seed: Draws the noise of the styles.
       translator_size: Input size of the translator in pixels.
       translator_width, translator_max_width: The translator's `width` and `max_width`.
-      dtype: Of the computation; parameters and the result are float32.
+      dtype: Type of the computation; parameters and the result are float32.
     """
 
     num_points: int
@@ -92,13 +92,13 @@ class SANStyle(nn.Module):
         super().__post_init__()
 
     def setup(self) -> None:
-        self.detector = CPM(self.num_points, width=self.width, dtype=self.dtype)
+        self.detector = SAN(self.num_points, width=self.width, dtype=self.dtype)
         self.translator = self.param("translator", self._grey_translator)
-        self.siamese = CPM(self.num_points, self.stride, self.background, self.width, self.dtype)
+        self.siamese = SAN(self.num_points, self.stride, self.background, self.width, self.dtype)
 
-    def __call__(self, images: jax.Array, *, train: bool, temperature: ArrayLike = 1.0) -> Maps:
-        """The four maps of `CPM.siamese`, of normalised images [B, S, S, 3]."""
-        del train, temperature  # As in CPM; the frozen networks run as at evaluation.
+    def __call__(self, images: jax.Array, *, train: bool) -> Maps:
+        """The four maps of `SAN.siamese`, of normalised images [B, S, S, 3]."""
+        del train  # As in SAN; the frozen networks run as at evaluation.
         return self.siamese.siamese(images, self.aggregate(images))
 
     def aggregate(self, images: jax.Array) -> jax.Array:

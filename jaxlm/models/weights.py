@@ -1,4 +1,4 @@
-"""Weights in one .npz file: flat arrays by path, and metadata that name the model. Numpy reads it without jaxlm."""
+"""Weights of a model in one .npz file: arrays by their paths, and metadata. Numpy alone can read it."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ def save_weights(path: str | os.PathLike[str], variables: Mapping[str, Any], met
     """Writes variables and metadata to a file.
 
     Args:
-      path: The file; `.npz` is not appended.
+      path: Path of the file; `.npz` is not appended.
       variables: Nested dicts of arrays; `variables["params"]["fc1"]["kernel"]` gets the key `params/fc1/kernel`.
-      metadata: The metadata, which JSON can hold, under the key `metadata`. `model`, the model's name, must be among
-        them. jaxlm/checkpoints/bundle.py lists those of detectors. Other networks have `options`, the fields of their
+      metadata: A dict that becomes JSON, with the key `metadata` in the file. `model` is required: the model's name.
+        Detectors have the entries of jaxlm/checkpoints/bundle.py; other networks have `options`, the fields of their
         module.
     """
     flat = {key: np.asarray(value) for key, value in traverse_util.flatten_dict(dict(variables), sep="/").items()}

@@ -64,7 +64,7 @@ def default() -> FaceDetector:
     if importlib.util.find_spec("dlib"):
         return dlib()
     logging.warning(
-        "no face detector is installed (pip install '.[detect]'), so each photo is taken for one face;"
+        'no face detector is installed (pip install "jaxlm[detect]"), so each photo is taken for one face;'
         " give boxes, or name a detector: %s",
         _NAMES,
     )
@@ -82,7 +82,7 @@ def dlib() -> FaceDetector:
     try:
         import dlib
     except ImportError:
-        raise ValueError("dlib is not installed: pip install '.[detect]'") from None
+        raise ValueError('dlib is not installed: pip install "jaxlm[detect]"') from None
     find_faces, lock = dlib.get_frontal_face_detector(), threading.Lock()
 
     def find(photo: np.ndarray) -> np.ndarray:

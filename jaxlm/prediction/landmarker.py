@@ -24,7 +24,7 @@ from numpy.typing import ArrayLike
 from jaxlm.checkpoints import Trained, bundle, open_model
 from jaxlm.evaluation import inference
 from jaxlm.landmarks import Scheme, geometry, photos
-from jaxlm.models.dpr import frames, locate_in_photos
+from jaxlm.models.dpr import coordinates, locate_in_photos
 from jaxlm.prediction import face_detectors
 from jaxlm.prediction.face_detectors import FaceDetector
 
@@ -195,9 +195,9 @@ class Landmarker:
     def _locate_in_photos(self, rows: Sequence[PhotoAndBox]) -> Iterator[Face]:
         """The faces seen through their boxes as they are, not made square."""
         for image, box in rows:
-            batch = frames.photo_batch([image], [box])
+            batch = coordinates.photo_batch([image], [box])
             outputs = locate_in_photos(self.trained.model, self.trained.variables, *batch)
-            degenerate = frames.is_degenerate(outputs.theta)
+            degenerate = coordinates.is_degenerate(outputs.theta)
             yield self._face(box, inference.Predictions(np.asarray(outputs.points[0]), None, np.asarray(degenerate)[0]))
 
     def _face(self, box: np.ndarray, predicted: inference.Predictions) -> Face:

@@ -72,6 +72,9 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
 class _Help(argparse.HelpFormatter):
     """The look of every command's help: paragraphs filled to the terminal, lists and commands as they stand."""
 
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=34)
+
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         paragraphs = []
         for paragraph in text.strip().split("\n\n"):

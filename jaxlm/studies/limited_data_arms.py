@@ -65,9 +65,9 @@ def with_equal_steps(config: Config, steps: int | None, faces: int) -> Config:
     Each run is validated and saved four times, and its last step is kept, for that is the one it is judged by.
 
     Args:
-      config: The experiment's config.
-      steps: The number of steps, rounded down to whole epochs; None for as many as the experiment takes on all faces.
-      faces: The number of all faces to train on.
+      config: The config of an experiment.
+      steps: How many steps in all, rounded down to whole epochs; None takes those of the experiment on all faces.
+      faces: How many faces there are to train on.
 
     Raises:
       ValueError: There are fewer steps than epochs.
@@ -98,7 +98,7 @@ def arm_config(config: Config, arm: str, percent: float, seed: int, styled: path
 
 
 def on_share(config: Config, percent: float, seed: int) -> Config:
-    """The same experiment on a share of the faces, which `seed` draws, as it does all else."""
+    """The same experiment on a share of the faces; `seed` draws the share, as all else."""
     return dataclasses.replace(config, data=dataclasses.replace(config.data, label_percent=percent), seed=seed)
 
 

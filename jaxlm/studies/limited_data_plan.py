@@ -1,4 +1,4 @@
-"""The plan of the limited-data protocol: its pieces, and the config of each training."""
+"""The plan of a limited-data study: its pieces, and the config of each."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ _FILE = "plan.json"
 
 
 class Piece(NamedTuple):
-    """One thing to do.
+    """A piece of the work: a training run, or a set of styled faces to draw.
 
     Attributes:
-      seed: The seed of the share of the faces, of the weights, of the order of the faces, and of the styles.
-      percent: The share of the training faces, in per cent.
+      seed: Draws the share of the faces, the weights, the order of the faces, and the styles.
+      percent: Share of the training faces in per cent.
       name: An arm, the translator, or one of its two sets of styled faces.
       work: The number of training steps, or of pictures to draw.
     """
@@ -56,14 +56,14 @@ class Piece(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """The whole protocol.
+    """The whole study.
 
     Attributes:
-      detector: The experiment on all faces, with seed 0.
+      detector: The detector's experiment, on all faces, with seed 0.
       translator: The translator's experiment, likewise.
-      styles: The number of renders of each face in the arms `avs` and `both`; `self` has one.
-      fractions: The shares of the training faces in per cent, ascending.
-      seeds: The seeds of the repetitions.
+      styles: Renders of each face in the arms `avs` and `both`; `self` has one.
+      fractions: Shares of the training faces in per cent, ascending.
+      seeds: Seeds of the repetitions.
       arms: Some of `ARMS`.
       faces: The number of training faces, by `share_name`.
       held_out: The number of faces held out from all.
@@ -94,7 +94,7 @@ def make_plan(
     steps: int | None = None,
     translator_steps: int | None = None,
 ) -> Plan:
-    """Opens the faces and lays out the protocol; for the steps see `with_equal_steps`.
+    """Opens the faces and makes the plan; see `with_equal_steps` for the steps.
 
     Raises:
       FileNotFoundError: The set is not prepared.
@@ -147,7 +147,7 @@ def _sets(plan: Plan) -> list[str]:
 
 
 def pieces_of(plan: Plan) -> list[Piece]:
-    """All pieces in the order in which they are done, one share of the faces after the other."""
+    """All pieces in the order of the work, one share of the faces after the other."""
     pieces, sets = [], _sets(plan)
     for seed, percent in itertools.product(plan.seeds, plan.fractions):
         faces = plan.faces[share_name(seed, percent)]
@@ -164,7 +164,7 @@ def renders_of_each(plan: Plan, name: str) -> int:
 
 
 def config_of(plan: Plan, piece: Piece, workdir: pathlib.Path) -> Config:
-    """The config of the training that an arm, or the translator, is."""
+    """The config of the run that a piece is, for an arm or the translator."""
     if piece.name == TRANSLATOR:
         return on_share(plan.translator, piece.percent, piece.seed)
     name = SET_OF.get(piece.name)
@@ -226,8 +226,8 @@ def differences(stored: Plan, asked: Plan) -> list[str]:
     return lines + [f"{name}: {here} here, {there} asked for" for name, (here, there) in pairs.items() if here != there]
 
 
-def plan_in_words(plan: Plan) -> dict[str, str]:
-    """The plan in words, with the number of runs, steps and pictures, by what each line is about."""
+def plan_lines(plan: Plan) -> dict[str, str]:
+    """The lines that show a plan, by their titles: data, shares, arms, and how many runs, steps and pictures."""
     data = plan.detector.data
     lines = {"data": f"{data.dataset}, {data.train_split}; {plan.held_out} faces are held out from all"}
     for percent in plan.fractions:

@@ -31,7 +31,7 @@ from jaxlm.studies.limited_data_plan import (
     make_plan,
     pack_of,
     pieces_of,
-    plan_in_words,
+    plan_lines,
     remember,
     renders_of_each,
     write_whole,
@@ -39,15 +39,15 @@ from jaxlm.studies.limited_data_plan import (
 from jaxlm.styles import rendering, translation
 from jaxlm.training import loop
 
-# The result of a finished piece: the `seconds` it took, None if it was stopped in between. Detectors have `splits`, by
-# name. Each of them has `faces`, the names of the faces it was judged by, and `nme`, their errors, fractions.
+# What the file of a finished piece holds: the `seconds` that it took, null if it was stopped in between; and for a
+# detector `splits`, by name. In each, `faces` are the names of the faces that judged it, `nme` their errors, fractions.
 Result = dict[str, Any]
 
 _RESULT = "result.json"
 
 
 def read_result(piece: Piece, workdir: pathlib.Path) -> Result:
-    """The result that was written for a piece; empty if it is not finished."""
+    """The result of a piece, read from its file; empty if it is not finished."""
     file = piece.folder(workdir) / _RESULT
     return json.loads(file.read_text()) if file.exists() else {}
 
@@ -57,7 +57,7 @@ def is_finished(piece: Piece, result: Result, splits: Sequence[str]) -> bool:
     return bool(result) and (piece.kind != "detector" or all(split in result["splits"] for split in splits))
 
 
-def do_pieces(plan: Plan, workdir: pathlib.Path, splits: Sequence[str]) -> bool:
+def run_pieces(plan: Plan, workdir: pathlib.Path, splits: Sequence[str]) -> bool:
     """Does all pieces that are not finished; False when asked to stop before the end."""
     pieces = pieces_of(plan)
     results = {piece: read_result(piece, workdir) for piece in pieces}
@@ -75,7 +75,7 @@ def do_pieces(plan: Plan, workdir: pathlib.Path, splits: Sequence[str]) -> bool:
         if piece.kind == "detector":
             judged = result.get("splits", {})
             missing = [split for split in splits if split not in judged]
-            result["splits"] = judged | {split: errors_of_detector(plan, piece, workdir, split) for split in missing}
+            result["splits"] = judged | {split: judge_detector(plan, piece, workdir, split) for split in missing}
         write_whole(piece.folder(workdir) / _RESULT, result)
         results[piece] = result
     return True
@@ -109,14 +109,14 @@ def draw_set(plan: Plan, piece: Piece, workdir: pathlib.Path) -> None:
     input_lib.write_pack(pack_of(folder), {"train": styled.open_renders(folder / renders.FOLDER, piece.name)})
 
 
-def errors_of_detector(plan: Plan, piece: Piece, workdir: pathlib.Path, split: str) -> dict[str, list]:
+def judge_detector(plan: Plan, piece: Piece, workdir: pathlib.Path, split: str) -> dict[str, list]:
     """Names of the faces of a split, and the NME of each, a fraction, by the last step of a detector."""
     trained = checkpoints.open_model(piece.folder(workdir), step=total_steps(plan.detector))
     config = trained.config
     faces, _ = open_evaluation(config, config.data.dataset, split, config.data.data_dir)
     predictor = inference.Predictor(trained.model, trained.task, config, faces.margin, distributed.make_mesh())
     points = predictor(trained.variables, faces).points
-    nme = inference.face_errors(points, faces, trained.scheme)
+    nme = inference.face_errors(points, faces, faces.scheme)
     return {"faces": list(faces.names), "nme": nme.tolist()}
 
 
@@ -161,12 +161,12 @@ def follow_protocol(detector: Config, translator: Config, arguments: argparse.Na
     data = detector.data
     # Opened here, so that a wrong name is told before the work and not after it.
     boxes = [open_evaluation(detector, data.dataset, split, data.data_dir)[0].box for split in splits]
-    limited_data_report.print_protocol(plan_in_words(plan))
+    limited_data_report.print_protocol(plan_lines(plan))
     if arguments.dry_run:
         return
     remember(plan, workdir)
-    if not do_pieces(plan, workdir, splits):
+    if not run_pieces(plan, workdir, splits):
         print("Stopped and saved; the same command goes on from there.", file=sys.stderr)
         return
     errors = {split: collect_errors(plan, workdir, split) for split in splits}
-    limited_data_report.write_results(plan, workdir, errors, boxes[0])
+    limited_data_report.report_study(plan, workdir, errors, boxes[0])

@@ -20,7 +20,6 @@ from jaxlm.evaluation.error_table import ErrorRow
 from jaxlm.landmarks import Scheme
 from jaxlm.runtime.progress import read_metrics
 from jaxlm.styles import translation, translator_report
-from jaxlm.training.objectives.translation import TranslationObjective
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -176,11 +175,10 @@ def _detect(run: Run, dataset: str | None, data_dir: str | None, split: str | No
 
 
 def _translate(run: Run, dataset: str | None, data_dir: str | None, split: str | None) -> Translation:
-    validator = TranslationObjective.of(run.trained.config, steps_per_epoch=1).validator
-    judged = translator_report.judge(run.trained, run.name, validator, dataset, data_dir, split)
+    judged = translator_report.judge_translator(run.trained, run.name, dataset, data_dir, split)
     grid = translator_report.transfers(translation.as_translator(run.trained), judged.faces)
     protocol = _without_run(judged.protocol)
-    return Translation(run, protocol, judged.faces.names, None, judged.figures, pictures.to_png(grid))
+    return Translation(run, protocol, judged.faces.names, None, judged.metrics, pictures.to_png(grid))
 
 
 def _stored(run: Run, split: str | None) -> Result | None:

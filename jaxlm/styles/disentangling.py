@@ -19,12 +19,12 @@ from jaxlm.styles import distances, feature_networks, translation
 from jaxlm.styles.checks import Checks
 from jaxlm.styles.pairs import (
     PROBE_FACES,
-    Eyes,
+    Measures,
     check_codes,
     check_pairs,
     check_swap,
     codes_of,
-    judge_of,
+    landmark_finder,
     render_pairs,
     spread,
 )
@@ -33,12 +33,12 @@ from jaxlm.styles.translation import Translator
 from jaxlm.tasks import metrics
 
 MOST_FACES = 64
+"""All pairs of at most 64 faces are rendered."""
 
+# The picture shows the pairs of at most 16 faces.
+_SHOWN = 16
 
-_SHOWN = 16  # Faces a side of the picture, at most.
-
-
-# How a check is called and printed, what it is multiplied by, and what is hoped for.
+# Each check by its name: its label in the table, the factor of its value there, and the value hoped for.
 _TABLE = {
     "nme_photos": ("NME of photos, %", 100, "the floor"),
     "nme_reconstructions": ("NME of reconstructions, %", 100, "near the floor"),
@@ -69,7 +69,10 @@ _TABLE = {
 
 
 def check_judge(judge: Trained, translator: Translator, split: str) -> None:
-    """Raises ValueError where a run is no detector, or has seen styled faces, or those the translator held out."""
+    """Raises ValueError where a run cannot judge a translator.
+
+    It must be a detector, trained on photos alone, and on none of the faces that the translator held out.
+    """
     if judge.config.model.name in models.TRANSLATORS:
         raise ValueError(f"the judge is a {judge.config.model.name}, a translator; give a run that trained a detector")
     data, ours = judge.config.data, translator.config.data
@@ -83,7 +86,7 @@ def check_judge(judge: Trained, translator: Translator, split: str) -> None:
         )
 
 
-def report(
+def check_translator(
     workdir: pathlib.Path,
     judge: pathlib.Path,
     dataset: str | None = None,
@@ -93,9 +96,9 @@ def report(
     step: int | None = None,
     out: pathlib.Path | None = None,
 ) -> Checks:
-    """Makes all checks, prints the table, and writes disentangle.json and disentangle.png; see the command line.
+    """Makes all checks, prints the table, and writes disentangle.json and disentangle.png.
 
-    They go to `out`, by default `WORKDIR/evaluation/DATASET-SPLIT/`.
+    The files go to `out`, by default `WORKDIR/evaluation/DATASET-SPLIT/`. The arguments are those of jaxlm.disentangle.
 
     Raises:
       CheckpointError: A run cannot be loaded.
@@ -113,16 +116,16 @@ def report(
     images, points = translation.crops_of(chosen, np.arange(faces), translator)
     structures = translation.structures_of(points, translator)
     photos, pairs = translation.to_uint8(images), render_pairs(translator, images, structures)
-    truth = points_in_crops(chosen.in_scheme(trained.config.data.scheme), translator)
+    truth = points_in_crops(chosen.in_scheme(scheme), translator)
     distance = metrics.normaliser_distance(truth, scheme, metrics.default_normaliser(scheme))
     network = feature_networks.LaplacianFeatures()
     scales = distances.texture_scales(network, images)
-    eyes = Eyes(
-        judge=judge_of(trained, translator),
+    measures = Measures(
+        find=landmark_finder(trained, translator),
         texture=jax.jit(functools.partial(distances.textures_of, network, scales)),
         encode=functools.partial(codes_of, translator),
     )
-    checks = check_pairs(photos, pairs, truth, np.asarray(distance), eyes)
+    checks = check_pairs(photos, pairs, truth, np.asarray(distance), measures)
     checks |= check_codes(translator, training, held_out)
     checks["swap"] = check_swap(translator, images, structures, pairs)
     checks = {name: float(checks[name]) for name in _TABLE}
@@ -131,7 +134,7 @@ def report(
         "data": f"{chosen.dataset}, {chosen.split}: {faces} of {len(held_out)} faces, all {faces**2} pairs",
         "crop": f"{data.crop:g} face boxes, {images.shape[1]} px; box: {chosen.box}",
         "judge": f"{judge}, step {trained.step}, trained on {trained.config.data.dataset}, photos alone",
-        **describe(scheme, images.shape[1], len(training), len(held_out)),
+        **methods(scheme, images.shape[1], len(training), len(held_out)),
     }
     print_table(checks, protocol)
     directory = out or pathlib.Path(workdir) / "evaluation" / f"{chosen.dataset}-{chosen.split}"
@@ -140,8 +143,15 @@ def report(
     return checks
 
 
-def describe(scheme: Scheme, size: int, training: int, held_out: int) -> dict[str, str]:
-    """How the checks are made, for crops of `size` pixels and so many faces in training and held out."""
+def methods(scheme: Scheme, size: int, training: int, held_out: int) -> dict[str, str]:
+    """How each kind of check is made, by its name.
+
+    Args:
+      scheme: Scheme of the judge's landmarks.
+      size: Side of the crops in pixels.
+      training: How many training faces there are.
+      held_out: How many held-out faces there are.
+    """
     normaliser = metrics.default_normaliser(scheme).replace("_", "-")
     return {
         "NME": f"mean over points and faces, by {normaliser} distance, {scheme.name}",

@@ -1,4 +1,4 @@
-"""How alike photos are, and how alike their colours and textures are wherever they lie in the photo."""
+"""Distances of photos: MS-SSIM; and of their colours and textures, wherever these are in the photo."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxlm.styles.feature_networks import FeatureNetwork
-from jaxlm.styles.translation_losses import gram, layer_scales
+from jaxlm.tasks.translation_losses import FeatureNetwork, gram, layer_scales
 
 _WINDOW, _SIGMA = 11, 1.5
 _SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)

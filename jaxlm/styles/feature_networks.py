@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import flax.struct
 import jax
@@ -21,8 +21,7 @@ from flax import traverse_util
 from jaxlm import checkpoints
 from jaxlm.models import DETECTORS
 from jaxlm.models.vgg import VGG, imagenet_normalise, load_vgg
-
-Features = dict[str, jax.Array]
+from jaxlm.tasks.translation_losses import FeatureNetwork, Features
 
 # The layers of AVS, beside the photo itself.
 _VGG_LAYERS = ("conv1_2", "conv2_2", "conv3_2", "conv4_2", "conv5_2")
@@ -32,13 +31,6 @@ _OPPONENTS = np.stack([(1, 1, 1), (1, -1, 0), (1, 1, -2)], axis=1).astype(np.flo
 
 # Side in cells of the coarsest maps of the pyramid.
 _COARSEST = 4
-
-
-class FeatureNetwork(Protocol):
-    """A network that `styles.translation_losses` compares photos by."""
-
-    def __call__(self, images: jax.Array) -> Features:
-        """Named feature maps [B, h, w, C] of normalised photos [B, S, S, 3]."""
 
 
 @flax.struct.dataclass
@@ -62,7 +54,7 @@ class LaplacianFeatures:
 
 @flax.struct.dataclass
 class ColouredPyramid:
-    """`LaplacianFeatures`, and colours apart from brightness, which would else drown them.
+    """`LaplacianFeatures`, and colours apart from brightness, beside which they would count for little.
 
     `chroma` [B, 4, 4, 2] and `chroma_spread` [B, 4, 4, 2] are means and standard deviations in 4 x 4 cells of how red
     rather than green, and how yellow rather than blue, the photo is; `palette` [B, 1, 1, 6] those of the whole photo,
@@ -171,7 +163,7 @@ def load_vgg_features(path: str | os.PathLike[str]) -> VGGFeatures:
 
 
 def _layer_outputs(model: nn.Module, variables: Any, images: jax.Array) -> dict[str, Any]:
-    """The output of every submodule for normalised photos, by its path."""
+    """The outputs of all submodules for normalised photos, by their paths."""
     _, state = model.apply(variables, images, train=False, capture_intermediates=True, mutable=["intermediates"])
     flat = traverse_util.flatten_dict(state["intermediates"], sep=".")
     return {path.removesuffix(".__call__"): outputs[0] for path, outputs in flat.items()}

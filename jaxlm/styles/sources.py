@@ -1,4 +1,4 @@
-"""Where styles are from: prepared faces, or photos with a box for each face."""
+"""Sources of styles: prepared faces, or photos with a box for each face."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class StyleSource(NamedTuple):
     """Photos to take styles from; they need no landmarks.
 
     Attributes:
-      names: n names.
-      photos: Normalised photos [k, S, S, 3] at the given indices [k].
+      names: The names of the n photos.
+      photos: Gives the normalised photos [k, S, S, 3] at indices [k].
     """
 
     names: tuple[str, ...]
@@ -55,11 +55,10 @@ def open_styles(where: str, data_dir: str, translator: Translator) -> StyleSourc
 def styles_of_faces(faces: Faces, translator: Translator) -> StyleSource:
     """Styles of prepared faces, whatever their landmarks."""
     crop, size = translator.config.data.crop, translator.config.model.input_size
-    matrix = cropping.crop_affine(faces.frame_size, size, faces.margin, crop)
 
     @jax.jit
     def cut(frames: jax.Array) -> jax.Array:
-        return cropping.normalise(cropping.warp(frames, jnp.broadcast_to(matrix, (len(frames), 2, 3)), size))
+        return cropping.normalise(cropping.plain_images(frames, size, faces.margin, crop))
 
     return StyleSource(faces.names, lambda indices: cut(faces.images(indices)))
 

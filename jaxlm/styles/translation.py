@@ -21,7 +21,7 @@ from jaxlm import checkpoints, models
 from jaxlm.checkpoints import Trained
 from jaxlm.data_pipelines.input import Faces
 from jaxlm.images import cropping
-from jaxlm.landmarks import load_scheme
+from jaxlm.landmarks import Scheme
 from jaxlm.models.vunet import Latents, VUNet
 from jaxlm.tasks.translation import TranslationTask
 
@@ -63,19 +63,18 @@ def crops_of(faces: Faces, indices: ArrayLike, translator: Translator) -> tuple[
     Raises:
       ValueError: The faces cannot be read in the translator's scheme.
     """
-    faces, indices = faces.in_scheme(translator.config.data.scheme), np.asarray(indices)
+    faces, indices = faces.in_scheme(translator.scheme), np.asarray(indices)
     config = translator.config
-    images, points = _plain_crops(
+    return _plain_crops(
         faces.images(indices), faces.points[indices], config.model.input_size, faces.margin, config.data.crop
     )
-    return images, points
 
 
 def structures_of(points: ArrayLike, translator: Translator) -> jax.Array:
     """Structure maps [B, S, S, C] of points [B, N, 2], drawn as for the translator's training."""
     config = translator.config
     task = TranslationTask(**config.task.options)
-    return _structures(jnp.asarray(points), task, config.data.scheme, config.model.input_size)
+    return _structures(jnp.asarray(points), task, translator.scheme, config.model.input_size)
 
 
 def to_uint8(images: ArrayLike) -> np.ndarray:
@@ -99,7 +98,10 @@ def sample(translator: Translator, structures: jax.Array, key: jax.Array) -> jax
 
 
 def in_batches(function: Callable[..., Any], *arrays: Any) -> Any:
-    """`function` of 64 rows at a time of trees of arrays [n, ...], the last batch filled up; a tree of numpy arrays."""
+    """Calls `function` with 64 rows at a time of trees of arrays [n, ...], and joins what it gives.
+
+    The last batch is filled up, and the results for these rows are left out. The result is a tree of numpy arrays.
+    """
     count = len(jax.tree.leaves(arrays)[0])
     parts = []
     for start in range(0, count, _BATCH):
@@ -114,14 +116,9 @@ def _apply(model: VUNet, variables: dict[str, Any], *inputs: Any, method: str, r
     return model.apply(variables, *inputs, method=method, rngs=rngs)
 
 
-@functools.partial(jax.jit, static_argnames=("size", "margin", "crop"))
-def _plain_crops(
-    frames: jax.Array, points: jax.Array, size: int, margin: float, crop: float
-) -> tuple[jax.Array, jax.Array]:
-    crops, points = cropping.centre_crop(frames, points, size, margin, crop)
-    return cropping.normalise(crops), points
+_plain_crops = jax.jit(cropping.plain_crops, static_argnames=("size", "margin", "crop"))
 
 
 @functools.partial(jax.jit, static_argnames=("task", "scheme", "size"))
-def _structures(points: jax.Array, task: TranslationTask, scheme: str, size: int) -> jax.Array:
-    return task.structures(points, load_scheme(scheme), size)
+def _structures(points: jax.Array, task: TranslationTask, scheme: Scheme, size: int) -> jax.Array:
+    return task.structures(points, scheme, size)

@@ -1,11 +1,11 @@
-"""What a finished translator shows of its held-out faces: figures with their protocol, and a grid of transfers."""
+"""How a trained translator is judged: a table of metrics with their protocol, and a grid of transfers."""
 
 from __future__ import annotations
 
 import json
 import pathlib
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -17,7 +17,7 @@ from jaxlm.drawing import pictures
 from jaxlm.evaluation import judging
 from jaxlm.models import vunet
 from jaxlm.runtime import distributed
-from jaxlm.styles import translation
+from jaxlm.styles import feature_networks, translation, validation
 
 # Faces a side of the grid.
 _GRID = 8
@@ -31,7 +31,7 @@ ROWS = {
     "active_4px": ("active units, 4 px (%)", "{:.1f}", 100),
     "active_8px": ("active units, 8 px (%)", "{:.1f}", 100),
 }
-"""The figures of the table: key, and what people see, its format and the factor of its value."""
+"""The metrics of the table, by key: what people see, its format and the factor of its value."""
 
 
 class Judged(NamedTuple):
@@ -39,19 +39,18 @@ class Judged(NamedTuple):
 
     Attributes:
       faces: The faces.
-      figures: Of the validation, over all of them.
-      protocol: All that the figures depend on, by what each line is about; `run` says what was judged.
+      metrics: What `validation.validator` gives, over all of them.
+      protocol: All that the metrics depend on, by what each line is about; `run` says what was judged.
     """
 
     faces: Faces
-    figures: Mapping[str, float]
+    metrics: Mapping[str, float]
     protocol: Mapping[str, str]
 
 
-def judge(
+def judge_translator(
     trained: Trained,
     run: str,
-    make_validator: Callable[..., Any],
     dataset: str | None = None,
     data_dir: str | None = None,
     split: str | None = None,
@@ -61,59 +60,59 @@ def judge(
     Args:
       trained: The translator.
       run: What it is called.
-      make_validator: `TranslationObjective.validator` of the run.
       dataset: A prepared set or a pack; by default that of the run.
       data_dir: Where sets were prepared; by default that of the run.
-      split: See `evaluate.open_evaluation`; by default the part held out from training.
+      split: See `judging.open_evaluation`; by default the part held out from training.
+
+    Raises:
+      ValueError, FileNotFoundError, CheckpointError: The faces or the feature network cannot be loaded.
     """
-    data, task = trained.config.data, trained.config.task.options
+    config, data, task = trained.config, trained.config.data, trained.config.task.options
     faces, _ = judging.open_evaluation(
-        trained.config, dataset or data.dataset, split or judging.VALIDATION, data_dir or data.data_dir
+        config, dataset or data.dataset, split or judging.VALIDATION, data_dir or data.data_dir
     )
-    figures = make_validator(faces.margin, distributed.make_mesh())(trained.variables, faces)
+    network = feature_networks.load_features(task["features"])
+    validate = validation.validator(trained.model, config, network, faces.margin, distributed.make_mesh())
+    metrics = validate(trained.variables, faces)
     protocol = {
         "run": run,
         "data": f"{faces.dataset}, {faces.split}: {len(faces)} faces, crops of {data.crop:g} boxes",
         "box": faces.box,
-        "structure": f"{task['structure']} of {faces.scheme}",
+        "structure": f"{task['structure']} of {faces.scheme.name}",
         "perceptual": f"features {task['features']}; 1 is the distance of two different faces, without Gram terms",
         "rendered": "each face from its own structure and the mean of its style",
     }
-    return Judged(faces, figures, protocol)
+    return Judged(faces, metrics, protocol)
 
 
-def report(workdir: pathlib.Path, make_validator: Callable[..., Any]) -> Mapping[str, float]:
-    """Judges the best step of a run, prints the table, and writes metrics.json and transfer.png.
+def report_translator(workdir: pathlib.Path) -> Mapping[str, float]:
+    """Judges the best step of the run in `workdir`, prints the table, and writes metrics.json and transfer.png.
 
     They go to `WORKDIR/evaluation/DATASET-validation/`.
 
-    Args:
-      workdir: Of the run.
-      make_validator: `TranslationObjective.validator` of the run.
-
     Returns:
-      The figures of the validation.
+      The metrics of the held-out faces.
     """
     trained = checkpoints.open_model(workdir)
-    faces, figures, protocol = judge(trained, f"{workdir}, step {trained.step}", make_validator)
+    faces, metrics, protocol = judge_translator(trained, f"{workdir}, step {trained.step}")
     if jax.process_index() == 0:
-        print_table(figures, protocol)
+        print_table(metrics, protocol)
         directory = pathlib.Path(workdir) / "evaluation" / f"{faces.dataset}-{faces.split}"
         directory.mkdir(parents=True, exist_ok=True)
-        document = {"protocol": protocol, "figures": dict(figures)}
+        document = {"protocol": protocol, "figures": dict(metrics)}
         (directory / "metrics.json").write_text(json.dumps(document, indent=2) + "\n")
         pictures.save_image(directory / "transfer.png", transfers(translation.as_translator(trained), faces))
         print(f"Wrote {directory / 'metrics.json'}\n      {directory / 'transfer.png'}")
-    return figures
+    return metrics
 
 
-def print_table(figures: Mapping[str, float], protocol: Mapping[str, str]) -> None:
-    """Prints the protocol, then one figure a line."""
+def print_table(metrics: Mapping[str, float], protocol: Mapping[str, str]) -> None:
+    """Prints the protocol, then one metric a line."""
     for name, value in protocol.items():
         print(f"{name + ':':12s}{value}")
     print()
     for name, (label, form, factor) in ROWS.items():
-        print(f"{label:30s}{form.format(factor * figures[name]):>10s}")
+        print(f"{label:30s}{form.format(factor * metrics[name]):>10s}")
     print()
 
 

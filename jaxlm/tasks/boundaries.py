@@ -6,11 +6,12 @@ import dataclasses
 from typing import Literal
 
 import jax
-import jax.numpy as jnp
 
 from jaxlm.images import heatmaps, structure_maps
 from jaxlm.landmarks import load_scheme
 from jaxlm.models.lab import LABOutputs
+from jaxlm.tasks import heatmap_losses
+from jaxlm.tasks.base import Task
 from jaxlm.tasks.coordinates import CoordinateTask
 
 # Side of a cell of the maps in pixels of the crop.
@@ -18,20 +19,18 @@ _STRIDE = 4
 
 
 @dataclasses.dataclass(frozen=True)
-class BoundaryTask:
+class BoundaryTask(Task):
     """Boundaries and coordinates: outputs are `LABOutputs`, points come from their coordinates.
 
-    The loss is `map_weight` times half the summed squared error of the maps, summed over the stacks, plus
-    `landmark_weight` times the loss of the coordinates. A true map is exp(-d^2 / 2), d cells from the curve through a
-    boundary's landmarks, and 0 from 3 cells on; landmarks need not be whole cells. INFERRED: sigma is 1 cell in every
-    later build; the loss of the coordinates and the weights are unknown.
+    The loss is half the summed squared error of the maps, summed over the stacks, plus the loss of the coordinates. A
+    true map is exp(-d^2 / 2), d cells from the curve through a boundary's landmarks, and 0 from 3 cells on; landmarks
+    need not be whole cells. INFERRED: sigma is 1 cell in every later build; the loss of the coordinates is unknown, and
+    so are the weights of both terms.
 
     Attributes:
       input_size: Side of the crop in pixels.
-      scheme: Of the landmarks, for its boundaries; a built-in name or a .toml file.
-      loss_name, units: Of the coordinates; see `CoordinateTask`. Published coordinates are pixels.
-      map_weight: Of the maps.
-      landmark_weight: Of the coordinates.
+      scheme: Scheme of the landmarks, which has the boundaries; a built-in name or a .toml file.
+      loss_name, units: Loss and units of the coordinates; see `CoordinateTask`. Published coordinates are pixels.
       adversarial: Weight of the adversarial term of `BoundaryObjective`, which an experiment has where it is above 0.
     """
 
@@ -39,32 +38,23 @@ class BoundaryTask:
     scheme: str
     loss_name: str = "wing"
     units: Literal["pixels", "unit"] = "unit"
-    map_weight: float = 1.0
-    landmark_weight: float = 1.0
     adversarial: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("map_weight", "landmark_weight", "adversarial"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} of boundaries must be at least 0, not {getattr(self, name)}")
+        if self.adversarial < 0:
+            raise ValueError(f"adversarial of boundaries must be at least 0, not {self.adversarial}")
         if self.input_size % _STRIDE:
             raise ValueError(f"a crop of {self.input_size} pixels cannot be cut into cells of {_STRIDE}")
         CoordinateTask(self.input_size, self.loss_name)
 
     def loss(self, outputs: LABOutputs, points: jax.Array, visible: jax.Array) -> jax.Array:
         truth = self.maps(points)
-        errors = [0.5 * jnp.sum((maps - truth) ** 2, axis=(1, 2, 3)) for maps in outputs.maps]
+        errors = [heatmap_losses.half_squares(maps, truth) for maps in outputs.maps]
         landmarks = self._coordinates.loss(outputs.coordinates, points, visible)
-        return self.map_weight * sum(errors) + self.landmark_weight * landmarks
+        return sum(errors) + landmarks
 
     def points(self, outputs: LABOutputs) -> jax.Array:
         return self._coordinates.points(outputs.coordinates)
-
-    def confidence(self, outputs: LABOutputs) -> None:
-        del outputs  # A regressed coordinate says nothing about its error.
-
-    def degenerate(self, outputs: LABOutputs) -> None:
-        del outputs
 
     def maps(self, points: jax.Array) -> jax.Array:
         """True boundary maps [B, S / 4, S / 4, K] of points [B, N, 2] in crop pixels.

@@ -10,10 +10,11 @@ import jax
 import jax.numpy as jnp
 
 from jaxlm.tasks import point_losses
+from jaxlm.tasks.base import Task
 
 
 @dataclasses.dataclass(frozen=True)
-class CoordinateTask:
+class CoordinateTask(Task):
     """Direct regression: outputs [B, 2 N] are x0, y0, x1, y1, ...
 
     Points that are NaN, as those of other heads are, do not count in the loss.
@@ -44,9 +45,3 @@ class CoordinateTask:
         if self.units == "unit":
             points = 0.5 * self.input_size * points + 0.5 * (self.input_size - 1)
         return points
-
-    def confidence(self, outputs: jax.Array) -> None:
-        del outputs  # A regressed coordinate says nothing about its error.
-
-    def degenerate(self, outputs: jax.Array) -> None:
-        del outputs

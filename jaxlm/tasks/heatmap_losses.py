@@ -1,8 +1,9 @@
-"""Losses of predicted heat-maps [B, H, W, N]: one value per face [B], so that padding stays the caller's business.
+"""Losses of predicted heat-maps [B, H, W, N]: one value per face [B].
 
-The first two compare heights with a drawn target; the other two read a map as logits whose softmax over the cells is a
-probability, and compare that with true points in cells (see heatmaps.py). Weights [B, N] are as in losses.py: the mean
-over points is weighted by them, points of weight 0 may hold anything, and a face that has only such points costs 0.
+`half_squares`, `heatmap_mse` and `adaptive_wing` compare heights with a drawn target. `soft_argmax` and `star` read a
+map as logits whose softmax over the cells is a probability, and compare that with true points in cells (see
+jaxlm/images/heatmaps.py). Weights [B, N] are as in point_losses.py: points of weight 0 may hold anything, and a face
+that has only such points costs 0.
 """
 
 from __future__ import annotations
@@ -18,6 +19,22 @@ from jaxlm.tasks.point_losses import weighted_mean
 
 # Keeps logarithms and square roots of what may underflow finite, and their gradients.
 _TINY = 1e-24
+
+
+def half_squares(predicted: jax.Array, target: jax.Array, weight: jax.Array | None = None) -> jax.Array:
+    """Half the sum of squared errors over the cells and maps of each face [B], in squared units of the maps' heights.
+
+    Args:
+      predicted: Predicted maps [B, H, W, N].
+      target: Drawn maps [B, H, W, N].
+      weight: Weight of each map [B, N]; None weighs all alike.
+
+    Raises:
+      AssertionError: The shapes do not agree; nothing is broadcast.
+    """
+    squares = (predicted - _checked_target(predicted, target, weight)) ** 2
+    weighted = squares if weight is None else weight[:, None, None] * squares
+    return 0.5 * jnp.sum(weighted, axis=(1, 2, 3))
 
 
 def heatmap_mse(predicted: jax.Array, target: jax.Array, weight: jax.Array | None = None) -> jax.Array:

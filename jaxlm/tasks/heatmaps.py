@@ -10,12 +10,13 @@ import jax.numpy as jnp
 
 from jaxlm.images import heatmaps
 from jaxlm.tasks import heatmap_losses
+from jaxlm.tasks.base import Task
 
 Maps = jax.Array | tuple[jax.Array, ...]
 
 
 @dataclasses.dataclass(frozen=True)
-class HeatMapTask:
+class HeatMapTask(Task):
     """Heat-maps: outputs [B, S, S, N], one map for each landmark, of S = input_size / stride cells a side.
 
     A model of several stages gives a tuple of such outputs: all are supervised alike, the last is read.
@@ -36,7 +37,8 @@ class HeatMapTask:
       sigma: Standard deviation in cells of the drawn Gaussian, or of the one that `soft_argmax` pulls towards; DARK
         smooths by it.
       decoder: How points are read, a function of jaxlm/images/heatmaps.py; `soft_argmax` reads logits alone.
-      legacy_axes: Rows are x and columns are y, as in the published code; with the published target alone.
+      legacy_axes: Rows are x and columns are y, as in the published ShuffleNetV2 code; with the published target alone.
+        It is here for the claim that shufflenet_face_synthetics is the published recipe, of which this is a part.
       stride: Side of a cell in pixels.
     """
 
@@ -78,9 +80,6 @@ class HeatMapTask:
             return heatmaps.mass_near(heatmaps.probabilities(maps), self._decode(maps), radius=2 * self.sigma)
         peak = heatmaps.PUBLISHED_PEAK if self.target == "published" else 1.0
         return jnp.clip(maps.max(axis=(1, 2)) / peak, 0.0, 1.0)
-
-    def degenerate(self, outputs: Maps) -> None:
-        del outputs
 
     def _stage_loss(self, maps: jax.Array, points: jax.Array) -> jax.Array:
         cells = heatmaps.to_cells(self._swap(points), self.stride, self._centred)

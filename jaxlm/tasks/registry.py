@@ -1,9 +1,10 @@
-"""Tasks: what a model's raw outputs mean. A detector's turns them into per-face losses and into points in the crop."""
+"""The table of tasks, and how a task is made for a model."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Protocol
+from collections.abc import Mapping
+from typing import Any
 
 import jax
 
@@ -11,37 +12,18 @@ from jaxlm import config as config_lib
 from jaxlm import models
 from jaxlm.config import ModelConfig, TaskConfig
 from jaxlm.landmarks import Head, Scheme
+from jaxlm.tasks.base import Task
 from jaxlm.tasks.boundaries import BoundaryTask
 from jaxlm.tasks.coordinates import CoordinateTask
-from jaxlm.tasks.dpr import ReinitialisationTask
 from jaxlm.tasks.heatmaps import HeatMapTask
+from jaxlm.tasks.reinitialisation import ReinitialisationTask
 from jaxlm.tasks.san import SANTask
 from jaxlm.tasks.translation import TranslationTask
 
 
-class Reader(Protocol):
-    """What evaluation asks of a detector's task. Points are (x, y) in crop pixels, centres at integers."""
-
-    def points(self, outputs: Any) -> jax.Array:
-        """Points [B, N, 2] that raw outputs stand for."""
-
-    def confidence(self, outputs: Any) -> jax.Array | None:
-        """How sure the model is of each point, [B, N] in 0..1; None where raw outputs do not say."""
-
-    def degenerate(self, outputs: Any) -> jax.Array | None:
-        """Whether an affine map that the model predicts cannot be used, [B]; None where it predicts none."""
-
-
-class Task(Reader, Protocol):
-    """What training asks of a detector's task."""
-
-    def loss(self, outputs: Any, points: jax.Array, visible: jax.Array) -> jax.Array:
-        """Losses [B] of raw outputs for true points [B, N, 2], visible [B, N]; points of other heads are NaN."""
-
-
 @dataclasses.dataclass(frozen=True)
 class OneHead:
-    """Reads the points of one head from the outputs of a model that may have several."""
+    """Reads the points of one head, from the outputs of a model that may have several."""
 
     task: Task
     head: Head
@@ -67,8 +49,18 @@ TASKS: dict[str, type] = {
 }
 
 
+def complete(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """All options of the task `name`: its defaults, replaced by `options`.
+
+    Raises:
+      ValueError: The name, an option or the value of a choice is unknown; the nearest one is suggested.
+    """
+    config_lib.check_known(name, TASKS, f"unknown task {name!r}; tasks are entered in jaxlm/tasks/registry.py")
+    return config_lib.complete(TASKS[name], f"task {name}", dict(options))
+
+
 def build(config: TaskConfig, model: ModelConfig) -> Task:
-    """The task of a detector. Its fields without a default are the model's: its input_size and its options.
+    """The task of a detector; its fields without a default come from the model, see `tasks.Task`.
 
     Raises:
       ValueError: The task or one of its options is unknown, or the model lacks an option that the task shares with it;
@@ -79,8 +71,8 @@ def build(config: TaskConfig, model: ModelConfig) -> Task:
             f"model {model.name} with task {config.name} finds no landmarks: translators"
             f" ({', '.join(models.TRANSLATORS)}) render faces by task translation, and jaxlm.disentangle judges them"
         )
-    options = config_lib.complete(TASKS, config.name, config.options)
-    theirs = {"input_size": model.input_size} | config_lib.complete(models.MODELS, model.name, model.options)
+    options = complete(config.name, config.options)
+    theirs = {"input_size": model.input_size} | models.complete(model.name, model.options)
     shared = [field.name for field in dataclasses.fields(TASKS[config.name]) if field.default is dataclasses.MISSING]
     lacking = [name for name in shared if name not in theirs]
     if lacking:
@@ -97,7 +89,7 @@ def build_translation(config: TaskConfig, model: ModelConfig) -> TranslationTask
     if model.name not in models.TRANSLATORS or config.name != "translation":
         known = ", ".join(models.TRANSLATORS)
         raise ValueError(f"task translation is for translators ({known}) alone, not {config.name} for {model.name}")
-    return TranslationTask(**config_lib.complete(TASKS, config.name, config.options))
+    return TranslationTask(**complete(config.name, config.options))
 
 
 def check(config: TaskConfig, model: ModelConfig) -> None:

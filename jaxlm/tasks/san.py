@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxlm.images import heatmaps
+from jaxlm.tasks import heatmap_losses
+from jaxlm.tasks.base import Task
 
 Maps = tuple[jax.Array, ...]
 
@@ -22,7 +24,7 @@ _LOWEST_HEIGHT, _EPSILON = 1e-6, 1.2e-7
 
 
 @dataclasses.dataclass(frozen=True)
-class SANTask:
+class SANTask(Task):
     """Published heat-maps: outputs are maps [B, S, S, N + 1] of each stage, of S = input_size / stride cells a side.
 
     The target is half a cell wide at stride 8, so that its peak is as low as 0.37 between four cells; drawing it and
@@ -48,17 +50,14 @@ class SANTask:
     def loss(self, outputs: Maps, points: jax.Array, visible: jax.Array) -> jax.Array:
         target = draw_target(points, self.input_size // self.stride, self.stride)
         counts = visible & jnp.isfinite(points).all(axis=-1)
-        counts = jnp.pad(counts, ((0, 0), (0, 1)), constant_values=True)[:, None, None]
-        return sum(0.5 * jnp.sum(counts * (maps - target) ** 2, axis=(1, 2, 3)) for maps in outputs)
+        counts = jnp.pad(counts, ((0, 0), (0, 1)), constant_values=True)
+        return sum(heatmap_losses.half_squares(maps, target, counts) for maps in outputs)
 
     def points(self, outputs: Maps) -> jax.Array:
         return heatmaps.to_pixels(centroid(outputs[-1][..., :-1]), self.stride, centred=True)
 
     def confidence(self, outputs: Maps) -> jax.Array:
         return jnp.clip(outputs[-1][..., :-1].max(axis=(1, 2)), 0.0, 1.0)
-
-    def degenerate(self, outputs: Maps) -> None:
-        del outputs
 
 
 def draw_target(points: jax.Array, size: int, stride: int) -> jax.Array:

@@ -7,9 +7,10 @@ itself, from its last whole checkpoint, to the same numbers.
 from __future__ import annotations
 
 import functools
+import importlib.util
 import pathlib
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import jax
 import numpy as np
@@ -20,19 +21,16 @@ from jaxlm.config import Config
 from jaxlm.data_pipelines import input as input_lib
 from jaxlm.data_pipelines import prepared
 from jaxlm.data_pipelines.input import Faces
-from jaxlm.data_pipelines.prepare import Options, prepare
-from jaxlm.data_pipelines.sources.synthetic import Synthetic
 from jaxlm.runtime import distributed
 from jaxlm.runtime.progress import Progress
+from jaxlm.tasks import Alarm
 from jaxlm.training import feeding, starting
 from jaxlm.training.step import Recipe, TrainState, from_items, init_state, make_recipe, to_items, train_step
 
-# At least so many steps between two looks at the metrics. A look waits for the device, and bounds how far the host runs
-# ahead.
+# Metrics are fetched after at least so many steps. Fetching waits for the device, so the host cannot run far ahead.
 _STEPS_BETWEEN_REPORTS = 20
 
-
-# What models start from whose layers are scaled by data; as published for VUNet.
+# Models whose layers are scaled by data start from so many faces, as published for VUNet.
 _FIRST_FACES = 16
 
 
@@ -55,16 +53,17 @@ def check_finite(values: Mapping[str, np.ndarray], start: int, checkpoints: path
         )
 
 
-def check_maps(values: Mapping[str, np.ndarray], start: int, checkpoints: pathlib.Path) -> None:
-    """Raises FloatingPointError naming the first step, counted from `start`, with a degenerate predicted map."""
-    bad = np.flatnonzero(values.get("degenerate", 0))
-    if len(bad):
-        raise FloatingPointError(
-            f"in step {start + bad[0]} the affine maps predicted for {values['degenerate'][bad[0]]:.0%} of the faces"
-            " are degenerate: they flatten or mirror the face, or are not finite; the run stops. The last good"
-            f" checkpoint is kept in {checkpoints}. Try a lower --optim.learning-rate, a smaller factor in"
-            " --optim.rates for the network that predicts the maps, or more epochs of the stage before."
-        )
+def check_alarms(
+    values: Mapping[str, np.ndarray], alarms: Sequence[Alarm], start: int, checkpoints: pathlib.Path
+) -> None:
+    """Raises FloatingPointError naming the first step, counted from `start`, in which an alarm's value is not 0."""
+    for alarm in alarms:
+        bad = np.flatnonzero(values[alarm.name])
+        if len(bad):
+            raise FloatingPointError(
+                f"in step {start + bad[0]} {alarm.problem.format(values[alarm.name][bad[0]])}; the run stops."
+                f" The last good checkpoint is kept in {checkpoints}. Try {alarm.remedy}."
+            )
 
 
 def prepare_run(config: Config) -> tuple[Recipe, Faces, Faces]:
@@ -89,12 +88,21 @@ def prepare_run(config: Config) -> tuple[Recipe, Faces, Faces]:
 
 
 def make_synthetic_faces(config: Config) -> None:
-    """Renders the synthetic set if the experiment wants it and it is not there: it needs no source."""
+    """Renders the synthetic set, which needs no source, if the experiment wants it and it is not there.
+
+    Without TensorFlow Datasets it becomes a pack.
+    """
     folder = pathlib.Path(config.data.data_dir)
-    if config.data.dataset != "synthetic" or prepared.find_sets("synthetic", folder):
+    pack = prepared.named_pack("synthetic", folder)
+    if config.data.dataset != "synthetic" or pack.exists() or prepared.find_sets("synthetic", folder):
         return
     if jax.process_index() == 0:
-        prepare(Synthetic(), Options(folder))
+        # Not at the top: what prepares sets is slow to start, and few runs need it.
+        from jaxlm.data_pipelines.prepare import Options, prepare
+        from jaxlm.data_pipelines.sources.synthetic import Synthetic
+
+        with_tfds = importlib.util.find_spec("tensorflow_datasets")
+        prepare(Synthetic(), Options(folder) if with_tfds else Options(pack=pack))
     distributed.wait_for_all("synthetic faces")
 
 
@@ -113,16 +121,16 @@ def start_or_resume(
     if restored is None:
         state = jax.jit(functools.partial(init_state, recipe), out_shardings=shardings)(faces)
         if recipe.config.init_from:
-            state, report = starting.start_from(state, recipe.config.init_from, recipe.config.init_copies)
+            state, match = starting.start_from(state, recipe.config.init_from, recipe.config.init_copies)
             if jax.process_index() == 0:
-                print(f"Starting from {recipe.config.init_from}:\n{report}", file=sys.stderr)
+                print(f"Starting from {recipe.config.init_from}:\n{match}", file=sys.stderr)
         return 0, state, shardings
     step, model, rest = restored
     return step, from_items(model, rest), shardings
 
 
 def fit(config: Config, workdir: pathlib.Path) -> bool:
-    """Trains from where the run in `workdir` stands; True when it reached its end, False when asked to stop before."""
+    """Starts or resumes the run in `workdir`; True when it reached its end, False when a signal stopped it before."""
     workdir.mkdir(parents=True, exist_ok=True)
     mesh = distributed.make_mesh(config.fsdp)
     recipe, training, validation = prepare_run(config)
@@ -144,16 +152,16 @@ def fit(config: Config, workdir: pathlib.Path) -> bool:
         with progress, distributed.StopSignal() as stop_signal:
             for begin, end in segments(start, recipe.total_steps, length, boundary):
                 state, values = advance(state, begin, end)
-                check_maps(values, begin, directory)
+                check_alarms(values, recipe.objective.alarms, begin, directory)
                 check_finite(values, begin, directory)
                 progress.train(end, {name: float(np.mean(value)) for name, value in values.items()})
                 stopping = stop_signal.asked(end)
                 if end % boundary == 0 or end == recipe.total_steps:
                     model, rest = to_items(state)
-                    figures = validate(model, validation) if len(validation) else {}
-                    if figures:
-                        progress.validation(end, figures)
-                    checkpoints.save(end, model, rest, figures.get(measure.key))
+                    metrics = validate(model, validation) if len(validation) else {}
+                    if metrics:
+                        progress.validation(end, metrics)
+                    checkpoints.save(end, model, rest, metrics.get(measure.key))
                     progress.resume_clock()
                 elif stopping:
                     checkpoints.save(end, *to_items(state))

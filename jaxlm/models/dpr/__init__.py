@@ -1,7 +1,7 @@
 """DPR (TPAMI 2021): networks that bring a face to a normal state before they regress its points.
 
 In: crops [B, S, S, 3], or photos and boxes (`locate_in_photos`). Out: `DPROutputs`.
-frames.py has the coordinates, stages.py the networks of each stage, networks.py what joins them.
+coordinates.py has the frames of DPR, stages.py the networks of each stage, networks.py what joins them.
 """
 
 from jaxlm.models.dpr.networks import GLSR, GSR, DPROutputs, locate_in_photos

@@ -1,8 +1,8 @@
 """DPR: deep progressive reinitialisation (TPAMI 2021), global (GSR) and with a local stage (G&LSR).
 
-A small network looks at the box's crop and predicts the affine map that brings the face to a normal state; a second
-regresses the shape there; the same happens for each facial part. Every frame is sampled anew, bilinearly, with black
-outside. Frames, maps and residuals are those of `jaxlm.models.dpr.frames`.
+A small network looks at the box's crop and predicts the affine map that brings the face to a normal state. A second one
+regresses the shape there. G&LSR does the same for each facial part. Every frame is sampled anew, bilinearly, with black
+outside. Frames, maps and residuals are those of `jaxlm.models.dpr.coordinates`.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from jax.typing import ArrayLike, DTypeLike
 
 from jaxlm.images import affine_maps, cropping
 from jaxlm.landmarks import load_scheme
-from jaxlm.models.dpr import frames
+from jaxlm.models.dpr import coordinates
 from jaxlm.models.dpr.stages import GlobalReinit, LocalReinit, PartRegressors, Thetas
-from jaxlm.models.mobilenet import SmallMobileNetV2
+from jaxlm.models.mobilenetv2_small import MobileNetV2Small
 
 
 class DPROutputs(NamedTuple):
     """What DPR predicts; "the image" is the photo or the wide crop it was given.
 
     Attributes:
-      theta: What global reinitialisation predicts, [B, 2, 3].
+      theta: The theta that global reinitialisation predicts, [B, 2, 3].
       matrix: Map [B, 2, 3] from the image to the face frame.
-      residuals: Of the whole shape in the face frame, [B, N, 2].
+      residuals: Residuals of the whole shape in the face frame, [B, N, 2].
       points_global: Shape after the global stage, in pixels of the image, [B, N, 2].
       points: Final shape, in pixels of the image, [B, N, 2]; that of the global stage for GSR.
       part_thetas: Theta [B, 2, 3] of each part, from face frame to part frame; empty for GSR.
@@ -48,15 +48,15 @@ class DPROutputs(NamedTuple):
 class GSR(nn.Module):
     """Global shape regression: GlobalReinit, then a regressor in the face frame.
 
-    At evaluation a degenerate theta leaves the box as it is; `reinitialisation.is_degenerate` tells which ones are.
+    At evaluation a degenerate theta leaves the box as it is; `coordinates.is_degenerate` tells which ones are.
 
     Attributes:
       num_points: N, how many landmarks it predicts.
-      scheme: Of the landmarks, for their mean face; a built-in name or a .toml file.
+      scheme: Scheme of the landmarks, which has their mean face; a built-in name or a .toml file.
       context: Side of the wide crops in sides of the face box.
       stage: The network that is being trained; the other ones run as at evaluation, whatever `train` says, and pass no
         gradient. `joint` trains all.
-      dtype: Of the networks; maps, points and parameters are float32.
+      dtype: Type of the networks; maps, points and parameters are float32.
     """
 
     num_points: int
@@ -71,11 +71,10 @@ class GSR(nn.Module):
 
     def setup(self) -> None:
         self.global_reinit = GlobalReinit(self.dtype)
-        self.global_regress = SmallMobileNetV2(self.num_points, dtype=self.dtype)
+        self.global_regress = MobileNetV2Small(self.num_points, dtype=self.dtype)
 
-    def __call__(self, images: jax.Array, *, train: bool, temperature: ArrayLike = 1.0) -> DPROutputs:
+    def __call__(self, images: jax.Array, *, train: bool) -> DPROutputs:
         """Points in wide crops [B, S, S, 3], normalised, whose central 1 / context is the face box."""
-        del temperature  # There is no attention in it.
         return self.locate(_to_pixels(images), _wide_to_crop(images, self.context), train=train)
 
     def locate(self, images: jax.Array, to_crop: jax.Array, *, train: bool) -> DPROutputs:
@@ -111,14 +110,13 @@ class GLSR(nn.Module):
 
     def setup(self) -> None:
         self.global_reinit = GlobalReinit(self.dtype)
-        self.global_regress = SmallMobileNetV2(self.num_points, dtype=self.dtype)
+        self.global_regress = MobileNetV2Small(self.num_points, dtype=self.dtype)
         if self.local == "network":
             self.local_reinit = LocalReinit(self.scheme)
         self.part_regressors = PartRegressors(self.scheme, self.dtype)
 
-    def __call__(self, images: jax.Array, *, train: bool, temperature: ArrayLike = 1.0) -> DPROutputs:
+    def __call__(self, images: jax.Array, *, train: bool) -> DPROutputs:
         """Points in wide crops [B, S, S, 3], normalised, whose central 1 / context is the face box."""
-        del temperature  # There is no attention in it.
         return self.locate(_to_pixels(images), _wide_to_crop(images, self.context), train=train)
 
     def locate(self, images: jax.Array, to_crop: jax.Array, *, train: bool) -> DPROutputs:
@@ -127,21 +125,24 @@ class GLSR(nn.Module):
         thetas = self._part_thetas(points, train)
         crops, maps = {}, {}
         for part, theta in thetas.items():
-            maps[part] = frames.theta_to_map(theta, frames.PART_SIZE)
-            crops[part] = cropping.normalise(cropping.warp(faces, maps[part], frames.PART_SIZE))
+            maps[part] = coordinates.theta_to_map(theta, coordinates.PART_SIZE)
+            crops[part] = cropping.normalise(cropping.warp(faces, maps[part], coordinates.PART_SIZE))
         residuals = self.part_regressors(crops, train=train and _trains(self, "part_regressors"))
         scheme = load_scheme(self.scheme)
-        means = frames.mean_parts(scheme)
-        for part, indices in frames.facial_parts(scheme).items():
+        means = coordinates.mean_parts(scheme)
+        for part, indices in coordinates.facial_parts(scheme).items():
             residuals[part] = _freeze(self, "part_regressors", residuals[part])
-            moved = frames.residual_to_points(residuals[part], means[part], frames.PART_SIZE)
+            moved = coordinates.residual_to_points(residuals[part], means[part], coordinates.PART_SIZE)
             points = points.at[:, indices].set(cropping.move(moved, affine_maps.invert(maps[part])))
         points = cropping.move(points, affine_maps.invert(outputs.matrix))
         return outputs._replace(points=points, part_thetas=thetas, part_residuals=residuals)
 
     def _part_thetas(self, points: jax.Array, train: bool) -> Thetas:
-        """From points [B, N, 2] in the face frame; at evaluation the closed form stands in for a degenerate theta."""
-        closed = frames.closed_form_thetas(points, load_scheme(self.scheme))
+        """Thetas of the parts of points [B, N, 2] in the face frame.
+
+        In evaluation the closed form replaces degenerate ones.
+        """
+        closed = coordinates.closed_form_thetas(points, load_scheme(self.scheme))
         if self.local == "closed_form":
             return closed
         thetas = {part: _freeze(self, "local_reinit", theta) for part, theta in self.local_reinit(points).items()}
@@ -158,22 +159,24 @@ def locate_in_photos(
 
     The box may have any shape: its corner pixels become those of the square crop, as in the released code.
     """
-    return model.apply(variables, jnp.asarray(photos), frames.box_to_crop(boxes), train=False, method="locate")
+    return model.apply(variables, jnp.asarray(photos), coordinates.box_to_crop(boxes), train=False, method="locate")
 
 
 def _locate_face(
     model: GSR | GLSR, images: jax.Array, to_crop: jax.Array, train: bool
 ) -> tuple[DPROutputs, jax.Array, jax.Array]:
     """The global stage: outputs, faces [B, 256, 256, 3] of 0..255 and points [B, N, 2] in the face frame."""
-    crops = cropping.normalise(cropping.warp(images, to_crop, frames.CROP_SIZE))
+    crops = cropping.normalise(cropping.warp(images, to_crop, coordinates.CROP_SIZE))
     theta = _freeze(model, "global_reinit", model.global_reinit(crops))
     usable = theta if train and _trains(model, "global_reinit") else _usable(theta, jnp.eye(2, 3)[None])
-    matrix = affine_maps.compose(frames.crop_to_face(usable), to_crop)
-    faces = cropping.warp(images, matrix, frames.FACE_SIZE)
+    matrix = affine_maps.compose(coordinates.crop_to_face(usable), to_crop)
+    faces = cropping.warp(images, matrix, coordinates.FACE_SIZE)
     train = train and _trains(model, "global_regress")
     residuals = _freeze(model, "global_regress", model.global_regress(cropping.normalise(faces), train=train))
     residuals = residuals.reshape(-1, model.num_points, 2)
-    points_face = frames.residual_to_points(residuals, frames.mean_face(load_scheme(model.scheme)), frames.FACE_SIZE)
+    points_face = coordinates.residual_to_points(
+        residuals, coordinates.mean_face(load_scheme(model.scheme)), coordinates.FACE_SIZE
+    )
     points = cropping.move(points_face, affine_maps.invert(matrix))
     return DPROutputs(theta, matrix, residuals, points, points, {}, {}), faces, points_face
 
@@ -189,17 +192,17 @@ def _freeze(model: GSR | GLSR, network: str, output: jax.Array) -> jax.Array:
 
 def _usable(theta: jax.Array, fallback: jax.Array) -> jax.Array:
     """Thetas [B, 2, 3], those that flatten the face replaced."""
-    return jnp.where(frames.is_degenerate(theta)[:, None, None], fallback, theta)
+    return jnp.where(coordinates.is_degenerate(theta)[:, None, None], fallback, theta)
 
 
 def _to_pixels(images: jax.Array) -> jax.Array:
-    """The inverse of `augment.normalise`, so that what is sampled outside of an image is black, not grey."""
+    """The inverse of `cropping.normalise`, so that what is sampled outside of an image is black, not grey."""
     return images * 128 + 127.5
 
 
 def _wide_to_crop(images: jax.Array, context: float) -> jax.Array:
     """Maps [B, 2, 3] from wide crops to the crops of their boxes."""
-    matrix = cropping.crop_affine(images.shape[1], frames.CROP_SIZE, context)
+    matrix = cropping.crop_affine(images.shape[1], coordinates.CROP_SIZE, context)
     return jnp.broadcast_to(matrix, (images.shape[0], 2, 3))
 
 
@@ -210,4 +213,4 @@ def _check_scheme(name: str, num_points: int) -> None:
             f"the model's option scheme = {name} has {scheme.num_points} points and the data {num_points};"
             " make it the same as data.scheme"
         )
-    frames.mean_face(scheme)
+    coordinates.mean_face(scheme)

@@ -11,9 +11,9 @@ from flax import linen as nn
 from jax.typing import DTypeLike
 
 from jaxlm.landmarks import load_scheme
-from jaxlm.models.dpr import frames
+from jaxlm.models.dpr import coordinates
 from jaxlm.models.layers.operators import max_pool_2x2
-from jaxlm.models.mobilenet import Perceptron, PReLU, SmallMobileNetV2
+from jaxlm.models.mobilenetv2_small import MobileNetV2Small, Perceptron, PReLU
 
 Thetas = dict[str, jax.Array]
 
@@ -52,8 +52,8 @@ class LocalReinit(nn.Module):
     @nn.compact
     def __call__(self, points: jax.Array) -> Thetas:
         scheme = load_scheme(self.scheme)
-        mean = frames.FACE_SIZE * jnp.asarray(frames.mean_face(scheme))[None]
-        starts = frames.closed_form_thetas(mean, scheme)
+        mean = coordinates.FACE_SIZE * jnp.asarray(coordinates.mean_face(scheme))[None]
+        starts = coordinates.closed_form_thetas(mean, scheme)
         # Its inputs are pixels, some hundred times as large as those of other layers.
         net = partial(Perceptron, (128, 64), 6, hidden_init=nn.initializers.normal(0.01))
         flat = points.reshape(points.shape[0], -1)
@@ -70,8 +70,8 @@ class PartRegressors(nn.Module):
 
     @nn.compact
     def __call__(self, crops: Mapping[str, jax.Array], *, train: bool) -> dict[str, jax.Array]:
-        sizes = {part: len(indices) for part, indices in frames.facial_parts(load_scheme(self.scheme)).items()}
-        net = partial(SmallMobileNetV2, head_width=64, dtype=self.dtype)
+        sizes = {part: len(indices) for part, indices in coordinates.facial_parts(load_scheme(self.scheme)).items()}
+        net = partial(MobileNetV2Small, head_width=64, dtype=self.dtype)
         return {
             part: net(size, name=part)(crops[part], train=train).reshape(-1, size, 2) for part, size in sizes.items()
         }

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
-from jax.typing import ArrayLike, DTypeLike
+from jax.typing import DTypeLike
 
 from jaxlm.images import appearance
 from jaxlm.landmarks import load_scheme
@@ -22,7 +22,7 @@ class LABOutputs(NamedTuple):
     """What LAB predicts.
 
     Attributes:
-      maps: Of each stack, boundary maps [B, S / 4, S / 4, K] in the order of the scheme.
+      maps: Boundary maps [B, S / 4, S / 4, K] of each stack, in the order of the scheme.
       coordinates: Raw outputs [B, 2 N], x0, y0, x1, y1, ...
     """
 
@@ -36,22 +36,20 @@ class LAB(nn.Module):
     With `grey` and the 13 boundaries of 68 points, as published, the estimator has 7,575,840 parameters at 4 stacks,
     4,569,536 without message passing; published counts are 384 higher, see `StackedHourglass`. The regressor is
     `BoundaryRegressor`. The authors' layers were not released: these are of a later build, whose parameters and
-    operations agree with published figures (INFERRED).
+    operations agree with published figures (INFERRED). Estimator and regressor are trained jointly, as theirs are.
 
     Unlike in the published network images are RGB unless `grey`, and maps are resized about pixel centres at half
     integers on their way to the regressor, since they are drawn so.
 
     Attributes:
       num_points: N, how many landmarks it predicts.
-      scheme: Of the landmarks, for its K boundaries; a built-in name or a .toml file.
+      scheme: Scheme of the landmarks, which has K boundaries; a built-in name or a .toml file.
       stacks: Hourglasses one after another.
       width: Channels of the estimator's features.
       depth: Halvings in an hourglass.
       message_passing: Whether boundaries exchange messages; see `MessagePassing`.
-      regressor_width: See `BoundaryRegressor`.
       grey: Look at the luma of the images.
-      detach: Keep the regressor's gradient from the estimator, which the authors train jointly.
-      dtype: Of the computation; parameters, statistics and the result are float32.
+      dtype: Type of the computation; parameters, statistics and the result are float32.
     """
 
     num_points: int
@@ -60,9 +58,7 @@ class LAB(nn.Module):
     width: int = 256
     depth: int = 4
     message_passing: bool = True
-    regressor_width: int = 16
     grey: bool = False
-    detach: bool = False
     dtype: DTypeLike = jnp.float32
 
     def __post_init__(self) -> None:
@@ -87,23 +83,21 @@ class LAB(nn.Module):
         if self.message_passing:
             head = partial(MessagePassing, tuple(scheme.boundaries), edges_of(scheme), self.dtype)
         self.estimator = StackedHourglass(head, self.stacks, self.width, self.depth, self.dtype)
-        self.regressor = BoundaryRegressor(self.num_points, self.regressor_width, self.dtype)
+        self.regressor = BoundaryRegressor(self.num_points, dtype=self.dtype)
         self.discriminator = EffectivenessDiscriminator(self.width // 4, self.dtype)
 
-    def __call__(self, images: jax.Array, *, train: bool, temperature: ArrayLike = 1.0) -> LABOutputs:
+    def __call__(self, images: jax.Array, *, train: bool) -> LABOutputs:
         """Boundary maps and coordinates of normalised images [B, S, S, 3].
 
         Raises:
           ValueError: The hourglasses cannot halve the images' sides so often.
         """
-        del temperature  # There is no attention in it.
         if self.grey:
             images = appearance.luma(images)
         maps = self.estimator(images, train=train)
-        seen = jax.lax.stop_gradient(maps[-1]) if self.detach else maps[-1]
-        return LABOutputs(maps, self.regressor(images, seen, train=train))
+        return LABOutputs(maps, self.regressor(images, maps[-1], train=train))
 
-    def judge(self, maps: jax.Array, *, train: bool) -> jax.Array:
+    def discriminate(self, maps: jax.Array, *, train: bool) -> jax.Array:
         """Logits [B, K] of how effective boundary maps [B, S / 4, S / 4, K] are, for training; see `BoundaryObjective`.
 
         Its parameters, `discriminator`, are no part of what `init` draws.

@@ -34,8 +34,7 @@ class SeparableBatchNorm(nn.Module):
       pool: T of the "grouped" form; divides the height and the width of the input.
       momentum: Share of the old running statistics kept in each step.
       epsilon: Added to the variance.
-      unbiased_running_var: Keep n / (n - 1) times the batch variance as the running one, as PyTorch does.
-      dtype: Of the result; the input's if None.
+      dtype: Type of the result; the input's if None.
     """
 
     sets: int = 3
@@ -45,7 +44,6 @@ class SeparableBatchNorm(nn.Module):
     pool: int = 1
     momentum: float = 0.9
     epsilon: float = 1e-5
-    unbiased_running_var: bool = False
     dtype: DTypeLike | None = None
 
     @nn.compact
@@ -99,10 +97,8 @@ class SeparableBatchNorm(nn.Module):
             return running_mean.value, running_var.value
         mean, var = batch_statistics(x)
         if not self.is_initializing():
-            count = math.prod(x.shape[:-1])
-            kept_var = var * (count / (count - 1)) if self.unbiased_running_var else var
             running_mean.value = self.momentum * running_mean.value + (1 - self.momentum) * mean
-            running_var.value = self.momentum * running_var.value + (1 - self.momentum) * kept_var
+            running_var.value = self.momentum * running_var.value + (1 - self.momentum) * var
         return mean, var
 
     def _check(self, shape: tuple[int, ...]) -> None:

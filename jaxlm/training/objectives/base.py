@@ -1,8 +1,7 @@
-"""What an objective offers to training: `init` and `loss`, both pure, and a validator."""
+"""What training asks of an objective: `init` and `loss`, both pure, and a validator."""
 
 from __future__ import annotations
 
-import pathlib
 from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple, Protocol
 
@@ -13,12 +12,12 @@ from jax.sharding import Mesh
 from jaxlm.config import Config
 from jaxlm.data_pipelines.input import Faces
 from jaxlm.runtime.progress import Measure
+from jaxlm.tasks import Alarm
 
 Tree = Any
 
-
-# (variables, faces) -> figures over all the faces; the objective's measure is one of them.
-Validate = Callable[[Tree, "Faces"], dict[str, float]]
+# (variables, faces) -> metrics over all the faces; the objective's measure is one of them.
+Validate = Callable[[Tree, Faces], dict[str, float]]
 
 
 class Crops(NamedTuple):
@@ -36,31 +35,31 @@ class Crops(NamedTuple):
 
 
 class Objective(Protocol):
-    """What training asks. `loss` and `init` are pure and are traced; variables are `params` and `batch_stats`.
+    """What a run minimises. `loss` and `init` are pure and are traced; variables are `params` and `batch_stats`.
 
     Attributes:
-      measure: The figure that says how good a model is, of `validator` and of the values of `loss`; lower is better.
-      model: What is trained.
+      measure: The metric that says how good a model is; lower is better. `validator` and `loss` both give it.
+      model: The model that is trained.
     """
 
     measure: ClassVar[Measure]
     model: nn.Module
+
+    @property
+    def alarms(self) -> tuple[Alarm, ...]:
+        """Values of `loss` that stop the run where they are not 0."""
 
     @classmethod
     def of(cls, config: Config, steps_per_epoch: int) -> Objective:
         """The objective of an experiment."""
 
     def init(self, key: jax.Array, crops: Crops | None) -> Tree:
-        """Variables to start from; some real faces are needed by models whose layers start from data."""
+        """Variables to start from. Models whose layers start from data need some real faces."""
 
     def loss(
         self, params: Tree, batch_stats: Tree, crops: Crops, key: jax.Array, step: jax.Array
     ) -> tuple[jax.Array, tuple[dict[str, jax.Array], Tree]]:
-        """The mean loss of a batch, and (scalars to log, `loss` among them; batch statistics after it)."""
+        """The mean loss of a batch, and a pair: values to log, scalars, `loss` among them; the new batch statistics."""
 
     def validator(self, margin: float, mesh: Mesh) -> Validate:
-        """What judges variables by faces in frames of `margin` face boxes, on all devices."""
-
-    @staticmethod
-    def report(config: Config, workdir: pathlib.Path) -> None:
-        """Judges the best checkpoint of a finished run: prints a table with its protocol, and writes pictures."""
+        """A function that judges variables by faces in frames of `margin` face boxes, on all devices."""

@@ -7,7 +7,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
-from jax.typing import ArrayLike, DTypeLike
+from jax.typing import DTypeLike
 
 from jaxlm.models.layers import Conv3x3, ConvTranspose4x4, DepthwiseConv3x3, MaxPool3x3
 
@@ -56,7 +56,7 @@ class ShuffleNetV2HeatMap(nn.Module):
       num_points: N, how many landmarks there are a map of.
       width: Factor of all channel counts, which stay even.
       relu_output: End in a ReLU, as published; losses on logits want False.
-      dtype: Of the computation; parameters, statistics and the result are float32.
+      dtype: Type of the computation; parameters, statistics and the result are float32.
     """
 
     num_points: int
@@ -65,13 +65,12 @@ class ShuffleNetV2HeatMap(nn.Module):
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(self, images: jax.Array, *, train: bool, temperature: ArrayLike = 1.0) -> jax.Array:
+    def __call__(self, images: jax.Array, *, train: bool) -> jax.Array:
         """Raw maps [B, S / 4, S / 4, N] float32 of normalised images [B, S, S, 3].
 
         Raises:
           ValueError: The images' sides are no multiples of 16.
         """
-        del temperature  # There is no attention in it.
         if images.shape[1] % 16 or images.shape[2] % 16:
             raise ValueError(f"ShuffleNetV2 heat-maps need image sides that 16 divides, found shape {images.shape}")
 

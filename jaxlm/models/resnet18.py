@@ -8,7 +8,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
-from jax.typing import ArrayLike, DTypeLike
+from jax.typing import DTypeLike
 
 from jaxlm.models.layers import Conv3x3, MaxPool3x3
 from jaxlm.models.vgg import imagenet_normalise
@@ -25,9 +25,9 @@ class BasicBlock(nn.Module):
 
     Attributes:
       features: Channels of both convolutions.
-      stride: Of the first; the shortcut is a 1 x 1 convolution of this stride where the shape changes.
+      stride: Stride of the first; the shortcut is a 1 x 1 convolution of this stride where the shape changes.
       norm: Makes a normalisation of a given name.
-      dtype: Of the convolutions.
+      dtype: Type of the convolutions.
     """
 
     features: int
@@ -60,16 +60,15 @@ class ResNet18(nn.Module):
 
     Attributes:
       num_points: N, how many landmarks it predicts.
-      dtype: Of the computation; parameters, statistics and the result are float32.
+      dtype: Type of the computation; parameters, statistics and the result are float32.
     """
 
     num_points: int
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(self, images: jax.Array, *, train: bool, temperature: ArrayLike = 1.0) -> jax.Array:
+    def __call__(self, images: jax.Array, *, train: bool) -> jax.Array:
         """Raw outputs [B, 2 N] float32, in the order x0, y0, x1, y1, ..., of normalised images [B, S, S, 3]."""
-        del temperature  # There is no attention in it.
         norm = partial(nn.BatchNorm, use_running_average=not train, momentum=0.9, epsilon=1e-5, dtype=self.dtype)
         x = _conv(64, 7, 2, self.dtype, name="conv1")(imagenet_normalise(images).astype(self.dtype))
         x = MaxPool3x3(name="pool")(nn.relu(norm(name="norm1")(x)))

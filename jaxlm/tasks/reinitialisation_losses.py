@@ -1,7 +1,7 @@
 """Losses that train DPR (TPAMI 2021); one value per face [B].
 
-The authors released networks, not their training. What is known of it: the landmark-weighted loss by its name and its
-purpose, larger weights for landmarks of larger errors, set by no hyper-parameter. INFERRED: every formula below.
+The authors released networks, but not how they were trained. The paper names a landmark-weighted loss: landmarks of
+larger errors have larger weights, and no hyper-parameter sets these. INFERRED: every formula below.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from jax import lax
 
 from jaxlm.images import cropping
-from jaxlm.models.dpr import frames
+from jaxlm.models.dpr import coordinates
 
 Weighting = Literal["none", "sample", "batch"]
 
@@ -70,7 +70,7 @@ def theta_loss(theta: jax.Array, target: jax.Array, points: jax.Array, mean: np.
       mean: Mean shape m [N, 2] as fractions of the frame's side.
       size: Side of the frame that theta maps to, in pixels.
     """
-    moved = cropping.move(points, frames.theta_to_map(theta, size)) / size
+    moved = cropping.move(points, coordinates.theta_to_map(theta, size)) / size
     spread = jnp.mean(jnp.sum((moved - mean[None]) ** 2, axis=-1), axis=-1)
     return jnp.sum((theta - target) ** 2, axis=(1, 2)) + spread
 
@@ -78,7 +78,7 @@ def theta_loss(theta: jax.Array, target: jax.Array, points: jax.Array, mean: np.
 def affine_fit(source: jax.Array, target: jax.Array) -> jax.Array:
     """The affine map [B, 2, 3] that best takes `source` to `target` [B, N, 2] in the least-squares sense.
 
-    Points on a line give NaN; see `reinitialisation.similarity_fit` for the similarity.
+    Points on a line give NaN; see `affine_maps.similarity_fit` for the similarity.
     """
     source_mean, target_mean = source.mean(axis=1, keepdims=True), target.mean(axis=1, keepdims=True)
     x, y = source - source_mean, target - target_mean

@@ -7,7 +7,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
-from jax.typing import ArrayLike, DTypeLike
+from jax.typing import DTypeLike
 
 from jaxlm.models.layers import Conv3x3, DepthwiseConv3x3
 
@@ -26,11 +26,11 @@ class Perceptron(nn.Module):
     known; on 32 faces, hidden weights from N(0, 0.01) kept the outputs constant for 150 steps, these for 60.
 
     Attributes:
-      widths: Of the hidden layers.
+      widths: Widths of the hidden layers.
       outputs: How many values it gives.
-      bias_init: Of the last layer.
-      hidden_init: Of the hidden layers' kernels.
-      dtype: Of the hidden layers.
+      bias_init: Initialiser of the last layer's bias.
+      hidden_init: Initialiser of the hidden layers' kernels.
+      dtype: Type of the hidden layers.
     """
 
     widths: tuple[int, ...]
@@ -74,7 +74,7 @@ class InvertedResidual(nn.Module):
         return x + y if self.stride == 1 and x.shape[-1] == self.features else y
 
 
-class SmallMobileNetV2(nn.Module):
+class MobileNetV2Small(nn.Module):
     """Seventeen inverted residuals at 1/128 of the image's side in the end, then three dense layers.
 
     The last map is not pooled, so weights belong to one size of images: 256 pixels have 2 x 2 cells, 128 have one.
@@ -82,7 +82,7 @@ class SmallMobileNetV2(nn.Module):
     Attributes:
       num_points: N, how many landmarks it predicts.
       head_width: Width of the two hidden dense layers.
-      dtype: Of the computation; parameters, statistics and the result are float32.
+      dtype: Type of the computation; parameters, statistics and the result are float32.
     """
 
     num_points: int
@@ -90,9 +90,8 @@ class SmallMobileNetV2(nn.Module):
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(self, images: jax.Array, *, train: bool, temperature: ArrayLike = 1.0) -> jax.Array:
+    def __call__(self, images: jax.Array, *, train: bool) -> jax.Array:
         """Raw outputs [B, 2 N] float32, in the order x0, y0, x1, y1, ..., of normalised images [B, S, S, 3]."""
-        del temperature  # There is no attention in it.
         norm = partial(_batch_norm, train, self.dtype)
         stem = Conv3x3(8, stride=2, dtype=self.dtype, kernel_init=_CONV_INIT, name="stem_conv")
         x = nn.relu(norm(name="stem_norm")(stem(images)))

@@ -1,0 +1,34 @@
+"""The notebooks run from top to bottom, with fewer steps than a reader would take."""
+
+import json
+import pathlib
+
+import matplotlib.pyplot as plt
+import pytest
+
+NOTEBOOKS = pathlib.Path(__file__).parents[1] / "notebooks"
+
+
+def cells(name: str, **parameters: int) -> list[str]:
+    """The code of a notebook's cells; the cell tagged `parameters` is followed by one that sets some anew."""
+    code = []
+    for cell in json.loads((NOTEBOOKS / name).read_text())["cells"]:
+        if cell["cell_type"] == "code":
+            code.append("".join(cell["source"]))
+        if "parameters" in cell["metadata"].get("tags", ()):
+            code.append("\n".join(f"{parameter} = {value}" for parameter, value in parameters.items()))
+    return code
+
+
+def test_own_points(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    shown = []
+    monkeypatch.setattr("tempfile.mkdtemp", lambda prefix: str(tmp_path))
+    monkeypatch.setattr(plt, "show", lambda: (shown.append(plt.gcf()), plt.close()))
+    notebook: dict[str, object] = {}
+    for code in cells("own_points.ipynb", EPOCHS=1, FACES=20):
+        exec(code, notebook)
+    printed = capsys.readouterr().out
+    assert "mine, validation: 4 faces, 5 points (mine)" in printed
+    assert (tmp_path / "report.html").stat().st_size > 10_000
+    assert notebook["found"].points.shape == (5, 2)
+    assert len(shown) == 3
