@@ -1,17 +1,17 @@
-r"""How far few labels go, with AVS and without: `jaxlm limited-data --experiment NAME --translator NAME`.
+r"""How far few labels go, with AVS and without: `jaxlm limited-data --experiment NAME --translator NAME`
 
 For every share of the training faces and every seed, a translator is trained on these faces alone. It draws them again,
 in their own styles (`self`) and in those of others (`avs`). Then a detector is trained for each arm, with equal steps,
-batch, schedule and geometric augmentation. Smaller shares are parts of larger ones; held-out faces are the same for
-all. Each run is judged by its last step, so nothing is chosen by the faces that judge it.
+batch, schedule and geometric augmentation throughout. Smaller shares are parts of larger ones; held-out faces are the
+same for all. Each run is judged by its last step, so nothing is chosen by the faces that judge it.
 
 Overrides behind `--` are for both experiments, those that begin with `--detector.` or `--translator.` for one:
 
-    jaxlm limited-data --experiment resnet18_300w --translator vunet_300w --workdir runs/limited_300w \
-        --steps 6000 -- --data.dataset 300w.npz --data.cache device --detector.optim.learning-rate 5e-4
+    jaxlm limited-data --experiment resnet18_300w --translator vunet_300w --workdir runs/limited_300w --steps 6000 \
+        -- --data.dataset 300w.npz --data.cache device --detector.optim.learning-rate 5e-4
 
-The plan is written first. The same command goes on where it was stopped. With more --seeds, --fractions or --arms, or
-with a --split, it does what is missing.
+The plan is written first, and finished trainings are remembered. The same command goes on where it was stopped; with
+more --seeds, --fractions or --arms, or with a --split, it does what is missing.
 """
 
 from __future__ import annotations
