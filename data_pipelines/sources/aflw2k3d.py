@@ -16,10 +16,10 @@ from jaxlm.landmarks import IBUG68, Scheme
 
 @dataclasses.dataclass(frozen=True)
 class AFLW2K3D:
-    """AFLW2000-3D from the TFDS catalogue; it knows no yaws, so prefer `aflw2000` where the .mat files are at hand.
+    """AFLW2000-3D from the TFDS catalogue, without yaws; prefer `aflw2000` if you have the .mat files.
 
     Attributes:
-      source: The data_dir of TFDS, often ~/tensorflow_datasets.
+      source: Data folder of TFDS, often ~/tensorflow_datasets.
     """
 
     source: Path
@@ -29,11 +29,12 @@ class AFLW2K3D:
     box: typing.ClassVar[str] = LANDMARK_BOX
 
     def read(self, on_bad: OnBad) -> dict[str, list[Example]]:
-        """The faces of `validation` and `test`, the same in each as those of `aflw2000`.
+        """The faces of `validation` and `test`; both splits have the same faces as those of `aflw2000`.
 
         Raises:
           FileNotFoundError: The set has not been downloaded.
-          ValueError: Its files are damaged, or not TFRecords.
+          ImportError: TensorFlow Datasets is not installed.
+          ValueError: The set's files are damaged, or not TFRecords.
         """
         examples, images = [], []
         for example in find_examples(self.source, self.name):

@@ -90,7 +90,7 @@ def points_and_parts(group: Sequence[Detection]) -> Section | None:
     }
     faces = next(iter(judged.values())).faces
     shape = np.asarray(scheme.mean_face) if scheme.mean_face else error_maps.mean_shape(faces.points)
-    figure = error_maps.error_map({name: error_maps.of_points(its) for name, its in errors.items()}, shape, scheme)
+    figure = error_maps.error_map({name: error_maps.mean_by_point(its) for name, its in errors.items()}, shape, scheme)
     text = (
         "Where on the face the errors are, on one scale for all runs: the larger and darker the disc, the larger the"
         " mean error of that point, by the same normaliser as the NME. The numbers of the three worst points, counted"
@@ -98,7 +98,7 @@ def points_and_parts(group: Sequence[Detection]) -> Section | None:
     )
     parts = [page.paragraph(text), page.drawing(figure, "mean error of each point on a mean face")]
     if scheme.parts:
-        by_part = [error_maps.of_parts(its, scheme) for its in errors.values()]
+        by_part = [error_maps.mean_by_part(its, scheme) for its in errors.values()]
         columns = [
             Column(part.replace("_", " "), [100 * row[part] for row in by_part], "{:.2f}".format, min)
             for part in scheme.parts
