@@ -168,7 +168,7 @@ def train_batches(
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # Only to suppress its start-up message.
-    tf = load_tensorflow("streaming faces from disk")
+    tf = load_tensorflow("streaming faces from disk (--data.cache device does not)")
     tf.config.set_visible_devices([], "GPU")
     example = _batch(faces, np.zeros(0, np.int64), 0)
     types = {key: tf.as_dtype(value.dtype) for key, value in example.items()}

@@ -56,12 +56,17 @@ def find_sets(dataset: str, data_dir: Path) -> list[Path]:
     return sorted(path.parent for path in data_dir.glob(f"{name}/{variant or '*'}/{VERSION}/dataset_info.json"))
 
 
+def named_pack(name: str, data_dir: Path) -> Path:
+    """The pack that a set's name stands for where the set is not prepared."""
+    return data_dir / f"{name}.npz"
+
+
 def open_faces(dataset: str, split: str, data_dir: str | os.PathLike) -> Faces:
     """Opens a split of a prepared set or of a packed file.
 
     Args:
       dataset: Name of a set, for example `wflw`; with its variant, as in `wflw/384px`, if several are prepared; or the
-        path of a packed .npz file.
+        path of a packed .npz file. Where the set is not prepared, its name stands for the pack DATA_DIR/NAME.npz.
       split: Name of a split, several joined with `+`, or `full` for 300-W's common and challenging. `train[:10000]`
         is the first 10,000 faces of a split, `train[10000:]` the others.
       data_dir: Folder of the prepared sets.
@@ -100,7 +105,10 @@ def open_splits(dataset: str, data_dir: str | os.PathLike) -> dict[str, Faces]:
 
 def _open(dataset: str, data_dir: Path) -> tuple[list[str], Callable[[str], Faces]]:
     """The names of the splits, and the function that reads one."""
-    return _open_pack(Path(dataset)) if dataset.endswith(".npz") else _open_set(dataset, data_dir)
+    if dataset.endswith(".npz"):
+        return _open_pack(Path(dataset))
+    pack = named_pack(dataset, data_dir)
+    return _open_pack(pack) if pack.exists() and not find_sets(dataset, data_dir) else _open_set(dataset, data_dir)
 
 
 def _open_set(dataset: str, data_dir: Path) -> tuple[list[str], Callable[[str], Faces]]:

@@ -22,9 +22,8 @@ from jaxlm.config import Config
 from jaxlm.evaluation import cost, judging
 from jaxlm.runtime import allocation, commands, distributed
 from jaxlm.runtime.progress import read_metrics
-from jaxlm.styles import translator_report
-from jaxlm.training import objectives
-from jaxlm.training.loop import fit, make_synthetic_faces
+from jaxlm.styles import report_translator
+from jaxlm.training import fit, make_synthetic_faces, objectives
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -41,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         cost.check_size(config)
         make_synthetic_faces(config)
         finished = fit(config, workdir)
-    except (ValueError, FileNotFoundError, FloatingPointError, checkpoints.CheckpointError) as error:
+    except (ValueError, FileNotFoundError, ImportError, FloatingPointError, checkpoints.CheckpointError) as error:
         distributed.fail(error)
     except jax.errors.JaxRuntimeError as error:
         if jax.process_count() == 1:
@@ -63,11 +62,11 @@ def report_held_out(config: Config, workdir: pathlib.Path) -> None:
     """Judges the best checkpoint of a run by its held-out faces: prints a table, and writes metrics and pictures."""
     if config.model.name in models.TRANSLATORS:
         if config.data.validation_percent:
-            translator_report.report_translator(workdir)
+            report_translator(workdir)
         else:
             print(f"No faces were held out to judge by. The checkpoints are in {workdir}")
     elif config.data.validation_percent:
-        judging.report(workdir, split=judging.VALIDATION)
+        judging.evaluate_and_write(workdir, split=judging.VALIDATION)
     else:
         print(f"No faces were held out. Evaluate on a test split: python -m jaxlm.evaluate --workdir {workdir}")
 

@@ -1,5 +1,7 @@
 """The command jaxlm: what it lists, what it calls, one's own experiments, and what a wheel holds."""
 
+import dataclasses
+import functools
 import pathlib
 import re
 import subprocess
@@ -11,7 +13,10 @@ import pytest
 import jaxlm
 from jaxlm import __main__ as cli
 from jaxlm import experiment, overrides, train
+from jaxlm.data_pipelines import input as input_lib
+from jaxlm.data_pipelines.sources import synthetic
 from jaxlm.runtime import commands
+from jaxlm.training.loop import make_synthetic_faces
 
 ROOT = pathlib.Path(__file__).parents[1]
 COMMANDS = [name for group in cli.COMMANDS.values() for name in group]
@@ -164,6 +169,33 @@ def test_the_wheel_holds_every_file_that_code_needs_and_puts_jaxlm_alone_on_the_
     for folder, inside in (("jaxlm", "."), ("data_pipelines", "jaxlm"), ("experiments", "jaxlm")):
         expected |= {str(pathlib.Path(inside, file.relative_to(ROOT))) for file in (ROOT / folder).rglob("*.py")}
     assert built == expected
+
+
+@pytest.fixture
+def light(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An installation without TensorFlow and TensorFlow Datasets."""
+    for name in ("tensorflow", "tensorflow_datasets"):
+        monkeypatch.setitem(sys.modules, name, None)
+
+
+def test_rendered_faces_become_a_pack_that_their_name_opens(
+    light: None, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+):
+    few = functools.partial(synthetic.Synthetic, train_faces=4, test_faces=2)
+    monkeypatch.setattr(synthetic, "Synthetic", few)
+    config = experiment.load("debug")
+    make_synthetic_faces(dataclasses.replace(config, data=dataclasses.replace(config.data, data_dir=str(tmp_path))))
+    assert (tmp_path / "synthetic.npz").exists()
+    assert len(input_lib.open_faces("synthetic", "train", tmp_path)) == 4
+
+
+def test_what_needs_tensorflow_says_how_to_install_it(light: None, pack: pathlib.Path, tmp_path: pathlib.Path):
+    faces = input_lib.open_faces(str(pack), "train", tmp_path)
+    message = r'--data.cache device does not\) needs TensorFlow .*: pip install "jaxlm\[data\]"'
+    with pytest.raises(ImportError, match=message):
+        next(input_lib.train_batches(faces, 2, seed=0, start_step=0, stop_step=1))
+    with pytest.raises(SystemExit, match=r'needs TensorFlow Datasets .*: pip install "jaxlm\[data\]"'):
+        cli.main(["prepare", "synthetic", "--data-dir", str(tmp_path)])
 
 
 def test_requirements_are_the_light_core_and_what_prepares_data():

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from jaxlm import checkpoints, disentangle, experiment
-from jaxlm.checkpoints import runs
-from jaxlm.checkpoints.runs import Trained
+from jaxlm.checkpoints import Trained, runs
 from jaxlm.data_pipelines.input import open_faces
 from jaxlm.images import cropping
+from jaxlm.landmarks.schemes import WFLW98
 from jaxlm.styles import checks as disentangle_checks
 from jaxlm.styles import disentangling, distances, translation
 from jaxlm.styles import pairs as style_pairs
@@ -202,13 +202,13 @@ class Darkest(runs.models.MODELS["cnn"]):
 def judge(pack: pathlib.Path) -> Trained:
     config = experiment.load("debug")
     data = dataclasses.replace(config.data, dataset=str(pack), crop=1.0)
-    return Trained(dataclasses.replace(config, data=data), Darkest(98), {}, 3)
+    return Trained(dataclasses.replace(config, data=data), Darkest(98), {}, 3, WFLW98)
 
 
 def test_the_judge_finds_points_in_pixels_of_the_translators_crop(translator: Translator, judge: Trained):
     """It sees a crop of 1 box in 32 pixels, of a translator's of 2 boxes in 16."""
     wide = dataclasses.replace(translator.config.data, crop=2.0)
-    translator = translator._replace(config=dataclasses.replace(translator.config, data=wide))
+    translator = dataclasses.replace(translator, config=dataclasses.replace(translator.config, data=wide))
     images = np.full((2, SIZE, SIZE, 3), 200, np.uint8)
     images[0, 6, 9] = images[1, 10, 5] = 0
     points = np.asarray(style_pairs.landmark_finder(judge, translator)(images))
@@ -228,7 +228,7 @@ def test_pairs_are_in_the_order_of_style_and_structure(translator: Translator, p
 
 def run(monkeypatch: pytest.MonkeyPatch, translator: Translator, judge: Trained, *options: str) -> None:
     monkeypatch.setattr(translation, "load_translator", lambda workdir, step: translator)
-    monkeypatch.setattr(checkpoints, "load_model", lambda workdir: judge)
+    monkeypatch.setattr(checkpoints, "open_model", lambda path: judge)
     disentangle.main(["--workdir", "runs/vunet", "--judge", "runs/judge", *options])
 
 
@@ -267,7 +267,7 @@ def test_the_command_prints_its_protocol_and_writes_numbers_and_a_picture(
 )
 def test_what_cannot_be_judged_is_explained(translator, judge, changes, options, message, capsys, monkeypatch):
     data = dataclasses.replace(judge.config.data, **changes)
-    other = judge._replace(config=dataclasses.replace(judge.config, data=data))
+    other = dataclasses.replace(judge, config=dataclasses.replace(judge.config, data=data))
     with pytest.raises(SystemExit) as caught:
         run(monkeypatch, translator, other, *options)
     assert caught.value.code == 1
@@ -275,6 +275,6 @@ def test_what_cannot_be_judged_is_explained(translator, judge, changes, options,
 
 
 def test_a_translator_is_no_judge(translator: Translator, judge: Trained):
-    other = judge._replace(config=translator.config)
+    other = dataclasses.replace(judge, config=translator.config)
     with pytest.raises(ValueError, match="the judge is a vunet, a translator"):
         disentangling.check_judge(other, translator, "validation")

@@ -230,7 +230,7 @@ def test_another_split_and_another_seed_do_what_is_missing(plan: Plan, tmp_path,
     assert [done for done in more.done if done.startswith("seed0")] == [
         f"seed0/{percent}_percent/{arm}" for percent in (25, 100) for arm in ("real", "self", "avs")
     ]
-    errors = limited_data_runs.collect(plan, tmp_path, "test")
+    errors = limited_data_runs.collect_errors(plan, tmp_path, "test")
     assert list(errors) == [(percent, arm) for percent in (25, 100) for arm in ("real", "self", "avs")]
     np.testing.assert_allclose(errors[25, "avs"], [[0.04, 0.14], [0.05, 0.14]], rtol=1e-6)
 

@@ -31,8 +31,8 @@ class ExportError(ValueError):
     """A model cannot be exported, or the file does not give its points."""
 
 
-def detector(trained: Trained) -> Detect:
-    """What is exported; it computes in float32, whatever the run did."""
+def detect_function(trained: Trained) -> Detect:
+    """The function that is exported: a detector with its weights, in float32 whatever the run computed in."""
     model, task = trained.model.clone(dtype=jnp.float32), trained.task
     variables = jax.device_get(trained.variables)  # Without their places on the devices of this process.
 

@@ -36,7 +36,7 @@ class Piece(NamedTuple):
       seed: Draws the share of the faces, the weights, the order of the faces, and the styles.
       percent: Share of the training faces in per cent.
       name: An arm, the translator, or one of its two sets of styled faces.
-      work: Steps of training, or pictures to draw.
+      work: The number of training steps, or of pictures to draw.
     """
 
     seed: int
@@ -65,8 +65,8 @@ class Plan:
       fractions: Shares of the training faces in per cent, ascending.
       seeds: Seeds of the repetitions.
       arms: Some of `ARMS`.
-      faces: Training faces, by `share_name`.
-      held_out: Faces held out from all.
+      faces: The number of training faces, by `share_name`.
+      held_out: The number of faces held out from all.
     """
 
     detector: Config
@@ -191,11 +191,11 @@ def remember(plan: Plan, workdir: pathlib.Path) -> None:
             raise ValueError(f"{file} is another plan; take another --workdir, or match it:\n  {lines}")
     workdir.mkdir(parents=True, exist_ok=True)
     document = dataclasses.asdict(plan) | {"pieces": [piece._asdict() for piece in pieces_of(plan)]}
-    write_json(file, document)
+    write_whole(file, document)
 
 
-def write_json(file: pathlib.Path, document: Any) -> None:
-    """Writes a file that takes its place only when it is whole."""
+def write_whole(file: pathlib.Path, document: Any) -> None:
+    """Writes JSON to a file, which takes its place only when it is whole."""
     unfinished = file.with_suffix(".incomplete")
     unfinished.write_text(json.dumps(document, indent=2) + "\n")
     unfinished.replace(file)

@@ -11,7 +11,7 @@ import numpy as np
 from jaxlm.drawing import plots
 from jaxlm.landmarks import load_scheme
 from jaxlm.studies.limited_data_arms import PHOTOMETRIC, photometric, total_steps
-from jaxlm.studies.limited_data_plan import Plan, plan_lines, write_json
+from jaxlm.studies.limited_data_plan import Plan, plan_lines, write_whole
 from jaxlm.tasks import metrics
 
 # By percent and arm: the NME of each face for each seed [seeds, faces], fractions.
@@ -174,7 +174,7 @@ def report_study(plan: Plan, workdir: pathlib.Path, errors: Mapping[str, Errors]
             for arm in plan.arms
         }
     files = workdir / "limited_data.json", workdir / "limited_data.png"
-    write_json(files[0], document)
+    write_whole(files[0], document)
     title = f"{plan.detector.model.name}, {plan.detector.data.dataset}, {_normaliser(plan)}"
     plots.limited_data_plot(files[1], panels, protocol=title)
     print(f"Wrote {files[0]}\n      {files[1]}")

@@ -34,7 +34,7 @@ from jaxlm.studies.limited_data_plan import (
     plan_lines,
     remember,
     renders_of_each,
-    write_json,
+    write_whole,
 )
 from jaxlm.styles import rendering, translation
 from jaxlm.training import loop
@@ -76,7 +76,7 @@ def run_pieces(plan: Plan, workdir: pathlib.Path, splits: Sequence[str]) -> bool
             judged = result.get("splits", {})
             missing = [split for split in splits if split not in judged]
             result["splits"] = judged | {split: judge_detector(plan, piece, workdir, split) for split in missing}
-        write_json(piece.folder(workdir) / _RESULT, result)
+        write_whole(piece.folder(workdir) / _RESULT, result)
         results[piece] = result
     return True
 
@@ -111,7 +111,7 @@ def draw_set(plan: Plan, piece: Piece, workdir: pathlib.Path) -> None:
 
 def judge_detector(plan: Plan, piece: Piece, workdir: pathlib.Path, split: str) -> dict[str, list]:
     """Names of the faces of a split, and the NME of each, a fraction, by the last step of a detector."""
-    trained = checkpoints.load_model(piece.folder(workdir), total_steps(plan.detector))
+    trained = checkpoints.open_model(piece.folder(workdir), step=total_steps(plan.detector))
     config = trained.config
     faces, _ = open_evaluation(config, config.data.dataset, split, config.data.data_dir)
     predictor = inference.Predictor(trained.model, trained.task, config, faces.margin, distributed.make_mesh())
@@ -120,7 +120,7 @@ def judge_detector(plan: Plan, piece: Piece, workdir: pathlib.Path, split: str) 
     return {"faces": list(faces.names), "nme": nme.tolist()}
 
 
-def collect(plan: Plan, workdir: pathlib.Path, split: str) -> dict[tuple[float, str], np.ndarray]:
+def collect_errors(plan: Plan, workdir: pathlib.Path, split: str) -> dict[tuple[float, str], np.ndarray]:
     """Errors by percent and arm, of each face for each seed [seeds, faces], of the detectors of a finished plan.
 
     Raises:
@@ -168,5 +168,5 @@ def follow_protocol(detector: Config, translator: Config, arguments: argparse.Na
     if not run_pieces(plan, workdir, splits):
         print("Stopped and saved; the same command goes on from there.", file=sys.stderr)
         return
-    errors = {split: collect(plan, workdir, split) for split in splits}
+    errors = {split: collect_errors(plan, workdir, split) for split in splits}
     limited_data_report.report_study(plan, workdir, errors, boxes[0])

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from matplotlib.ticker import EngFormatter
 
-from jaxlm.drawing import error_maps, plots
+from jaxlm.drawing import attention_maps, error_maps, plots
 from jaxlm.drawing import report_page as page
 from jaxlm.drawing.report_page import Column, Section
 from jaxlm.evaluation import box_sensitivity, inference, judging, sepbn_attention
@@ -16,7 +16,7 @@ from jaxlm.styles import translator_report
 from jaxlm.training import objectives
 
 _ATTENTION_FACES = 6
-# Of plots, in inches: that of the page.
+# The width of plots in inches, which is that of the page.
 _WIDTH = 11.7
 
 _engineering = EngFormatter(places=2)
@@ -124,7 +124,7 @@ def box_errors(group: Sequence[Detection]) -> Section | None:
     if not judged:
         return None
     curves = {
-        run.name: box_sensitivity.measure(run.trained, its.faces, its.normaliser, f"{run.name}: box errors")
+        run.name: box_sensitivity.error_curves(run.trained, its.faces, its.normaliser, f"{run.name}: box errors")
         for run, its in judged.items()
     }
     figure = plots.sensitivity_figure(box_sensitivity.panels_of(curves), protocol=_title(group))
@@ -154,14 +154,14 @@ def subsets(group: Sequence[Detection]) -> Section | None:
         return None
     parts = [page.paragraph("Errors on all faces and on subsets: splits, attributes, bins of yaw in degrees.")]
     threshold = list(group[0].rows[0].auc)[-1]
-    figures = (
+    measures = (
         ("NME (%)", lambda row: row.nme, "{:.3f}", min),
         (f"FR@{threshold} (%)", lambda row: row.failure_rate[threshold], "{:.2f}", min),
         (f"AUC@{threshold}", lambda row: row.auc[threshold], "{:.4f}", max),
     )
-    for caption, figure, form, best in figures:
+    for caption, value_of, form, best in measures:
         columns = [
-            Column(f"{row.subset} ({row.faces})", [figure(result.rows[i]) for result in group], form.format, best)
+            Column(f"{row.subset} ({row.faces})", [value_of(result.rows[i]) for result in group], form.format, best)
             for i, row in enumerate(group[0].rows)
         ]
         parts.append(page.table([_names([result.run for result in group]), *columns], caption))
@@ -191,10 +191,12 @@ def separate_attention(detections: Sequence[Detection]) -> Section | None:
         if result.evaluation is None:
             continue
         try:
-            crops, layers = sepbn_attention.look(result.run.trained, result.evaluation.faces, _ATTENTION_FACES)
+            crops, layers = sepbn_attention.attention_of_faces(
+                result.run.trained, result.evaluation.faces, _ATTENTION_FACES
+            )
         except sepbn_attention.NoAttentionError:
             continue
-        figure = sepbn_attention.attention_figure(crops, layers)
+        figure = attention_maps.attention_figure(crops, {path: layer.attention for path, layer in layers.items()})
         parts += [page.heading(result.run.name), page.drawing(figure, f"attention of SepBN in {result.run.name}")]
     text = (
         "Which affine set of each SepBN layer a face takes: the columns of a matrix are layers, its rows sets, whose"
@@ -207,7 +209,7 @@ def translations(group: Sequence[Translation]) -> Section:
     """The table of translators that were judged alike, and their grids of styles and structures."""
     runs = [result.run for result in group]
     columns = [
-        Column(label, [factor * result.figures[key] for result in group], form.format, _best_of(key))
+        Column(label, [factor * result.values[key] for result in group], form.format, _best_of(key))
         for key, (label, form, factor) in translator_report.ROWS.items()
     ]
     text = (

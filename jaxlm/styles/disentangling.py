@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from jaxlm import checkpoints, models
-from jaxlm.checkpoints import runs
+from jaxlm.checkpoints import Trained
 from jaxlm.drawing import pictures
 from jaxlm.evaluation.judging import VALIDATION, open_evaluation
 from jaxlm.landmarks import Scheme, load_scheme
@@ -68,7 +68,7 @@ _TABLE = {
 }
 
 
-def check_judge(judge: runs.Trained, translator: Translator, split: str) -> None:
+def check_judge(judge: Trained, translator: Translator, split: str) -> None:
     """Raises ValueError where a run cannot judge a translator.
 
     It must be a detector, trained on photos alone, and on none of the faces that the translator held out.
@@ -78,7 +78,8 @@ def check_judge(judge: runs.Trained, translator: Translator, split: str) -> None
     data, ours = judge.config.data, translator.config.data
     if data.styled:
         raise ValueError(f"the judge was trained on styled faces ({data.styled}); give one that has seen photos alone")
-    if split == VALIDATION and data.dataset == ours.dataset and data.validation_percent < ours.validation_percent:
+    same = data.dataset in (ours.dataset, pathlib.PurePath(ours.dataset).name)  # Files of weights keep the name alone.
+    if split == VALIDATION and same and data.validation_percent < ours.validation_percent:
         raise ValueError(
             f"the judge held out {data.validation_percent} % of {data.dataset} and the translator"
             f" {ours.validation_percent} %: it was trained on some of the faces it would judge"
@@ -103,7 +104,7 @@ def check_translator(
       CheckpointError: A run cannot be loaded.
       ValueError: There are too few faces, or the judge cannot judge them.
     """
-    translator, trained = translation.load_translator(workdir, step), checkpoints.load_model(judge)
+    translator, trained = translation.load_translator(workdir, step), checkpoints.open_model(judge)
     check_judge(trained, translator, split)
     data, scheme = translator.config.data, load_scheme(trained.config.data.scheme)
     dataset, data_dir = dataset or data.dataset, data_dir or data.data_dir

@@ -92,7 +92,7 @@ class DetectorFeatures:
 
     Attributes:
       variables: The detector's parameters and batch statistics.
-      model: The detector, one of `jaxlm.models`.
+      model: The detector's network.
       input_size: Side in pixels of the crops that it was trained on, to which photos are resized.
       layers: Modules whose outputs are compared, their paths joined with dots: ("block1", "stage2.block0").
     """
@@ -122,7 +122,7 @@ def load_features(source: str) -> FeatureNetwork:
     """
     if source == "laplacian":
         return ColouredPyramid()
-    return load_vgg_features(source) if source.endswith(".npz") else load_detector_features(source)
+    return load_vgg_features(source) if checkpoints.is_weights(source) else load_detector_features(source)
 
 
 def load_detector_features(workdir: str | os.PathLike[str]) -> DetectorFeatures:
@@ -134,7 +134,7 @@ def load_detector_features(workdir: str | os.PathLike[str]) -> DetectorFeatures:
       CheckpointError: There is no run, or it cannot be read.
       ValueError: The run trained something else.
     """
-    trained = checkpoints.load_model(workdir)
+    trained = checkpoints.open_model(workdir)
     size = trained.config.model.input_size
     if trained.config.model.name not in DETECTORS:
         raise ValueError(f"{workdir} holds a {trained.config.model.name}, which is no detector")

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxlm.checkpoints import runs
+from jaxlm.checkpoints import Trained
 from jaxlm.data_pipelines.input import Faces
 from jaxlm.evaluation import inference
 from jaxlm.images import cropping
@@ -53,7 +53,7 @@ class Measures(NamedTuple):
     encode: Callable[[jax.Array], jax.Array]
 
 
-def landmark_finder(trained: runs.Trained, translator: Translator) -> Callable[[np.ndarray], np.ndarray]:
+def landmark_finder(trained: Trained, translator: Translator) -> Callable[[np.ndarray], np.ndarray]:
     """A function that finds landmarks [B, N, 2] in a translator's crops uint8 [B, S, S, 3], in their pixels.
 
     For the detector a crop is a frame, which shows as many face boxes as the translator sees.

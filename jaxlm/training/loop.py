@@ -7,6 +7,7 @@ itself, from its last whole checkpoint, to the same numbers.
 from __future__ import annotations
 
 import functools
+import importlib.util
 import pathlib
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -87,16 +88,21 @@ def prepare_run(config: Config) -> tuple[Recipe, Faces, Faces]:
 
 
 def make_synthetic_faces(config: Config) -> None:
-    """Renders the synthetic set if the experiment wants it and it is not there: it needs no source."""
+    """Renders the synthetic set, which needs no source, if the experiment wants it and it is not there.
+
+    Without TensorFlow Datasets it becomes a pack.
+    """
     folder = pathlib.Path(config.data.data_dir)
-    if config.data.dataset != "synthetic" or prepared.find_sets("synthetic", folder):
+    pack = prepared.named_pack("synthetic", folder)
+    if config.data.dataset != "synthetic" or pack.exists() or prepared.find_sets("synthetic", folder):
         return
     if jax.process_index() == 0:
         # Not at the top: what prepares sets is slow to start, and few runs need it.
         from jaxlm.data_pipelines.prepare import Options, prepare
         from jaxlm.data_pipelines.sources.synthetic import Synthetic
 
-        prepare(Synthetic(), Options(folder))
+        with_tfds = importlib.util.find_spec("tensorflow_datasets")
+        prepare(Synthetic(), Options(folder) if with_tfds else Options(pack=pack))
     distributed.wait_for_all("synthetic faces")
 
 

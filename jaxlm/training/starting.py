@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import operator
-import pathlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,7 +15,6 @@ import numpy as np
 from flax import traverse_util
 
 from jaxlm import checkpoints
-from jaxlm.models import load_weights
 from jaxlm.training.step import TrainState
 
 Tree = Any
@@ -60,7 +58,7 @@ def start_from(
       state: The state before the first step.
       sources: A source, or pairs (source, path): the arrays of the source then belong below this path of the model;
         the path "" is the model itself. A source is the workdir of a run, whose best checkpoint is taken, or a file of
-        `weights.save_weights`. Of two that hold the same array the later one counts.
+        weights. Of two that hold the same array the later one counts.
       copies: See `take`.
 
     Raises:
@@ -70,7 +68,7 @@ def start_from(
     """
     ours = {"params": state.params, "batch_stats": state.batch_stats}
     pairs = [(sources, "")] if isinstance(sources, str) else sources
-    theirs = [place(_load(source), path) for source, path in pairs]
+    theirs = [place(checkpoints.open_variables(source), path) for source, path in pairs]
     found, match = take(ours, _merged(theirs), copies)
     for (source, _), tree in zip(pairs, theirs, strict=True):
         if set(_flat(tree)) <= set(match.left_over):
@@ -124,13 +122,6 @@ def _copied_path(path: str, copies: Sequence[tuple[str, str]]) -> str | None:
         if name.startswith(f"{here}/"):
             return f"{collection}/{there}{name.removeprefix(here)}"
     return None
-
-
-def _load(source: str) -> Mapping[str, Tree]:
-    """The variables of the best checkpoint of a run, or of a file of weights."""
-    if pathlib.Path(source).is_dir() or not source.endswith(".npz"):
-        return jax.device_get(checkpoints.load_model(source).variables)
-    return load_weights(source)[0]
 
 
 def _flat(variables: Mapping[str, Tree]) -> dict[str, Any]:
