@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import tyro
 
+from jaxlm import __main__ as console
 from jaxlm import experiment, models, tasks
 from jaxlm.data_pipelines import prepare, source, sources, synthetic
 from jaxlm.data_pipelines.input import open_faces
@@ -64,11 +65,6 @@ def arguments_of(line: str) -> list[str]:
     return words[words.index("jaxlm") + 1 :]
 
 
-def module_of(name: str) -> str:
-    """Where the command `jaxlm NAME` is."""
-    return "jaxlm.data_pipelines.prepare" if name == "prepare" else f"jaxlm.{name.replace('-', '_')}"
-
-
 def is_command(module: str) -> bool:
     """Whether a module can be run."""
     file = ROOT / (module.removeprefix("jaxlm.") if "data_pipelines" in module else module).replace(".", "/")
@@ -79,7 +75,7 @@ def run(line: str) -> None:
     """Runs a command line; those of jaxlm and `python -m` in this process."""
     words = shlex.split(line, comments=True)
     if words[0] == "jaxlm":
-        assert not importlib.import_module(module_of(words[1])).main(words[2:]), line
+        assert not console.main(words[1:]), line
     elif words[:2] == ["python", "-m"]:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(sys, "argv", words[2:])
@@ -149,11 +145,10 @@ class ParsedError(Exception):
 def parse(line: str, patch: pytest.MonkeyPatch) -> None:
     """Parses the command line of jaxlm in `line` and stops there."""
     patch.setattr(importlib.util, "find_spec", lambda name: name)  # Whatever is installed.
-    name, *arguments = arguments_of(line)
     for owner, function in ((argparse.ArgumentParser, "parse_args"), (tyro, "cli")):
         patch.setattr(owner, function, stopping(getattr(owner, function)))
     with pytest.raises(ParsedError):
-        importlib.import_module(module_of(name)).main(arguments)
+        console.main(arguments_of(line))
 
 
 def stopping(parser: Callable[..., Any]) -> Callable[..., Any]:
@@ -193,7 +188,7 @@ def test_commands_exist(page: pathlib.Path):
     modules = set(re.findall(r"python -m ((?:jaxlm|data_pipelines|benchmarks)\.[a-z_]+)", text))
     lines = [line for block in blocks(page) if block.words[:1] == ["bash"] for line in commands(block) if is_ours(line)]
     lines += [code for code in re.findall(r"`([^`\n]+)`", text) if re.match("jaxlm [a-z]", code)]
-    modules |= {module_of(arguments_of(line)[0]) for line in lines}
+    modules |= {console.module_of(arguments_of(line)[0]) for line in lines}
     assert not [module for module in sorted(modules) if not is_command(module)]
 
 
