@@ -163,7 +163,7 @@ def write_set(
 
 
 def _beam_config(options: Sequence[str]) -> tfds.download.DownloadConfig:
-    """How TFDS is to run a pipeline with options NAME=VALUE."""
+    """The config for TFDS of a pipeline with options NAME=VALUE."""
     from apache_beam.options.pipeline_options import PipelineOptions
 
     return tfds.download.DownloadConfig(beam_options=PipelineOptions([f"--{option}" for option in options]))

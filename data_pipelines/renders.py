@@ -28,7 +28,7 @@ Kind = Literal["transfer", "self", "prior"]
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What all renders of a folder have in common; with the photos, it determines them.
+    """The settings that all renders of a folder have in common; with the photos, they determine the renders.
 
     Attributes:
       dataset: Set of the faces to draw, as `prepared.open_faces` takes it.
@@ -181,7 +181,7 @@ def write_renders(folder: Path, settings: Settings, rows: Sequence[Render]) -> N
 
 
 def read_settings(folder: Path) -> Settings:
-    """What all renders of a folder have in common.
+    """The settings of a folder of renders.
 
     Raises:
       FileNotFoundError: The folder holds no renders.

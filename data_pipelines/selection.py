@@ -1,4 +1,4 @@
-"""Which faces are used together: sets joined, styled faces mixed in, faces held out, a share of the labels."""
+"""Choosing faces: sets are joined, styled faces mixed in, faces held out, a share of the labels taken."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ _PURPOSE = "reading a set of the TFDS catalogue"
 
 
 class Example(typing.NamedTuple):
-    """Where an example of a set lies.
+    """The position of an example of a set.
 
     Attributes:
       number: Number of the example in the set.

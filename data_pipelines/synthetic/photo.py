@@ -41,7 +41,7 @@ def take_photo(scene: np.ndarray, size: int, light: Light, blurred: bool, rng: n
 
 @functools.cache
 def _response(gamma: int) -> np.ndarray:
-    """What the camera makes of exposures from 0 to 4 at a gamma in hundredths, [1025]: a soft shoulder at white."""
+    """Pixel values [1025] of exposures from 0 to 4, at a gamma in hundredths, with a soft shoulder at white."""
     value = np.linspace(0, 4, 1025)
     return np.minimum((value / (1 + value**6) ** (1 / 6)) ** (gamma / 100) * 262, 255)
 

@@ -123,7 +123,6 @@ def evaluate_model(
     """
     config, scheme = trained.config, trained.scheme
     faces, subsets = open_evaluation(config, dataset or config.data.dataset, split, data_dir or config.data.data_dir)
-    scheme = faces.scheme
     # Where yaws are known the convention is that of AFLW2000-3D.
     normaliser = normaliser or ("box" if np.isfinite(faces.yaw).any() else metrics.default_normaliser(scheme))
     flip, mesh = scheme.flip if flip_test else None, distributed.make_mesh()

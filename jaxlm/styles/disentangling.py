@@ -14,7 +14,7 @@ from jaxlm import checkpoints, models
 from jaxlm.checkpoints import Trained
 from jaxlm.drawing import pictures
 from jaxlm.evaluation.judging import VALIDATION, open_evaluation
-from jaxlm.landmarks import Scheme, load_scheme
+from jaxlm.landmarks import Scheme
 from jaxlm.styles import distances, feature_networks, translation
 from jaxlm.styles.checks import Checks
 from jaxlm.styles.pairs import (
@@ -106,7 +106,7 @@ def check_translator(
     """
     translator, trained = translation.load_translator(workdir, step), checkpoints.open_model(judge)
     check_judge(trained, translator, split)
-    data, scheme = translator.config.data, load_scheme(trained.config.data.scheme)
+    data, scheme = translator.config.data, trained.scheme
     dataset, data_dir = dataset or data.dataset, data_dir or data.data_dir
     held_out = open_evaluation(translator.config, dataset, split, data_dir)[0]
     training = training_faces(translator, dataset, data_dir)

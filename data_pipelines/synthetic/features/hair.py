@@ -56,7 +56,7 @@ _STYLES = {
 
 @functools.cache
 def inside_hairline(style: str) -> np.ndarray:
-    """How far above the hairline each point of the head is [rows, columns], in head units."""
+    """Height of each point of the head above the hairline [rows, columns], in head units."""
     cut = _STYLES[style]
     line = np.interp(np.abs(ANGLES), _LINE_ANGLES, cut.line)
     line = line + cut.parting * np.sin(np.deg2rad(np.clip(1.6 * ANGLES, -180, 180)))
@@ -95,7 +95,7 @@ def paint_back_hair(image: np.ndarray, face: PosedFace, look: Look, rng: np.rand
 
 @functools.cache
 def _stand_off(style: str) -> np.ndarray:
-    """How far hair stands off the head [rows, columns, 3], for a volume of 1."""
+    """Displacement from the head to the hair's surface [rows, columns, 3], for a volume of 1."""
     skull = template().skull[_COARSE]
     tall = skull[..., 1:2]
     # Fuller at the crown than at the sides, and thin at its edge.
@@ -133,7 +133,7 @@ def _hang(skull: np.ndarray) -> np.ndarray:
 
 @functools.cache
 def _texture_positions() -> tuple[np.ndarray, np.ndarray]:
-    """Where on the head the shell's points are [rows, columns]: around it, -1 to 1, and the height."""
+    """Positions of the shell's points on the head [rows, columns]: around it, -1 to 1, and the height."""
     tall = template().skull[_COARSE][..., 1]
     return np.broadcast_to(ANGLES[::2] / np.float32(180), tall.shape), tall
 
@@ -183,7 +183,7 @@ def paint_hair(image: np.ndarray, face: PosedFace, look: Look, rng: np.random.Ge
 
 
 def _texture_maps(cut: _Style, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Where in the cut's texture the shell's points are [rows, columns], in pixels."""
+    """Positions of the shell's points in the style's texture [rows, columns], in pixels."""
     around, tall = _texture_positions()
     if cut.texture is None:
         return 420 * around, tall

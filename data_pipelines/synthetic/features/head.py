@@ -55,7 +55,7 @@ def _maps() -> dict[str, np.ndarray]:
 
 
 def lit_skin(brightness: np.ndarray | float) -> list[np.ndarray]:
-    """What light of a brightness [...] makes of a skin's colour: a factor [...] for each of its three channels."""
+    """Factors [...] on each of the three channels of a skin's colour, in light of a brightness [...]."""
     shadow = 1 - brightness
     return [brightness * (1 + change * shadow) for change in _REDDENING]
 
@@ -85,13 +85,13 @@ def _albedo(look: Look) -> list[np.ndarray]:
 
 @functools.cache
 def _stubble() -> np.ndarray:
-    """How densely the scalp of a buzz cut is covered [rows, columns]."""
+    """Density of the hair of a buzz cut on the head [rows, columns]."""
     return 0.75 * np.clip(inside_hairline("buzz") / 0.05, 0, 1)
 
 
 @functools.cache
 def _under_hair(style: str) -> np.ndarray:
-    """How the shadow of the hair darkens the head [rows, columns]."""
+    """Factor of brightness on the head in the shadow of the hair [rows, columns]."""
     return 1 - 0.45 * np.exp(-np.maximum(0, -inside_hairline(style)) / 0.035)
 
 
@@ -145,7 +145,7 @@ def fill_head(face: PosedFace, size: int) -> np.ndarray:
 
 
 def head_mask(face: PosedFace, size: int, box: tuple[slice, slice]) -> np.ndarray:
-    """How far the head with its nose covers each pixel of a box in a picture of `size`, uint8."""
+    """The coverage of each pixel by the head with its nose, uint8, in a box of a picture of `size`."""
     # OpenCV's fill reaches half a pixel beyond an outline; half of that on a grid twice as fine.
     rows, columns = box
     fine = fill_head(face, 2 * size)[2 * rows.start : 2 * rows.stop, 2 * columns.start : 2 * columns.stop]

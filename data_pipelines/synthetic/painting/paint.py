@@ -71,7 +71,9 @@ def ribbon(line: np.ndarray, width: float) -> np.ndarray:
 
 
 def polygon_mask(outlines: Sequence[np.ndarray], shape: tuple[int, int]) -> np.ndarray:
-    """How far polygons [n, 2] cover each pixel, uint8 `shape`, 255 is wholly; in pixels, from the picture's corner.
+    """The coverage of each pixel by polygons [n, 2], uint8 `shape`, 255 for whole pixels.
+
+    Polygons are in pixels, from the corner of the picture.
 
     OpenCV's own anti-aliased fill reaches 0.7 pixels beyond the outline. This one fills a grid three times as fine.
     """

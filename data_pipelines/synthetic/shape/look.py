@@ -1,4 +1,4 @@
-"""What a synthetic face looks like: everything that is sampled at random, before anything is painted."""
+"""The look of a synthetic face: everything that is sampled at random, before anything is painted."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Makeup:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Light:
-    """How a face is lit.
+    """The light on a face.
 
     Attributes:
       direction: Unit vector [3] towards the lamp: right, down, towards the viewer.
@@ -56,7 +56,7 @@ class Light:
 
     @property
     def level(self) -> float:
-        """How bright a surface is that looks at the viewer."""
+        """Brightness of a surface that faces the viewer."""
         return 0.95 * self.ambient + 0.8 * self.diffuse * max(0.0, float(self.direction[2]) + 0.25)
 
 

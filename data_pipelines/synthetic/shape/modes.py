@@ -25,7 +25,7 @@ NUM_IDENTITY = 26
 
 @dataclasses.dataclass(frozen=True)
 class Expression:
-    """How far each part of a face departs from rest: 0 is rest, 1 is strong. `gaze` is (right, down), from -1 to 1."""
+    """Strength of each movement of a face: 0 is rest, 1 is strong. `gaze` is (right, down), from -1 to 1."""
 
     jaw: float = 0.0
     smile: float = 0.0
@@ -78,7 +78,7 @@ def _of_points(points: np.ndarray, indices: tuple[int, ...]) -> np.ndarray:
 
 
 def _identity_modes(p: np.ndarray, nose: np.ndarray) -> list[np.ndarray]:
-    """How people differ: displacements [n, 3] of one standard deviation each. The first is the nose's height."""
+    """Differences of people: displacements [n, 3] of one standard deviation each. The first is the nose's height."""
     x, y, z = p.T
     side = np.sign(x)
     eye = _bump(p, 0.185, 0.255, 0.11, 0.060)

@@ -56,7 +56,7 @@ class Camera:
         return turned
 
     def to_frame(self, turned: np.ndarray) -> np.ndarray:
-        """What `turn` gave, in the frame [3, n]: x and y in frame widths, z in head units, larger is nearer."""
+        """Points of `turn` in the frame [3, n]: x and y in frame widths, z in head units, larger is nearer."""
         placed = np.empty(turned.shape, np.float32)
         np.matmul(self.scale * self.roll, turned[:2], out=placed[:2])
         placed[0] += self.offset[0]

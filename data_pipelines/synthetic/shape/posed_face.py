@@ -57,11 +57,11 @@ class PosedFace:
         return 1 if self.yaw < 0 else -1
 
     def to_frame(self, points: np.ndarray) -> np.ndarray:
-        """Where points [..., 3] of the head appear in the frame [..., 2]."""
+        """Positions in the frame [..., 2] of points [..., 3] of the head."""
         return np.moveaxis(self.camera.project(points)[:2], 0, -1)
 
     def anchors(self, name: str) -> np.ndarray:
-        """Where the points of that name in `anchors` appear in the frame [n, 2]."""
+        """Positions in the frame [n, 2] of the points of that name in `anchors`."""
         return self.all_points[anchors_lib.ROWS[name]]
 
     @functools.cached_property
@@ -91,7 +91,7 @@ def pose_face(shape: Shape, camera: Camera, turned: np.ndarray) -> PosedFace:
 
 
 def shade(normal: np.ndarray, light: Light) -> np.ndarray:
-    """How bright surfaces with unit normals [3, ...] are [...]: about 1 where they face the lamp."""
+    """Brightness [...] of surfaces with unit normals [3, ...]; about 1 where they face the lamp."""
     x, y, z = light.direction.tolist()
     # The lamp has a size: its light reaches a little around an edge.
     diffuse = np.maximum(0, (0.8 * x) * normal[0] + (0.8 * y) * normal[1] + (0.8 * z) * normal[2] + 0.2)
@@ -99,7 +99,7 @@ def shade(normal: np.ndarray, light: Light) -> np.ndarray:
 
 
 def gloss(normal: np.ndarray, light: Light) -> np.ndarray:
-    """How far surfaces with unit normals [3, ...] mirror the lamp, to the power of 8, 0 to 1."""
+    """Reflection of the lamp [...], 0 to 1, by surfaces with unit normals [3, ...]: a cosine to the power of 8."""
     x, y, z = light.direction.tolist()
     half = math.hypot(x, y, z + 1)
     mirrored = (x / half) * normal[0] + (y / half) * normal[1] + ((z + 1) / half) * normal[2]

@@ -93,7 +93,7 @@ class Template:
 
 
 def nose_height(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """How far the nose stands out of the face at (x, y)."""
+    """Height of the nose above the face at (x, y)."""
     ridge = np.interp(
         y, [0.21, 0.26, 0.33, 0.41, 0.485, 0.52, 0.55, 0.575], [0, 0.012, 0.06, 0.115, 0.17, 0.15, 0.06, 0]
     )
