@@ -18,7 +18,6 @@ from matplotlib.ticker import EngFormatter
 
 from benchmarks import timing
 from jaxlm.drawing import plots
-from jaxlm.landmarks import load_scheme
 from jaxlm.prediction import Landmarker, calibration
 from jaxlm.runtime.commands import add_data_arguments, told_errors
 from jaxlm.studies import report_runs
@@ -37,7 +36,7 @@ def judge(
       FileNotFoundError: The faces are not at hand.
       ValueError: A run is no detector, or they were judged by different protocols.
     """
-    results = [report_runs.judge(run, dataset, data_dir, split) for run in report_runs.load(workdirs)]
+    results = [report_runs.result_of(run, dataset, data_dir, split) for run in report_runs.open_runs(workdirs)]
     detections = [result for result in results if isinstance(result, Detection) and result.evaluation]
     if len(detections) < len(results) or len(report_runs.groups(detections)) > 1:
         raise ValueError("give detectors that are judged by the same faces, which must be at hand")
@@ -47,7 +46,7 @@ def judge(
 def face_finder(detection: Detection) -> Callable[[], object]:
     """Finds the landmarks of the first face of those the run was judged by, in its stored frame."""
     trained, faces = detection.run.trained, detection.evaluation.faces
-    landmarker = Landmarker(trained, load_scheme(trained.config.data.scheme))
+    landmarker = Landmarker(trained)
     frame = faces.images(np.arange(1))[0]
     box = calibration.true_box(faces)
     return lambda: landmarker.predict(frame, box)

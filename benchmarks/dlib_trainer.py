@@ -94,7 +94,7 @@ def main() -> None:
     scheme = load_scheme(arguments.scheme)
     normaliser = metrics.default_normaliser(scheme)
     nme = inference.face_errors(points, held_out, scheme, normaliser)
-    rows = error_table.table(nme, {"full": np.ones(len(held_out), bool)}, thresholds_of(scheme))
+    rows = error_table.error_rows(nme, {"full": np.ones(len(held_out), bool)}, thresholds_of(scheme))
     protocol = {
         "trained": f"{training.dataset}: {len(training)} faces, {minutes:.1f} minutes",
         "data": f"{held_out.dataset}, held out: {len(held_out)} faces, {scheme.num_points} points ({scheme.name})",
@@ -102,7 +102,7 @@ def main() -> None:
         "NME": f"mean over points and faces, by {normaliser.replace('_', '-')} distance",
     }
     print(timing.environment(["dlib-bin"]))
-    error_table.print_report(rows, protocol)
+    error_table.print_error_rows(rows, protocol)
     print(f"{1e3 * seconds:.2f} ms a face (median; one thread, the photo in grey and the box at hand)")
 
 

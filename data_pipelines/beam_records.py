@@ -1,4 +1,4 @@
-"""Making records on Apache Beam, for sets too large for one machine; only `builder` imports this, when asked to."""
+"""Makes records on Apache Beam, for sets too large for one machine; `builder` imports this only for --beam."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ class Examples(beam.PTransform):
     The index is that of the face among the split's labels. TFDS sorts by it, so the set has the order of the source.
 
     Args:
-      source: Where the faces come from; workers read its files themselves.
-      split: One of its splits.
-      count: How many labels that has.
+      source: Where the faces come from; every worker reads the source's files itself.
+      split: Name of the split.
+      count: Number of labels in the split.
       frame_size: Width and height of a frame in pixels.
       margin: Side of the region a frame shows, in sides of the face box made square.
-      bad_faces: The file of errors; see `read_bad_faces`.
+      bad_faces: File of errors; see `read_bad_faces`.
     """
 
     def __init__(self, source: Source, split: str, count: int, frame_size: int, margin: float, bad_faces: Path) -> None:
@@ -43,7 +43,7 @@ class Examples(beam.PTransform):
 
 
 class MakeExamples(beam.DoFn):
-    """Makes the examples of faces by their index, and texts (index, error) of those that are bad."""
+    """Makes the examples of faces by their index; a bad face gives (index, text of the error) instead."""
 
     def __init__(self, source: Source, split: str, frame_size: int, margin: float) -> None:
         self._source = source

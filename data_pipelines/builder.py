@@ -24,23 +24,23 @@ if TYPE_CHECKING:
     import apache_beam as beam
 
 BUCKETS = 64
-"""Files that a set too large for memory is gathered in before it is written."""
+"""Number of temporary files that gather a set too large for memory before it is written."""
 
 
 class FaceBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """Writes the faces of a source as TFDS records that can be read by index without TensorFlow.
 
-    One class serves all sets, since they differ in their sources only; the instance takes the source's name. A set
-    lands in DATA_DIR/NAME/256px/1.1.0, its faces in the order of the source.
+    Sets differ in their sources only, so one class serves all; an instance takes the source's name. A set lands in
+    DATA_DIR/NAME/256px/1.1.0, its faces in the order of the source.
     """
 
     VERSION = tfds.core.Version(record.VERSION)
-    code_path = None  # Beside it TFDS would look for checksums of downloads, with a package it does not install.
+    code_path = None  # Otherwise TFDS looks for checksums of downloads, with a package that it does not install.
 
     def __init__(
         self, source: Source, data_dir: Path, frame_size: int, margin: float, on_bad: OnBad, beam: bool = False
     ) -> None:
-        """Prepares nothing yet; see `download_and_prepare`.
+        """Prepares nothing yet; `download_and_prepare` does.
 
         Args:
           source: Where the faces come from.
@@ -48,8 +48,8 @@ class FaceBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
           frame_size: Width and height of a frame in pixels.
           margin: Side of the region a frame shows, in sides of the face box made square.
           on_bad: Called with the error of each face that cannot be used; what it raises ends the preparation.
-          beam: Make the records on Apache Beam, by the options in TFDS's download config, and tell of bad faces when
-            all others are written.
+          beam: Make the records on Apache Beam, by the options in TFDS's download config; `on_bad` is then called
+            when all other faces are written.
         """
         self.name = source.name
         self._source = source
@@ -111,10 +111,10 @@ class FaceBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
 
 def sort_key(index: int, count: int) -> int:
-    """The key under which TFDS sorts face `index` of at most `count`.
+    """The key by which TFDS sorts face `index` of at most `count`.
 
-    TFDS gathers a set of more than 1 GB in files by the leading part of its 128-bit keys, and then sorts each file in
-    memory. Keys that merely count would all go to one file, hence the whole set into memory.
+    TFDS splits a set of more than 1 GB into temporary files by the leading bits of its 128-bit keys, and sorts each
+    file in memory. Keys 0, 1, 2, ... would all go to one file, and the whole set would have to fit into memory.
     """
     return (index * BUCKETS // count << 122) + index
 
@@ -163,7 +163,7 @@ def write_set(
 
 
 def _beam_config(options: Sequence[str]) -> tfds.download.DownloadConfig:
-    """How TFDS is to run a pipeline with options NAME=VALUE."""
+    """The config for TFDS of a pipeline with options NAME=VALUE."""
     from apache_beam.options.pipeline_options import PipelineOptions
 
     return tfds.download.DownloadConfig(beam_options=PipelineOptions([f"--{option}" for option in options]))

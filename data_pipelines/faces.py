@@ -1,4 +1,4 @@
-"""Faces at hand: labels in memory, frames read by index. `prepared.open_faces` makes them."""
+"""Opened faces: labels in memory, frames read by index. `prepared.open_faces` opens them."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ LABELS = {
     "names": "name",
     "groups": "group",
 }
-"""The fields of `Faces` that hold one row a face, and the field of `Record` that each row is."""
+"""The fields of `Faces` that hold a value of each face, and the field of `Record` that it comes from."""
 
 YAW_BINS = {"yaw 0-30": (-np.inf, 30), "yaw 30-60": (30, 60), "yaw 60-90": (60, np.inf)}
-"""The subsets of AFLW2000-3D, by |yaw| in degrees: above the first bound, up to and with the second."""
+"""The subsets of AFLW2000-3D by |yaw| in degrees: above the first bound, at most the second."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -34,19 +34,19 @@ class Faces:
       dataset: Name of the set.
       split: Name of the split.
       scheme: Landmark scheme of the points.
-      frame_size: F, width and height of a frame in pixels.
+      frame_size: Width and height F of a frame in pixels.
       margin: Side of the region a frame shows, in sides of the face box made square.
       box: How the face box was made.
-      points: float32 [n, P, 2], (x, y) in pixels of the frame, pixel centres at integers; NaN for points of other
-        heads than the face's own.
-      visible: bool [n, P].
+      points: Landmarks float32 [n, P, 2], (x, y) in pixels of the frame, pixel centres at integers; NaN for points of
+        other heads than the face's own.
+      visible: bool [n, P], False where a landmark is hidden.
       attributes: bool [n, 6], in the order of `record.ATTRIBUTES`.
-      to_source: float32 [n, 2, 3], affine maps from frame pixels to pixels of the source photo.
-      yaw: float32 [n], degrees in -180 to 180, NaN where it is not known; see `record.Record`.
-      names: n names, one for each face.
-      groups: n names of the photo or person; faces that share one must not be split up.
-      read_encoded: Returns the JPEG bytes of the frames at the given indices [k].
-      num_styled: How many of the faces, its last ones, are styled ones that `mix` put behind the photos.
+      to_source: Affine maps float32 [n, 2, 3] from frame pixels to pixels of the source photo.
+      yaw: Yaw float32 [n] in degrees, -180 to 180, NaN where it is not known; see `record.Record`.
+      names: Name of each face.
+      groups: Name of each face's photo or person; faces of one group must stay together in a split.
+      read_encoded: Function that returns the JPEG bytes of the frames at the given indices [k].
+      num_styled: Number of styled faces, which `selection.mix` put behind the photos.
     """
 
     dataset: str
@@ -77,7 +77,7 @@ class Faces:
         return decode_images(self.read_encoded(indices), self.frame_size)
 
     def take(self, indices: np.ndarray) -> Faces:
-        """The faces at `indices` [k], in that order; which of them are styled is forgotten."""
+        """The faces at `indices` [k], in that order; all count as photos, whether styled or not."""
         return dataclasses.replace(
             self,
             points=self.points[indices],
@@ -104,9 +104,11 @@ class Faces:
         return dataclasses.replace(self, scheme=scheme, points=self.points[:, chosen], visible=self.visible[:, chosen])
 
     def in_head(self, head: Head, scheme: Scheme) -> Faces:
-        """The same faces with their points in the place of `head`, the head of their set, among those of all heads.
+        """The same faces with the points of all heads; the points of other heads are NaN and not visible.
 
-        `scheme` has the points of all heads side by side. Points of the other heads are NaN and not visible.
+        Args:
+          head: Head of this set, whose points the faces have now.
+          scheme: Points of all heads side by side.
         """
         around = (head.start, scheme.num_points - head.stop)
         points = np.pad(self.points, ((0, 0), around, (0, 0)), constant_values=np.nan)
@@ -114,12 +116,12 @@ class Faces:
 
 
 def subset_masks(faces: Faces) -> dict[str, np.ndarray]:
-    """The faces with each attribute and in each bin of yaw, bool [n]."""
+    """Masks bool [n] of the faces with each attribute and in each bin of yaw, by name."""
     return {name: faces.attributes[:, index] for index, name in enumerate(ATTRIBUTES)} | yaw_masks(faces.yaw)
 
 
 def yaw_masks(yaw: np.ndarray) -> dict[str, np.ndarray]:
-    """The faces in each of the `YAW_BINS`, bool [n], by their yaws [n]; a face of unknown yaw (NaN) is in none."""
+    """Masks bool [n] of the faces in each of the `YAW_BINS`, from yaws [n]; a face of unknown yaw (NaN) is in none."""
     size = np.abs(yaw)
     return {name: (size > low) & (size <= high) for name, (low, high) in YAW_BINS.items()}
 
@@ -132,12 +134,12 @@ def collect_labels(records: Iterable[Record]) -> dict[str, np.ndarray]:
 
 
 def pack_labels(faces: Faces) -> dict[str, np.ndarray]:
-    """What `collect_labels` makes, of faces at hand."""
+    """The arrays of `collect_labels`, from opened faces."""
     return {key: np.asarray(getattr(faces, key)) for key in LABELS}
 
 
 def unpack_labels(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """The fields of `Faces` in what `collect_labels` or `pack_labels` made."""
+    """The fields of `Faces` from the arrays of `collect_labels` or `pack_labels`."""
     fields = {key: arrays[key] for key in LABELS}
     return fields | {key: tuple(fields[key].tolist()) for key in ("names", "groups")}
 

@@ -1,6 +1,6 @@
-"""Where prepared faces meet the trainer: sets and packs are opened here, and batches of numpy arrays come out.
+"""Where prepared faces meet training and evaluation: sets and packs are opened, and numpy batches come out.
 
-TensorFlow is imported by `train_batches` alone; everything else works where it is not installed.
+Only `train_batches` needs TensorFlow.
 """
 
 from __future__ import annotations
@@ -47,18 +47,18 @@ def open_training(
     label_percent: float = 100.0,
     seed: int = 0,
 ) -> tuple[Faces, Faces]:
-    """Opens the faces to train on, with the points of all heads, and those held out of the first set, with its own.
+    """Opens the faces to train on, with the points of all heads, and the held-out faces of the first set.
 
     Args:
-      dataset: Photos; see `open_faces`. Several sets are joined with +.
-      split: Of the photos of each set; see `open_faces`.
+      dataset: Set or pack of photos, see `open_faces`; several are joined with +.
+      split: Split of each set; see `open_faces`.
       data_dir: Folder of the prepared sets.
-      scheme: What points are read as: one scheme for all sets or, joined with +, one for each; see `heads_of`.
-      validation_percent: Share of each set's photos held out; see `hold_out`.
-      styled: A set or pack of styled faces, all of whose splits are mixed with the training photos; see
-        `selection.mix`. Their points are those of the first head.
+      scheme: Scheme that points are read in: one for all sets or, joined with +, one for each; see `heads_of`.
+      validation_percent: Share of each set's photos that is held out; see `hold_out`.
+      styled: Set or pack of styled faces; all its splits are mixed with the training photos, and its points are those
+        of the first head; see `selection.mix`.
       label_percent: Share of the training photos that is used; see `label_subset`.
-      seed: Draws that share.
+      seed: Seed of that share.
 
     Raises:
       FileNotFoundError: A set is not prepared, or there is no such file.
@@ -82,7 +82,7 @@ def _permutation(num_faces: int, *entropy: int) -> np.ndarray:
 
 
 def _draw(num_faces: int, count: int, step: int, seed: int, *kind: int) -> np.ndarray:
-    """The `count` of `num_faces` faces of one kind that a step has, int64 [count]."""
+    """The faces of one kind that a step has, int64 [count], out of `num_faces`."""
     if not count:
         return np.zeros(0, np.int64)
     epoch, position = divmod(step, num_faces // count)
@@ -90,11 +90,11 @@ def _draw(num_faces: int, count: int, step: int, seed: int, *kind: int) -> np.nd
 
 
 def _spread(count: int, size: int) -> np.ndarray:
-    """`count` of `size` rows, spread evenly, as bool [size].
+    """A mask bool [size] of `count` rows that are spread evenly.
 
-    The rows are those with the least of the first `size` numbers in the second coordinate of Sobol's sequence (1967),
-    which is even over stretches as well as over strides of powers of two. So each device's contiguous part of a batch,
-    and each strided part that gradients are accumulated over, has its share.
+    The second coordinate of Sobol's sequence (1967) gives each row a number, and the rows of the smallest numbers are
+    chosen. This is even over contiguous stretches and over strides of powers of two. So every device, which has a
+    contiguous part of a batch, gets its share, and so does every strided part that gradients are accumulated over.
     """
     rows, numbers, direction = np.arange(size), np.zeros(size, np.int64), 1 << 62
     for bit in range(size.bit_length()):
@@ -108,10 +108,10 @@ def batch_indices(
 ) -> np.ndarray:
     """The faces of the global training batch of one step, int64 [batch_size].
 
-    Photos are faces 0 to `num_photos` - 1, styled faces the `num_styled` behind them, of which every batch holds
-    round(batch_size * styled_ratio). Photos and styled faces come in epochs of their own: whole shares of a batch out
-    of one permutation; the faces left over are dropped. A pure function of its arguments, so a run resumes at any step,
-    and both data modes draw the same batches.
+    Faces 0 to `num_photos` - 1 are photos, and the `num_styled` behind them are styled faces. Every batch holds
+    round(batch_size * styled_ratio) styled faces. Photos and styled faces have epochs of their own: an epoch is a
+    permutation, cut into whole shares of a batch, and the faces left over are dropped. This is a pure function of its
+    arguments, so a run resumes at any step, and both data modes draw the same batches.
 
     Raises:
       ValueError: There are fewer photos than a batch holds, or fewer styled faces than its share of them.
@@ -145,9 +145,9 @@ def train_batches(
     Args:
       faces: The faces to train on; see `open_training`.
       batch_size: Faces in a global batch.
-      seed: Of the epochs' permutations, see `batch_indices`.
-      start_step: First step; a resumed run gets the batches a straight run would.
-      stop_step: The step before which to stop.
+      seed: Seed of the epochs' permutations; see `batch_indices`.
+      start_step: First step; a resumed run gets the batches of a run without a break.
+      stop_step: One past the last step.
       process_index: Number of this process; process p takes the p-th contiguous part of every batch.
       process_count: Number of processes.
       styled_ratio: Share of styled faces in a batch, where there are any.
@@ -157,7 +157,8 @@ def train_batches(
       True), index int32 [b] into `faces`, where b = batch_size / process_count.
 
     Raises:
-      ValueError: The batch cannot be divided among the processes, or there are too few faces for one.
+      ImportError: TensorFlow is not installed.
+      ValueError: The batch cannot be divided among the processes, or there are too few faces for a batch.
     """
     part = _part(batch_size, process_index, process_count)
     indices_of = functools.partial(
@@ -166,7 +167,7 @@ def train_batches(
     indices_of(start_step)
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # Only to be spared its start-up message.
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # Only to suppress its start-up message.
     tf = load_tensorflow("streaming faces from disk (--data.cache device does not)")
     tf.config.set_visible_devices([], "GPU")
     example = _batch(faces, np.zeros(0, np.int64), 0)
@@ -187,8 +188,8 @@ def train_batches(
 def eval_batches(faces: Faces, batch_size: int, process_index: int = 0, process_count: int = 1) -> Iterator[Batch]:
     """This process's part of batches that hold every face exactly once, in order.
 
-    The last global batch is filled up with zeros whose `mask` is False and whose `index` is -1; every process yields
-    the same number of batches.
+    The last global batch is filled up with rows of zeros, `mask` False and `index` -1. Every process yields the same
+    number of batches.
 
     Args:
       faces: The faces to evaluate on.
@@ -217,7 +218,7 @@ def _part(batch_size: int, process_index: int, process_count: int) -> slice:
 
 
 def _batch(faces: Faces, indices: np.ndarray, size: int) -> Batch:
-    """The faces at `indices` as a batch, filled up to `size` rows."""
+    """The batch of the faces at `indices`, filled up to `size` rows."""
     missing = size - len(indices)
 
     def fill(array: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What a prepared set holds, for people: a table of counts and a contact sheet."""
+"""An overview of a prepared set: a table of counts and a contact sheet."""
 
 from __future__ import annotations
 

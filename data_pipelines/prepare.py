@@ -134,7 +134,7 @@ def _prepare_pack(source: Source, options: Options) -> Path:
 
 
 def _bad_faces(options: Options) -> tuple[OnBad, list[str]]:
-    """What to do with a face that cannot be used, and the errors of those that are left out."""
+    """The function to call with the error of a bad face, and the list of errors that it fills with --skip-bad."""
     skipped = []
 
     def on_bad(error: BadFaceError) -> None:
@@ -162,7 +162,7 @@ def parse_arguments(arguments: Sequence[str] | None = None, prog: str = "jaxlm p
 
 
 def _schemes_as_text() -> tyro.constructors.ConstructorRegistry:
-    """How an option of type `Scheme` is read: by `load_scheme`."""
+    """Rules for tyro: an option of type `Scheme` is read by `load_scheme`."""
     registry = tyro.constructors.ConstructorRegistry()
 
     @registry.primitive_rule

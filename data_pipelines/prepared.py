@@ -1,4 +1,4 @@
-"""Opens what `prepare` wrote: TFDS sets, and packs, which hold a whole set in one .npz file."""
+"""Opens what `prepare` writes: sets of TensorFlow Datasets, and packs, which are one .npz file each."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
     import tensorflow_datasets as tfds
 
 SPLIT_UNIONS = {"full": "common+challenging"}
-"""Names that stand for several splits: the full test set of 300-W."""
+"""Names for several splits together: `full` is the full test set of 300-W."""
 
 METADATA = ("scheme", "frame_size", "margin", "box")
 
 SCHEME_FILE = "scheme.toml"
-"""A user's own scheme, in the folder of the set."""
+"""Name of the file of a user's own scheme, in the folder of the set."""
 
 LABELS_FILE = "labels.npz"
-"""The labels of all splits, in the folder of the set: opening a set reads them and no record."""
+"""Name of the file with the labels of all splits, in the folder of the set; to open a set reads it and no record."""
 
 PACK_ARRAYS = ("encoded", "offsets", *LABELS)
 NPZ_ERRORS = (ValueError, KeyError, EOFError, zipfile.BadZipFile)
@@ -41,12 +41,12 @@ _SPLIT = re.compile(r"(\w+)(?:\[(\d*):(\d*)\])?")
 
 
 def variant_name(frame_size: int, margin: float) -> str:
-    """The name of a set's variant, for example `256px` or `384px_margin1.5`; a margin of 2 goes without saying."""
+    """The name of a set's variant, for example `256px` or, where the margin is not 2, `384px_margin1.5`."""
     return f"{frame_size}px" if margin == 2.0 else f"{frame_size}px_margin{margin:g}"
 
 
 def set_folder(data_dir: Path, name: str, frame_size: int, margin: float) -> Path:
-    """Where the set `name` with frames of that size and margin lies, or will."""
+    """The folder of the set `name` with frames of that size and margin; it need not exist."""
     return data_dir / name / variant_name(frame_size, margin) / VERSION
 
 
@@ -68,13 +68,14 @@ def open_faces(dataset: str, split: str, data_dir: str | os.PathLike) -> Faces:
       dataset: Name of a set, for example `wflw`; with its variant, as in `wflw/384px`, if several are prepared; or the
         path of a packed .npz file. Where the set is not prepared, its name stands for the pack DATA_DIR/NAME.npz.
       split: Name of a split, several joined with `+`, or `full` for 300-W's common and challenging. `train[:10000]`
-        are the first 10,000 faces of a split, `train[10000:]` the others.
+        is the first 10,000 faces of a split, `train[10000:]` the others.
       data_dir: Folder of the prepared sets.
 
     Raises:
-      FileNotFoundError: The set is not prepared, or there is no such file.
-      ValueError: There is no such split, it has fewer faces than asked for, the file is no pack, or the name fits
-        several variants.
+      FileNotFoundError: The set is not prepared, or the pack does not exist.
+      ImportError: TensorFlow Datasets is not installed, which sets need and packs do not.
+      ValueError: The split does not exist or has fewer faces than asked for, the file is no pack, or the set is
+        prepared in several variants.
     """
     splits, read_split = _open(dataset, Path(data_dir))
     wanted = split if split in splits else SPLIT_UNIONS.get(split, split)
@@ -87,7 +88,7 @@ def open_faces(dataset: str, split: str, data_dir: str | os.PathLike) -> Faces:
 
 
 def _take(faces: Faces, start: str | None, stop: str | None) -> Faces:
-    """The faces `start` to `stop` - 1, as the split's name gives them: '' is an end of the split, None no bounds."""
+    """The faces `start` to `stop` - 1, as the split's name gives both; '' is an end of the split, None the whole."""
     if start is None:
         return faces
     first, last = int(start or 0), int(stop or len(faces))
@@ -144,7 +145,7 @@ def _open_set(dataset: str, data_dir: Path) -> tuple[list[str], Callable[[str], 
 
 
 def write_labels(folder: Path) -> None:
-    """Collects the labels of all records of the set in `folder` in one file beside them; see `LABELS_FILE`."""
+    """Writes `LABELS_FILE`: the labels of all records of the set in `folder`."""
     builder = load_tfds("writing a prepared set").builder_from_directory(folder)
     arrays = {}
     for split in builder.info.splits:
@@ -161,7 +162,7 @@ def _data_source(builder: tfds.core.DatasetBuilder, split: str) -> Sequence[dict
 
 
 def _arrays_of(split: str, keys: Iterable[str], arrays: Mapping[str, np.ndarray], path: Path) -> dict[str, np.ndarray]:
-    """What the .npz file `path` holds of a split under `keys`."""
+    """The arrays of a split in the .npz file `path`, by their keys."""
     try:
         return {key: arrays[f"{split}/{key}"] for key in keys}
     except NPZ_ERRORS as error:
@@ -169,7 +170,7 @@ def _arrays_of(split: str, keys: Iterable[str], arrays: Mapping[str, np.ndarray]
 
 
 def _metadata(stored: Mapping[str, Any], scheme_file: Path) -> dict[str, Any]:
-    """The fields of `Faces` that describe a set; a user's own scheme is kept in a file that travels with the set."""
+    """The fields of `Faces` that describe a set; a user's own scheme lies in a file beside it."""
     text = str(stored["scheme"])
     scheme = load_scheme(str(scheme_file) if text.endswith(".toml") else text)
     return {key: stored[key] for key in METADATA} | {"scheme": scheme}
@@ -182,9 +183,9 @@ def check_pack_name(path: Path) -> None:
 
 
 def write_pack(file: str | os.PathLike, splits: Mapping[str, Faces]) -> None:
-    """Writes the splits of a set as one .npz file, which takes its place only when it is whole.
+    """Writes the splits of a set as one .npz file, which appears only when it is whole.
 
-    A user's own scheme is written beside it, under the same name with the ending .toml.
+    A user's own scheme goes to a file beside it, of the same name with the ending .toml.
 
     Raises:
       ValueError: The file's name does not end in .npz.

@@ -1,4 +1,4 @@
-"""The record: one face as every prepared set stores it. This is its only definition."""
+"""The record: one face as every prepared set stores it. It is defined here only."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if typing.TYPE_CHECKING:
     import tensorflow_datasets as tfds
 
 ATTRIBUTES = ("pose", "expression", "illumination", "makeup", "occlusion", "blur")
-"""The attributes of WFLW, whose order every table of attributes here follows."""
+"""The attributes of WFLW, in the order of every array of attributes."""
 
 VERSION = "1.1.0"
-"""Of the record's layout; prepared sets of another version are not found."""
+"""Version of the record's layout; prepared sets of another version are not found."""
 
 JPEG_QUALITY = 95
 
@@ -39,11 +39,11 @@ class Record:
       visible: bool [N], False where a landmark is hidden.
       attributes: bool [6], in the order of `ATTRIBUTES`.
       to_source: Affine map float32 [2, 3] from frame pixels to pixels of the source photo.
-      name: Names the face within its set.
-      group: Equal for faces of one photo, or of one person; a split by group never has one photo on both sides.
-      style: Number of the style the frame was rendered in; -1 is the photo itself.
-      yaw: Angle in degrees by which the head is turned to the side, in -180 to 180; NaN where it is not known. Its
-        sign is the source's own, and some sources give its size alone.
+      name: Name of the face within its set.
+      group: Name of the photo or person; faces of one group stay together when a set is split.
+      style: Number of the style that the frame was rendered in; -1 is the photo itself.
+      yaw: Angle in degrees by which the head is turned to the side, -180 to 180; NaN where it is not known. Sources
+        differ in its sign, and some give |yaw| alone.
     """
 
     image: bytes
@@ -106,7 +106,7 @@ def decode_images(encoded: Sequence[bytes], size: int) -> np.ndarray:
         for i in part:
             images[i] = decode_image(encoded[i])
 
-    # A thread that frees one image before it decodes the next is given the same memory again.
+    # A thread that frees one image before it decodes the next gets the same memory again.
     list(_threads().map(decode, np.array_split(np.arange(len(encoded)), _DECODERS)))
     return images
 

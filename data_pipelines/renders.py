@@ -1,7 +1,7 @@
-"""Folders of renders: faces that `python -m jaxlm.stylize` drew again in other styles.
+"""Folders of renders: faces that `jaxlm stylize` draws again in other styles.
 
-A folder holds the pictures, `manifest.csv` with one row a picture, and `renders.json` with what they have in common.
-Labels are not copied there: they are those of the face whose structure was drawn, in the set that it is from.
+A folder holds the pictures, `manifest.csv` with a row for each picture, and `renders.json` with what all have in
+common. It holds no labels: a render has the labels of the face whose structure it shows, in that face's set.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ Kind = Literal["transfer", "self", "prior"]
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What the renders of a folder have in common; together with the photos it determines them.
+    """The settings that all renders of a folder have in common; with the photos, they determine the renders.
 
     Attributes:
-      dataset: The set of the faces that are drawn, as `prepared.open_faces` takes it.
-      split: Its split that they are from.
+      dataset: Set of the faces to draw, as `prepared.open_faces` takes it.
+      split: Split of that set.
       data_dir: Folder of the prepared sets.
       crop: Side of a render in sides of the face box; both have one centre.
       run: Workdir of the translator.
-      step: Of its checkpoint.
+      step: Step of the translator's checkpoint.
       weights: Fingerprint of the translator's weights.
-      kind: Where styles are from: other photos (`transfer`), the face itself (`self`), or the prior (`prior`).
-      styles: Renders of each face.
-      style_photos: Where the photos are that styles are from; empty for the faces themselves.
-      seed: Of the styles that are drawn.
+      kind: Where styles come from: other photos (`transfer`), the face itself (`self`), or the prior (`prior`).
+      styles: Number of renders of each face.
+      style_photos: Folder or set of the photos that give styles; empty for the faces themselves.
+      seed: Seed of the random styles.
     """
 
     dataset: str
@@ -61,9 +61,9 @@ class Render(NamedTuple):
     """A row of the manifest.
 
     Attributes:
-      file: The picture, in the folder of the manifest.
-      structure: Name of the face that is drawn, and whose labels are those of the render.
-      style: Name of the photo that its style is from; empty for a draw from the prior.
+      file: File of the picture, in the folder of the manifest.
+      structure: Name of the face that is drawn; the render has its labels.
+      style: Name of the photo that gives the style; empty for a style from the prior.
       kind, seed, run, step: See `Settings`.
     """
 
@@ -77,11 +77,11 @@ class Render(NamedTuple):
 
 
 def open_photos(settings: Settings) -> Faces:
-    """The split that the faces of some renders are from, in the set's own scheme.
+    """The faces that some renders show, in their set's own scheme.
 
     Raises:
       FileNotFoundError: The set is no longer there.
-      ValueError: Names of its faces are not unique, so that a render does not say which one it shows.
+      ValueError: Two faces have one name, so a render does not say which of them it shows.
     """
     faces = open_faces(settings.dataset, settings.split, settings.data_dir)
     if len(set(faces.names)) < len(faces):
@@ -91,14 +91,14 @@ def open_photos(settings: Settings) -> Faces:
 
 
 def draw_styles(faces: int, sources: int, styles: int, seed: int, own: bool) -> np.ndarray:
-    """Indices [faces, styles] of different style photos for each face.
+    """Indices [faces, styles] of different random style photos for each face.
 
     Args:
-      faces: How many there are.
-      sources: How many style photos there are.
-      styles: How many of them each face gets.
-      seed: Of the draws; those of a face depend on its index and the numbers of sources and styles alone.
-      own: The style photos are the faces themselves: none gets its own.
+      faces: Number of faces.
+      sources: Number of style photos.
+      styles: Number of style photos that each face gets.
+      seed: Seed; the photos of a face depend on it, on the face's index, on `sources` and on `styles` alone.
+      own: Whether the style photos are the faces themselves; then no face gets itself.
 
     Raises:
       ValueError: There are too few style photos.
@@ -123,7 +123,14 @@ def choose_styles(settings: Settings, faces: int, sources: int) -> np.ndarray | 
 def make_manifest(
     settings: Settings, structures: Sequence[str], styles: Sequence[str], chosen: np.ndarray | None
 ) -> list[Render]:
-    """A row for each face and style, face by face, from names of faces and of style photos; see `choose_styles`."""
+    """The manifest: a row for each face and style, face by face.
+
+    Args:
+      settings: What all renders have in common.
+      structures: Names of the faces.
+      styles: Names of the style photos.
+      chosen: Index of the style photos of each face; see `choose_styles`.
+    """
 
     def row(face: int, k: int) -> Render:
         style = "" if chosen is None else styles[chosen[face, k]]
@@ -134,19 +141,19 @@ def make_manifest(
 
 
 def begin(folder: Path, settings: Settings, rows: Sequence[Render], overwrite: bool) -> None:
-    """Writes the manifest, or checks that the one that is there is the same.
+    """Writes the manifest, or checks that an existing one is the same.
 
     Args:
-      folder: Of the renders; its parent is the set's.
-      settings: What is asked for.
-      rows: What is asked for.
-      overwrite: Throw away a set of other renders.
+      folder: Folder of the renders; its parent is the folder of the set.
+      settings: Settings that are asked for.
+      rows: Manifest that is asked for.
+      overwrite: Whether to delete a set of other renders.
 
     Raises:
-      ValueError: The manifest is another one, or the set was not made by this command.
+      ValueError: The folder has another manifest, or its parent holds a set that has no renders.
     """
     if folder.parent.exists() and not folder.exists():
-        raise ValueError(f"{folder.parent} is no set of styled faces; give this one another --name")
+        raise ValueError(f"{folder.parent} is not a set of styled faces; give the new set another --name")
     if overwrite and folder.exists():
         shutil.rmtree(folder.parent)
     if (folder / MANIFEST).exists():
@@ -162,7 +169,7 @@ def begin(folder: Path, settings: Settings, rows: Sequence[Render], overwrite: b
 
 
 def write_renders(folder: Path, settings: Settings, rows: Sequence[Render]) -> None:
-    """Begins a folder of renders: `renders.json`, and last, since it makes the folder one, `manifest.csv`."""
+    """Begins a folder of renders: writes `renders.json` and, last, `manifest.csv`, which makes it one."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / SETTINGS).write_text(json.dumps(dataclasses.asdict(settings), indent=2) + "\n")
     unfinished = folder / f"{MANIFEST}.incomplete"
@@ -174,15 +181,15 @@ def write_renders(folder: Path, settings: Settings, rows: Sequence[Render]) -> N
 
 
 def read_settings(folder: Path) -> Settings:
-    """What the renders of a folder have in common.
+    """The settings of a folder of renders.
 
     Raises:
-      FileNotFoundError: It is no folder of renders.
+      FileNotFoundError: The folder holds no renders.
       ValueError: The file is damaged.
     """
     path = folder / SETTINGS
     if not path.exists():
-        raise FileNotFoundError(f"{path} is missing; --source is a folder that python -m jaxlm.stylize made")
+        raise FileNotFoundError(f"{path} is missing; --source is a folder that jaxlm stylize made")
     try:
         return Settings(**json.loads(path.read_text()))
     except (ValueError, TypeError) as error:
@@ -193,7 +200,7 @@ def read_manifest(folder: Path) -> list[Render]:
     """The rows of a manifest; see `read_settings` for errors."""
     path = folder / MANIFEST
     if not path.exists():
-        raise FileNotFoundError(f"{path} is missing; --source is a folder that python -m jaxlm.stylize made")
+        raise FileNotFoundError(f"{path} is missing; --source is a folder that jaxlm stylize made")
     rows = []
     with path.open(newline="") as file:
         reader = csv.reader(file)

@@ -1,4 +1,4 @@
-"""Which faces are used together: sets joined, styled faces mixed in, faces held out, a share of the labels."""
+"""Choosing faces: sets are joined, styled faces mixed in, faces held out, a share of the labels taken."""
 
 from __future__ import annotations
 
@@ -45,10 +45,11 @@ def join(parts: Sequence[Faces]) -> Faces:
 
 
 def mix(photos: Faces, styled: Faces) -> Faces:
-    """The photos and, behind them, those of the styled faces that show one of their groups.
+    """The photos and, behind them, the styled faces of the photos' groups.
 
-    What is left out was rendered from a photo that is not among `photos`, held out perhaps, and would bring its labels
-    along. A kept face may have its style from such a photo: its looks are known then, its labels are not.
+    The other styled faces are left out: they were rendered from photos that are not among `photos`, perhaps held out,
+    and would bring the labels of these. A kept face may have its style from such a photo. Then training sees the
+    photo's looks, but not its labels.
 
     Raises:
       ValueError: The two sets differ in scheme, frame size or margin, or no styled face is kept.
@@ -70,7 +71,7 @@ def mix(photos: Faces, styled: Faces) -> Faces:
 
 
 def _check_frames(photos: Faces, others: Faces, kind: str, advice: str) -> None:
-    """Raises ValueError where two sets cannot share a batch, as their frames differ."""
+    """Raises ValueError where two sets cannot share a batch because their frames differ."""
     for field in ("frame_size", "margin"):
         ours, theirs = getattr(photos, field), getattr(others, field)
         if ours != theirs:
@@ -81,18 +82,18 @@ def _check_frames(photos: Faces, others: Faces, kind: str, advice: str) -> None:
 
 
 def hold_out(faces: Faces, percent: float) -> tuple[Faces, Faces]:
-    """Splits off about `percent` of the groups for validation: (training, validation).
+    """Holds out about `percent` of the groups for validation: (training, validation).
 
-    The side of a face depends on its group's name alone, by a hash, and not on the other faces or their order.
+    A hash of the group's name alone decides about a face, so other faces and their order do not matter.
     """
     validation = np.array([_hash_fraction(group) * 100 < percent for group in faces.groups], bool)
     return faces.take(np.flatnonzero(~validation)), faces.take(np.flatnonzero(validation))
 
 
 def label_subset(faces: Faces, percent: float, seed: int) -> Faces:
-    """About `percent` of the faces, by whole groups and in their order; a smaller share is a part of a larger one.
+    """About `percent` of the faces, as whole groups and in their order; a smaller share is part of a larger one.
 
-    Groups are taken in an order that `seed` and their names give, by a hash, until that many faces are reached.
+    Groups are taken until there are enough faces, in the order of a hash of `seed` and the group's name.
     """
     sizes = collections.Counter(faces.groups)
     order = sorted(sizes, key=lambda group: _hash_fraction(f"{seed}/{group}"))

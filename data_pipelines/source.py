@@ -1,4 +1,4 @@
-"""What a data set must offer to be prepared, and the parallel work of making its records. No TensorFlow here."""
+"""What a data format must define, with a whole example, and how its records are made on all cores."""
 
 from __future__ import annotations
 
@@ -19,23 +19,64 @@ from jaxlm.data_pipelines.record import Record
 from jaxlm.landmarks import Scheme
 
 CHUNK = 32
-"""Faces a worker process takes at a time."""
+"""Number of faces that a worker process takes at a time."""
 
 
 class BadFaceError(ValueError):
-    """An annotated face that cannot be used; the message names the file and, where there is one, the line."""
+    """An annotated face cannot be used; the message names the file and, where there is one, the line."""
 
 
 OnBad = Callable[[BadFaceError], None]
 
 
 class Source(Protocol):
-    """Where faces come from. A data set is one small class of this kind; its fields are its command-line options.
+    """Where faces come from: a data format is one dataclass of this kind, alone in a file sources/NAME.py.
+
+    The file's name is the command, `jaxlm prepare NAME`, and the dataclass's fields are the command's options. Its
+    docstring is the command's help. No other file needs a change. This is a whole format, of photos a.jpg with five
+    points each in a.txt, one line `x y` a point:
+
+        import dataclasses
+        from pathlib import Path
+        from typing import ClassVar
+
+        from jaxlm.data_pipelines.cutting import BOX_SCALE, LANDMARK_BOX, Label, make_record, parse_numbers
+        from jaxlm.data_pipelines.source import BadFaceError, OnBad
+        from jaxlm.landmarks import FIVE, Scheme
+        from jaxlm.landmarks.geometry import box_around
+
+
+        @dataclasses.dataclass(frozen=True)
+        class TextFiles:
+            '''Photos with their points in text files, a.jpg with a.txt.'''
+
+            source: Path  # Folder of the photos and text files.
+
+            name: ClassVar[str] = "text_files"
+            scheme: ClassVar[Scheme] = FIVE
+            box: ClassVar[str] = LANDMARK_BOX
+
+            to_record = staticmethod(make_record)
+
+            def read(self, on_bad: OnBad) -> dict[str, list[Label]]:
+                labels = []
+                for path in sorted(self.source.glob("*.txt")):
+                    try:
+                        numbers = parse_numbers(path.read_text().split(), str(path))
+                        if len(numbers) != 10:
+                            raise BadFaceError(f"{path}: {len(numbers)} numbers instead of 10")
+                    except BadFaceError as error:
+                        on_bad(error)
+                        continue
+                    points, photo = numbers.reshape(5, 2), path.with_suffix(".jpg")
+                    box = box_around(points, BOX_SCALE)
+                    labels.append(Label(photo, points, box, where=str(path), name=path.stem, group=path.stem))
+                return {"train": labels}
 
     Attributes:
-      name: The data set's name.
-      scheme: Landmark scheme of the points.
-      box: How the face box was made, for the protocol printed beside every number.
+      name: Name of the prepared set; a field, if it is an option.
+      scheme: Landmark scheme of the points; a field, if it is an option.
+      box: How the face box is made, for the protocol printed beside every number.
     """
 
     name: str
@@ -43,10 +84,27 @@ class Source(Protocol):
     box: str
 
     def read(self, on_bad: OnBad) -> dict[str, Sequence[Any]]:
-        """The labels of each split; `on_bad` is called with the error of each label that cannot be used."""
+        """The labels of each split, small and picklable; photos are not read here.
+
+        Args:
+          on_bad: To be called with the error of each label that cannot be used.
+
+        Raises:
+          FileNotFoundError: The files are missing.
+          ValueError: A file that is not about one face is damaged.
+        """
 
     def to_record(self, label: Any, frame_size: int, margin: float) -> Record:
-        """Makes the record of one label, in a worker process; raises BadFaceError if that cannot be done."""
+        """The record of one label, made in a worker process; `cutting.make_record` does it for a `cutting.Label`.
+
+        Args:
+          label: One of those that `read` gives.
+          frame_size: Width and height of the frame in pixels.
+          margin: Side of the region the frame shows, in sides of the face box made square.
+
+        Raises:
+          BadFaceError: The face cannot be used.
+        """
 
 
 @contextlib.contextmanager
@@ -55,7 +113,7 @@ def records(
 ) -> Iterator[Iterator[Record | BadFaceError]]:
     """Makes the records of the labels, in order, on all cores if there are enough labels.
 
-    A context, so that an interrupt ends the worker processes. In place of a bad face's record comes its error.
+    It is a context, so that an interrupt ends the worker processes. A bad face gives its error instead of a record.
     """
     work = functools.partial(_record_or_error, source, frame_size, margin)
     num_workers = min(os.cpu_count() or 1, -(-len(labels) // CHUNK))
@@ -106,7 +164,7 @@ def _record_or_error(source: Source, frame_size: int, margin: float, label: Any)
 
 
 def _start_worker() -> None:
-    """One thread a process; Ctrl-C is the parent's to handle, and a killed parent takes its workers along."""
+    """Sets up a worker: one thread, Ctrl-C is left to the parent, and the worker ends with its parent."""
     cv2.setNumThreads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_exit_with_parent, daemon=True).start()

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxlm.data_pipelines.frames import BOX_SCALE, Label
+from jaxlm.data_pipelines.cutting import BOX_SCALE, Label
 from jaxlm.data_pipelines.optional import load_tfds
 from jaxlm.data_pipelines.source import BadFaceError
 from jaxlm.landmarks.geometry import box_around
@@ -28,7 +28,14 @@ _PURPOSE = "reading a set of the TFDS catalogue"
 
 
 class Example(typing.NamedTuple):
-    """Where an example of a set lies: its number in the set, its file, and its bytes in there."""
+    """The position of an example of a set.
+
+    Attributes:
+      number: Number of the example in the set.
+      path: File of the example.
+      offset: First byte of the example in the file.
+      length: Number of its bytes.
+    """
 
     number: int
     path: Path
@@ -37,7 +44,7 @@ class Example(typing.NamedTuple):
 
 
 def face_label(example: Example, name: str, landmarks: np.ndarray) -> Label:
-    """The face of an example, a group by itself, with `landmarks` [68, 2] in parts of the image's side.
+    """The face of an example, in a group of its own; `landmarks` [68, 2] are fractions of the image's side.
 
     Raises:
       BadFaceError: A landmark is not finite.
@@ -56,7 +63,8 @@ def find_examples(data_dir: Path, name: str) -> list[Example]:
 
     Raises:
       FileNotFoundError: The set has not been downloaded.
-      ValueError: Its files are not TFRecords, or one is truncated.
+      ImportError: TensorFlow Datasets is not installed.
+      ValueError: The set's files are not TFRecords, or one is truncated.
     """
     folders = sorted(path.parent for path in data_dir.glob(f"{name}/*/dataset_info.json"))
     if not folders:
@@ -71,7 +79,7 @@ def find_examples(data_dir: Path, name: str) -> list[Example]:
 def scan_tfrecords(path: Path) -> Iterator[tuple[int, int]]:
     """The offset and the length in bytes of each record in a TFRecord file.
 
-    A record is its length as 8 bytes, a checksum of that in 4, the data, and a checksum of the data in 4.
+    A record is 8 bytes of length, 4 bytes of the length's checksum, the data, and 4 bytes of the data's checksum.
 
     Raises:
       ValueError: The file is truncated.
@@ -88,7 +96,7 @@ def scan_tfrecords(path: Path) -> Iterator[tuple[int, int]]:
 
 
 def parse(example: Example) -> dict[str, typing.Any]:
-    """The features of an example as numpy arrays; `image` is left encoded, as bytes.
+    """The features of an example as numpy arrays; `image` stays encoded, as bytes.
 
     Raises:
       BadFaceError: The example is damaged.

@@ -105,7 +105,7 @@ class OptimConfig:
     schedule: Literal["cosine", "linear"] = "cosine"
     """Without `decay`: a half cosine to 0, or, as published for AVS, constant for a fiftieth and then linear to 0."""
     betas: tuple[float, float] = (0.9, 0.999)
-    """Of AdamW: how slowly its averages of gradients and of their squares forget."""
+    """How slowly AdamW's averages of gradients and of their squares forget."""
     weight_decay: float = 0.0
     """Weight decay, of biases and normalisation, too."""
     clip_norm: float | None = None

@@ -1,17 +1,17 @@
-r"""How far few labels go, with AVS and without: `python -m jaxlm.limited_data --experiment NAME --translator NAME`.
+r"""How far few labels go, with AVS and without: `jaxlm limited-data --experiment NAME --translator NAME`
 
-For every share of the training faces and every seed a translator is trained on these faces alone and draws them again,
-in their own styles (`self`) and in those of others (`avs`); then a detector is trained for each arm, with equal steps,
+For every share of the training faces and every seed, a translator is trained on these faces alone. It draws them again,
+in their own styles (`self`) and in those of others (`avs`). Then a detector is trained for each arm, with equal steps,
 batch, schedule and geometric augmentation throughout. Smaller shares are parts of larger ones; held-out faces are the
 same for all. Each run is judged by its last step, so nothing is chosen by the faces that judge it.
 
 Overrides behind `--` are for both experiments, those that begin with `--detector.` or `--translator.` for one:
 
-    python -m jaxlm.limited_data --experiment resnet18_300w --translator vunet_300w --workdir runs/limited_300w \
-        --steps 6000 -- --data.dataset 300w.npz --data.cache device --detector.optim.learning-rate 5e-4
+    jaxlm limited-data --experiment resnet18_300w --translator vunet_300w --workdir runs/limited_300w --steps 6000 \
+        -- --data.dataset 300w.npz --data.cache device --detector.optim.learning-rate 5e-4
 
-The plan is written first. What is finished is remembered: the same command goes on where it was stopped, and with more
---seeds, --fractions or --arms, or with a --split, it does what is missing.
+The plan is written first, and finished trainings are remembered. The same command goes on where it was stopped; with
+more --seeds, --fractions or --arms, or with a --split, it does what is missing.
 """
 
 from __future__ import annotations
@@ -24,10 +24,8 @@ from collections.abc import Sequence
 import absl.logging
 
 from jaxlm.overrides import override
-from jaxlm.runtime import allocation
-from jaxlm.runtime.commands import told_errors
-from jaxlm.studies.limited_data_arms import ARMS
-from jaxlm.studies.limited_data_runs import follow_protocol
+from jaxlm.runtime import allocation, commands
+from jaxlm.studies import ARMS, follow_protocol
 
 
 def split_overrides(arguments: Sequence[str]) -> dict[str, list[str]]:
@@ -45,23 +43,24 @@ def split_overrides(arguments: Sequence[str]) -> dict[str, list[str]]:
 
 def make_parser() -> argparse.ArgumentParser:
     """The arguments in front of `--`."""
-    parser = argparse.ArgumentParser(
-        prog="python -m jaxlm.limited_data",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument("--experiment", required=True, help="the detector, for the arm real")
-    parser.add_argument("--translator", required=True, help="experiment of the translator")
-    parser.add_argument("--workdir", required=True, type=pathlib.Path, help="where plan, runs and results go")
+    parser = commands.parser("limited-data", __doc__, allow_abbrev=False)
+    parser.add_argument("--experiment", required=True, metavar="NAME", help="experiment of the detector")
+    parser.add_argument("--translator", required=True, metavar="NAME", help="experiment of the translator")
     parser.add_argument(
-        "--fractions", nargs="+", type=float, default=[10, 20, 50, 100], help="of the training faces, %%"
+        "--workdir", required=True, type=pathlib.Path, metavar="DIR", help="folder of the plan and the runs"
     )
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
-    parser.add_argument("--styles", type=int, default=8, help="renders of each face in avs and both (default: 8)")
-    parser.add_argument("--steps", type=int, help="of each detector (default: the experiment's, on all faces)")
-    parser.add_argument("--translator-steps", type=int, help="of each translator (default: likewise)")
+    numbers = {"nargs": "+", "metavar": "N"}
+    shares = [10, 20, 50, 100]
+    parser.add_argument("--fractions", **numbers, type=float, default=shares, help="shares of the training faces in %%")
+    parser.add_argument("--seeds", **numbers, type=int, default=[0, 1, 2], help="seeds of the repetitions")
+    arms = f"what detectors are trained on, of {', '.join(ARMS)} (default: all)"
+    parser.add_argument("--arms", nargs="+", metavar="ARM", choices=ARMS, default=list(ARMS), help=arms)
+    parser.add_argument("--styles", type=int, metavar="N", default=8, help="renders of each face in avs and both")
+    steps = "steps of each detector (default: the experiment's, on all faces)"
+    parser.add_argument("--steps", type=int, metavar="N", help=steps)
+    parser.add_argument(
+        "--translator-steps", type=int, metavar="N", help="steps of each translator (default: as above)"
+    )
     parser.add_argument("--split", help="a test split to judge by, besides the held-out faces")
     parser.add_argument("--dry-run", action="store_true", help="print the plan and stop")
     return parser
@@ -78,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     absl.logging.set_verbosity(absl.logging.ERROR)  # Orbax warns at each step that was not validated.
     allocation.keep_memory()
     try:
-        with told_errors():
+        with commands.told_errors():
             follow_protocol(detector, translator, arguments)
     except KeyboardInterrupt:
         sys.exit("\nInterrupted; the same command goes on from there.")

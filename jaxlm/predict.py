@@ -1,16 +1,15 @@
-"""Landmarks of faces in photos and videos: python -m jaxlm.predict PHOTO|FOLDER|GLOB|VIDEO ... --out DIR
+"""Landmarks of faces in photos and videos: `jaxlm predict PHOTO|FOLDER|GLOB|VIDEO ... --out DIR`
 
 Writes predictions.json and predictions.csv (see jaxlm/prediction/files.py), and a picture of each photo, or a video,
 with its points. Boxes and points are (x, y) in pixels of the photo, upright as its EXIF data say, counted from 0.
-Photos of more than 100 megapixels are read reduced. In videos faces are followed and their points smoothed; printed
-is how far points move from frame to frame, before smoothing and after, in per cent of the face's size.
+Photos of more than 100 megapixels are read at reduced size. In videos, faces are followed and their points smoothed. It
+prints how far points move from frame to frame, before and after smoothing, in per cent of the face's size.
 
-The model is the one that comes with jaxlm, that of `--weights` (written by `python -m jaxlm.export` or
-`python -m jaxlm.convert`) or that of a run (`--workdir`). Faces are those that `--detector` finds (`dlib`,
-`yunet:MODEL.onnx`, or `whole`: each photo is one face), or those of `--box` or `--boxes FILE.csv`, columns file, x1,
-y1, x2, y2. Such boxes follow the model's own convention, and in a video they are those of its first frame. What a
-detector finds is passed over where the model is less sure of its points than it is of faces. What cannot be used, and
-photos without a face, are reported and passed over, and the exit status is 1.
+The model is the one that comes with jaxlm, or that of `--weights` or `--workdir`. Faces are those that `--detector`
+finds (`dlib`, `yunet:MODEL.onnx`, or `whole`: each photo is one face), or those of `--box` or of `--boxes FILE.csv`,
+with columns file, x1, y1, x2, y2. Such boxes follow the model's own convention; in a video they are those of the first
+frame. Detections below the calibrated confidence are dropped. Files that cannot be used, and photos without a face, are
+reported and left out, and the exit status is 1.
 """
 
 from __future__ import annotations
@@ -24,26 +23,21 @@ import jax
 import numpy as np
 
 from jaxlm.prediction import Landmarker
-from jaxlm.prediction.predicting import boxes_of_table, find_files, predict
-from jaxlm.runtime.commands import told_errors
+from jaxlm.prediction.predicting import boxes_of_table, find_files, predict_files
+from jaxlm.runtime import commands
 
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """The arguments of the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m jaxlm.predict", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = commands.parser("predict", __doc__)
     parser.add_argument("files", nargs="+", metavar="PHOTO|FOLDER|GLOB|VIDEO")
-    parser.add_argument("--out", required=True, type=pathlib.Path, metavar="DIR")
-    model = parser.add_mutually_exclusive_group()
-    model.add_argument("--weights", type=pathlib.Path, metavar="FILE.npz", help="of jaxlm.export or jaxlm.convert")
-    model.add_argument("--workdir", type=pathlib.Path, metavar="DIR", help="of a training run")
-    parser.add_argument("--head", help="of a run on several data sets: the name of one (default: the first)")
+    parser.add_argument("--out", required=True, type=pathlib.Path, metavar="DIR", help="folder of the files to write")
+    commands.add_model_arguments(parser, required=False)
     parser.add_argument(
         "--least-confidence",
         type=float,
         metavar="MEAN",
-        help="of the points of a face that a detector found, 0 to 1 (default: what python -m jaxlm.calibrate measured)",
+        help="mean confidence, 0 to 1, below which a detection is dropped (default: what jaxlm calibrate measured)",
     )
     parser.add_argument(
         "--flip-test", action="store_true", help="average with the points of the mirrored crop, in twice the time"
@@ -63,24 +57,25 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command line; 0 where a face was found in every photo, and nothing was wrong."""
+    """The command line of prediction; 0 where a face was found in every photo and nothing was wrong."""
     arguments = parse_arguments(argv)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
-    with told_errors():
+    with commands.told_errors():
         files = find_files(arguments.files)
         if arguments.box and len(files) > 1:
             raise ValueError("--box is for a single photo; give the boxes of several in a table, --boxes FILE.csv")
         boxes = boxes_of_table(arguments.boxes, files) if arguments.boxes else None
         boxes = {files[0]: [np.asarray(box) for box in arguments.box]} if arguments.box else boxes
-        if arguments.workdir and not arguments.workdir.is_dir():
-            raise FileNotFoundError(f"{arguments.workdir}: there is no such folder of a training run")
-        path = arguments.workdir or arguments.weights
         landmarker = Landmarker.load(
-            path, head=arguments.head, detector=arguments.detector, flip_test=arguments.flip_test
+            arguments.path,
+            step=arguments.step,
+            head=arguments.head,
+            detector=arguments.detector,
+            flip_test=arguments.flip_test,
         )
         if arguments.least_confidence is not None:
             landmarker.least_confidence = arguments.least_confidence
-        problems = predict(files, landmarker, arguments.out, boxes)
+        problems = predict_files(files, landmarker, arguments.out, boxes)
     for problem in problems:
         print(f"error: {problem}", file=sys.stderr)
     print(f"Wrote {arguments.out / 'predictions.json'}, predictions.csv and pictures beside them")

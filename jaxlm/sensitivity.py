@@ -1,8 +1,8 @@
-"""How a model's error grows when face boxes are off: `python -m jaxlm.sensitivity --workdir DIR`.
+"""How a model's error grows when face boxes are off: `jaxlm sensitivity --workdir DIR`
 
-Detectors give boxes of differing shift and scale. The box of every face is moved by 0 to 30 % of its side, in four
-directions whose errors are averaged, or scaled by 0.7 to 1.4 about its centre. Several runs share one table and one
-picture: `--workdir runs/dpr_gsr_300w runs/mobilenet_300w` is reinitialisation against a plain regressor.
+Face detectors give boxes of differing place and size. The box of every face is moved by 0 to 30 % of its side, in four
+directions whose errors are averaged, or scaled by 0.7 to 1.4 about its centre. Several models share one table and one
+picture: `--workdir runs/dpr_gsr_300w runs/mobilenet_300w` compares reinitialisation with a plain regressor.
 
 Crops are cut from prepared frames. What a moved or larger crop shows beyond its frame is black, and the table says how
 much of it that is; sets prepared with a larger `--margin` have less of it.
@@ -10,29 +10,23 @@ much of it that is; sets prepared with a larger `--margin` have less of it.
 
 from __future__ import annotations
 
-import argparse
 import pathlib
 from collections.abc import Sequence
 
-from jaxlm.evaluation.box_sensitivity import report
-from jaxlm.runtime import distributed
-from jaxlm.runtime.commands import add_data_arguments, told_errors
+from jaxlm.evaluation import box_sensitivity
+from jaxlm.runtime import commands, distributed
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The command line of box sensitivity."""
-    parser = argparse.ArgumentParser(prog="python -m jaxlm.sensitivity", description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--workdir", required=True, nargs="+", type=pathlib.Path, dest="workdirs", help="of one or more training runs"
-    )
-    add_data_arguments(parser)
-    parser.add_argument(
-        "--out", type=pathlib.Path, help="folder for the files (default: in the first run's evaluation)"
-    )
+    parser = commands.parser("sensitivity", __doc__)
+    commands.add_model_arguments(parser, several=True)
+    commands.add_data_arguments(parser)
+    parser.add_argument("--out", type=pathlib.Path, help="folder of the files (default: the first model's evaluation)")
     arguments = parser.parse_args(argv)
-    distributed.start()
-    with told_errors():
-        report(**vars(arguments))
+    with commands.told_errors():
+        distributed.start()
+        box_sensitivity.measure_and_write(**vars(arguments))
 
 
 if __name__ == "__main__":

@@ -6,16 +6,17 @@ import json
 from collections.abc import Sequence
 
 from jaxlm import overrides
-from jaxlm.evaluation.cost import _model_of, as_table, summarise
+from jaxlm.evaluation.cost import as_table, summarise_experiment
 from jaxlm.runtime import commands
 
 
 def main(argv: Sequence[str] | None = None) -> None:
+    """The command line of summaries."""
     parser = commands.parser("summary", __doc__, add_help=False, allow_abbrev=False)
     parser.add_argument("--memory", action="store_true", help="compile a training step and print what it holds at most")
     parser.add_argument("--json", action="store_true", help="print the totals as one JSON object")
     arguments, config = overrides.parse_arguments(parser, argv)
-    summary = summarise(*_model_of(config))
+    summary = summarise_experiment(config)
     if arguments.json:
         totals = {key: getattr(summary, key) for key in ("parameters", "macs", "products", "megabytes")}
         print(json.dumps({"experiment": arguments.experiment, "input_size": config.model.input_size} | totals))

@@ -17,14 +17,13 @@ from collections.abc import Sequence
 import absl.logging
 import jax
 
-from jaxlm import checkpoints, models, overrides
+from jaxlm import models, overrides
 from jaxlm.config import Config
 from jaxlm.evaluation import cost, judging
 from jaxlm.runtime import allocation, commands, distributed
 from jaxlm.runtime.progress import read_metrics
-from jaxlm.styles import translator_report
-from jaxlm.training import objectives
-from jaxlm.training.loop import fit, make_synthetic_faces
+from jaxlm.styles import report_translator
+from jaxlm.training import fit, make_synthetic_faces, objectives
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -36,40 +35,33 @@ def main(argv: Sequence[str] | None = None) -> None:
     workdir = pathlib.Path(arguments.workdir or f"runs/{pathlib.Path(arguments.experiment).stem}")
     absl.logging.set_verbosity(absl.logging.ERROR)  # Orbax warns at each step that was not validated.
     allocation.keep_memory()
-    try:
+    with commands.told_errors():
         distributed.start(arguments.cluster, arguments.coordinator, arguments.num_processes, arguments.process_id)
         cost.check_size(config)
         make_synthetic_faces(config)
-        finished = fit(config, workdir)
-    except (ValueError, FileNotFoundError, ImportError, FloatingPointError, checkpoints.CheckpointError) as error:
-        distributed.fail(error)
-    except jax.errors.JaxRuntimeError as error:
-        if jax.process_count() == 1:
-            raise
-        distributed.fail(error)
-    if not finished:
-        print(f"Stopped and saved; the same command goes on from there. Run: {workdir}", file=sys.stderr)
-        return
-    if jax.process_index() == 0:
-        from jaxlm.drawing import plots  # Not at the top: matplotlib is slow to start.
+        if not fit(config, workdir):
+            print(f"Stopped and saved; the same command goes on from there. Run: {workdir}", file=sys.stderr)
+            return
+        if jax.process_index() == 0:
+            from jaxlm.drawing import plots  # Not at the top: matplotlib is slow to start.
 
-        curves = workdir / "curves.png"
-        plots.training_curves(curves, read_metrics(workdir / "metrics.jsonl"), objectives.kind(config).measure)
-        print(f"Curves: {curves}")
-    report_held_out(config, workdir)
+            curves = workdir / "curves.png"
+            plots.training_curves(curves, read_metrics(workdir / "metrics.jsonl"), objectives.kind(config).measure)
+            print(f"Curves: {curves}")
+        report_held_out(config, workdir)
 
 
 def report_held_out(config: Config, workdir: pathlib.Path) -> None:
     """Judges the best checkpoint of a run by its held-out faces: prints a table, and writes metrics and pictures."""
     if config.model.name in models.TRANSLATORS:
         if config.data.validation_percent:
-            translator_report.report_translator(workdir)
+            report_translator(workdir)
         else:
             print(f"No faces were held out to judge by. The checkpoints are in {workdir}")
     elif config.data.validation_percent:
-        judging.report(workdir, split=judging.VALIDATION)
+        judging.evaluate_and_write(workdir, split=judging.VALIDATION)
     else:
-        print(f"No faces were held out. Evaluate on a test split: python -m jaxlm.evaluate --workdir {workdir}")
+        print(f"No faces were held out. Evaluate on a test split: jaxlm evaluate --workdir {workdir}")
 
 
 if __name__ == "__main__":

@@ -7,8 +7,10 @@ import cv2
 import jax
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from jaxlm import models
+from jaxlm.drawing import attention_maps
 from jaxlm.evaluation import sepbn_attention
 from jaxlm.models import registry
 
@@ -31,7 +33,7 @@ def images(count: int = 3) -> np.ndarray:
 )
 def test_layers_hold_their_parameters_and_each_faces_weights(options: dict, groups: int) -> None:
     model, variables = model_and_variables(widths=[10, 20], norm="sepbn", **options)
-    layers = sepbn_attention.collect(model, variables, images())
+    layers = sepbn_attention.sepbn_layers(model, variables, images())
     assert list(layers) == ["block1/norm", "block2/norm"]
     for index, layer in enumerate(layers.values(), start=1):
         params = variables["params"][f"block{index}"]["norm"]
@@ -39,7 +41,7 @@ def test_layers_hold_their_parameters_and_each_faces_weights(options: dict, grou
         np.testing.assert_array_equal(layer.bias, params["bias"])
         assert layer.attention.shape == (3, groups, 3)
         np.testing.assert_allclose(layer.attention.sum(-1), 1.0, atol=1e-6)
-    alone = sepbn_attention.collect(model, variables, images()[1:2])["block2/norm"].attention
+    alone = sepbn_attention.sepbn_layers(model, variables, images()[1:2])["block2/norm"].attention
     np.testing.assert_allclose(alone[0], layers["block2/norm"].attention[1], atol=1e-5)
     assert np.ptp(layers["block2/norm"].attention, axis=-1).max() > 0.01
 
@@ -53,29 +55,23 @@ def test_layers_keep_their_order_beyond_nine() -> None:
 def test_a_model_without_sepbn_is_refused() -> None:
     model, variables = model_and_variables(widths=[10], norm="batch")
     with pytest.raises(ValueError, match="no SepBN layer"):
-        sepbn_attention.collect(model, variables, images())
+        sepbn_attention.sepbn_layers(model, variables, images())
 
 
 def test_pictures_show_curves_and_weights(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     figures = []
-    save = sepbn_attention.Figure.savefig
-    monkeypatch.setattr(
-        sepbn_attention.Figure, "savefig", lambda self, *a, **k: (figures.append(self), save(self, *a, **k))
-    )
+    save = Figure.savefig
+    monkeypatch.setattr(Figure, "savefig", lambda self, *a, **k: (figures.append(self), save(self, *a, **k)))
     rng = np.random.default_rng(0)
-    layers = {
-        f"block{index}/norm": sepbn_attention.Layer(
-            rng.normal(size=(3, 8)), rng.normal(size=(3, 8)), rng.random((4, 2, 3))
-        )
-        for index in (1, 2)
-    }
-    sepbn_attention.plot_parameters(tmp_path / "parameters.png", layers)
-    sepbn_attention.plot_attention(tmp_path / "attention.png", [np.zeros((16, 16, 3), np.uint8)] * 4, layers)
+    sets = {f"block{index}/norm": (rng.normal(size=(3, 8)), rng.normal(size=(3, 8))) for index in (1, 2)}
+    attention = {path: rng.random((4, 2, 3)) for path in sets}
+    attention_maps.affine_sets_plot(tmp_path / "parameters.png", sets)
+    attention_maps.attention_plot(tmp_path / "attention.png", [np.zeros((16, 16, 3), np.uint8)] * 4, attention)
     curves = figures[0].axes[2].lines
-    np.testing.assert_array_equal([line.get_ydata() for line in curves], layers["block2/norm"].scale)
+    np.testing.assert_array_equal([line.get_ydata() for line in curves], sets["block2/norm"][0])
     # The second face's cells: rows are sets within groups, columns are layers.
     cells = figures[1].axes[3].images[0].get_array()
-    expected = np.stack([layer.attention[1].reshape(-1) for layer in layers.values()], axis=-1)
+    expected = np.stack([weights[1].reshape(-1) for weights in attention.values()], axis=-1)
     np.testing.assert_allclose(cells, expected)
     assert [label.get_text() for label in figures[1].axes[3].get_yticklabels()][3] == "group 2, set 1"
     for name in ("parameters.png", "attention.png"):

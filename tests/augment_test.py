@@ -73,7 +73,7 @@ _warp = jax.jit(cropping.warp, static_argnames="size")
 def _augmented(key, images, points, config, size):
     visible = jnp.broadcast_to(jnp.arange(points.shape[1]) % 3 > 0, points.shape[:2])
     flip = FLIP if points.shape[1] == 98 else np.arange(points.shape[1])
-    return augment.augment(key, images, points, visible, config, flip, size, margin=2.0)
+    return augment.augment_faces(key, images, points, visible, config, flip, size, margin=2.0)
 
 
 def test_evaluation_crop_is_the_central_slice_bit_for_bit():

@@ -8,25 +8,20 @@ import numpy as np
 import pytest
 
 from jaxlm import average, evaluate
-from jaxlm.checkpoints import Bundle, Trained, bundle
-from jaxlm.landmarks import load_scheme
+from jaxlm.checkpoints import average_weights, load_bundle, save_bundle
 from tiny_landmarker import mean_face_model, shifted
-
-
-def opened(trained: Trained) -> Bundle:
-    return Bundle(trained, load_scheme(trained.config.data.scheme), {}, {})
 
 
 def test_each_array_is_the_mean_of_those_of_the_models():
     model = mean_face_model()
     drawn = [np.random.default_rng(seed) for seed in range(3)]
     models = [
-        model._replace(
-            variables=jax.tree.map(lambda leaf, rng=rng: rng.random(leaf.shape, np.float32), model.variables)
+        dataclasses.replace(
+            model, variables=jax.tree.map(lambda leaf, rng=rng: rng.random(leaf.shape, np.float32), model.variables)
         )
         for rng in drawn
     ]
-    mean = average.average([opened(one) for one in models])
+    mean = average_weights(models)
     trees = [one.variables for one in models]
     jax.tree.map(
         lambda ours, *theirs: np.testing.assert_allclose(ours, sum(theirs) / 3, atol=1e-7), mean.variables, *trees
@@ -42,11 +37,12 @@ def test_the_file_of_the_mean_is_judged_by_its_own_points(
     monkeypatch.chdir(tmp_path)
     model = mean_face_model()
     for name, fraction in (("left", -0.1), ("right", 0.1)):
-        bundle.save(tmp_path / f"{name}.npz", shifted(model, fraction), {"licence": "of one"}, {"dlib": (1, 1, 0, 0)})
-    bundle.save(tmp_path / "plain.npz", model)
+        one = dataclasses.replace(shifted(model, fraction), card={"licence": "of one"}, boxes={"dlib": (1, 1, 0, 0)})
+        save_bundle(tmp_path / f"{name}.npz", one)
+    save_bundle(tmp_path / "plain.npz", model)
     average.main(["--weights", "left.npz", "right.npz", "--out", "mean.npz"])
     assert "the mean of 2 models" in capsys.readouterr().out
-    mean = bundle.load("mean.npz")
+    mean = load_bundle("mean.npz")
     assert (mean.card, mean.boxes) == ({}, {})
     rows = {}
     for name in ("left", "mean", "plain"):
@@ -68,19 +64,19 @@ def test_the_file_of_the_mean_is_judged_by_its_own_points(
 def test_models_that_have_no_mean_are_refused(change: dict, message: str):
     model = mean_face_model()
     fields = {name: dataclasses.replace(getattr(model.config, name), **value) for name, value in change.items()}
-    other = model._replace(config=dataclasses.replace(model.config, **fields))
+    other = dataclasses.replace(model, config=dataclasses.replace(model.config, **fields))
     with pytest.raises(ValueError, match=message):
-        average.average([opened(model), opened(other)])
+        average_weights([model, other])
 
 
 def test_other_schemes_and_single_models_are_refused(tmp_path: pathlib.Path, capsys):
     with pytest.raises(ValueError, match="model 2 has another scheme than the first: wflw98 in place of ibug68"):
-        average.average([opened(mean_face_model()), opened(mean_face_model("wflw98"))])
-    bundle.save(tmp_path / "one.npz", mean_face_model())
+        average_weights([mean_face_model(), mean_face_model("wflw98")])
+    save_bundle(tmp_path / "one.npz", mean_face_model())
     for arguments, message in (
         (["--weights", str(tmp_path / "one.npz")], "give two or more"),
         ([], "no model is named"),
-        (["--weights", str(tmp_path / "one.npz"), "--head", "other"], "--head is for runs"),
+        (["--weights", str(tmp_path / "one.npz"), "--head", "other"], "has no head 'other'"),
         (["--weights", str(tmp_path / "one.npz"), str(tmp_path / "none.npz")], "there is no such file of weights"),
     ):
         with pytest.raises(SystemExit) as caught:

@@ -185,7 +185,7 @@ class TinyDiscriminator(nn.Module):
 def test_each_loss_trains_its_own_side(scheme_file: str, monkeypatch: pytest.MonkeyPatch):
     """The discriminator's gradient is the same whatever the adversary weighs; without weight it moves nobody else."""
     monkeypatch.setattr("jaxlm.models.lab.network.StackedHourglass", lambda *_: TinyEstimator())
-    monkeypatch.setattr("jaxlm.models.lab.network.BoundaryRegressor", lambda *_: TinyRegressor())
+    monkeypatch.setattr("jaxlm.models.lab.network.BoundaryRegressor", lambda *_, **__: TinyRegressor())
     monkeypatch.setattr("jaxlm.models.lab.network.EffectivenessDiscriminator", lambda *_: TinyDiscriminator())
     crops = crops_of(4)
     idle, active = (objective_of(scheme_file, adversarial=weight) for weight in (0.0, 1000.0))
@@ -207,7 +207,7 @@ def test_each_loss_trains_its_own_side(scheme_file: str, monkeypatch: pytest.Mon
 
 def test_steps_along_the_gradient_lower_the_loss(scheme_file: str, monkeypatch: pytest.MonkeyPatch):
     """Of real hourglasses with messages, below a stand-in for the regressor."""
-    monkeypatch.setattr("jaxlm.models.lab.network.BoundaryRegressor", lambda *_: TinyRegressor())
+    monkeypatch.setattr("jaxlm.models.lab.network.BoundaryRegressor", lambda *_, **__: TinyRegressor())
     objective, crops = objective_of(scheme_file, kind=DetectionObjective), crops_of(2)
     variables, step = variables_of(objective), gradients_of(objective, crops)
     losses = []

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
-from jaxlm.checkpoints import CheckpointError, Checkpoints, ConfigMismatchError, directory_of, fingerprints, load_model
+from jaxlm.checkpoints import CheckpointError, Checkpoints, ConfigMismatchError, directory_of, fingerprints, open_model
 from jaxlm.checkpoints.orbax_steps import Steps
 from jaxlm.config import Config
 from jaxlm.runtime import distributed
@@ -185,7 +185,7 @@ def test_fingerprints_do_not_depend_on_the_split_and_change_with_any_word():
 
 def test_no_run_and_no_such_step_are_said_so(tmp_path, debug):
     with pytest.raises(CheckpointError, match="no training run here"):
-        load_model(tmp_path)
+        open_model(tmp_path)
     save_steps(directory_of(tmp_path), debug, {1: 0.2})
     with pytest.raises(CheckpointError, match=r"no checkpoint of step 7; there are \[1\]"):
-        load_model(tmp_path, 7)
+        open_model(tmp_path, step=7)

@@ -13,7 +13,7 @@ from flax import linen as nn
 from flax import traverse_util
 
 from jaxlm import convert, models
-from jaxlm.checkpoints import bundle
+from jaxlm.checkpoints import load_bundle
 from jaxlm.interop import torch_checkpoints, torch_maps
 from jaxlm.interop import torch_layers as layers
 from jaxlm.interop.torch_maps import MAPS
@@ -356,9 +356,9 @@ def test_command_writes_what_fits(checkpoints: dict, tmp_path: pathlib.Path, cap
     variables, metadata = load_weights(out)
     assert metadata["model"] == "dpr_gsr"
     jax.tree.map(np.testing.assert_array_equal, variables, torch_checkpoints.convert_state(state, "dpr_gsr").variables)
-    found = bundle.load(out)
-    assert (found.scheme, found.trained.config.data.crop) == (WFLW98, 2.0)
-    assert isinstance(found.trained.task, ReinitialisationTask)
+    found = load_bundle(out)
+    assert (found.scheme, found.config.data.crop) == (WFLW98, 2.0)
+    assert isinstance(found.task, ReinitialisationTask)
     assert found.card["origin"] == "converted from PyTorch: a, b"
 
 

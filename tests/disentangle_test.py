@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 
 from jaxlm import checkpoints, disentangle, experiment
-from jaxlm.checkpoints import runs
-from jaxlm.checkpoints.runs import Trained
+from jaxlm.checkpoints import Trained, runs
 from jaxlm.data_pipelines.input import open_faces
 from jaxlm.images import cropping
+from jaxlm.landmarks.schemes import WFLW98
 from jaxlm.styles import checks as disentangle_checks
 from jaxlm.styles import disentangling, distances, translation
 from jaxlm.styles import pairs as style_pairs
 from jaxlm.styles.feature_networks import LaplacianFeatures
-from jaxlm.styles.pairs import Eyes
+from jaxlm.styles.pairs import Measures
 from jaxlm.styles.translation import Translator
 from tiny_translator import make_translator
 
@@ -39,19 +39,19 @@ def photos() -> np.ndarray:
 TRUTH = np.random.default_rng(1).uniform(0, SIZE, (FACES, 7, 2))
 
 
-def eyes() -> Eyes:
+def measures() -> Measures:
     """A judge that knows each photo's landmarks by its number, half a pixel off, and codes that are the photo."""
     network, normalised = LaplacianFeatures(), cropping.normalise(jnp.asarray(photos(), jnp.float32))
     scales = distances.texture_scales(network, normalised)
-    return Eyes(
-        judge=lambda images: TRUTH[images[:, 0, 0, 0] // 10] + np.array([0.3, 0.4]),
+    return Measures(
+        find=lambda images: TRUTH[images[:, 0, 0, 0] // 10] + np.array([0.3, 0.4]),
         texture=jax.jit(functools.partial(distances.textures_of, network, scales)),
         encode=lambda images: images.reshape(len(images), -1),
     )
 
 
 def check(pairs: np.ndarray) -> dict[str, float]:
-    return style_pairs.check_pairs(photos(), pairs, TRUTH, np.full(FACES, 10.0), eyes())
+    return style_pairs.check_pairs(photos(), pairs, TRUTH, np.full(FACES, 10.0), measures())
 
 
 def test_a_translator_that_copies_the_structure_photo_keeps_everything():
@@ -202,16 +202,16 @@ class Darkest(runs.models.MODELS["cnn"]):
 def judge(pack: pathlib.Path) -> Trained:
     config = experiment.load("debug")
     data = dataclasses.replace(config.data, dataset=str(pack), crop=1.0)
-    return Trained(dataclasses.replace(config, data=data), Darkest(98), {}, 3)
+    return Trained(dataclasses.replace(config, data=data), Darkest(98), {}, 3, WFLW98)
 
 
 def test_the_judge_finds_points_in_pixels_of_the_translators_crop(translator: Translator, judge: Trained):
     """It sees a crop of 1 box in 32 pixels, of a translator's of 2 boxes in 16."""
     wide = dataclasses.replace(translator.config.data, crop=2.0)
-    translator = translator._replace(config=dataclasses.replace(translator.config, data=wide))
+    translator = dataclasses.replace(translator, config=dataclasses.replace(translator.config, data=wide))
     images = np.full((2, SIZE, SIZE, 3), 200, np.uint8)
     images[0, 6, 9] = images[1, 10, 5] = 0
-    points = np.asarray(style_pairs.judge_of(judge, translator)(images))
+    points = np.asarray(style_pairs.landmark_finder(judge, translator)(images))
     assert points.shape == (2, 98, 2)
     np.testing.assert_allclose(points[:, 0], [[9, 6], [5, 10]], atol=0.5)
 
@@ -228,7 +228,7 @@ def test_pairs_are_in_the_order_of_style_and_structure(translator: Translator, p
 
 def run(monkeypatch: pytest.MonkeyPatch, translator: Translator, judge: Trained, *options: str) -> None:
     monkeypatch.setattr(translation, "load_translator", lambda workdir, step: translator)
-    monkeypatch.setattr(checkpoints, "load_model", lambda workdir: judge)
+    monkeypatch.setattr(checkpoints, "open_model", lambda path: judge)
     disentangle.main(["--workdir", "runs/vunet", "--judge", "runs/judge", *options])
 
 
@@ -267,7 +267,7 @@ def test_the_command_prints_its_protocol_and_writes_numbers_and_a_picture(
 )
 def test_what_cannot_be_judged_is_explained(translator, judge, changes, options, message, capsys, monkeypatch):
     data = dataclasses.replace(judge.config.data, **changes)
-    other = judge._replace(config=dataclasses.replace(judge.config, data=data))
+    other = dataclasses.replace(judge, config=dataclasses.replace(judge.config, data=data))
     with pytest.raises(SystemExit) as caught:
         run(monkeypatch, translator, other, *options)
     assert caught.value.code == 1
@@ -275,6 +275,6 @@ def test_what_cannot_be_judged_is_explained(translator, judge, changes, options,
 
 
 def test_a_translator_is_no_judge(translator: Translator, judge: Trained):
-    other = judge._replace(config=translator.config)
+    other = dataclasses.replace(judge, config=translator.config)
     with pytest.raises(ValueError, match="the judge is a vunet, a translator"):
         disentangling.check_judge(other, translator, "validation")

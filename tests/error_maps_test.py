@@ -13,9 +13,9 @@ SQUARE = Scheme("square", (1, 0, 3, 2), parts={"top": (0, 1), "left": (0, 2)}, e
 
 def test_errors_are_averaged_over_faces_and_parts():
     errors = np.array([[0.1, 0.2, 0.3, 0.4], [0.3, 0.2, 0.1, 0.0]])
-    np.testing.assert_allclose(error_maps.of_points(errors), [0.2, 0.2, 0.2, 0.2])
-    assert error_maps.of_parts(errors, SQUARE) == pytest.approx({"top": 0.2, "left": 0.2})
-    assert error_maps.of_parts(errors[:1], SQUARE) == pytest.approx({"top": 0.15, "left": 0.2})
+    np.testing.assert_allclose(error_maps.mean_by_point(errors), [0.2, 0.2, 0.2, 0.2])
+    assert error_maps.mean_by_part(errors, SQUARE) == pytest.approx({"top": 0.2, "left": 0.2})
+    assert error_maps.mean_by_part(errors[:1], SQUARE) == pytest.approx({"top": 0.15, "left": 0.2})
 
 
 def test_the_mean_shape_of_turned_and_scaled_copies_is_their_shape():

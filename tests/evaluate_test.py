@@ -11,14 +11,15 @@ import numpy as np
 import pytest
 
 from jaxlm import checkpoints, evaluate, experiment, models, relabel, tasks, train
-from jaxlm.checkpoints import Trained, bundle, runs
+from jaxlm.checkpoints import Trained, save_bundle
 from jaxlm.config import Config
 from jaxlm.data_pipelines import input as input_lib
 from jaxlm.evaluation import error_table, inference, judging
 from jaxlm.images import cropping
 from jaxlm.landmarks.schemes import WFLW98
 from jaxlm.runtime import distributed
-from jaxlm.tasks import metrics, registry
+from jaxlm.tasks import metrics
+from jaxlm.tasks.heatmaps import HeatMapTask
 from jaxlm.training import loop
 
 
@@ -31,8 +32,8 @@ def trained(pack: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> pat
     return workdir
 
 
-def predictor_of(trained: pathlib.Path, batch_size: int) -> tuple[inference.Predictor, runs.Trained]:
-    run = checkpoints.load_model(trained)
+def predictor_of(trained: pathlib.Path, batch_size: int) -> tuple[inference.Predictor, Trained]:
+    run = checkpoints.open_model(trained)
     task = tasks.build(run.config.task, run.config.model)
     mesh = distributed.make_mesh()
     return inference.Predictor(run.model, task, run.config, 2.0, mesh, batch_size), run
@@ -76,7 +77,7 @@ class Brightest(nn.Module):
 
 
 def test_the_flip_test_averages_points_and_confidences_with_those_of_the_mirrored_crop():
-    task = registry.HeatMapTask(32, stride=1, decoder="argmax")
+    task = HeatMapTask(32, stride=1, decoder="argmax")
     frames = jnp.zeros((2, 64, 64, 3), jnp.uint8).at[:, 20, 24].set(255)
     to_crop = cropping.crop_affine(64, 32, margin=2.0)
     predict = functools.partial(inference.predict_step, {}, frames, to_crop, model=Brightest(), task=task, size=32)
@@ -96,7 +97,7 @@ class FromTheLeft(Brightest):
 
 
 def test_the_flip_test_exchanges_left_and_right():
-    task = registry.HeatMapTask(32, stride=1, decoder="argmax")
+    task = HeatMapTask(32, stride=1, decoder="argmax")
     frames = jnp.zeros((1, 64, 64, 3), jnp.uint8)
     to_crop = cropping.crop_affine(64, 32, margin=2.0)
     flipped = inference.predict_step({}, frames, to_crop, model=FromTheLeft(), task=task, size=32, flip=(1, 0, 2, 3))
@@ -107,7 +108,7 @@ def test_the_flip_test_exchanges_left_and_right():
 def test_a_table_of_subsets():
     nme = np.asarray([0.02, 0.04, 0.11, 0.2], np.float32)
     masks = {"full": np.ones(4, bool), "easy": np.asarray([True, True, False, False]), "none": np.zeros(4, bool)}
-    full, easy = error_table.table(nme, masks, (0.08, 0.1))
+    full, easy = error_table.error_rows(nme, masks, (0.08, 0.1))
     assert (full.subset, full.faces, easy.subset, easy.faces) == ("full", 4, "easy", 2)
     np.testing.assert_allclose([full.nme, easy.nme], [9.25, 3.0], rtol=1e-6)
     np.testing.assert_allclose([full.failure_rate["8"], full.failure_rate["10"], easy.failure_rate["10"]], [50, 50, 0])
@@ -144,13 +145,13 @@ def test_predictions_are_in_pixels_of_the_source_photo(trained: pathlib.Path, pa
     predicted, nme = inference.Predictions(faces.points + 1, None), np.zeros(len(faces), np.float32)
     everyone = {"full": np.ones(len(faces), bool)}
     evaluation = judging.Evaluation(shifted, everyone, "inter_ocular", predicted, nme, [], {})
-    judging.write_report(tmp_path, evaluation)
+    judging.write_evaluation(tmp_path, evaluation)
     stored = np.load(tmp_path / "predictions.npz")
     np.testing.assert_allclose(stored["points"], 2 * predicted.points + np.float32([5, 7]), rtol=1e-6)
 
 
 def test_validation_is_what_training_held_out(trained: pathlib.Path, pack: pathlib.Path):
-    config = checkpoints.load_model(trained).config
+    config = checkpoints.open_model(trained).config
     training = loop.prepare_run(config)[1]
     faces, masks = judging.open_evaluation(config, str(pack), "validation", "")
     assert not set(faces.names) & set(training.names)
@@ -159,7 +160,7 @@ def test_validation_is_what_training_held_out(trained: pathlib.Path, pack: pathl
 
 
 def test_several_splits_are_subsets_of_one_table(trained: pathlib.Path, pack: pathlib.Path):
-    config = checkpoints.load_model(trained).config
+    config = checkpoints.open_model(trained).config
     faces, masks = judging.open_evaluation(config, str(pack), "train+test", "")
     assert {name: int(mask.sum()) for name, mask in masks.items() if name in ("train", "test", "full")} == {
         "train": 60,
@@ -196,7 +197,7 @@ def test_released_models_that_look_at_photos_are_not_judged_by_frames(
     model = models.build("dpr_gsr", 98, {}, jnp.float32)
     shapes = jax.eval_shape(lambda: model.init(jax.random.key(0), jnp.zeros((1, 256, 256, 3)), train=False))
     variables = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
-    bundle.save(tmp_path / "dpr.npz", Trained(config, model, variables, step=0))
+    save_bundle(tmp_path / "dpr.npz", Trained(config, model, variables, 0, WFLW98))
     for command in (evaluate, relabel):
         more = ["--out", str(tmp_path / "new.npz")] if command is relabel else []
         with pytest.raises(SystemExit):

@@ -1,5 +1,6 @@
 """Exported detectors: files that give our points for any number of faces, their description, and what is refused."""
 
+import dataclasses
 import json
 import pathlib
 import re
@@ -13,8 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxlm import experiment, export
-from jaxlm.checkpoints import Bundle, Trained, bundle
+from jaxlm import experiment, export, models
+from jaxlm.checkpoints import Trained, bundle, load_bundle, save_bundle
 from jaxlm.config import Config, DataConfig, ModelConfig, TaskConfig
 from jaxlm.interop import export_description, exporting, parity_faces, programs
 from jaxlm.landmarks import geometry, photos
@@ -39,7 +40,7 @@ class Operators(nn.Module):
 
 
 @pytest.fixture(scope="module")
-def detected() -> Bundle:
+def detected() -> Trained:
     config = Config(
         model=ModelConfig("cnn", SIZE),
         task=TaskConfig("heatmaps", {"stride": 1}),
@@ -47,9 +48,8 @@ def detected() -> Bundle:
     )
     model = Operators()
     variables = jax.jit(lambda key: model.init(key, jnp.zeros((1, SIZE, SIZE, 3)), train=False))(jax.random.key(0))
-    return Bundle(
-        Trained(config, model, variables, 7), FIVE, {"licence": "none needed"}, {"dlib": (1.0, 1.0, 0.0, 0.1)}
-    )
+    boxes = {"dlib": (1.0, 1.0, 0.0, 0.1)}
+    return Trained(config, model, variables, 7, FIVE, card={"licence": "none needed"}, boxes=boxes)
 
 
 @pytest.fixture(scope="module")
@@ -58,9 +58,9 @@ def crops() -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def outputs(detected: Bundle, crops: np.ndarray) -> list[np.ndarray]:
+def outputs(detected: Trained, crops: np.ndarray) -> list[np.ndarray]:
     """Ours for all crops, the plain way."""
-    trained = detected.trained
+    trained = detected
     raw = jax.jit(trained.model.apply, static_argnames="train")(
         trained.variables, (crops - np.float32(127.5)) / 128, train=False
     )
@@ -68,9 +68,9 @@ def outputs(detected: Bundle, crops: np.ndarray) -> list[np.ndarray]:
 
 
 @pytest.fixture(scope="module")
-def stablehlo(detected: Bundle, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+def stablehlo(detected: Trained, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     file = tmp_path_factory.mktemp("export") / "detector.stablehlo"
-    programs.write_stablehlo(programs.detector(detected.trained), SIZE, file)
+    programs.write_stablehlo(programs.detect_function(detected), SIZE, file)
     return file
 
 
@@ -101,11 +101,11 @@ def test_stablehlo_runs_everywhere_with_the_operators_of_each_platform(stablehlo
     ],
     ids=["depthwise", "transposed"],
 )
-def test_operators_are_those_of_the_target(detected: Bundle, count_operations: Callable[[str], int]):
+def test_operators_are_those_of_the_target(detected: Trained, count_operations: Callable[[str], int]):
     def traced(target: operators.Target) -> str:
         with operators.traced_for(target):
             spec = jax.ShapeDtypeStruct((1, SIZE, SIZE, 3), jnp.uint8)
-            return str(jax.make_jaxpr(programs.detector(detected.trained))(spec))
+            return str(jax.make_jaxpr(programs.detect_function(detected))(spec))
 
     assert [count_operations(traced(target)) for target in ("cpu", "accelerator", "onnx")] == [0, 1, 1]
     assert "reduce_window_max" in traced("accelerator")
@@ -121,10 +121,10 @@ def test_the_pool_for_onnx_is_the_pool(shape: tuple[int, ...]):
     np.testing.assert_array_equal(found, nn.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1))))
 
 
-def test_files_of_onnx(detected: Bundle, crops: np.ndarray, outputs: list[np.ndarray], tmp_path: pathlib.Path):
+def test_files_of_onnx(detected: Trained, crops: np.ndarray, outputs: list[np.ndarray], tmp_path: pathlib.Path):
     pytest.importorskip("jax2onnx")
     file = tmp_path / "detector.onnx"
-    batch = programs.write_onnx(programs.detector(detected.trained), SIZE, file)
+    batch = programs.write_onnx(programs.detect_function(detected), SIZE, file)
     assert batch is None
     for count in (1, 5):
         found = programs.read_onnx(file, batch)(crops[:count])
@@ -136,10 +136,11 @@ def test_files_of_onnx(detected: Bundle, crops: np.ndarray, outputs: list[np.nda
 def file(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """A bundle of a tiny network as it is drawn; its data set is not there."""
     config = changed(experiment.load("debug"), data={"scheme": "five", "dataset": "unknown"})
-    model = experiment.models.build("cnn", 5, config.model.options, jnp.float32)
+    model = models.build("cnn", 5, config.model.options, jnp.float32)
     variables = jax.jit(lambda key: model.init(key, jnp.zeros((1, SIZE, SIZE, 3)), train=False))(jax.random.key(0))
     path = tmp_path_factory.mktemp("bundle") / "detector.npz"
-    bundle.save(path, Trained(config, model, variables, 7), {"data": "none", "licence": "none needed"})
+    card = {"data": "none", "licence": "none needed"}
+    save_bundle(path, Trained(config, model, variables, 7, FIVE, card=card))
     return path
 
 
@@ -168,13 +169,12 @@ def test_the_command_writes_a_program_and_what_it_takes(file: pathlib.Path, tmp_
 def test_the_command_writes_a_bundle_of_a_run(
     file: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys
 ):
-    trained = bundle.load(file).trained
-    runs = {("run", "b"): trained}
-    monkeypatch.setattr("jaxlm.checkpoints.load_model", lambda workdir, head: runs[workdir, head])
+    runs = {(pathlib.Path("run"), None, "b"): load_bundle(file)}
+    monkeypatch.setattr(exporting, "open_model", lambda path, step, head: runs[path, step, head])
     out = tmp_path / "detector.npz"
     export.main(["--workdir", "run", "--head", "b", "--format", "bundle", "--out", str(out)])
     assert "on 3 rendered faces" in capsys.readouterr().out
-    assert bundle.load(out).trained.step == 7
+    assert load_bundle(out).step == 7
     assert [path.name for path in tmp_path.iterdir()] == ["detector.npz"]
 
 
@@ -264,13 +264,13 @@ def test_what_cannot_be_exported(file: pathlib.Path, tmp_path: pathlib.Path, mon
     assert "No such file or directory" in error(*of_file, "stablehlo")
     assert "No such file or directory" in error(*of_file, "bundle", "--card", str(tmp_path / "none.json"))
     assert "nowhere" in error(*of_file, "bundle", "--faces", "nowhere")
-    trained = bundle.load(file).trained
-    translator = trained._replace(config=changed(trained.config, model={"name": "vunet"}))
-    monkeypatch.setattr("jaxlm.checkpoints.load_model", lambda *args, **options: translator)
-    assert "run holds the translator vunet, which finds no landmarks" in error("--workdir", "run", "--format", "onnx")
     with pytest.raises(SystemExit):
         export.main([*of_file, "bundle", "--out", "a", "--head", "b"])
-    assert "--head is for a run" in capsys.readouterr().err
+    assert "has no head 'b'" in capsys.readouterr().err
+    trained = load_bundle(file)
+    translator = dataclasses.replace(trained, config=changed(trained.config, model={"name": "vunet"}))
+    monkeypatch.setattr(exporting, "open_model", lambda path, step, head: translator)
+    assert "run holds the translator vunet, which finds no landmarks" in error("--workdir", "run", "--format", "onnx")
 
 
 def test_onnx_without_its_packages(file: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys):
@@ -281,8 +281,8 @@ def test_onnx_without_its_packages(file: pathlib.Path, tmp_path: pathlib.Path, m
     assert list(tmp_path.iterdir()) == []
 
 
-def test_models_that_jax2onnx_cannot_convert(tmp_path: pathlib.Path, detected: Bundle):
+def test_models_that_jax2onnx_cannot_convert(tmp_path: pathlib.Path, detected: Trained):
     pytest.importorskip("jax2onnx")
-    detect = programs.detector(detected.trained)
+    detect = programs.detect_function(detected)
     with pytest.raises(programs.ExportError, match="jax2onnx cannot convert this model"):
         programs.write_onnx(lambda crops: (jnp.linalg.svd(detect(crops)[0])[1],), SIZE, tmp_path / "a.onnx")

@@ -1,5 +1,6 @@
 """Face detectors, boxes from tables, and how boxes of one convention become those of another."""
 
+import dataclasses
 import importlib.util
 import pathlib
 import sys
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from jaxlm import calibrate
-from jaxlm.checkpoints import bundle
+from jaxlm.checkpoints import load_bundle, save_bundle
 from jaxlm.data_pipelines.input import open_faces
 from jaxlm.landmarks import photos
 from jaxlm.prediction import calibration, face_detectors
@@ -126,20 +127,20 @@ def test_without_dlib_photos_are_taken_whole_with_a_warning(monkeypatch: pytest.
 
 def test_calibration_scales_about_the_centre_and_shifts_by_sides():
     """Sides 20 and 30 become 40 and 15, and the centre moves by 10 and -3."""
-    calibrated = face_detectors.calibrate(np.float32([[10, 20, 30, 50]]), (2.0, 0.5, 0.5, -0.1))
+    calibrated = face_detectors.calibrate_boxes(np.float32([[10, 20, 30, 50]]), (2.0, 0.5, 0.5, -0.1))
     np.testing.assert_allclose(calibrated, [[10, 24.5, 50, 39.5]])
-    np.testing.assert_array_equal(face_detectors.calibrate(BOXES, None), BOXES)
+    np.testing.assert_array_equal(face_detectors.calibrate_boxes(BOXES, None), BOXES)
 
 
 def test_a_measured_calibration_is_the_one_that_was_applied():
-    wanted = face_detectors.calibrate(BOXES, (1.2, 0.9, 0.05, -0.2))
-    np.testing.assert_allclose(face_detectors.measure(BOXES, wanted), (1.2, 0.9, 0.05, -0.2), rtol=1e-5)
+    wanted = face_detectors.calibrate_boxes(BOXES, (1.2, 0.9, 0.05, -0.2))
+    np.testing.assert_allclose(face_detectors.fit_calibration(BOXES, wanted), (1.2, 0.9, 0.05, -0.2), rtol=1e-5)
 
 
 def test_a_wrong_pair_does_not_matter():
     found = np.concatenate([BOXES, [[100, 100, 101, 300]]])
-    wanted = np.concatenate([face_detectors.calibrate(BOXES, (1.2, 0.9, 0.05, -0.2)), [[0, 0, 9, 9]]])
-    np.testing.assert_allclose(face_detectors.measure(found, wanted)[:2], (1.2, 0.9), rtol=1e-5)
+    wanted = np.concatenate([face_detectors.calibrate_boxes(BOXES, (1.2, 0.9, 0.05, -0.2)), [[0, 0, 9, 9]]])
+    np.testing.assert_allclose(face_detectors.fit_calibration(found, wanted)[:2], (1.2, 0.9), rtol=1e-5)
 
 
 def test_overlap_is_intersection_over_union():
@@ -164,7 +165,7 @@ def test_a_table_of_boxes(tmp_path: pathlib.Path):
 @pytest.fixture
 def shifted(monkeypatch: pytest.MonkeyPatch) -> None:
     """`face_detectors.build` gives a detector that needs (2, 1, 0.25, 0) in frames of 64 pixels, and a wrong box."""
-    found = face_detectors.calibrate(np.float32([[16, 16, 47, 47]]), (0.5, 1.0, -0.125, 0.0))
+    found = face_detectors.calibrate_boxes(np.float32([[16, 16, 47, 47]]), (0.5, 1.0, -0.125, 0.0))
     boxes = np.concatenate([np.float32([[0, 0, 9, 9]]), found])
     monkeypatch.setattr(face_detectors, "build", lambda name: FaceDetector(name, lambda photo: boxes))
 
@@ -174,11 +175,12 @@ def test_the_command_measures_on_validation_faces_and_writes_a_copy(
     pack: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ):
     trained = mean_face_model("wflw98", dataset=str(pack))
-    bundle.save(tmp_path / "old.npz", trained, {"licence": "none"}, {"other": (1, 1, 0, 0)})
+    trained = dataclasses.replace(trained, card={"licence": "none"}, boxes={"other": (1, 1, 0, 0)})
+    save_bundle(tmp_path / "old.npz", trained)
     options = ["--weights", str(tmp_path / "old.npz"), "--out", str(tmp_path / "new.npz")]
     calibrate.main([*options, "--dataset", str(pack), "--detector", "mine", "--split", "train"])
     assert "mine, 60 of 60 faces" in capsys.readouterr().out
-    new = bundle.load(tmp_path / "new.npz")
+    new = load_bundle(tmp_path / "new.npz")
     assert new.card == {"licence": "none"}
     assert new.boxes.keys() == {"mine", "other", LANDMARKS}
     np.testing.assert_allclose(new.boxes["mine"], (2, 1, 0.25, 0), atol=1e-6)
@@ -188,8 +190,8 @@ def test_the_command_measures_on_validation_faces_and_writes_a_copy(
 
 
 def test_the_least_confidence_is_three_quarters_of_that_of_the_least_sure_face():
-    assert calibration.least_confidence(np.float32([[0.9, 0.7], [0.5, 0.7], [1.0, 1.0]])) == 0.45
-    assert calibration.least_confidence(None) == 0.0
+    assert calibration.least_confidence_of(np.float32([[0.9, 0.7], [0.5, 0.7], [1.0, 1.0]])) == 0.45
+    assert calibration.least_confidence_of(None) == 0.0
 
 
 def test_a_detector_that_finds_no_face_is_not_measured(pack: pathlib.Path):

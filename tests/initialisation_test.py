@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from jaxlm import experiment, overrides, train
-from jaxlm.checkpoints import Checkpoints, directory_of, load_model
+from jaxlm.checkpoints import Checkpoints, directory_of, open_model
 from jaxlm.config import Config
 from jaxlm.models import save_weights
 from jaxlm.models.dpr.coordinates import PARTS
@@ -107,7 +107,7 @@ def short(config: Config, **fields: object) -> Config:
 
 def test_a_run_starts_from_another_once_and_then_resumes(debug: Config, tmp_path: pathlib.Path, capsys):
     loop.fit(short(debug), tmp_path / "first")
-    trained = load_model(tmp_path / "first").variables
+    trained = open_model(tmp_path / "first").variables
     second = short(debug, init_from=str(tmp_path / "first"), seed=5)
     step, state = first_state(second, tmp_path / "second")
     assert step == 0
@@ -192,7 +192,7 @@ def test_weights_with_nothing_in_common_and_files_that_are_none_end_with_an_expl
     with pytest.raises(ValueError, match=r"no array of equal path and shape in common:(.|\n)*params/stem \(1 arrays\)"):
         starting.start_from(state, str(tmp_path / "other.npz"))
     options = ["--experiment", "debug", "--data.dataset", debug.data.dataset, "--workdir", str(tmp_path / "run")]
-    for source, message in (("text.npz", "no file of weights"), ("nowhere", "no training run"), ("no.npz", "no.npz")):
+    for source, message in (("text.npz", "no file of weights"), ("nowhere", "no such folder"), ("no.npz", "no.npz")):
         with pytest.raises(SystemExit) as caught:
             train.main([*options, "--init-from", str(tmp_path / source)])
         assert caught.value.code == 1

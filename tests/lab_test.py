@@ -57,7 +57,7 @@ def test_counts_of_message_passing(received: bool, count: int):
 
 def test_the_discriminator_is_drawn_apart_and_counts_as_published():
     model = LAB(68, "ibug68")
-    init = functools.partial(model.init, train=False, method="judge")
+    init = functools.partial(model.init, train=False, method="discriminate")
     shapes = jax.eval_shape(init, jax.random.key(0), jnp.zeros((1, 64, 64, 13)))
     assert set(shapes["params"]) == {"discriminator"}
     assert cost.count_parameters(shapes["params"]) == 6_912_013

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxlm import Landmarker, checkpoints, models
-from jaxlm.checkpoints import Trained, bundle
+from jaxlm import Landmarker, models
+from jaxlm.checkpoints import CheckpointError, Trained, bundle
 from jaxlm.config import Config, DataConfig, ModelConfig, TaskConfig
 from jaxlm.landmarks import load_scheme, photos
 from jaxlm.landmarks.schemes import FIVE, IBUG68
@@ -159,7 +159,7 @@ def test_what_cannot_be_loaded_is_named(weights: pathlib.Path, tmp_path: pathlib
         Landmarker.load(weights, detector="haar")
     with pytest.raises(FileNotFoundError, match=r"none\.npz"):
         Landmarker.load(tmp_path / "none.npz")
-    with pytest.raises(checkpoints.CheckpointError, match="no training run here"):
+    with pytest.raises(CheckpointError, match="no training run here"):
         Landmarker.load(tmp_path)
 
 
@@ -172,7 +172,7 @@ def gsr(step: int) -> Trained:
     variables["params"]["global_reinit"]["head"]["fc2"]["bias"] = np.eye(2, 3, dtype=np.float32).ravel()
     data = DataConfig(scheme="ibug68", crop=2.0)
     config = Config(model=ModelConfig("dpr_gsr", 256, options), task=TaskConfig("reinitialisation"), data=data)
-    return Trained(config, model, variables, step)
+    return Trained(config, model, variables, step, IBUG68)
 
 
 def test_released_models_of_dpr_see_the_photo_through_the_box_as_it_is(monkeypatch: pytest.MonkeyPatch):
@@ -181,11 +181,11 @@ def test_released_models_of_dpr_see_the_photo_through_the_box_as_it_is(monkeypat
     mean = coordinates.mean_face(load_scheme("ibug68"))
     expected = np.float32([20, 30]) + mean * 128 * np.float32([79 / 127, 39 / 127])
     trained = gsr(step=0)
-    (face,) = Landmarker(trained, IBUG68).predict(bright_spot(1, 1), [20, 30, 99, 69])
+    (face,) = Landmarker(trained).predict(bright_spot(1, 1), [20, 30, 99, 69])
     np.testing.assert_allclose(face.points, expected, atol=1e-3)
     assert not face.degenerate
     trained.variables["params"]["global_reinit"]["head"]["fc2"]["bias"] *= 0
-    (flat,) = Landmarker(trained, IBUG68).predict(bright_spot(1, 1), [20, 30, 99, 69])
+    (flat,) = Landmarker(trained).predict(bright_spot(1, 1), [20, 30, 99, 69])
     np.testing.assert_allclose(flat.points, expected, atol=1e-3)
     assert flat.degenerate
 

@@ -190,7 +190,7 @@ class Fakes:
         self.interrupt_at = interrupt_at
         monkeypatch.setattr(loop, "fit", lambda config, workdir: self.do(workdir))
         monkeypatch.setattr(limited_data_runs, "draw_set", lambda plan, piece, workdir: self.do(piece.folder(workdir)))
-        monkeypatch.setattr(limited_data_runs, "judge", self.judge)
+        monkeypatch.setattr(limited_data_runs, "judge_detector", self.judge)
 
     def do(self, folder: pathlib.Path) -> bool:
         folder.mkdir(parents=True, exist_ok=True)
@@ -206,31 +206,31 @@ class Fakes:
 
 def test_a_stopped_command_goes_on_with_the_piece_it_stood_at(plan: Plan, tmp_path, monkeypatch, capsys):
     stopped = Fakes(monkeypatch, interrupt_at=4)
-    assert not limited_data_runs.run(plan, tmp_path, ["validation"])
+    assert not limited_data_runs.run_pieces(plan, tmp_path, ["validation"])
     assert stopped.done[-1] == "seed0/25_percent/real"
     printed = capsys.readouterr().out
     assert "[5/24] 25 %, seed 0: self; " in printed
     assert "[6/24]" not in printed
     rest = Fakes(monkeypatch)
-    assert limited_data_runs.run(plan, tmp_path, ["validation"])
+    assert limited_data_runs.run_pieces(plan, tmp_path, ["validation"])
     assert rest.done[0] == "seed0/25_percent/self"
     assert len(stopped.done + rest.done) == len(set(stopped.done + rest.done)) == 24
     again = Fakes(monkeypatch)
-    assert limited_data_runs.run(plan, tmp_path, ["validation"])
+    assert limited_data_runs.run_pieces(plan, tmp_path, ["validation"])
     assert again.done == []
 
 
 def test_another_split_and_another_seed_do_what_is_missing(plan: Plan, tmp_path, monkeypatch):
     one = dataclasses.replace(plan, seeds=(0,))
     Fakes(monkeypatch)
-    limited_data_runs.run(one, tmp_path, ["validation"])
+    limited_data_runs.run_pieces(one, tmp_path, ["validation"])
     more = Fakes(monkeypatch)
-    limited_data_runs.run(plan, tmp_path, ["validation", "test"])
+    limited_data_runs.run_pieces(plan, tmp_path, ["validation", "test"])
     # Detectors of the first seed are looked up once more, and nothing is drawn or translated twice.
     assert [done for done in more.done if done.startswith("seed0")] == [
         f"seed0/{percent}_percent/{arm}" for percent in (25, 100) for arm in ("real", "self", "avs")
     ]
-    errors = limited_data_runs.collect(plan, tmp_path, "test")
+    errors = limited_data_runs.collect_errors(plan, tmp_path, "test")
     assert list(errors) == [(percent, arm) for percent in (25, 100) for arm in ("real", "self", "avs")]
     np.testing.assert_allclose(errors[25, "avs"], [[0.04, 0.14], [0.05, 0.14]], rtol=1e-6)
 
@@ -263,7 +263,7 @@ def made_up_errors() -> dict[tuple[float, str], np.ndarray]:
 
 def test_the_table_and_its_differences():
     errors = {(20.0, "real"): np.float32([[0.02, 0.04], [0.06, 0.12]])} | made_up_errors()
-    row = limited_data_report.rows_of(errors)[0]
+    row = limited_data_report.results_of(errors)[0]
     # Seeds have 3 and 9 %; of faces, one of four fails; areas (8 + 6) / 20 and 4 / 20.
     assert row._asdict() == {
         "percent": 20.0,
@@ -273,7 +273,7 @@ def test_the_table_and_its_differences():
         "failure_rate": pytest.approx(25),
         "auc": pytest.approx((0.7 + 0.2) / 2),
     }
-    alone = limited_data_report.rows_of({(20.0, "real"): np.float32([[0.02, 0.04]])})[0]
+    alone = limited_data_report.results_of({(20.0, "real"): np.float32([[0.02, 0.04]])})[0]
     assert (alone.nme, alone.deviation) == (pytest.approx(3), None)
     found = {(d.arm, d.other): d for d in limited_data_report.differences_of(errors)}
     assert set(found) == {("avs", "real"), ("avs", "self")}
@@ -311,7 +311,7 @@ def test_avs_works_only_where_it_beats_both_beyond_the_interval():
 def test_the_report_is_written(plan: Plan, tmp_path: pathlib.Path, capsys):
     errors = made_up_errors()
     plan = dataclasses.replace(plan, fractions=(10.0,), faces={"seed0/10_percent": 9, "seed1/10_percent": 8})
-    limited_data_report.report(plan, tmp_path, {"validation": errors, "test": errors}, "the generator's")
+    limited_data_report.report_study(plan, tmp_path, {"validation": errors, "test": errors}, "the generator's")
     printed = capsys.readouterr().out
     for expected in (
         "9, 8 faces, by seed (0, 1)",

@@ -16,10 +16,11 @@ import pytest
 from jax.typing import DTypeLike
 
 from jaxlm import experiment, models, tasks, train
-from jaxlm.checkpoints import Checkpoints, directory_of, load_model, runs
+from jaxlm.checkpoints import Checkpoints, Trained, directory_of, open_model
 from jaxlm.config import Config, ModelConfig, TaskConfig
 from jaxlm.data_pipelines import input as input_lib
 from jaxlm.evaluation import judging
+from jaxlm.landmarks.schemes import WFLW98
 from jaxlm.models import save_weights, vgg
 from jaxlm.models.cnn import CNN
 from jaxlm.models.vunet import VUNetOutputs
@@ -121,7 +122,7 @@ def test_the_loss_falls_and_the_best_step_is_that_of_the_smallest_reconstruction
     for row in validated:
         assert row["reconstruction"] == row["perceptual"] + row["l1"]
     best = min(validated, key=lambda row: row["reconstruction"])
-    assert load_model(straight).step == best["step"]
+    assert open_model(straight).step == best["step"]
     assert objectives.kind(config).measure.key == "reconstruction"
 
 
@@ -177,7 +178,7 @@ def test_every_part_of_a_batch_draws_by_a_key_of_its_own():
 
 def test_validation_counts_every_face_once(config: Config, straight: pathlib.Path, monkeypatch: pytest.MonkeyPatch):
     """However many fill a batch; the figures are those of all faces at once, by hand."""
-    trained, faces = load_model(straight), held_out(config)
+    trained, faces = open_model(straight), held_out(config)
     objective = TranslationObjective.of(config, STEPS_PER_EPOCH)
     monkeypatch.setattr("jaxlm.styles.validation._BATCH_SIZE", 8)
     assert len(faces) % 8
@@ -220,7 +221,7 @@ def test_the_report_prints_its_protocol_and_draws_transfers(
 
 def test_the_command_that_evaluates_detectors_says_what_a_translator_is(straight: pathlib.Path):
     with pytest.raises(ValueError, match=r"vunet with task translation finds no landmarks.*jaxlm.disentangle judges"):
-        judging.report(straight)
+        judging.evaluate_and_write(straight)
 
 
 def test_a_translator_wants_faces_to_start_from(config: Config):
@@ -262,8 +263,8 @@ def test_weights_of_a_feature_network_are_part_of_the_state(
     else:
         model = CNN(98, widths=(4, 8), head_width=4)
         weights = drawn(functools.partial(model.init, train=False), jnp.zeros((1, 32, 32, 3)))
-        trained = runs.Trained(debug, model, weights, 1)
-        monkeypatch.setattr("jaxlm.checkpoints.load_model", {str(tmp_path): trained}.__getitem__)
+        trained = Trained(debug, model, weights, 1, WFLW98)
+        monkeypatch.setattr("jaxlm.checkpoints.open_model", {str(tmp_path): trained}.__getitem__)
         source = tmp_path
     options = {"structure": "dots", "features": str(source)}
     config = dataclasses.replace(

@@ -12,7 +12,7 @@ import pytest
 from jaxlm import convert, predict
 from jaxlm.landmarks import photos
 from jaxlm.prediction import landmarker, predicting
-from jaxlm.prediction.files import Entry, Row, picture_names, write_csv, write_json
+from jaxlm.prediction.files import Entry, FoundFace, picture_names, write_csv, write_json
 from tiny_landmarker import bright_spot, brightest, mean_face_bundle, mean_face_in
 
 BOX = (40, 30, 99, 89)
@@ -44,7 +44,7 @@ def test_every_face_of_every_photo_is_written_in_pixels_of_the_photo(tmp_path: p
     files = [write(tmp_path / "a.png", 71, 52), write(tmp_path / "b.jpg", 60, 60)]
     other = np.float64(BOX) + np.float64([5, -7, 5, -7])
     boxes = {files[0]: [np.float64(BOX), other], files[1]: [np.float64(BOX)]}
-    assert predicting.predict(files, SPOTS, tmp_path / "out", boxes) == []
+    assert predicting.predict_files(files, SPOTS, tmp_path / "out", boxes) == []
     first, second = document(tmp_path / "out")
     assert first.keys() == {"file", "faces"}
     assert [first["file"], second["file"]] == [str(file) for file in files]
@@ -109,7 +109,7 @@ def test_what_cannot_be_used_is_reported_and_the_rest_goes_on(
 def test_boxes_that_do_not_fit_are_left_out(tmp_path: pathlib.Path):
     file = write(tmp_path / "a.png")
     boxes = {file: [np.zeros(4), np.float64(BOX) + 500, np.float64(BOX)]}
-    problems = predicting.predict([file], SPOTS, tmp_path / "out", boxes)
+    problems = predicting.predict_files([file], SPOTS, tmp_path / "out", boxes)
     assert ["is empty" in problems[0], "is outside" in problems[1], len(problems)] == [True, True, 2]
     assert len(document(tmp_path / "out")[0]["faces"]) == 1
 
@@ -124,7 +124,7 @@ def test_a_table_names_photos_by_path_or_by_bare_name(tmp_path: pathlib.Path):
     elsewhere = tmp_path / "boxes.csv"
     elsewhere.write_text("file,x1,y1,x2,y2\nc.png,1,2,3,4\n")
     assert [len(found) for found in predicting.boxes_of_table(elsewhere, files).values()] == [0, 0, 1, 0]
-    problems = predicting.predict(files[3:], SPOTS, tmp_path / "out", boxes)
+    problems = predicting.predict_files(files[3:], SPOTS, tmp_path / "out", boxes)
     assert problems == [f"{files[3]}: there is no box for it"]
 
 
@@ -169,7 +169,7 @@ def test_pictures_of_one_name_do_not_meet():
 
 
 def test_predictions_without_confidence_or_faces(tmp_path: pathlib.Path):
-    face = Row(np.float32([1, 2, 3, 4]), np.float32([[1.00049, 2], [3, 4]]), None, track=7)
+    face = FoundFace(np.float32([1, 2, 3, 4]), np.float32([[1.00049, 2], [3, 4]]), None, track=7)
     entries = [Entry("a.mp4", [face], 3), Entry("b.png", [])]
     write_json(tmp_path / "p.json", entries)
     faces = [{"track": 7, "box": [1, 2, 3, 4], "points": [[1, 2], [3, 4]], "confidence": None}]

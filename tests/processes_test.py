@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, NoReturn
@@ -19,9 +20,10 @@ from jax.sharding import AxisType, Mesh
 
 from jaxlm import experiment, train
 from jaxlm.config import Config
-from jaxlm.runtime import distributed
+from jaxlm.runtime import commands, distributed
 from jaxlm.training import loop
 from runs import ROOT, assert_same_bits, changed, command, final_state, losses_and_errors
+from tiny_landmarker import mean_face_bundle
 
 # 50 steps of batches that 1, 2, 3, 4 and 8 devices can share. By SGD, since Adam makes whole steps of gradients that
 # are rounding errors alone; with batch normalisation, which couples all faces of a batch.
@@ -36,12 +38,15 @@ def last_step(workdir: pathlib.Path) -> int:
     return max((int(name) for name in names if name.isdigit()), default=0)
 
 
-def start(pack: pathlib.Path, workdir: pathlib.Path, count: int) -> list[subprocess.Popen]:
-    """A run of several processes of one device each."""
+def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    cluster = ("--coordinator", f"127.0.0.1:{port}", "--num-processes", str(count), "--process-id")
+        return free.getsockname()[1]
+
+
+def start(pack: pathlib.Path, workdir: pathlib.Path, count: int) -> list[subprocess.Popen]:
+    """A run of several processes of one device each."""
+    cluster = ("--coordinator", f"127.0.0.1:{free_port()}", "--num-processes", str(count), "--process-id")
     return [start_one(pack, workdir, 1, *cluster, str(index)) for index in range(count)]
 
 
@@ -230,3 +235,51 @@ def test_what_was_wrong_ends_a_process_without_waiting_for_others(several: bool,
 def test_addresses_without_numbers_are_refused():
     with pytest.raises(ValueError, match="belong together"):
         distributed.start(coordinator="127.0.0.1:1", num_processes=2)
+
+
+def test_where_one_process_fails_before_it_meets_the_others_all_end(pack: pathlib.Path, tmp_path: pathlib.Path):
+    """An orderly end would wait for minutes for the other one, which waits for this one."""
+    weights = mean_face_bundle(tmp_path / "mean.npz")
+    environment = {"OMPI_MCA_orte_hnp_uri": "4096.0;tcp://127.0.0.1:1", "OMPI_COMM_WORLD_SIZE": "2"}
+    environment |= {"OMPI_COMM_WORLD_LOCAL_RANK": "0", "JAX_COORDINATOR_PORT": str(free_port())}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-m", "jaxlm.evaluate", "--weights", weights, "--dataset", dataset, "--split", "test"],
+            cwd=ROOT,
+            env=os.environ | environment | {"OMPI_COMM_WORLD_RANK": str(index), "JAX_NUM_CPU_DEVICES": "1"},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for index, dataset in enumerate((tmp_path / "none.npz", pack))
+    ]
+    with ended(processes):
+        printed = processes[0].communicate(timeout=120)[1]
+        assert processes[0].returncode == 1, printed
+        assert "none.npz: no such file" in printed
+        assert "The other processes end, too" in printed
+        assert processes[1].wait(timeout=40) != 0
+
+
+@pytest.mark.parametrize(
+    ("error", "several", "traced"),
+    [
+        (ValueError("no such face"), False, False),
+        (ValueError("no such face"), True, False),
+        (KeyError("face"), True, True),
+        (jax.errors.JaxRuntimeError("lost"), True, False),
+    ],
+)
+def test_errors_are_told_and_bugs_are_traced(error: Exception, several: bool, traced: bool, monkeypatch, capsys):
+    monkeypatch.setattr(jax.distributed, "is_initialized", lambda: several)
+    monkeypatch.setattr(os, "_exit", sys.exit)
+    with pytest.raises(SystemExit, match="1"), commands.told_errors():
+        raise error
+    printed = capsys.readouterr().err
+    assert f"error: {error}" in printed
+    assert ("Traceback" in printed) == traced
+
+
+def test_a_bug_in_a_single_process_keeps_its_traceback():
+    with pytest.raises(KeyError), commands.told_errors():
+        raise KeyError("face")

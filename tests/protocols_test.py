@@ -195,7 +195,7 @@ def test_augmentation_moves_points_whatever_is_in_the_other_heads_place():
     own[:4, 98:], own[4:, :98] = np.nan, np.nan
     config = AugmentConfig(probability=1.0, rotation=20.0, shear=0.1, scale=0.1, shift=0.1, flip=True)
     images, flip = jnp.zeros((8, 16, 16, 3), jnp.uint8), np.asarray(load_scheme(BOTH).flip)
-    move = jax.jit(functools.partial(augment.augment, config=config, scheme_flip=flip, size=8, margin=2.0))
+    move = jax.jit(functools.partial(augment.augment_faces, config=config, scheme_flip=flip, size=8, margin=2.0))
     _, moved, visible = move(jax.random.key(1), images, own, np.isfinite(own[..., 0]))
     _, expected, _ = move(jax.random.key(1), images, points, np.isfinite(own[..., 0]))
     np.testing.assert_array_equal(moved, np.where(np.isnan(own), np.nan, expected))
@@ -259,7 +259,7 @@ def test_a_stopped_run_goes_on_to_the_same_bits(run: tuple[Config, pathlib.Path]
         patch.setattr(distributed.StopSignal, "asked", lambda self, step: step == 4)
         assert not loop.fit(config, tmp_path)
     assert loop.fit(config, tmp_path)
-    ours, theirs = (checkpoints.load_model(workdir, step=14).variables for workdir in (straight, tmp_path))
+    ours, theirs = (checkpoints.open_model(workdir, step=14).variables for workdir in (straight, tmp_path))
     jax.tree.map(np.testing.assert_array_equal, ours, theirs)
 
 
@@ -270,13 +270,13 @@ def test_each_head_is_evaluated_by_itself(run: tuple[Config, pathlib.Path], caps
     best = min(row["nme"] for row in rows if row["split"] == "validation")
     objective, mesh = make_recipe(config, 48, 2.0).objective, distributed.make_mesh()
     everything = inference.Predictor(objective.model, objective.task, config, 2.0, mesh)
-    first, other = checkpoints.load_model(workdir), checkpoints.load_model(workdir, head="other")
+    first, other = checkpoints.open_model(workdir), checkpoints.open_model(workdir, head="other")
     for trained, place, scheme in ((first, slice(98), WFLW98), (other, slice(98, None), IBUG68)):
         faces, _ = judging.open_evaluation(trained.config, trained.config.data.dataset, "validation", "")
         nme = inference.face_errors(everything(trained.variables, faces).points[:, place], faces, scheme).mean()
         if trained is first:
             np.testing.assert_allclose(nme, best, rtol=1e-4)
-    row = judging.report(workdir, head="other")[0]
+    row = judging.evaluate_and_write(workdir, head="other")[0]
     assert (row.faces, row.subset) == (len(faces), "full")
     np.testing.assert_allclose(row.nme, 100 * nme, rtol=1e-5)
     printed = capsys.readouterr().out

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxlm import relabel
-from jaxlm.checkpoints import bundle
+from jaxlm.checkpoints import save_bundle
 from jaxlm.data_pipelines.input import open_splits, open_training
 from jaxlm.landmarks import IBUG68
 from tiny_landmarker import mean_face_in, mean_face_model, shifted
@@ -17,7 +17,7 @@ def weights(tmp_path: pathlib.Path) -> list[str]:
     """The mean face, and the same further to the right and below by a tenth of the box."""
     files = [tmp_path / "plain.npz", tmp_path / "shifted.npz"]
     for file, trained in zip(files, (mean_face_model(), shifted(mean_face_model(), 0.1)), strict=True):
-        bundle.save(file, trained)
+        save_bundle(file, trained)
     return list(map(str, files))
 
 
@@ -73,7 +73,7 @@ def test_students_hold_the_same_faces_out_of_both_kinds_of_labels(
 
 
 def test_what_cannot_be_used_is_told(weights: list[str], pack: pathlib.Path, tmp_path: pathlib.Path, capsys):
-    bundle.save(tmp_path / "other.npz", mean_face_model("wflw98"))
+    save_bundle(tmp_path / "other.npz", mean_face_model("wflw98"))
     for arguments, message in (
         (["--dataset", str(pack)], "no model is named"),
         (["--weights", weights[0], str(tmp_path / "other.npz"), "--dataset", str(pack)], "schemes: ibug68, wflw98"),

@@ -39,7 +39,7 @@ class Reported:
         train.main([*options, "--workdir", str(self.workdir)])
         stderr = io.StringIO()
         with contextlib.redirect_stderr(stderr):
-            self.results = reporting.report([self.workdir], self.file, split="validation")
+            self.results = reporting.write_report([self.workdir], self.file, split="validation")
         self.progress, self.text = stderr.getvalue(), self.file.read_text()
         self.page = Page(self.text)
 
@@ -67,7 +67,7 @@ def test_the_numbers_are_those_of_the_evaluation(reported: Reported):
     errors, costs = reported.page.tables["Results"]
     shown = [f"{full['nme']:.3f}", f"{full['failure_rate']['10']:.2f}", f"{full['auc']['10']:.4f}"]
     assert errors == [["run", "NME %", "FR@10 %", "AUC@10"], ["a <run> & more", *shown]]
-    model = report_runs.load([reported.workdir])[0]
+    model = report_runs.open_runs([reported.workdir])[0]
     parameters = sum(leaf.size for leaf in map(np.asarray, _leaves(model.trained.variables["params"])))
     row = dict(zip(*costs, strict=True))
     assert row["MB (float32)"] == f"{4 * parameters / 1e6:.1f}"
@@ -198,10 +198,12 @@ def test_translators_have_sections_of_their_own(reported: Reported):
     trained = ours.run.trained
     config = dataclasses.replace(trained.config, model=dataclasses.replace(trained.config.model, name="vunet"))
     history = [{"step": 1, "split": "validation", "reconstruction": 0.5, "loss": 1.0}]
-    run = dataclasses.replace(ours.run, name="styles", trained=trained._replace(config=config), history=history)
-    figures = dict.fromkeys(translator_report.ROWS, 0.5)
+    run = dataclasses.replace(
+        ours.run, name="styles", trained=dataclasses.replace(trained, config=config), history=history
+    )
+    values = dict.fromkeys(translator_report.ROWS, 0.5)
     grid = pictures.to_png(np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8))
-    text, page = compose(ours, Translation(run, {"data": "faces: 3"}, (), None, figures, grid))
+    text, page = compose(ours, Translation(run, {"data": "faces: 3"}, (), None, values, grid))
     assert page.tables["Faces in other styles"][0][1][:4] == ["styles", "0.5000", "0.5000", "127.50"]
     assert [row[0] for row in page.tables["Results"][0]] == ["run", "ours"]
     assert "Training of detectors</h2>" in text
@@ -234,7 +236,7 @@ def test_without_its_faces_a_run_shows_its_last_evaluation(reported: Reported, t
         (["--split", "tset"], "no split tset"),
         (["--dataset", "nothing", "--data-dir", "nowhere"], "not prepared"),
         (["--out", "no/such/folder/report.html"], "its folder does not exist"),
-        (["--workdir", "nowhere"], "no training run here"),
+        (["--workdir", "nowhere"], "nowhere: there is no such folder"),
     ],
 )
 def test_wrong_arguments_end_with_an_explanation(reported: Reported, arguments, message, tmp_path, capsys, monkeypatch):
@@ -248,5 +250,5 @@ def test_wrong_arguments_end_with_an_explanation(reported: Reported, arguments, 
 
 def test_runs_are_called_by_what_tells_them_apart():
     paths = [pathlib.Path(path) for path in ("/runs/a/seed0", "/runs/b/seed0", "/runs/b/seed1")]
-    assert report_runs.names(paths) == ["a/seed0", "b/seed0", "seed1"]
-    assert report_runs.names(paths[1:]) == ["seed0", "seed1"]
+    assert report_runs.short_names(paths) == ["a/seed0", "b/seed0", "seed1"]
+    assert report_runs.short_names(paths[1:]) == ["seed0", "seed1"]

@@ -14,7 +14,7 @@ from jaxlm.config import AugmentConfig, Config
 from jaxlm.data_pipelines import input as input_lib
 from jaxlm.evaluation import box_sensitivity, inference, judging
 from jaxlm.images import affine_maps, augment, cropping
-from jaxlm.landmarks import load_scheme
+from jaxlm.landmarks.schemes import WFLW98
 from jaxlm.runtime import distributed
 from jaxlm.tasks import metrics
 from jaxlm.training import loop
@@ -112,12 +112,12 @@ def test_curves_start_from_the_evaluations_error_and_are_written(
         assert expected in shown
     document = json.loads((tmp_path / "sensitivity.json").read_text())
     curves = document["runs"][str(trained)]
-    run = checkpoints.load_model(trained)
+    run = checkpoints.open_model(trained)
     faces, _ = judging.open_evaluation(run.config, run.config.data.dataset, "test", "")
     task = tasks.build(run.config.task, run.config.model)
     predictor = inference.Predictor(run.model, task, run.config, faces.margin, distributed.make_mesh())
     points = predictor(run.variables, faces).points
-    distance = metrics.normaliser_distance(faces.points, load_scheme("wflw98"), "inter_ocular")
+    distance = metrics.normaliser_distance(faces.points, WFLW98, "inter_ocular")
     nme = float(metrics.face_nme(points, faces.points, distance).mean())
     assert curves["shift"]["nme"][0] == pytest.approx(nme, rel=1e-4)
     assert curves["scale"]["nme"][0] == pytest.approx(nme, rel=1e-4)
@@ -128,7 +128,7 @@ def test_curves_start_from_the_evaluations_error_and_are_written(
 
 def test_runs_judged_on_different_faces_are_refused(trained: pathlib.Path, other: pathlib.Path):
     with pytest.raises(ValueError, match="give one --dataset and --split"):
-        box_sensitivity.report([trained, other], split="validation")
+        box_sensitivity.measure_and_write([trained, other], split="validation")
 
 
 def test_a_folder_that_is_no_run_ends_with_an_explanation(tmp_path: pathlib.Path, capsys):

@@ -1,18 +1,22 @@
 """A data format is one file in data_pipelines/sources: it is found by its name, and told what it lacks."""
 
 import importlib
+import inspect
 import os
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from jaxlm.data_pipelines import prepare, sources
+from jaxlm.data_pipelines import prepare, source, sources
 from jaxlm.data_pipelines.input import open_faces, open_splits
 from jaxlm.data_pipelines.sources import find_sources
-from tiny_archives import ring, write_300w, write_annotated, write_wflw
+from jaxlm.landmarks import FIVE
+from jaxlm.landmarks.geometry import transform
+from tiny_archives import ring, write_300w, write_annotated, write_photo, write_wflw
 
 ROOT = Path(__file__).parents[1]
 WHOLE = '''
@@ -60,6 +64,28 @@ def test_a_new_file_is_found_without_any_other_entry(folder, capsys):
     with pytest.raises(SystemExit):
         prepare.main(["--help"])
     assert "toy_format" in capsys.readouterr().out
+
+
+def test_the_whole_format_that_the_documentation_shows_works(folder, tmp_path_factory, capsys):
+    lines = inspect.getdoc(source.Source).splitlines()
+    start, stop = lines.index("    import dataclasses"), lines.index("Attributes:")
+    (folder / "text_files.py").write_text(textwrap.dedent("\n".join(lines[start:stop])))
+    photos = tmp_path_factory.mktemp("photos")
+    for name in ("a", "b"):
+        write_photo(photos / f"{name}.jpg")
+        (photos / f"{name}.txt").write_text("".join(f"{x} {y}\n" for x, y in ring(5).round(3)))
+    (photos / "c.txt").write_text("1 2\n")
+    command = ["text_files", "--source", str(photos), "--frame-size", "32", "--pack", str(photos / "pack.npz")]
+    with pytest.raises(SystemExit, match=r"c\.txt: 2 numbers instead of 10"):
+        prepare.main(command)
+    prepare.main([*command, "--skip-bad"])
+    faces = open_faces(str(photos / "pack.npz"), "train", "")
+    assert (faces.names, faces.scheme) == (("a", "b"), FIVE)
+    np.testing.assert_allclose(transform(faces.points[0], faces.to_source[0]), ring(5), atol=0.01)
+    capsys.readouterr()
+    with pytest.raises(SystemExit):
+        prepare.main(["text_files", "--help"])
+    assert "Folder of the photos and text files." in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -118,7 +118,7 @@ def test_other_renders_are_refused_with_the_difference(pack: Path, tmp_path: Pat
 def test_a_set_of_photos_is_never_replaced(pack: Path, tmp_path: Path):
     (tmp_path / "wflw" / "256px").mkdir(parents=True)
     for overwrite in (False, True):
-        with pytest.raises(ValueError, match="wflw is no set of styled faces"):
+        with pytest.raises(ValueError, match="wflw is not a set of styled faces"):
             renders.begin(tmp_path / "wflw" / "renders", settings_of(pack), [], overwrite)
 
 
@@ -184,7 +184,7 @@ def test_pictures_that_are_gone_or_damaged_are_named(pack: Path, tmp_path: Path)
 
 
 def test_wrong_folders_are_explained(pack: Path, tmp_path: Path):
-    with pytest.raises(SystemExit, match=r"renders\.json is missing; --source is a folder that python -m jaxlm\.styl"):
+    with pytest.raises(SystemExit, match=r"renders\.json is missing; --source is a folder that jaxlm stylize made"):
         run(tmp_path, tmp_path / "data")
     folder = tmp_path / "again" / "renders"
     rows = write_folder(pack, folder)

@@ -197,7 +197,7 @@ def test_a_set_gives_styles_whatever_its_frames(translator: Translator, pack: pa
 
 def test_frames_that_show_too_little_give_no_styles(translator: Translator, pack: pathlib.Path):
     data = dataclasses.replace(translator.config.data, crop=2.5)
-    wide = translator._replace(config=dataclasses.replace(translator.config, data=data))
+    wide = dataclasses.replace(translator, config=dataclasses.replace(translator.config, data=data))
     with pytest.raises(ValueError, match=r"show 2 face boxes, and the translator sees 2\.5; prepare .* --margin 2\.5"):
         sources.open_styles(str(pack), "", wide)
 
@@ -223,7 +223,7 @@ def test_wrong_arguments_end_with_an_explanation(made: Made, arguments, message,
 
 def test_no_training_faces_is_an_error(translator: Translator, pack: pathlib.Path):
     data = dataclasses.replace(translator.config.data, validation_percent=100)
-    nobody = translator._replace(config=dataclasses.replace(translator.config, data=data))
+    nobody = dataclasses.replace(translator, config=dataclasses.replace(translator.config, data=data))
     with pytest.raises(ValueError, match="has no training faces: all 60 of train are held out"):
         rendering.training_faces(nobody, str(pack), "")
 

@@ -12,10 +12,10 @@ from jaxlm.data_pipelines.synthetic import renderer
 from jaxlm.data_pipelines.synthetic.features.brows_nose_mouth import paint_features
 from jaxlm.data_pipelines.synthetic.features.head import head_mask
 from jaxlm.data_pipelines.synthetic.painting.surface import SMALL
-from jaxlm.data_pipelines.synthetic.shape.face import NUM_IDENTITY, Expression, make_shape
-from jaxlm.data_pipelines.synthetic.shape.figure import Figure, make_figure
 from jaxlm.data_pipelines.synthetic.shape.look import Look
+from jaxlm.data_pipelines.synthetic.shape.modes import NUM_IDENTITY, Expression, make_shape
 from jaxlm.data_pipelines.synthetic.shape.pose import make_camera, turn_shape
+from jaxlm.data_pipelines.synthetic.shape.posed_face import PosedFace, pose_face
 from jaxlm.data_pipelines.synthetic.shape.sampling import RATES, sample_look
 from jaxlm.data_pipelines.synthetic.shape.template import template
 from jaxlm.landmarks.schemes import WFLW98
@@ -41,10 +41,10 @@ def _plain_look(seed: int = 0) -> Look:
     )  # fmt: skip
 
 
-def _figure(yaw: float = 0.0, pitch: float = 0.0, expression: Expression | None = None) -> Figure:
+def _posed_face(yaw: float = 0.0, pitch: float = 0.0, expression: Expression | None = None) -> PosedFace:
     shape = make_shape(np.zeros(NUM_IDENTITY), expression or Expression())
     camera = dataclasses.replace(make_camera(yaw, pitch, 0, 6.0), scale=0.55, offset=(0.5, 0.4))
-    return make_figure(shape, camera, turn_shape(shape, camera))
+    return pose_face(shape, camera, turn_shape(shape, camera))
 
 
 def test_a_face_is_a_pure_function_of_seed_and_index():
@@ -130,10 +130,10 @@ def test_turning_the_other_way_mirrors_the_landmarks(yaw):
 )
 def test_contour_points_lie_on_the_outline_of_the_head(yaw, points):
     """The contour of the side that turns away: 1.5 pixels further out there is no head, 1.5 further in there is."""
-    figure, size = _figure(yaw), 256
-    mask = head_mask(figure, size, np.s_[0:size, 0:size])
-    middle = figure.points[[30, 2, 57]].mean(0)
-    for point in figure.points[list(points)]:
+    face, size = _posed_face(yaw), 256
+    mask = head_mask(face, size, np.s_[0:size, 0:size])
+    middle = face.points[[30, 2, 57]].mean(0)
+    for point in face.points[list(points)]:
         outwards = (point - middle) / np.linalg.norm(point - middle) * 1.5
         outside, inside = (np.floor(point * size + step * outwards).astype(int) for step in (1, -1))
         assert mask[outside[1], outside[0]] < 128
@@ -144,17 +144,17 @@ def test_contour_points_lie_on_the_outline_of_the_head(yaw, points):
 def test_the_pupil_is_the_darkest_place_of_the_eye(seed):
     look, size = _plain_look(seed), 512
     image, skin = np.full((size, size, 3), 170, np.uint8), np.full((SMALL, SMALL, 3), 170, np.uint8)
-    figure = _figure(expression=Expression(eyes_closed=(-0.3, -0.3), gaze=(0.3 * seed - 0.5, 0.2)))
-    paint_features(image, skin, figure, look, np.random.default_rng(0))
+    face = _posed_face(expression=Expression(eyes_closed=(-0.3, -0.3), gaze=(0.3 * seed - 0.5, 0.2)))
+    paint_features(image, skin, face, look, np.random.default_rng(0))
     for pupil, eye in ((96, slice(60, 68)), (97, slice(68, 76))):
         lids = np.zeros((size, size), np.uint8)
-        cv2.fillPoly(lids, [np.rint(figure.points[eye] * size - 0.5).astype(np.int32)], 1)
+        cv2.fillPoly(lids, [np.rint(face.points[eye] * size - 0.5).astype(np.int32)], 1)
         # The lash line is dark too.
         inside = cv2.erode(lids, np.ones((11, 11))) > 0
         grey = image.mean(-1)
         y, x = np.nonzero(inside & (grey < 0.3 * look.light.level * look.iris.mean()))
         found = np.array([x.mean(), y.mean()])
-        assert np.linalg.norm(found - (figure.points[pupil] * size - 0.5)) < 2
+        assert np.linalg.norm(found - (face.points[pupil] * size - 0.5)) < 2
 
 
 @pytest.mark.parametrize("group", [range(33, 42), range(42, 51), range(76, 88)], ids=["left", "right", "lips"])
@@ -163,9 +163,9 @@ def test_brows_and_lips_end_where_their_landmarks_are(group):
     size = 512
     plain = np.full((size, size, 3), 170, np.uint8)
     image, skin = plain.copy(), np.full((SMALL, SMALL, 3), 170, np.uint8)
-    figure = _figure()
-    paint_features(image, skin, figure, _plain_look(), np.random.default_rng(0))
-    points = figure.points[list(group)] * size - 0.5
+    face = _posed_face()
+    paint_features(image, skin, face, _plain_look(), np.random.default_rng(0))
+    points = face.points[list(group)] * size - 0.5
     x, y = np.rint(points.mean(0)).astype(int)
     patches = cv2.connectedComponents((cv2.absdiff(image, plain).max(-1) > 40).astype(np.uint8))[1]
     y, x = np.nonzero(patches == patches[y, x])

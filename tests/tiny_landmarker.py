@@ -1,5 +1,6 @@
 """Models whose points are known without any training."""
 
+import dataclasses
 import pathlib
 
 import flax.linen as nn
@@ -8,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxlm import models
-from jaxlm.checkpoints import Trained, bundle
+from jaxlm.checkpoints import Trained, save_bundle
 from jaxlm.config import Config, DataConfig, ModelConfig, TaskConfig
 from jaxlm.landmarks import load_scheme
 from jaxlm.landmarks.schemes import FIVE
@@ -35,7 +36,7 @@ def brightest(size: int = 120, **calibrations: tuple[float, float, float, float]
         data=DataConfig(scheme="five"),
     )
     detector = FaceDetector("finder", lambda photo: np.float64([[40, 30, 99, 89]]))
-    return Landmarker(Trained(config, Brightest(), {}, 1), FIVE, calibrations, detector)
+    return Landmarker(Trained(config, Brightest(), {}, 1, FIVE, boxes=calibrations), detector)
 
 
 def bright_spot(x: int, y: int) -> np.ndarray:
@@ -54,19 +55,19 @@ def mean_face_model(scheme: str = "ibug68", dataset: str = "synthetic") -> Train
     variables = jax.tree.map(lambda leaf: np.zeros(leaf.shape, np.float32), shapes)
     mean = np.asarray(load_scheme(scheme).mean_face or np.zeros((model.num_points, 2)), np.float32)
     variables["params"]["fc2"]["bias"] = 2 * mean.ravel() - 1
-    return Trained(config, model, variables, 1)
+    return Trained(config, model, variables, 1, load_scheme(scheme))
 
 
 def shifted(trained: Trained, fraction: float) -> Trained:
     """A `mean_face_model` whose points lie that fraction of the box further to the right and below."""
     variables = jax.tree.map(np.copy, trained.variables)
     variables["params"]["fc2"]["bias"] += np.float32(2 * fraction)
-    return trained._replace(variables=variables)
+    return dataclasses.replace(trained, variables=variables)
 
 
 def mean_face_bundle(file: pathlib.Path, **calibrations: tuple[float, float, float, float]) -> pathlib.Path:
     """A file of `mean_face_model`."""
-    bundle.save(file, mean_face_model(), {"licence": "none"}, calibrations)
+    save_bundle(file, dataclasses.replace(mean_face_model(), card={"licence": "none"}, boxes=calibrations))
     return file
 
 

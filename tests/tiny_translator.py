@@ -32,4 +32,4 @@ def make_translator(pack: pathlib.Path, size: int) -> Translator:
         task=TaskConfig("translation", {"structure": "dots"}),
         data=DataConfig(dataset=str(pack), validation_percent=20),
     )
-    return Translator(config, model, variables, WFLW98, 7)
+    return Translator(config, model, variables, 7, WFLW98)

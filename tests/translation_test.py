@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from jaxlm import checkpoints, models
-from jaxlm.checkpoints import runs
+from jaxlm.checkpoints import Trained
 from jaxlm.data_pipelines.input import Faces, open_faces
 from jaxlm.drawing import pictures
 from jaxlm.images import structure_maps
@@ -70,7 +70,7 @@ def test_a_style_in_the_structure_it_came_with_is_the_reconstruction(translator:
 
 def test_a_run_of_a_detector_is_refused(translator: Translator, monkeypatch: pytest.MonkeyPatch):
     config = translator.config
-    monkeypatch.setattr(checkpoints, "load_model", lambda workdir, step: runs.Trained(config, None, {}, 3))
+    monkeypatch.setattr(checkpoints, "open_model", lambda path, step: Trained(config, None, {}, 3, WFLW98))
     monkeypatch.setattr(models, "TRANSLATORS", {"other": None})
     with pytest.raises(ValueError, match=r"runs/a holds a vunet, which is no translator \(other\)"):
         translation.load_translator("runs/a")

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import scipy.io
 
-from jaxlm.data_pipelines.frames import BOX_SCALE, LANDMARK_BOX, Label, make_record
+from jaxlm.data_pipelines.cutting import BOX_SCALE, LANDMARK_BOX, Label, make_record
 from jaxlm.data_pipelines.source import BadFaceError, OnBad
 from jaxlm.data_pipelines.sources.ibug300w import find_image
 from jaxlm.landmarks import IBUG68, Scheme
@@ -20,7 +20,7 @@ from jaxlm.landmarks.geometry import box_around
 NUM_POINTS = 68
 VALIDATION_SHARE = 0.1
 SPLIT_SEED = b"0"
-"""Hashed with each image: another one draws another split."""
+"""Hashed with each image; another seed gives another split."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +30,7 @@ class AFLW2000:
     Attributes:
       source: Folder of the .jpg and .mat files.
       poses: A .npy file of better yaws in degrees, one for each .mat file in the order of their names, such as the
-        published AFLW2000-3D-new.pose.npy, which holds |yaw|; by default the fitted yaws of the .mat files.
+        published AFLW2000-3D-new.pose.npy, which holds |yaw|. By default, yaws are the fitted ones of the .mat files.
     """
 
     source: Path
@@ -46,7 +46,7 @@ class AFLW2000:
         """The faces of `validation` and `test`, by name; see `split_validation`.
 
         Raises:
-          FileNotFoundError: The folder holds no .mat files, or there are no `poses`.
+          FileNotFoundError: The folder holds no .mat files, or the file `poses` does not exist.
           ValueError: The `poses` are not one number for each .mat file.
         """
         paths = sorted(self.source.glob("*.mat"))
@@ -66,13 +66,13 @@ class AFLW2000:
 
 
 def split_validation(labels: Sequence[typing.Any], images: Sequence[bytes]) -> dict[str, list[typing.Any]]:
-    """Splits off a tenth of the faces for `validation`; the others are `test`.
+    """Holds out a tenth of the faces as `validation`; the others are `test`.
 
-    The faces of `validation` are those whose image files have the smallest hashes, so 200 of the 2,000, and the same
-    200 whether they come from the official folder or from the TFDS catalogue, which drops their names.
+    The faces of `validation` are those whose image files have the smallest hashes: 200 of the 2,000. They are the same
+    200 in the official folder and in the TFDS catalogue, which has no names of images.
 
     Args:
-      labels: One label a face; both splits keep their order.
+      labels: Label of each face; both splits keep the order.
       images: The bytes of each face's image file.
     """
     hashes = [hashlib.sha256(SPLIT_SEED + image).digest() for image in images]
@@ -87,10 +87,10 @@ def split_validation(labels: Sequence[typing.Any], images: Sequence[bytes]) -> d
 def read_label(path: Path) -> Label:
     """The face of a .mat file and the image beside it.
 
-    The landmarks are the first two rows of `pt3d_68` [3, 68], in pixels as they are stored, and may lie outside the
-    image. 3DDFA takes them so as well, while H3R subtracts 1; the pixel of difference weighs about 0.75 points of
-    NME. The yaw is the second value of `Pose_Para` [1, 7], in radians. The fit leaves one at 351 degrees, which is
-    wrapped to -9; the usual counts of faces by yaw, 1312, 383 and 305, take it for a face turned away.
+    The landmarks are the first two rows of `pt3d_68` [3, 68], in pixels, as they are stored; they may lie outside the
+    image. 3DDFA does the same, while H3R subtracts 1; this pixel is worth about 0.75 points of NME. The yaw is the
+    second value of `Pose_Para` [1, 7], in radians. One fitted yaw is 351 degrees, which is wrapped to -9. The usual
+    counts of faces by yaw, 1312, 383 and 305, take that face for one turned away.
 
     Raises:
       BadFaceError: The file is no such .mat file, or its image is missing.
@@ -129,7 +129,7 @@ def read_poses(path: Path, count: int) -> np.ndarray:
     """The yaws [count] of a .npy file, in -180 to 180 degrees.
 
     Raises:
-      ValueError: The file holds anything else.
+      ValueError: The file holds something else.
     """
     try:
         yaws = np.load(path)
@@ -141,5 +141,5 @@ def read_poses(path: Path, count: int) -> np.ndarray:
 
 
 def wrap_degrees(angle: np.ndarray) -> np.ndarray:
-    """The angles in degrees, in -180 to 180: 351 becomes -9."""
+    """The same angles in degrees between -180 and 180: 351 becomes -9."""
     return (angle + 180) % 360 - 180

@@ -6,7 +6,7 @@ import dataclasses
 import typing
 from pathlib import Path
 
-from jaxlm.data_pipelines.frames import LANDMARK_BOX, cut_face, decode_photo
+from jaxlm.data_pipelines.cutting import LANDMARK_BOX, cut_face, decode_photo
 from jaxlm.data_pipelines.record import Record
 from jaxlm.data_pipelines.source import BadFaceError, OnBad
 from jaxlm.data_pipelines.sources.aflw2000 import split_validation
@@ -16,10 +16,10 @@ from jaxlm.landmarks import IBUG68, Scheme
 
 @dataclasses.dataclass(frozen=True)
 class AFLW2K3D:
-    """AFLW2000-3D from the TFDS catalogue; it knows no yaws, so prefer `aflw2000` where the .mat files are at hand.
+    """AFLW2000-3D from the TFDS catalogue, without yaws; prefer `aflw2000` if you have the .mat files.
 
     Attributes:
-      source: The data_dir of TFDS, often ~/tensorflow_datasets.
+      source: Data folder of TFDS, often ~/tensorflow_datasets.
     """
 
     source: Path
@@ -29,11 +29,12 @@ class AFLW2K3D:
     box: typing.ClassVar[str] = LANDMARK_BOX
 
     def read(self, on_bad: OnBad) -> dict[str, list[Example]]:
-        """The faces of `validation` and `test`, the same in each as those of `aflw2000`.
+        """The faces of `validation` and `test`; both splits have the same faces as those of `aflw2000`.
 
         Raises:
           FileNotFoundError: The set has not been downloaded.
-          ValueError: Its files are damaged, or not TFRecords.
+          ImportError: TensorFlow Datasets is not installed.
+          ValueError: The set's files are damaged, or not TFRecords.
         """
         examples, images = [], []
         for example in find_examples(self.source, self.name):
@@ -46,7 +47,7 @@ class AFLW2K3D:
         return split_validation(examples, images)
 
     def to_record(self, label: Example, frame_size: int, margin: float) -> Record:
-        """Cuts the frame of one example; see `frames.cut_face`."""
+        """Cuts the frame of one example; see `cutting.cut_face`."""
         features = parse(label)
         face = face_label(label, f"{self.name}/{label.number:06d}", features["landmarks_68_3d_xy_normalized"])
         return cut_face(face, decode_photo(features["image"], face.image, face.where), frame_size, margin)

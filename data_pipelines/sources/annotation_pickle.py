@@ -1,4 +1,4 @@
-"""A folder of face crops with annot.pkl, as a course challenge on FaceSynthetics and AFLW2000-3D hands them out."""
+"""A folder of face crops with annot.pkl, the format of a course challenge on FaceSynthetics and AFLW2000-3D."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxlm.data_pipelines.frames import Label, make_sized_record
+from jaxlm.data_pipelines.cutting import Label, make_sized_record
 from jaxlm.data_pipelines.record import Record
 from jaxlm.data_pipelines.source import BadFaceError, OnBad
 from jaxlm.landmarks import IBUG68, Scheme
@@ -29,16 +29,16 @@ ADMITTED = {
 
 @dataclasses.dataclass(frozen=True)
 class AnnotationPickle:
-    """Images of one size and their 68 landmarks in annot.pkl; the pickle can run no code.
+    """Images of one size and their 68 landmarks in annot.pkl, which is read in a way that runs no code.
 
-    An image is a crop already, so its box is all of it: with `--margin 1 --frame-size 384` a frame is the image, and
-    the normaliser `image` is its side.
+    An image is a crop already, so its face box is the whole image. With `--margin 1 --frame-size 384` a frame is the
+    image itself, and the normaliser `image` is its side.
 
     Attributes:
-      source: Folder of annot.pkl and the images that it names.
-      name: What the prepared set is to be called: letters, digits and _.
-      split: The split that the faces go to.
-      image_size: Width and height of every image in pixels, which the landmarks refer to.
+      source: Folder of annot.pkl and of the images that it names.
+      name: Name of the prepared set: letters, digits and _.
+      split: Split that the faces go to.
+      image_size: Width and height of every image in pixels; the landmarks refer to it.
     """
 
     source: Path
@@ -59,7 +59,7 @@ class AnnotationPickle:
 
         Raises:
           FileNotFoundError: There is no annot.pkl.
-          ValueError: It is damaged, or holds anything but file names and landmarks; see `read_pickle`.
+          ValueError: The file is damaged, or holds something else than file names and landmarks; see `read_pickle`.
         """
         path = self.source / ANNOTATIONS
         if not path.exists():
@@ -74,7 +74,7 @@ class AnnotationPickle:
         return {self.split: labels}
 
     def to_record(self, label: Label, frame_size: int, margin: float) -> Record:
-        """Cuts the frame of one face; see `frames.make_sized_record`."""
+        """Cuts the frame of one face; see `cutting.make_sized_record`."""
         return make_sized_record(label, frame_size, margin, self.image_size)
 
     def _label(self, name: typing.Any, points: typing.Any, where: str) -> Label:
@@ -108,10 +108,10 @@ def names_and_landmarks(content: typing.Any, path: Path) -> tuple[typing.Any, ty
 
 
 def to_points(value: typing.Any, where: str) -> np.ndarray:
-    """Landmarks float64 [68, 2] from an array or nested lists of (x, y) in pixels, taken to count from 0. INFERRED.
+    """Landmarks float64 [68, 2] from an array or nested lists of (x, y) in pixels, counted from 0. INFERRED.
 
     Raises:
-      BadFaceError: There is another number of values, or one that is no finite number.
+      BadFaceError: There is another number of values, or one is not a finite number.
     """
     try:
         points = np.asarray(value)
@@ -125,10 +125,10 @@ def to_points(value: typing.Any, where: str) -> np.ndarray:
 
 
 def read_pickle(path: Path) -> typing.Any:
-    """The content of a pickle, which may hold plain values and numpy arrays only, and so cannot run code.
+    """The content of a pickle of plain values and numpy arrays; everything else is refused, so no code can run.
 
     Raises:
-      ValueError: The file is no whole pickle, or needs a class or function that is not admitted.
+      ValueError: The file is no whole pickle, or needs a class or function that is not in `ADMITTED`.
     """
     with path.open("rb") as file:
         try:
@@ -143,14 +143,14 @@ def read_pickle(path: Path) -> typing.Any:
 
 
 def _latin1_bytes(text: str, encoding: str) -> bytes:
-    """The bytes of an array as pickle protocols 0 to 2 spell them; their `_codecs.encode` could do more."""
+    """The bytes of an array in pickle protocols 0 to 2; it stands in for `_codecs.encode`, which could do more."""
     if encoding != "latin1":
         raise _RefusedError(f"_codecs.encode to {encoding}")
     return text.encode("latin1")
 
 
 class _RefusedError(pickle.UnpicklingError):
-    """The name of the class or function that a pickle asks for and must not have."""
+    """A pickle asks for a class or function that is refused; the message is its name."""
 
 
 class _Unpickler(pickle.Unpickler):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxlm.data_pipelines.frames import BOX_SCALE, LANDMARK_BOX, Label, make_sized_record, parse_numbers
+from jaxlm.data_pipelines.cutting import BOX_SCALE, LANDMARK_BOX, Label, make_sized_record, parse_numbers
 from jaxlm.data_pipelines.record import Record
 from jaxlm.data_pipelines.source import BadFaceError, OnBad
 from jaxlm.landmarks import IBUG68, Scheme
@@ -25,7 +25,7 @@ class FaceSynthetics:
 
     Attributes:
       source: Folder of the images and landmark files.
-      image_size: Width and height of every image in pixels, which the landmarks refer to.
+      image_size: Width and height of every image in pixels; the landmarks refer to it.
     """
 
     source: Path
@@ -36,7 +36,7 @@ class FaceSynthetics:
     box: typing.ClassVar[str] = LANDMARK_BOX
 
     def read(self, on_bad: OnBad) -> dict[str, list[Label]]:
-        """All faces in `train`, by name; `train[:10000]` then are the 10,000 faces of the smaller published download.
+        """All faces in `train`, sorted by name; `train[:10000]` is the smaller published download of 10,000 faces.
 
         Raises:
           FileNotFoundError: The folder holds no landmark files.
@@ -53,7 +53,7 @@ class FaceSynthetics:
         return {"train": labels}
 
     def to_record(self, label: Label, frame_size: int, margin: float) -> Record:
-        """Cuts the frame of one face; see `frames.make_sized_record`."""
+        """Cuts the frame of one face; see `cutting.make_sized_record`."""
         return make_sized_record(label, frame_size, margin, self.image_size)
 
 
@@ -78,13 +78,13 @@ def read_label(path: Path) -> Label:
 def read_landmarks(path: Path) -> np.ndarray:
     """The 68 iBUG landmarks [68, 2] of a landmark file, in pixels.
 
-    The file holds 70 lines `x y`, the pupils last; those are dropped. It counts from 0, and its values are taken as
-    they are, with pixel centres at integers. INFERRED: the publishers do not say whether a pixel's centre or its
-    corner is at an integer, and the irises of 40 faces lie 0.2 +- 0.14 pixels left of the pupils, where a corner would
-    give 0.5.
+    The file holds 70 lines `x y`; the last two are the pupils, which are dropped. Values count from 0 and are taken as
+    they are, with pixel centres at integers. INFERRED: the publishers do not say whether an integer is a pixel's
+    centre or its corner. The irises of 40 faces lie 0.2 +- 0.14 pixels left of the pupils, where corners would give
+    0.5.
 
     Raises:
-      BadFaceError: The file has another number of lines, or one that is not two numbers.
+      BadFaceError: The file has another number of lines, or a line is not two numbers.
     """
     lines = path.read_text(errors="replace").splitlines()
     rows = [(number, line.split()) for number, line in enumerate(lines, start=1) if line.strip()]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxlm.data_pipelines.frames import BOX_SCALE, LANDMARK_BOX, Label, make_record, parse_numbers
+from jaxlm.data_pipelines.cutting import BOX_SCALE, LANDMARK_BOX, Label, make_record, parse_numbers
 from jaxlm.data_pipelines.source import BadFaceError, OnBad
 from jaxlm.landmarks import IBUG68, Scheme
 from jaxlm.landmarks.geometry import box_around
@@ -26,7 +26,7 @@ IMAGE_SUFFIXES = (".jpg", ".png", ".jpeg", ".JPG", ".PNG", ".JPEG")
 
 @dataclasses.dataclass(frozen=True)
 class IBUG300W:
-    """The official 300-W folders; those of afw, helen, lfpw and ibug that are there.
+    """The official 300-W folders afw, helen, lfpw and ibug; missing ones are left out.
 
     Attributes:
       source: Folder that holds afw, helen/trainset, helen/testset, lfpw/trainset, lfpw/testset and ibug.
@@ -44,14 +44,14 @@ class IBUG300W:
         """The annotated faces of each split, sorted by folder and name.
 
         Raises:
-          FileNotFoundError: Not one of the folders is there.
+          FileNotFoundError: All of the folders are missing.
         """
         everything = [folder for folders in FOLDERS.values() for folder in folders]
         missing = [folder for folder in everything if not (self.source / folder).is_dir()]
         if missing == everything:
             raise FileNotFoundError(f"{self.source} holds none of the folders {', '.join(everything)}")
         if missing:
-            logging.getLogger(__name__).warning("not there, left out: %s", ", ".join(missing))
+            logging.getLogger(__name__).warning("missing folders, left out: %s", ", ".join(missing))
         splits = {}
         for split, folders in FOLDERS.items():
             present = [folder for folder in folders if folder not in missing]
@@ -82,14 +82,14 @@ class IBUG300W:
 
 
 def photo_of(folder: str, stem: str) -> str:
-    """The photo that a face was taken from: AFW and HELEN call the faces of one photo PHOTO_1, PHOTO_2 and so on."""
+    """The name of the photo that a face is from: AFW and HELEN call its faces PHOTO_1, PHOTO_2 and so on."""
     if folder.startswith(("afw", "helen")):
         stem = re.sub(r"_\d+$", "", stem)
     return f"{folder}/{stem}"
 
 
 def find_image(path: Path, images: Path | None = None) -> Path:
-    """The image with the name of a .pts file, in the folder `images`, or beside the file if that is None.
+    """The image of a .pts file, with the same name, in the folder `images` or, by default, beside the file.
 
     Raises:
       BadFaceError: There is no such image.
@@ -107,7 +107,7 @@ def read_pts(path: Path, num_points: int) -> np.ndarray:
     The file counts from 1: `version: 1`, `n_points: N`, then the points between braces, one `x y` a line.
 
     Raises:
-      BadFaceError: The file is not of that form or holds another number of points.
+      BadFaceError: The file has another form or another number of points.
     """
     lines = [line.strip() for line in path.read_text(errors="replace").splitlines()]
     if "{" not in lines or "}" not in lines:

@@ -1,4 +1,4 @@
-"""A user's own faces: images with a table or a list of landmarks, or with one .pts file each."""
+"""Your own faces: images with landmarks in a table, in a list, or in one .pts file for each image."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxlm.data_pipelines.frames import BOX_SCALE, LANDMARK_BOX, Label, make_record, parse_numbers
+from jaxlm.data_pipelines.cutting import BOX_SCALE, LANDMARK_BOX, Label, make_record, parse_numbers
 from jaxlm.data_pipelines.source import BadFaceError, OnBad
 from jaxlm.data_pipelines.sources.ibug300w import find_image, read_pts
 from jaxlm.landmarks import Scheme
@@ -27,16 +27,16 @@ class PointsTable:
 
     Attributes:
       source: Folder of the images.
-      name: What the prepared set is to be called: letters, digits and _.
+      name: Name of the prepared set: letters, digits and _.
       scheme: A built-in landmark scheme, or a .toml file that defines one.
-      annotations: A .csv file: a header, then the image's name in `source` and x0, y0, x1, y1, ... counted from 0,
-        and, if you like, a column `split`. Or a .txt file: a list without a header whose lines hold
-        x0 y0 x1 y1 ... and the image's name, counted from 0, as AVS (ICCV 2019) has them. Or a folder of .pts files
-        counted from 1. By default the .pts files beside the images.
-      group_by: Regular expression whose first group, found at the start of the image's name, is what the faces of one
-        person or one photo share, as in '(.*)_'. By default every image stands for itself, except in a .txt list,
-        where images with equal points are one face in several styles: AVS numbers them, so names do not tell. A list
-        of photos and one of their styled faces, prepared as two sets, give such faces one group (--data.styled).
+      annotations: The landmarks. A .csv file has a header, and its rows hold the image's name in `source`, then
+        x0, y0, x1, y1, ... counted from 0; a column `split` is optional. A .txt file has no header, and its lines hold
+        x0 y0 x1 y1 ... counted from 0, then the image's name; AVS (ICCV 2019) has such lists. A folder holds .pts
+        files, counted from 1. By default, the .pts files lie beside the images.
+      group_by: Regular expression that is matched at the start of an image's name. Images with the same first group,
+        as in '(.*)_', are of one person or photo, and stay together when the set is split. By default, every image is
+        a group of its own; in a .txt list, images with equal points are one group, since they are one face in several
+        styles. So photos and their styled faces, prepared as two sets, share groups (--data.styled).
     """
 
     source: Path
@@ -56,7 +56,7 @@ class PointsTable:
             raise ValueError(f"--group-by {self.group_by!r} has no group in parentheses")
 
     def read(self, on_bad: OnBad) -> dict[str, list[Label]]:
-        """The annotated faces of each split: the table's column `split`, else all in `train`.
+        """The annotated faces of each split; without a column `split`, all are in `train`.
 
         Raises:
           FileNotFoundError: There are no annotations.
@@ -130,7 +130,7 @@ class PointsTable:
                 on_bad(error)
 
     def _label(self, image: str, points: np.ndarray, where: str, group: str) -> Label:
-        """The face of an image, in `group` where there is no --group-by."""
+        """The face of an image; it is in `group` where there is no --group-by."""
         if self.group_by is not None:
             match = re.match(self.group_by, image)
             if not match:

@@ -1,4 +1,4 @@
-"""Faces drawn again in other styles, as a set to prepare: their pictures, and the labels of the photos."""
+"""Faces drawn again in other styles: pictures of `jaxlm stylize`, with the labels of the photos."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from jaxlm.data_pipelines.cutting import read_image
 from jaxlm.data_pipelines.faces import Faces, collect_labels, unpack_labels
-from jaxlm.data_pipelines.frames import read_image
 from jaxlm.data_pipelines.record import Record, encode_image
 from jaxlm.data_pipelines.renders import MANIFEST, open_photos, read_manifest, read_settings
 from jaxlm.data_pipelines.source import BadFaceError, OnBad
@@ -26,12 +26,12 @@ class StyledLabel(NamedTuple):
     """One render with the labels of its face.
 
     Attributes:
-      file: The picture.
-      where: Its row in the manifest, for error messages.
+      file: File of the render.
+      where: Row of the manifest, for error messages.
       crop: Side of the render in sides of the face box.
-      frame_size: Of the face's frame, in pixels.
-      margin: Of the face's frame, in sides of the face box.
-      labels: The record but for the image.
+      frame_size: Width and height of the face's frame in pixels.
+      margin: Side of the face's frame in sides of the face box.
+      labels: Record of the face, without an image.
     """
 
     file: Path
@@ -44,11 +44,11 @@ class StyledLabel(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Styled:
-    """Faces that `python -m jaxlm.stylize` drew again in other styles, with the labels of the photos.
+    """Faces that `jaxlm stylize` drew again in other styles, with the labels of the photos.
 
     Attributes:
       source: Folder of the renders: DATA_DIR/NAME/renders.
-      name: What the prepared set is to be called: letters, digits and _.
+      name: Name of the prepared set: letters, digits and _.
     """
 
     source: Path
@@ -59,12 +59,12 @@ class Styled:
 
     @property
     def scheme(self) -> Scheme:
-        """That of the photos' set."""
+        """Scheme of the photos' set."""
         return open_photos(read_settings(self.source)).scheme
 
     @property
     def box(self) -> str:
-        """That of the photos' set."""
+        """Face box of the photos' set."""
         return open_photos(read_settings(self.source)).box
 
     def read(self, on_bad: OnBad) -> dict[str, list[StyledLabel]]:
@@ -81,20 +81,20 @@ class Styled:
             on_bad(
                 BadFaceError(
                     f"{self.source / MANIFEST}: {len(gone)} of its {len(rows)} pictures are missing ({named}); "
-                    "the jaxlm.stylize command that began them draws them again"
+                    "the same jaxlm stylize command draws them again"
                 )
             )
         photos = open_photos(settings)
-        places = {name: index for index, name in enumerate(photos.names)}
+        indices = {name: index for index, name in enumerate(photos.names)}
         styles: collections.Counter[str] = collections.Counter()
         labels = []
         for number, row in enumerate(rows, start=2):
             where, style = f"{self.source / MANIFEST}, line {number}", styles[row.structure]
             styles[row.structure] += 1
-            if row.structure not in places:
+            if row.structure not in indices:
                 on_bad(BadFaceError(f"{where}: {photos.dataset}, split {photos.split}, has no face {row.structure}"))
             elif (self.source / row.file).exists():
-                index = places[row.structure]
+                index = indices[row.structure]
                 labelled = Record(
                     image=b"",
                     points=photos.points[index],
@@ -111,11 +111,11 @@ class Styled:
         return {"train": labels}
 
     def to_record(self, label: StyledLabel, frame_size: int, margin: float) -> Record:
-        """The render in a frame like that of its photo.
+        """The render, placed in a frame like that of its photo.
 
         Raises:
           BadFaceError: The picture is damaged.
-          ValueError: Frames of another geometry than the photos' are asked for.
+          ValueError: The frame size or the margin is not that of the photos.
         """
         if (frame_size, margin) != (label.frame_size, label.margin):
             raise ValueError(
@@ -128,7 +128,7 @@ class Styled:
 
 
 def open_renders(folder: Path, name: str) -> Faces:
-    """The renders of a folder as the faces of a set `name` that need not be prepared; frames are made when read.
+    """The renders of a folder as the faces of a set `name`, without preparing it; frames are made when they are read.
 
     Raises:
       FileNotFoundError: The manifest, or the photos' set, is missing.
@@ -158,20 +158,21 @@ def _refuse(error: BadFaceError) -> None:
 
 
 def check_name(name: str) -> None:
-    """Raises ValueError where a name is none for a set."""
+    """Raises ValueError where a set cannot have that name."""
     if not re.fullmatch(r"\w+", name):
         raise ValueError(f"--name {name!r}: a set needs a name of letters, digits and _")
 
 
 def place_in_frame(render: np.ndarray, size: int, margin: float, crop: float) -> np.ndarray:
-    """The frame [F, F, 3] of which a render uint8 [S, S, 3] is the central crop; around it the border goes on.
+    """The frame [F, F, 3] whose central crop is a render uint8 [S, S, 3]; around it the render's border is repeated.
 
-    Pixel q of the render is pixel p = (q - (S - 1) / 2) s + (F - 1) / 2 of the frame, with s = crop F / (margin S):
-    where the translator's crop of the photo came from. Shrinking averages over areas, enlarging is bicubic.
+    The translator's crop of the photo came from that part of the frame: pixel q of the render is pixel
+    p = (q - (S - 1) / 2) s + (F - 1) / 2 of the frame, with s = crop F / (margin S). Shrinking averages over areas,
+    enlarging is bicubic.
 
     Args:
-      render: RGB.
-      size: F, side of the frame in pixels.
+      render: Render, RGB.
+      size: Side F of the frame in pixels.
       margin: Side of the frame in sides of the face box.
       crop: Side of the render in sides of the face box.
     """

@@ -1,4 +1,4 @@
-"""Synthetic faces as a set to prepare: the renderer's faces, numbered and split."""
+"""Synthetic faces: faces of the renderer, numbered and split."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from jaxlm.landmarks import WFLW98, Scheme
 
 @dataclasses.dataclass(frozen=True)
 class Synthetic:
-    """Rendered faces; needs no files.
+    """Rendered faces, without any files.
 
     Attributes:
       train_faces: Number of training faces.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxlm.data_pipelines.frames import LANDMARK_BOX, cut_face, decode_photo
+from jaxlm.data_pipelines.cutting import LANDMARK_BOX, cut_face, decode_photo
 from jaxlm.data_pipelines.record import Record
 from jaxlm.data_pipelines.source import OnBad
 from jaxlm.data_pipelines.sources.aflw2000 import wrap_degrees
@@ -22,7 +22,7 @@ class The300WLP:
     """300W-LP (Zhu et al., CVPR 2016) from the TFDS catalogue: photos of 300-W, turned to large poses by a 3-D model.
 
     Attributes:
-      source: The data_dir of TFDS, often ~/tensorflow_datasets.
+      source: Data folder of TFDS, often ~/tensorflow_datasets.
     """
 
     source: Path
@@ -36,16 +36,18 @@ class The300WLP:
 
         Raises:
           FileNotFoundError: The set has not been downloaded.
-          ValueError: Its files are damaged, or not TFRecords.
+          ImportError: TensorFlow Datasets is not installed.
+          ValueError: The set's files are damaged, or not TFRecords.
         """
         del on_bad
         return {"train": find_examples(self.source, self.name)}
 
     def to_record(self, label: Example, frame_size: int, margin: float) -> Record:
-        """Cuts the frame of one example; see `frames.cut_face`.
+        """Cuts the frame of one example; see `cutting.cut_face`.
 
-        The landmarks are the projected 3-D ones, like those of AFLW2000-3D. The catalogue drops the names that tell
-        the renderings of one photo; a group are the faces of one fitted shape, which these share. INFERRED.
+        The landmarks are the projected 3-D ones, like those of AFLW2000-3D. The catalogue has no names that would say
+        which faces were rendered from one photo. But these share one fitted shape, so a group is the faces of one
+        shape. INFERRED.
         """
         features = parse(label)
         face = dataclasses.replace(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxlm.data_pipelines.frames import Label, make_record, parse_numbers
+from jaxlm.data_pipelines.cutting import Label, make_record, parse_numbers
 from jaxlm.data_pipelines.record import ATTRIBUTES
 from jaxlm.data_pipelines.source import BadFaceError, OnBad
 from jaxlm.landmarks import WFLW98, Scheme
@@ -60,11 +60,11 @@ class WFLW:
 def parse_line(line: str, path: Path, number: int, images: Path) -> Label:
     """The face in line `number` of the official list `path`.
 
-    The line holds 207 values: 98 points x y, the face rectangle x1 y1 x2 y2 whose last pixel is inside, six flags in
-    the order of `ATTRIBUTES`, and the photo's path in the folder `images`.
+    The line holds 207 values: 98 points x y, the face rectangle x1 y1 x2 y2 (its first and its last pixel), six flags
+    in the order of `ATTRIBUTES`, and the photo's path in the folder `images`.
 
     Raises:
-      BadFaceError: The line does not hold that.
+      BadFaceError: The line holds something else.
     """
     where = f"{path}, line {number}"
     *tokens, image = line.split()

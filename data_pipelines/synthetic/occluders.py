@@ -1,15 +1,15 @@
-"""Things in front of a synthetic face: hands, sunglasses, masks, objects."""
+"""Objects in front of a synthetic face: hands, sunglasses, masks, bars, blobs."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
 
-from jaxlm.data_pipelines.synthetic.features.eyes import lens_outlines, paint_frame, reflections
+from jaxlm.data_pipelines.synthetic.features.eyes import lens_outlines, paint_rims, reflections
 from jaxlm.data_pipelines.synthetic.painting.paint import blend, curve, draw_lines, fill, glaze, polygon_mask, ribbon
 from jaxlm.data_pipelines.synthetic.painting.surface import noise_crop
-from jaxlm.data_pipelines.synthetic.shape.figure import Figure
 from jaxlm.data_pipelines.synthetic.shape.look import Look
+from jaxlm.data_pipelines.synthetic.shape.posed_face import PosedFace
 from jaxlm.data_pipelines.synthetic.shape.sampling import pick
 
 Outlines = list[np.ndarray]
@@ -17,12 +17,16 @@ Outlines = list[np.ndarray]
 _CLOTHS = np.array([(205, 222, 232), (236, 236, 236), (30, 32, 40), (120, 60, 60)])
 
 
-def paint_occluder(image: np.ndarray, figure: Figure, look: Look, rng: np.random.Generator) -> np.ndarray:
-    """Hides part of the face; returns what is hidden, uint8 [size, size], 0 or 255."""
+def paint_occluder(image: np.ndarray, face: PosedFace, look: Look, rng: np.random.Generator) -> np.ndarray:
+    """Hides part of the face.
+
+    Returns:
+      The hidden pixels, uint8 [size, size], 0 or 255.
+    """
     painters = (_paint_hand, _paint_sunglasses, _paint_mask, _paint_bar, _paint_blob)
     paint = painters[pick(rng, (0.30, 0.17, 0.17, 0.22, 0.14))]
     hidden = np.zeros(image.shape[:2], np.uint8)
-    for outline in paint(image, figure, look, rng):
+    for outline in paint(image, face, look, rng):
         fill(hidden, outline, (255,))
     return hidden
 
@@ -44,22 +48,22 @@ def _paint_solid(
     blend(image[top:bottom, left:right], cv2.resize(surface, (width, height)), mask)
 
 
-def _cast_shadow(image: np.ndarray, outlines: Outlines, figure: Figure, look: Look) -> None:
-    fall = 0.03 * figure.scale * (np.array([0.0, 0.7]) - look.light.direction[:2])
-    glaze(image, [outline + fall for outline in outlines], 0.25 * look.skin, 0.45, 0.02 * figure.scale)
+def _cast_shadow(image: np.ndarray, outlines: Outlines, face: PosedFace, look: Look) -> None:
+    fall = 0.03 * face.scale * (np.array([0.0, 0.7]) - look.light.direction[:2])
+    glaze(image, [outline + fall for outline in outlines], 0.25 * look.skin, 0.45, 0.02 * face.scale)
 
 
-def _target(figure: Figure, rng: np.random.Generator) -> np.ndarray:
-    """A place [2] on the face worth hiding."""
+def _target(face: PosedFace, rng: np.random.Generator) -> np.ndarray:
+    """A random point [2] on the face, near one of the landmarks worth hiding."""
     index = rng.choice((16, 85, 76, 82, 57, 4, 28, 66, 74, 40, 47, 10, 22))
-    return figure.points[index] + rng.normal(0, 0.03, 2) * figure.scale
+    return face.points[index] + rng.normal(0, 0.03, 2) * face.scale
 
 
-def _paint_hand(image: np.ndarray, figure: Figure, look: Look, rng: np.random.Generator) -> Outlines:
+def _paint_hand(image: np.ndarray, face: PosedFace, look: Look, rng: np.random.Generator) -> Outlines:
     """Four fingers on the face and the back of the hand, from below or from the side."""
-    target, size = _target(figure, rng), 0.88 * figure.scale
-    outwards = target - np.asarray(figure.camera.offset)
-    heading = np.arctan2(outwards[1] + 0.5 * figure.scale, outwards[0]) + rng.normal(0, 0.25)
+    target, size = _target(face, rng), 0.88 * face.scale
+    outwards = target - np.asarray(face.camera.offset)
+    heading = np.arctan2(outwards[1] + 0.5 * face.scale, outwards[0]) + rng.normal(0, 0.25)
     back = np.array([np.cos(heading), np.sin(heading)])
     axes = size * np.stack([np.array([-back[1], back[0]]) * rng.choice((-1, 1)), back])
     half = np.array([(0.26, 0.42), (0.24, 0.80), (0.17, 1.05), (0.17, 1.9)])
@@ -72,59 +76,59 @@ def _paint_hand(image: np.ndarray, figure: Figure, look: Look, rng: np.random.Ge
         cap = tip + 0.062 * np.stack([np.cos(round_tip), -np.sin(round_tip)], axis=-1)
         finger = np.array([(place + 0.068, 0.50), *cap, (place - 0.068, 0.50)])
         outlines.append(target + finger @ axes)
-    _cast_shadow(image, outlines, figure, look)
+    _cast_shadow(image, outlines, face, look)
     tone = look.skin * np.array([1.0, 0.93, 0.9]) * look.light.level
     for outline in outlines:
         _paint_solid(image, outline, tone, 0.55, rng)
     return outlines
 
 
-def _paint_sunglasses(image: np.ndarray, figure: Figure, look: Look, rng: np.random.Generator) -> Outlines:
-    lenses = lens_outlines(figure, 0.15, 0.105)
+def _paint_sunglasses(image: np.ndarray, face: PosedFace, look: Look, rng: np.random.Generator) -> Outlines:
+    lenses = lens_outlines(face, 0.15, 0.105)
     lit = look.light.level
-    _cast_shadow(image, lenses, figure, look)
+    _cast_shadow(image, lenses, face, look)
     tone = lit * rng.uniform(8, 45, 3)
     for lens in lenses:
         _paint_solid(image, lens, tone, 0.3, rng)
-    glaze(image, reflections(lenses), (235, 240, 250), 0.35, 0.012 * figure.scale)
-    paint_frame(image, figure, lenses, lit * np.array([20.0, 18.0, 18.0]), 0.016)
+    glaze(image, reflections(lenses), (235, 240, 250), 0.35, 0.012 * face.scale)
+    paint_rims(image, face, lenses, lit * np.array([20.0, 18.0, 18.0]), 0.016)
     return lenses
 
 
-def _paint_mask(image: np.ndarray, figure: Figure, look: Look, rng: np.random.Generator) -> Outlines:
+def _paint_mask(image: np.ndarray, face: PosedFace, look: Look, rng: np.random.Generator) -> Outlines:
     """A mask over nose and mouth, with pleats and ear loops."""
-    points, shape = figure.points, figure.shape.points
+    points, shape = face.points, face.shape.points
     cheeks = shape[[66, 74]] + np.array([0, 0.15, 0.03], np.float32)
-    left, right = figure.place(cheeks)
-    bridge, tip = figure.place(shape[[53, 54]] + np.array([[0, -0.02, 0.02], [0, 0, 0.03]], np.float32))
-    if abs(figure.yaw) > 0.5:
+    left, right = face.to_frame(cheeks)
+    bridge, tip = face.to_frame(shape[[53, 54]] + np.array([[0, -0.02, 0.02], [0, 0, 0.03]], np.float32))
+    if abs(face.yaw) > 0.5:
         # The nose's tip hides what is behind it.
         bridge = tip + 0.8 * (bridge - tip)
-        left, right = (left, tip) if figure.yaw > 0 else (tip, right)
+        left, right = (left, tip) if face.yaw > 0 else (tip, right)
     chin = points[[6, 9, 12, 16, 20, 23, 26]]
     chin = chin + 0.035 * (chin - points[54])
     outline = curve(np.array([points[4], left, bridge, right, points[28], *chin[::-1]]), closed=True)
     tone = _CLOTHS[rng.integers(len(_CLOTHS))] * look.light.level
-    _cast_shadow(image, [outline], figure, look)
+    _cast_shadow(image, [outline], face, look)
     _paint_solid(image, outline, tone, 0.4, rng)
     pleats = []
     for first, middle, last in ((5, 57, 27), (7, 79, 25), (9, 85, 23)):
         ends = 0.85 * points[[first, last]] + 0.15 * points[middle]
-        pleats.append(ribbon(curve(np.array([ends[0], points[middle], ends[1]])), 0.014 * figure.scale))
-    glaze(image, pleats, 0.6 * tone, 0.45, 0.008 * figure.scale)
+        pleats.append(ribbon(curve(np.array([ends[0], points[middle], ends[1]])), 0.014 * face.scale))
+    glaze(image, pleats, 0.6 * tone, 0.45, 0.008 * face.scale)
     for edge, ear, side in ((4, 1, -1), (28, 31, 1)):
-        if side * figure.yaw < 0.3:
-            draw_lines(image, points[[edge, ear]][None], 0.8 * tone, 0.010 * figure.scale)
+        if side * face.yaw < 0.3:
+            draw_lines(image, points[[edge, ear]][None], 0.8 * tone, 0.010 * face.scale)
     return [outline]
 
 
-def _paint_bar(image: np.ndarray, figure: Figure, look: Look, rng: np.random.Generator) -> Outlines:
-    """A pole, a cup, a telephone, a book's edge."""
+def _paint_bar(image: np.ndarray, face: PosedFace, look: Look, rng: np.random.Generator) -> Outlines:
+    """A bar, as of a pole, a cup, a telephone or a book's edge."""
     angle = rng.choice((0.0, np.pi / 2, rng.uniform(0, np.pi)))
-    half = np.array([rng.choice((0.2, 0.35, 2.5)), rng.uniform(0.07, 0.2)]) * figure.scale
+    half = np.array([rng.choice((0.2, 0.35, 2.5)), rng.uniform(0.07, 0.2)]) * face.scale
     axes = np.array([(np.cos(angle), np.sin(angle)), (-np.sin(angle), np.cos(angle))])
-    outline = _target(figure, rng) + (np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)]) * half) @ axes
-    _cast_shadow(image, [outline], figure, look)
+    outline = _target(face, rng) + (np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)]) * half) @ axes
+    _cast_shadow(image, [outline], face, look)
     tone = np.clip(rng.uniform(20, 220) + rng.normal(0, 30, 3), 8, 240) * look.light.level
     _paint_solid(image, outline, tone, 0.5, rng)
     band = outline[[0, 1, 1, 0]] + 0.5 * (outline[[3, 2, 2, 3]] - outline[[0, 1, 1, 0]]) * [[0.4], [0.4], [0.9], [0.9]]
@@ -132,11 +136,11 @@ def _paint_bar(image: np.ndarray, figure: Figure, look: Look, rng: np.random.Gen
     return [outline]
 
 
-def _paint_blob(image: np.ndarray, figure: Figure, look: Look, rng: np.random.Generator) -> Outlines:
-    """Somebody's shoulder or hair: large, round, out of focus, reaching in from a side."""
-    side = figure.points[rng.choice((2, 6, 10, 16, 22, 26, 30))]
-    radius = rng.uniform(0.25, 0.5) * figure.scale
-    centre = side + (side - np.asarray(figure.camera.offset)) * rng.uniform(0.15, 0.45)
+def _paint_blob(image: np.ndarray, face: PosedFace, look: Look, rng: np.random.Generator) -> Outlines:
+    """A blob, as of somebody's shoulder or hair: large, round, out of focus, from one side."""
+    side = face.points[rng.choice((2, 6, 10, 16, 22, 26, 30))]
+    radius = rng.uniform(0.25, 0.5) * face.scale
+    centre = side + (side - np.asarray(face.camera.offset)) * rng.uniform(0.15, 0.45)
     angles = np.linspace(0, 2 * np.pi, 12, endpoint=False)
     ring = rng.uniform(0.8, 1.2, (12, 1)) * radius * np.stack([np.cos(angles), np.sin(angles)], axis=-1)
     outline = centre + curve(ring, closed=True)

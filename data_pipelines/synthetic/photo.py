@@ -13,9 +13,9 @@ from jaxlm.data_pipelines.synthetic.painting.surface import noise
 from jaxlm.data_pipelines.synthetic.shape.look import Light
 from jaxlm.data_pipelines.synthetic.shape.sampling import pick, uniform
 
-# Of a warm white balance: what it does to red, green and blue.
+# What a warm white balance adds to red, green and blue.
 _WARM = np.array([1.0, 0.1, -1.0])
-# Of a picture's values, in steps of `_response`.
+# Exposure of each pixel value, in steps of `_response`.
 _EXPOSURES = np.linspace(0, 1.08, 256)[:, None] * 256 + 0.5
 
 
@@ -34,14 +34,14 @@ def take_photo(scene: np.ndarray, size: int, light: Light, blurred: bool, rng: n
     if rng.random() < (0.5 if blurred else 0.1):
         quality = rng.integers(18, 45) if blurred else rng.integers(60, 95)
         coded = cv2.imencode(".jpg", image, (cv2.IMWRITE_JPEG_QUALITY, int(quality)))[1]
-        # Neither call knows that the first channel is red; the two mistakes cancel out.
+        # Both calls take the first channel for blue, and it is red: the two mistakes cancel out.
         image = cv2.imdecode(coded, cv2.IMREAD_COLOR_BGR)
     return image
 
 
 @functools.cache
 def _response(gamma: int) -> np.ndarray:
-    """What the camera makes of exposures from 0 to 4 at a gamma in hundredths, [1025]: a soft shoulder at white."""
+    """Pixel values [1025] of exposures from 0 to 4, at a gamma in hundredths, with a soft shoulder at white."""
     value = np.linspace(0, 4, 1025)
     return np.minimum((value / (1 + value**6) ** (1 / 6)) ** (gamma / 100) * 262, 255)
 

@@ -1,4 +1,4 @@
-"""What is around and below a synthetic face: the background, the neck and clothes."""
+"""The background of a synthetic face, and the neck and clothes below it."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ import numpy as np
 from jaxlm.data_pipelines.synthetic.features.head import lit_skin
 from jaxlm.data_pipelines.synthetic.painting.paint import curve, disc, fill, paste, pixel_box
 from jaxlm.data_pipelines.synthetic.painting.surface import noise_crop
-from jaxlm.data_pipelines.synthetic.shape.figure import Figure
 from jaxlm.data_pipelines.synthetic.shape.look import Look
+from jaxlm.data_pipelines.synthetic.shape.posed_face import PosedFace
 from jaxlm.data_pipelines.synthetic.shape.sampling import pick
 
 # Backgrounds are out of focus: they are made at this size and enlarged.
 _SMALL = 96
 _RAMP = np.linspace(0, 1, _SMALL, dtype=np.float32)
 _STOCK = 96
-# The places of a coarse grid's pixels.
+# The pixel centres of a coarse grid.
 _GRID = (np.arange(24, dtype=np.float32) + 0.5) / 24
 _NECK = 0.31 * np.array([(-1, 0), (1, 0), (0.98, 0), (1.5, 0), (-1.5, 0), (-0.98, 0)], np.float32)
 _SHOULDER = np.array([(0.30, 0.0), (0.55, 0.10), (0.85, 0.20), (1.10, 0.32), (1.30, 0.60), (1.40, 1.40)], np.float32)
 
 
 def _colour(rng: np.random.Generator) -> np.ndarray:
-    """A colour [3] as rooms and clothes have: seldom vivid."""
+    """A random colour [3] of rooms and clothes: seldom vivid."""
     vivid = (6, 18, 42)[pick(rng, (0.4, 0.4, 0.2))]
     colour = rng.uniform(20, 230) + vivid * rng.standard_normal(3, np.float32)
     return np.clip(colour, 5, 250)
@@ -56,7 +56,7 @@ def _room(rng: np.random.Generator) -> np.ndarray:
 
 
 def _stripes(rng: np.random.Generator) -> np.ndarray:
-    """Planks, blinds, columns."""
+    """Stripes, as of planks, blinds or columns."""
     period, lean = rng.uniform(0.04, 0.25), (0.0, 1.0, rng.uniform(0, 1))[pick(rng, (0.4, 0.4, 0.2))]
     place = (np.float32(lean / period) * _RAMP + np.float32((1 - lean) / period) * _RAMP[:, None]) % 1
     return _between((place < rng.uniform(0.2, 0.8)).astype(np.float32), _colour(rng), _colour(rng))
@@ -99,17 +99,17 @@ def make_background(size: int, rng: np.random.Generator) -> np.ndarray:
     return cv2.resize(part, (size, size), interpolation=cv2.INTER_LINEAR)
 
 
-def paint_body(image: np.ndarray, figure: Figure, look: Look, rng: np.random.Generator) -> None:
+def paint_body(image: np.ndarray, face: PosedFace, look: Look, rng: np.random.Generator) -> None:
     """The neck, straight down from the head, and clothes from the collar down."""
-    scale, (x, y) = figure.scale, figure.camera.offset
-    top = figure.named("neck")[0]
+    scale, (x, y) = face.scale, face.camera.offset
+    top = face.anchors("neck")[0]
     middle = np.array([0.55 * top[0] + 0.45 * x, y + 0.72 * scale], np.float32)
     bottom = middle + np.array([0.0, 0.63 * scale], np.float32)
     waist = 0.5 * (top + bottom)
     neck = curve(scale * _NECK + np.array([top, top, waist, bottom, bottom, waist]), closed=True)
     box = pixel_box(neck, len(image))
     low, high = ((box[1].start, box[0].start), (box[1].stop, box[0].stop))
-    shading = _neck_skin(figure, look, top, bottom, [v / len(image) for v in low], [v / len(image) for v in high])
+    shading = _neck_skin(face, look, top, bottom, [v / len(image) for v in low], [v / len(image) for v in high])
     paste(image, shading, neck, box)
 
     depth = (0.10, 0.22, 0.45)[pick(rng, (0.34, 0.33, 0.33))]
@@ -119,13 +119,13 @@ def paint_body(image: np.ndarray, figure: Figure, look: Look, rng: np.random.Gen
 
 @functools.cache
 def _clothes(depth: float) -> np.ndarray:
-    """Their outline [n, 2] below the neck, in head units, with a collar of a depth."""
+    """The outline [n, 2] of clothes below the neck, in head units, with a collar of a depth."""
     collar = np.array([(-0.15, 0.75 * depth), (0.0, depth), (0.15, 0.75 * depth)], np.float32)
     return curve(np.concatenate([_SHOULDER[::-1] * (-1, 1), collar, _SHOULDER]))
 
 
 def _neck_skin(
-    figure: Figure, look: Look, top: np.ndarray, bottom: np.ndarray, low: Sequence[float], high: Sequence[float]
+    face: PosedFace, look: Look, top: np.ndarray, bottom: np.ndarray, low: Sequence[float], high: Sequence[float]
 ) -> np.ndarray:
     """The shading of a neck from `top` to `bottom` [2]: round, and dark under the chin.
 
@@ -134,17 +134,17 @@ def _neck_skin(
     """
     across, down = low[0] + (high[0] - low[0]) * _GRID, low[1] + (high[1] - low[1]) * _GRID[:, None]
     lean = float((bottom[0] - top[0]) / (bottom[1] - top[1]))
-    across = (across - float(top[0] - lean * top[1]) - lean * down) * (1 / (0.33 * figure.scale))
+    across = (across - float(top[0] - lean * top[1]) - lean * down) * (1 / (0.33 * face.scale))
     away = np.abs(across)
     round_off = away * away * (0.45 * away - (0.3 * float(look.light.direction[0])) * across)
-    under = np.maximum(0, down - float(figure.points[16, 1])) * (1 / (0.15 * figure.scale))
+    under = np.maximum(0, down - float(face.points[16, 1])) * (1 / (0.15 * face.scale))
     bright = look.light.level * ((0.9 - np.minimum(round_off, 0.75)) * (1 - 0.6 * np.exp(-under)))
     channels = zip(look.skin.tolist(), lit_skin(bright), strict=True)
     return cv2.merge([cv2.convertScaleAbs(factor, alpha=skin) for skin, factor in channels])
 
 
 def _cloth(look: Look, rng: np.random.Generator) -> np.ndarray:
-    """Cloudy, at times striped, uint8 [n, n, 3]."""
+    """Cloth, cloudy and at times striped, uint8 [n, n, 3]."""
     tone = (_colour(rng) * look.light.level).tolist()
     folds = noise_crop(rng, "folds", 64, 0.125)
     if rng.random() < 0.3:

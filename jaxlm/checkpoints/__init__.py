@@ -1,29 +1,38 @@
-"""Trained models on disk: runs (Orbax checkpoints) and bundles (one .npz file), behind one door.
+"""Trained models on disk: runs (Orbax checkpoints) and bundles (one .npz file), behind one door, `open_model`.
 
-In: a workdir or a file. Out: `Trained`, a model with its variables, config and head.
+In: a workdir or a file of weights. Out: `Trained`, a model with its variables, config, scheme and head.
 runs.py saves and restores steps; bundle.py is the one-file form; opening.py tells which of the two a path is.
 """
 
-from jaxlm.checkpoints.bundle import Bundle
+from jaxlm.checkpoints.averaging import average_weights
+from jaxlm.checkpoints.bundle import load_bundle, read_card, save_bundle
+from jaxlm.checkpoints.opening import is_weights, open_model, open_models, open_variables, results_folder
 from jaxlm.checkpoints.runs import (
     CheckpointError,
     Checkpoints,
     ConfigMismatchError,
     directory_of,
     fingerprints,
-    load_model,
     write_config,
 )
-from jaxlm.checkpoints.trained import Trained
+from jaxlm.checkpoints.trained import Calibration, Trained
 
 __all__ = [
-    "Bundle",
+    "Calibration",
     "CheckpointError",
     "Checkpoints",
     "ConfigMismatchError",
     "Trained",
+    "average_weights",
     "directory_of",
     "fingerprints",
-    "load_model",
+    "is_weights",
+    "load_bundle",
+    "open_model",
+    "open_models",
+    "open_variables",
+    "read_card",
+    "results_folder",
+    "save_bundle",
     "write_config",
 ]

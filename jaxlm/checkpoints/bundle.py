@@ -1,14 +1,13 @@
-"""A detector in one file, for whoever has neither its run nor its experiment nor its landmark scheme.
+"""A trained detector in one file of weights, which needs neither the run nor the experiment nor the scheme's file.
 
-The file is one of jaxlm/models/weights.py, an .npz archive of arrays by path. Its metadata hold:
+The file is an .npz archive of arrays by path; see jaxlm/models/weights.py. Its metadata hold:
 
-- `format`: the version of this list; `model`: a key of jaxlm.models.MODELS; `pixels`: what the model sees of a pixel v.
-- `config`: the whole config; of paths but the last part, and the tables of a user's own scheme in place of its path.
-- `num_points`, those of all heads, and `head`: the data set, scheme and place of the points that are read, or null.
-- `scheme`: the tables of the scheme of the points that are read; `step`: of the checkpoint.
-- `card`: what people should know: data, recipe, protocol, numbers, licence.
-- `boxes`: for each face detector, how its boxes become those that the model was trained on; see `Bundle`.
-- `least_confidence`: what tells a face from what is none, 0 or missing where that was not measured; see `Bundle`.
+- `format`: the version of this list. `model`: a key of jaxlm.models.MODELS. `pixels`: how a pixel value v is scaled.
+- `config`: the whole config. Paths are cut to their last part; a user's own scheme is in it as tables.
+- `num_points`: the number of points of all heads. `head`: the data set, scheme and place of the points that are read,
+  or null.
+- `scheme`: the tables of the scheme of the points that are read. `step`: the checkpoint's step.
+- `card`, `boxes`, `least_confidence`: see `Trained`; `least_confidence` may be missing.
 """
 
 from __future__ import annotations
@@ -20,16 +19,16 @@ import json
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import traverse_util
 
 from jaxlm import experiment, models
-from jaxlm.checkpoints.trained import Trained
+from jaxlm.checkpoints.trained import Calibration, Trained
 from jaxlm.config import Config
-from jaxlm.landmarks import Head, Scheme, load_scheme, spell_out, text_of
+from jaxlm.landmarks import Head, load_scheme, spell_out, text_of
 from jaxlm.landmarks import scheme as scheme_lib
 from jaxlm.models import load_weights, save_weights
 
@@ -38,45 +37,13 @@ FORMAT = 1
 
 _PIXELS = "RGB, (v - 127.5) / 128"
 
-Calibration = tuple[float, float, float, float]
 
-
-class Bundle(NamedTuple):
-    """A detector and what belongs to it.
-
-    Attributes:
-      trained: The model; its config holds the tables of a user's own scheme in place of a path.
-      scheme: Of the points that it predicts.
-      card: What people should know of it, free text by field: data, recipe, protocol, numbers, licence.
-      boxes: By the name of a face detector, (scale_x, scale_y, shift_x, shift_y): the detector's box is scaled about
-        its centre, which then moves by the shifts, in units of the detector's box's width and height, to become the
-        box of the model's convention.
-      least_confidence: Where the mean confidence of the points in a detector's box is less, there is no face; 0 where
-        that was not measured.
-    """
-
-    trained: Trained
-    scheme: Scheme
-    card: dict[str, Any]
-    boxes: dict[str, Calibration]
-    least_confidence: float = 0.0
-
-
-def save(
-    path: str | os.PathLike[str],
-    trained: Trained,
-    card: Mapping[str, Any] | None = None,
-    boxes: Mapping[str, Sequence[float]] | None = None,
-    least_confidence: float = 0.0,
-) -> None:
-    """Writes a detector to one file.
+def save_bundle(path: str | os.PathLike[str], trained: Trained) -> None:
+    """Writes a detector, with its card, boxes and least confidence, to one file.
 
     Args:
-      path: Of the file; `.npz` is not appended.
-      trained: The detector, with one of its heads.
-      card: See `Bundle`; what JSON can hold.
-      boxes: See `Bundle`.
-      least_confidence: See `Bundle`.
+      path: The file; `.npz` is not appended.
+      trained: The detector. Its card holds what JSON can hold.
 
     Raises:
       ValueError: The model is a translator, or a calibration is not four numbers.
@@ -84,43 +51,38 @@ def save(
     name = trained.config.model.name
     if name not in models.DETECTORS:
         raise ValueError(f"model {name} finds no landmarks; a bundle holds one of {', '.join(models.DETECTORS)}")
-    metadata = describe(trained.config, trained.model.num_points, head=trained.head, step=trained.step)
-    metadata |= {"card": dict(card or {}), "boxes": _calibrations(boxes or {}), "least_confidence": least_confidence}
+    metadata = metadata_of(trained.config, trained.model.num_points, head=trained.head, step=trained.step) | {
+        "card": dict(trained.card),
+        "boxes": _calibrations(trained.boxes),
+        "least_confidence": trained.least_confidence,
+    }
     save_weights(path, jax.device_get(trained.variables), metadata)
 
 
-def load(path: str | os.PathLike[str], sha256: str | None = None) -> Bundle:
-    """The detector of a file that `save` or, for a landmark model, `python -m jaxlm.convert` wrote.
-
-    Args:
-      path: Of the file.
-      sha256: Checksum that the file must have, hexadecimal; None takes any.
+def load_bundle(path: str | os.PathLike[str]) -> Trained:
+    """The detector of a file that `save_bundle` or, for a landmark model, `jaxlm convert` wrote.
 
     Raises:
       FileNotFoundError: There is no such file.
-      ValueError: The file is damaged, has another checksum, is of another version, holds no detector, or arrays or a
-        scheme that do not fit its model.
+      ValueError: The file is damaged, is of another version, holds no detector, or holds arrays or a scheme that do
+        not fit its model.
     """
     if not pathlib.Path(path).is_file():
         raise FileNotFoundError(f"{path}: there is no such file of weights")
-    if sha256 is not None:
-        _check_sha256(path, sha256)
     variables, metadata = load_weights(path)
     _check_format(path, metadata)
     try:
         trained = _trained(variables, metadata)
-        scheme = scheme_lib.parse(metadata["scheme"])
-        card, boxes = metadata["card"], _calibrations(metadata["boxes"])
-        least_confidence = float(metadata.get("least_confidence", 0.0))
     except (KeyError, TypeError, ValueError, FileNotFoundError) as error:
-        raise ValueError(f"{path}: the description of its model cannot be used: {_describe(error)}") from error
-    predicted = trained.head.stop - trained.head.start if trained.head else trained.model.num_points
+        raise ValueError(f"{path}: the description of its model cannot be used: {_explain(error)}") from error
+    scheme, head = trained.scheme, trained.head
+    predicted = head.stop - head.start if head else trained.model.num_points
     if predicted != scheme.num_points:
         raise ValueError(
             f"{path}: scheme {scheme.name} has {scheme.num_points} points, and the model predicts {predicted}"
         )
     _check_variables(path, trained)
-    return Bundle(trained._replace(variables=jax.device_put(variables)), scheme, card, boxes, least_confidence)
+    return dataclasses.replace(trained, variables=jax.device_put(variables))
 
 
 def read_card(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -145,18 +107,27 @@ def sha256(path: str | os.PathLike[str]) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def describe(config: Config, num_points: int, head: Head | None = None, step: int = 0) -> dict[str, Any]:
+def check_sha256(path: str | os.PathLike[str], expected: str) -> None:
+    """Raises ValueError where a file has another checksum than the hexadecimal one that is expected."""
+    found = sha256(path)
+    if found != expected.lower():
+        raise ValueError(
+            f"{path} is damaged, or not the file wanted: its SHA-256 is {found}, not {expected}; get it once more"
+        )
+
+
+def metadata_of(config: Config, num_points: int, head: Head | None = None, step: int = 0) -> dict[str, Any]:
     """The metadata of a detector, with an empty card and nothing measured.
 
     Args:
-      config: Of the run; of a run with several heads, data set and scheme are those of `head`.
-      num_points: Those of all heads.
-      head: Whose points are read; None for all.
-      step: Of the checkpoint.
+      config: The run's config. Its data set and scheme are those of `head`, where the run has several heads.
+      num_points: The number of points of all heads.
+      head: The head whose points are read; None for all points.
+      step: The checkpoint's step.
     """
     scheme = spell_out(config.data.scheme)
     options = {name: spell_out(value) if name == "scheme" else value for name, value in config.model.options.items()}
-    # Where files lay on the machine that trained is nobody else's business, and of no use to them.
+    # Paths of the machine that trained are private, and of no use elsewhere.
     data = dataclasses.replace(
         config.data,
         scheme=scheme,
@@ -186,20 +157,12 @@ def _last_part(path: str) -> str:
     return pathlib.PurePath(path).name
 
 
-def _check_sha256(path: str | os.PathLike[str], expected: str) -> None:
-    found = sha256(path)
-    if found != expected.lower():
-        raise ValueError(
-            f"{path} is damaged, or not the file wanted: its SHA-256 is {found}, not {expected}; get it once more"
-        )
-
-
 def _check_format(path: str | os.PathLike[str], metadata: Mapping[str, Any]) -> None:
     """Raises ValueError where a file of weights is no bundle of this version."""
     if "format" not in metadata:
         raise ValueError(
-            f"{path} holds weights of {metadata.get('model')}, not a whole detector; python -m jaxlm.export --format"
-            " bundle writes one, and so does python -m jaxlm.convert for a model that predicts landmarks"
+            f"{path} holds weights of {metadata.get('model')}, not a whole detector; jaxlm export --format bundle"
+            " writes one, and so does jaxlm convert for a model that predicts landmarks"
         )
     if metadata["format"] != FORMAT:
         raise ValueError(
@@ -210,10 +173,18 @@ def _check_format(path: str | os.PathLike[str], metadata: Mapping[str, Any]) -> 
 
 def _trained(variables: Mapping[str, Any], metadata: Mapping[str, Any]) -> Trained:
     config = experiment.from_json(json.dumps(metadata["config"]))
-    model = models.build(config.model.name, metadata["num_points"], config.model.options, jnp.dtype(config.dtype))
     stored = metadata["head"]
-    head = Head(**stored | {"scheme": load_scheme(stored["scheme"])}) if stored else None
-    return Trained(config, model, variables, metadata["step"], head)
+    return Trained(
+        config=config,
+        model=models.build(config.model.name, metadata["num_points"], config.model.options, jnp.dtype(config.dtype)),
+        variables=variables,
+        step=metadata["step"],
+        scheme=scheme_lib.parse(metadata["scheme"]),
+        head=Head(**stored | {"scheme": load_scheme(stored["scheme"])}) if stored else None,
+        card=metadata["card"],
+        boxes=_calibrations(metadata["boxes"]),
+        least_confidence=float(metadata.get("least_confidence", 0.0)),
+    )
 
 
 def _check_variables(path: str | os.PathLike[str], trained: Trained) -> None:
@@ -245,5 +216,5 @@ def _calibrations(boxes: Mapping[str, Sequence[float]]) -> dict[str, Calibration
     return {detector: tuple(map(float, numbers)) for detector, numbers in boxes.items()}
 
 
-def _describe(error: Exception) -> str:
+def _explain(error: Exception) -> str:
     return f"the field {error} is missing or unknown" if isinstance(error, KeyError) else str(error)

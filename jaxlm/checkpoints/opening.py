@@ -1,41 +1,75 @@
-"""The door to trained models: a path is a run or a file of weights."""
+"""The door to trained models: a path is a run's workdir or a file of weights, and either gives a `Trained`."""
 
 from __future__ import annotations
 
-import argparse
+import os
 import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from jaxlm.checkpoints import bundle, runs
-from jaxlm.checkpoints.bundle import Bundle
-from jaxlm.landmarks import load_scheme
+import jax
 
-
-def open_model(weights: pathlib.Path | None, workdir: pathlib.Path | None, head: str | None) -> Bundle:
-    """The model of a file, or of a run with one of its heads."""
-    if weights is not None:
-        return bundle.load(weights)
-    trained = runs.load_model(workdir, head=head)
-    return Bundle(trained, load_scheme(trained.config.data.scheme), {}, {})
+from jaxlm.checkpoints.bundle import load_bundle
+from jaxlm.checkpoints.runs import load_run
+from jaxlm.checkpoints.trained import Trained
+from jaxlm.models import load_weights
 
 
-def add_models(parser: argparse.ArgumentParser) -> None:
-    """The arguments that name several models, as `open_models` takes them."""
-    parser.add_argument("--weights", nargs="+", default=[], type=pathlib.Path, metavar="FILE.npz", help="bundles")
-    parser.add_argument("--workdir", nargs="+", default=[], type=pathlib.Path, metavar="DIR", help="training runs")
-    parser.add_argument("--head", help="of runs on several data sets: the name of one (default: the first)")
+def is_weights(path: str | os.PathLike[str]) -> bool:
+    """Whether a path names a file of weights, and not the workdir of a run."""
+    path = pathlib.Path(path)
+    return path.is_file() or (path.suffix == ".npz" and not path.is_dir())
 
 
-def open_models(arguments: argparse.Namespace) -> list[Bundle]:
-    """The models that the arguments of `add_models` name.
+def open_model(path: str | os.PathLike[str], *, step: int | None = None, head: str | None = None) -> Trained:
+    """The trained model of a run or of a file.
+
+    Args:
+      path: The workdir of a run, or a file that `jaxlm export --format bundle` or `jaxlm convert` wrote.
+      step: The run's checkpoint to take; by default the best one by validation, else the last one.
+      head: The data set whose points are read, of a run on several; by default the first. A file has one head.
 
     Raises:
-      FileNotFoundError, CheckpointError: There is no such file or run.
-      ValueError: A file is damaged, there is no such head, one is asked of a file, or nothing is named.
+      FileNotFoundError: There is no such file.
+      CheckpointError: There is no run, no such step, or no step that can be read.
+      ValueError: The file is damaged or holds no detector; there is no such head; a step of a file is asked for.
     """
-    if arguments.head and arguments.weights:
-        raise ValueError("--head is for runs (--workdir); a file of weights has one head")
-    opened = [open_model(file, None, None) for file in arguments.weights]
-    opened += [open_model(None, run, arguments.head) for run in arguments.workdir]
-    if not opened:
+    if not is_weights(path):
+        return load_run(path, step, head)
+    if step is not None:
+        raise ValueError(f"{path} is a file of weights, which holds one step; --step is for a run (--workdir)")
+    trained = load_bundle(path)
+    held = trained.head
+    if head is not None and (held is None or held.name != head):
+        raise ValueError(f"{path} has no head {head!r}; it holds {held.name if held else 'one alone'}")
+    return trained
+
+
+def open_models(
+    paths: Sequence[str | os.PathLike[str]], *, step: int | None = None, head: str | None = None
+) -> list[Trained]:
+    """Several models in the order of their paths; see `open_model`.
+
+    Raises:
+      ValueError: No path is given, or see `open_model`.
+    """
+    if not paths:
         raise ValueError("no model is named; give --weights FILE.npz or --workdir DIR")
-    return opened
+    return [open_model(path, step=step, head=head) for path in paths]
+
+
+def open_variables(path: str | os.PathLike[str]) -> Mapping[str, Any]:
+    """The variables of a run's best checkpoint or of a file of weights of any network, as numpy arrays.
+
+    Raises:
+      FileNotFoundError: There is no such file.
+      CheckpointError: There is no run, or no step that can be read.
+      ValueError: The file holds no weights.
+    """
+    return load_weights(path)[0] if is_weights(path) else jax.device_get(load_run(path).variables)
+
+
+def results_folder(path: str | os.PathLike[str]) -> pathlib.Path:
+    """The folder for the results of a model: the workdir of a run, or runs/NAME for a file of weights NAME.npz."""
+    path = pathlib.Path(path)
+    return pathlib.Path("runs", path.stem) if is_weights(path) else path

@@ -1,4 +1,4 @@
-"""Steps of a run on disk: the only module that imports Orbax, and `checkpoint` imports it when it opens them."""
+"""The steps of a run on disk. This is the only module that imports Orbax; runs.py imports it when it opens a run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ _TRASH = "deleting"
 _UNFINISHED = ocp.utils.TMP_DIR_SUFFIX
 _ERROR = "error"
 _RECORD = "record"
-# Of every item of arrays. Reading one without them fails, too, but with a page of TensorStore's tracebacks.
+# Files that every item of arrays has. Reading an item without them fails, too, but with a page of TensorStore's
+# tracebacks.
 _ITEM_FILES = ("_METADATA", "manifest.ocdbt", "d")
 
 
@@ -25,8 +26,8 @@ class Steps:
     """The steps in a directory. Each holds items, which are trees of arrays, and a record, which is JSON.
 
     Args:
-      directory: Of the steps; must be absolute.
-      keep: How many of the last steps stay when others are saved, beside the best one; None to read alone.
+      directory: The folder of the steps; must be absolute.
+      keep: The number of last steps that stay when others are saved, beside the best one; None only reads.
     """
 
     def __init__(self, directory: pathlib.Path, keep: int | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Checkpoints that survive.
+"""The checkpoints of a run: they are saved while training goes on, checked when read, and set aside where damaged.
 
 A step holds three items: `model` (parameters and batch statistics to evaluate with), `state` (all else that a resumed
 run needs) and `record` (the config, and a fingerprint of every array, because Orbax restores flipped bytes silently).
@@ -32,7 +32,7 @@ _DAMAGED = "damaged"
 
 
 class CheckpointError(OSError):
-    """A directory holds no checkpoint that can be used."""
+    """There is no run, or none of its checkpoints can be used."""
 
 
 class ConfigMismatchError(ValueError):
@@ -75,9 +75,9 @@ class Checkpoints:
     """The checkpoints of one run, saved asynchronously; the last few and the best by validation are kept.
 
     Args:
-      directory: Where the steps go; made if absent.
+      directory: The folder of the steps; made if absent.
       config: Stored with every step and compared at resuming.
-      keep: How many of the last steps stay, beside the best one.
+      keep: The number of last steps that stay, beside the best one.
     """
 
     def __init__(self, directory: str | os.PathLike[str], config: Config, keep: int) -> None:
@@ -170,7 +170,7 @@ def _read(steps: Steps, step: int, trees: dict[str, Tree]) -> dict[str, Tree]:
     return restored
 
 
-def load_model(workdir: str | os.PathLike[str], step: int | None = None, head: str | None = None) -> Trained:
+def load_run(workdir: str | os.PathLike[str], step: int | None = None, head: str | None = None) -> Trained:
     """The model of a run: of its best step by validation, or of `step`; of the last one where none was validated.
 
     A damaged step is passed over with a warning, and the latest whole one is taken. A run on several data sets has one
@@ -181,6 +181,8 @@ def load_model(workdir: str | os.PathLike[str], step: int | None = None, head: s
       ValueError: There is no such head; or an older version trained the run with what this one cannot do.
     """
     directory = directory_of(workdir)
+    if not directory.parent.is_dir():
+        raise CheckpointError(f"{workdir}: there is no such folder of a training run, and no such file")
     if not directory.is_dir():
         raise CheckpointError(f"{workdir}: no training run here (it has no checkpoints/)")
     with _open(directory) as steps:
@@ -202,13 +204,13 @@ def load_model(workdir: str | os.PathLike[str], step: int | None = None, head: s
 
 def _load_step(steps: Steps, step: int) -> Trained:
     config = _read_config(steps, step)
-    points = load_scheme(config.data.scheme).num_points
-    model = models.build(config.model.name, points, config.model.options, jnp.dtype(config.dtype))
+    scheme = load_scheme(config.data.scheme)
+    model = models.build(config.model.name, scheme.num_points, config.model.options, jnp.dtype(config.dtype))
     # One sharding that every process of a run can address; the model is small next to its training state.
     sharding = distributed.replicated(distributed.make_mesh())
     shapes = steps.read_shapes(step, "model")
     placed = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), shapes)
-    return Trained(config, model, _read(steps, step, {"model": placed})["model"], step)
+    return Trained(config, model, _read(steps, step, {"model": placed})["model"], step, scheme)
 
 
 def write_config(workdir: str | os.PathLike[str], config: Config) -> None:
@@ -217,5 +219,5 @@ def write_config(workdir: str | os.PathLike[str], config: Config) -> None:
 
 
 def directory_of(workdir: str | os.PathLike[str]) -> pathlib.Path:
-    """Where a run keeps its checkpoints."""
+    """The folder of a run's checkpoints."""
     return pathlib.Path(workdir).absolute() / "checkpoints"

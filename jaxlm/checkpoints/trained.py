@@ -1,34 +1,52 @@
-"""A trained model, as whoever uses it sees it: with one head, whatever it learnt beside."""
+"""A trained model, seen through one of its heads."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
 import flax.linen as nn
 
 from jaxlm import tasks
 from jaxlm.config import Config
-from jaxlm.landmarks import Head, find_head, text_of
+from jaxlm.landmarks import Head, Scheme, find_head, text_of
 from jaxlm.models.dpr import GLSR, GSR
 
+Calibration = tuple[float, float, float, float]
 
-class Trained(NamedTuple):
-    """A trained model: a detector's `model.apply(variables, normalised crops, train=False)` gives raw outputs.
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Trained:
+    """A trained model and what belongs to it, whether it was read from a run or from a file of weights.
+
+    `model.apply(variables, normalised crops, train=False)` of a detector gives raw outputs, which `task` reads.
 
     Attributes:
-      config: Of the run; of a run with several heads, data set and scheme are those of `head`.
-      model: It has the points of all heads.
-      variables: Of the model.
-      step: Of the checkpoint.
-      head: Whose points `task` reads; None for all.
+      config: The run's config. Its data set and scheme are those of `head`, where the run has several heads. In a file
+        of weights it holds the tables of a user's own scheme in place of a path.
+      model: The network, with the points of all heads.
+      variables: The network's parameters and batch statistics, nested dicts.
+      step: The checkpoint's step.
+      scheme: The scheme of the points that are read.
+      head: The head whose points are read; None for all points.
+      card: What people should know, free text by field: data, recipe, protocol, numbers, licence. A run has none.
+      boxes: By the name of a face detector, (scale_x, scale_y, shift_x, shift_y): the detector's box is scaled about
+        its centre, which then moves by the shifts, in units of the detector's box's width and height. The result is
+        the box of the model's convention. A run has none.
+      least_confidence: A detector's box holds no face where the mean confidence of its points is less; 0 where that
+        was not measured.
     """
 
     config: Config
     model: nn.Module
     variables: Any
     step: int
+    scheme: Scheme
     head: Head | None = None
+    card: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    boxes: Mapping[str, Calibration] = dataclasses.field(default_factory=dict)
+    least_confidence: float = 0.0
 
     @property
     def task(self) -> tasks.Reader:
@@ -38,19 +56,19 @@ class Trained(NamedTuple):
 
     @property
     def looks_at_photos(self) -> bool:
-        """Whether the model looks at the photo itself through the box; the released ones of DPR, which no run made."""
+        """Whether the model looks at the whole photo through the box. Only the released models of DPR do (step 0)."""
         return isinstance(self.model, GSR | GLSR) and self.step == 0
 
     def require_crops(self) -> None:
-        """Raises ValueError where the model does not look at crops, and prepared frames are not for it."""
+        """Raises ValueError where the model looks at whole photos, so that prepared frames cannot judge it."""
         if self.looks_at_photos:
             raise ValueError(
                 "the released models of DPR look at the photo itself, not at prepared frames;"
-                " take python -m jaxlm.predict with --boxes"
+                " take jaxlm predict with --boxes"
             )
 
     def with_head(self, name: str | None) -> Trained:
-        """The model of a whole run with one of its heads, by default the first.
+        """The model of a whole run, seen through the head of that name, by default the first.
 
         Raises:
           ValueError: There is no head of that name.
@@ -58,4 +76,5 @@ class Trained(NamedTuple):
         data = self.config.data
         head = find_head(data.dataset, data.scheme, name)
         data = dataclasses.replace(data, dataset=head.dataset, scheme=text_of(head.scheme))
-        return self._replace(config=dataclasses.replace(self.config, data=data), head=head)
+        config = dataclasses.replace(self.config, data=data)
+        return dataclasses.replace(self, config=config, scheme=head.scheme, head=head)

@@ -1,4 +1,4 @@
-"""Errors point by point, drawn on a mean face, and part by part."""
+"""Mean errors of points and parts, and their drawing on a mean face."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from matplotlib.patheffects import withStroke
 from jaxlm.landmarks import Scheme, geometry
 
 _COLUMNS = 3
-# Points whose numbers are written beside them.
+# The indices of this many points, those of the largest errors, are written beside them.
 _NAMED = 3
 # Area of the largest disc, in square points of typography.
 _LARGEST = 190
 
 
-def of_points(errors: np.ndarray) -> np.ndarray:
-    """Mean error of each point [N] over the faces' errors [n, N]."""
+def mean_by_point(errors: np.ndarray) -> np.ndarray:
+    """Mean error of each point [N], from the errors of faces [n, N]."""
     return np.mean(errors, axis=0)
 
 
-def of_parts(errors: np.ndarray, scheme: Scheme) -> dict[str, float]:
-    """Mean error of each part of the scheme over its points and the faces' errors [n, N]."""
+def mean_by_part(errors: np.ndarray, scheme: Scheme) -> dict[str, float]:
+    """Mean error of each part of the scheme, over its points, from the errors of faces [n, N]."""
     return {part: float(np.mean(errors[:, points])) for part, points in scheme.parts.items()}
 
 
 def mean_shape(points: np.ndarray) -> np.ndarray:
     """The mean [N, 2] of shapes [n, N, 2] after similarity alignment: two rounds of Procrustes analysis (Gower, 1975).
 
-    It has the place, size and turn of the mean of the first round, which is aligned to the first shape.
+    The first round aligns all shapes to the first one, the second round to the mean of the first round.
     """
     mean = points[0]
     for _ in range(2):
@@ -41,12 +41,14 @@ def mean_shape(points: np.ndarray) -> np.ndarray:
 
 
 def error_map(errors: Mapping[str, np.ndarray], shape: np.ndarray, scheme: Scheme) -> Figure:
-    """A face for each run whose points are discs, all on one scale: the larger and darker, the larger the mean error.
+    """A face for each run, its points drawn as discs: a larger and darker disc means a larger mean error.
+
+    Discs of all runs have one scale.
 
     Args:
-      errors: Mean error of each point [N] by the run's label, fractions.
-      shape: Where points are drawn [N, 2], y downwards.
-      scheme: Of the points; its edges are drawn.
+      errors: Mean error of each point [N], a fraction, by the run's label.
+      shape: Position of each point [N, 2], y downwards.
+      scheme: Scheme of the points; its edges are drawn.
     """
     rows, columns = -(-len(errors) // _COLUMNS), min(len(errors), _COLUMNS)
     figure = Figure(figsize=(3.5 * columns + 1.1, 3.9 * rows), layout="constrained")
@@ -66,7 +68,7 @@ def _draw(axes: Axes, shape: np.ndarray, errors: np.ndarray, largest: float, sch
     axes.invert_yaxis()
     axes.margins(0.1)
     axes.add_collection(LineCollection(shape[list(map(list, scheme.edges))] if scheme.edges else [], colors="0.75"))
-    # Ranges from 0, so that areas are in proportion to errors; cividis looks the same to people of any colour vision.
+    # Areas and colours start at 0, so areas are proportional to errors. Cividis suits people with any colour vision.
     discs = axes.scatter(
         *shape.T, s=_LARGEST * errors / largest, c=100 * errors, cmap="cividis_r", vmin=0, vmax=100 * largest, zorder=2
     )

@@ -30,7 +30,7 @@ _PARTS: tuple[Colour, ...] = (
 )
 _BACKGROUND = 24
 _GAP = 4
-# Pictures whose smallest face has fewer pixels a side are enlarged, to so many pixels in all.
+# A picture is enlarged where its smallest face has fewer pixels a side, but to no more than `_MAX_ENLARGED` pixels.
 _READABLE = 240
 _MAX_ENLARGED = 8_000_000
 # OpenCV takes points as integers with this many fractional bits.
@@ -38,9 +38,9 @@ _SHIFT = 4
 
 
 def draw_face(image: np.ndarray, points: np.ndarray, scheme: Scheme, truth: np.ndarray | None = None) -> np.ndarray:
-    """A copy of `image` with points [N, 2] and the scheme's edges drawn, one colour a part.
+    """A copy of `image` with points [N, 2] and the scheme's edges drawn, each part in a colour of its own.
 
-    With `truth` [N, 2], that is drawn green and `points` pink. Points that are not finite are left out.
+    Where there is a `truth` [N, 2], it is green and `points` are pink. Points that are not finite are left out.
     """
     canvas = np.ascontiguousarray(image).copy()
     face = points if truth is None else truth
@@ -67,7 +67,7 @@ def draw_faces(image: np.ndarray, faces: Sequence[np.ndarray], scheme: Scheme) -
 
 
 def _part_colours(scheme: Scheme) -> list[Colour]:
-    """One colour for each point, by the last part that holds it."""
+    """Colour of each point: that of the last part that holds it."""
     colours = [_PARTS[-1]] * scheme.num_points
     for index, part in enumerate(scheme.parts.values()):
         for point in part:
@@ -94,7 +94,7 @@ def _draw_shape(
 
 
 def _fixed(point: np.ndarray, canvas: np.ndarray) -> tuple[int, int]:
-    """A point in OpenCV's fixed-point format; kept near the canvas, for far ones overflow it."""
+    """A point in OpenCV's fixed-point format; it is kept near the canvas, since far points overflow."""
     limit = 4 * max(canvas.shape)
     x, y = np.round(np.clip(point, -limit, limit) * 2**_SHIFT).astype(int).tolist()
     return x, y
@@ -112,7 +112,7 @@ def contact_sheet(
 ) -> np.ndarray:
     """Square images with their points drawn as in `draw_face`, in rows of `columns` tiles of `side` pixels.
 
-    `captions`, if any, holds one short ASCII text a face.
+    `captions` are short ASCII texts, one for each face, or empty.
     """
     tiles = []
     for index, image in enumerate(images):
@@ -130,10 +130,10 @@ def transfer_grid(styles: np.ndarray, structures: np.ndarray, pairs: np.ndarray,
     """All pairs of styles and structures: row 0 shows structures, column 0 styles, cell (i + 1, j + 1) pair (i, j).
 
     Args:
-      styles: uint8 [M, S, S, 3].
-      structures: uint8 [N, S, S, 3].
+      styles: Photos that give styles, uint8 [M, S, S, 3].
+      structures: Photos that give structures, uint8 [N, S, S, 3].
       pairs: Style i in structure j, uint8 [M, N, S, S, 3].
-      side: Of a tile of the picture, in pixels.
+      side: Side of a tile of the picture in pixels.
     """
     corner = np.full_like(styles[0], _BACKGROUND)
     rows = [[corner, *structures], *([style, *row] for style, row in zip(styles, pairs, strict=True))]
@@ -150,7 +150,7 @@ def _sheet(tiles: Sequence[np.ndarray], columns: int, side: int) -> np.ndarray:
     pitch = side + _GAP
     sheet = np.full((-(-len(tiles) // columns) * pitch + _GAP, columns * pitch + _GAP, 3), _BACKGROUND, np.uint8)
     for index, tile in enumerate(tiles):
-        top, left = (_GAP + pitch * place for place in divmod(index, columns))
+        top, left = (_GAP + pitch * cell for cell in divmod(index, columns))
         sheet[top : top + side, left : left + side] = tile
     return sheet
 
@@ -163,10 +163,10 @@ def _write(image: np.ndarray, text: str, corner: tuple[int, int]) -> None:
 
 
 def save_image(file: File, image: np.ndarray) -> None:
-    """Writes an RGB uint8 image [H, W, 3] in the format that the file's name says.
+    """Writes an RGB uint8 image [H, W, 3]; the ending of the file's name gives the format.
 
     Raises:
-      OSError: It cannot be written.
+      OSError: The file cannot be written.
     """
     if not cv2.imwrite(os.fspath(file), cv2.cvtColor(image, cv2.COLOR_RGB2BGR)):
         raise OSError(f"{file}: the picture could not be written; does the folder exist?")
@@ -186,9 +186,15 @@ def worst_faces(
     *,
     protocol: str,
 ) -> np.ndarray:
-    """A sheet of the faces, worst first, with their NME [n] (fractions) in per cent.
+    """A sheet of faces with their NME in per cent, the worst face first.
 
-    `predicted` and `truth` [n, N, 2] are in pixels of `images`; `protocol` names data, split and normaliser in ASCII.
+    Args:
+      images: Images, RGB uint8 [n, S, S, 3].
+      predicted: Predicted points [n, N, 2] in pixels of `images`.
+      truth: True points [n, N, 2] in pixels of `images`.
+      nme: NME of each face [n], a fraction.
+      scheme: Scheme of the points.
+      protocol: Title in ASCII: data, split and normaliser.
     """
     order = np.argsort(-nme)
     captions = [f"{100 * nme[index]:.2f} %" for index in order]

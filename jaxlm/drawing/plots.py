@@ -1,4 +1,4 @@
-"""Plots: error curves, training curves, errors over box shifts and over the share of labels."""
+"""Plots: cumulative errors, training curves, errors over box errors and over the share of labels."""
 
 from __future__ import annotations
 
@@ -14,20 +14,22 @@ File = str | os.PathLike[str]
 # A figure that runs are judged by: its key among the metrics, its label, and the factor between the two.
 Measure = tuple[str, str, float]
 
-# Okabe and Ito's colours, which people with any colour vision can tell apart.
+# The colours of Okabe and Ito, which people with any colour vision can tell apart.
 LINE_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
 
 def ced_plot(file: File, nme: Mapping[str, np.ndarray], thresholds: Sequence[float], *, protocol: str) -> None:
-    """Writes `ced_figure`."""
+    """Writes the figure of `ced_figure` to a file."""
     ced_figure(nme, thresholds, protocol=protocol).savefig(file, dpi=130)
 
 
 def ced_figure(nme: Mapping[str, np.ndarray], thresholds: Sequence[float], *, protocol: str) -> Figure:
-    """Cumulative error distribution of each labelled nme [n]: the share of faces whose NME is at most x.
+    """Cumulative error distributions: the share of faces whose NME is at most x.
 
-    NME and `thresholds` are fractions, drawn in per cent; each threshold is marked, and the largest one nearly ends the
-    axis. `protocol`, the title, names data, split and normaliser.
+    Args:
+      nme: NME of the faces [n], fractions, by the curve's label; it is drawn in per cent.
+      thresholds: Values of NME, fractions, that are marked; the axis ends a little beyond the largest.
+      protocol: Title: data, split and normaliser.
     """
     figure = Figure(figsize=(9, 5), layout="constrained")
     axes = figure.subplots()
@@ -48,10 +50,13 @@ def ced_figure(nme: Mapping[str, np.ndarray], thresholds: Sequence[float], *, pr
 
 
 def training_curves(file: File, rows: Sequence[Mapping[str, float | str]], measure: Measure) -> None:
-    """Loss, the run's measure and learning rate over the steps.
+    """Writes the loss, the run's measure and the learning rate over the steps.
 
-    `rows` are those of `metrics.jsonl`: `step`, `split` ("train" or "validation") and any of `loss`, the measure's key
-    and `learning_rate`.
+    Args:
+      file: Where the picture goes.
+      rows: Rows of `metrics.jsonl`: `step`, `split` ("train" or "validation") and any of `loss`, the measure's key and
+        `learning_rate`.
+      measure: Figure that the run is judged by.
     """
     panels = (("loss", "loss", 1), measure, ("learning_rate", "learning rate", 1))
     figure = Figure(figsize=(8, 8), layout="constrained")
@@ -70,9 +75,11 @@ def training_curves(file: File, rows: Sequence[Mapping[str, float | str]], measu
 
 
 def compare_runs(rows: Mapping[str, Sequence[Mapping[str, float | str]]], measure: Measure) -> Figure:
-    """The measure and the loss of several runs over their steps: training pale, validation with dots.
+    """The measure and the loss of several runs over their steps: training is pale, validation has dots.
 
-    `rows` are, by the run's label, those of `training_curves`.
+    Args:
+      rows: Rows of `metrics.jsonl`, by the run's label; see `training_curves`.
+      measure: Figure that the runs are judged by.
     """
     figure = Figure(figsize=(9, 7), layout="constrained")
     for axes, (key, label, factor) in zip(figure.subplots(2, sharex=True), (measure, ("loss", "loss", 1)), strict=True):
@@ -97,16 +104,16 @@ def compare_runs(rows: Mapping[str, Sequence[Mapping[str, float | str]]], measur
 def sensitivity_plot(
     file: File, panels: Mapping[str, tuple[np.ndarray, Mapping[str, np.ndarray]]], *, protocol: str
 ) -> None:
-    """Writes `sensitivity_figure`."""
+    """Writes the figure of `sensitivity_figure` to a file."""
     sensitivity_figure(panels, protocol=protocol).savefig(file, dpi=130)
 
 
 def sensitivity_figure(panels: Mapping[str, tuple[np.ndarray, Mapping[str, np.ndarray]]], *, protocol: str) -> Figure:
-    """NME over the size of a box error, one panel for each kind of error and one line for each model.
+    """NME over the size of a box error, with a panel for each kind of error and a line for each model.
 
     Args:
-      panels: For each axis label the errors [k] and, by the model's label, its NME [k], fractions.
-      protocol: The title: data, split and normaliser.
+      panels: By axis label: the sizes of the errors [k], and the NME [k], fractions, by the model's label.
+      protocol: Title: data, split and normaliser.
     """
     figure = Figure(figsize=(4.6 * len(panels), 4.4), layout="constrained")
     row = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
@@ -125,17 +132,17 @@ def sensitivity_figure(panels: Mapping[str, tuple[np.ndarray, Mapping[str, np.nd
 def limited_data_plot(
     file: File, panels: Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]]], *, protocol: str
 ) -> None:
-    """NME over the share of the training faces, one panel for each split and one line for each arm.
+    """Writes the NME over the share of the training faces, with a panel for each split and a line for each arm.
 
     Args:
       file: Where the picture goes.
-      panels: For each title the lines by label: shares [k], NME [k] and half the height of its bar [k], in per cent.
-      protocol: The title: model, data and normaliser.
+      panels: By title and then by label: shares [k], NME [k] and half the height of its bar [k], all in per cent.
+      protocol: Title: model, data and normaliser.
     """
     figure = Figure(figsize=(5.4 * len(panels), 4.8), layout="constrained")
     for axes, (title, lines) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
         for index, (label, (shares, nme, deviation)) in enumerate(lines.items()):
-            beside = 1.02 ** (index - (len(lines) - 1) / 2)  # So that bars of equal shares do not hide each other.
+            beside = 1.02 ** (index - (len(lines) - 1) / 2)  # Otherwise bars of equal shares hide each other.
             colour = LINE_COLOURS[index % len(LINE_COLOURS)]
             axes.errorbar(shares * beside, nme, deviation, color=colour, fmt="o-", ms=4, capsize=3, label=label)
         style(axes)
@@ -155,7 +162,7 @@ def _logarithmic(axes: Axes) -> None:
 
 
 def style(axes: Axes) -> None:
-    """The look that all plots share: no box, a light grid."""
+    """Gives axes the look of all plots: no box, a light grid."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(color="0.9", linewidth=0.8)
     axes.set_axisbelow(True)

@@ -1,4 +1,4 @@
-"""The parts of a report's page as HTML: text, tables, pictures inside the page. It asks for nothing outside itself."""
+"""The parts of a report's page as HTML: text, tables, pictures. The page is one file and loads no other."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ summary { cursor: pointer; }
 
 
 class Section(NamedTuple):
-    """A part of the page under a title of its own; `parts` are HTML."""
+    """A part of the page under its own title; `parts` are HTML."""
 
     title: str
     parts: Sequence[str]
@@ -73,10 +73,10 @@ class Column(NamedTuple):
     """A column of a table.
 
     Attributes:
-      title: Its head.
-      values: One for each row, all numbers or all texts.
-      show: Makes text of a number.
-      best: `min` or `max` where one of the numbers is the best one; it is shown in bold.
+      title: Text of the column's head.
+      values: Value of each row; all are numbers, or all are texts.
+      show: Function that makes a text of a number.
+      best: `min` or `max`; the best number is bold. None where no number is best.
     """
 
     title: str
@@ -86,7 +86,7 @@ class Column(NamedTuple):
 
 
 def document(title: str, lead: str, opening: Sequence[str], sections: Sequence[Section]) -> str:
-    """The page: `title`, the text `lead` below it, links to the sections, the HTML `opening`, and the sections."""
+    """The page: the title, the text `lead`, links to the sections, the HTML `opening`, and the sections."""
     links = [f'<a href="#part{index}">{_text(section.title)}</a>' for index, section in enumerate(sections)]
     blocks = [
         "\n".join([f'<section id="part{index}">\n<h2>{_text(section.title)}</h2>', *section.parts, "</section>"])
@@ -116,23 +116,23 @@ def heading(text: str) -> str:
 
 
 def warning(text: str, items: Sequence[str] = ()) -> str:
-    """A box that is hard to miss, with a list below its text."""
+    """A box with a warning, and a list below its text."""
     points = "".join(f"<li>{_text(item)}</li>" for item in items)
     return f'<div class="warning">{_text(text)}{f"<ul>{points}</ul>" if items else ""}</div>'
 
 
 def terms(lines: Mapping[str, str]) -> str:
-    """What each line is about, and the line: the stamp of a protocol."""
+    """A list of terms, each with its line, as for the protocol of an evaluation."""
     return f"<dl>{''.join(f'<dt>{_text(name)}</dt><dd>{_text(line)}</dd>' for name, line in lines.items())}</dl>"
 
 
 def folded(title: str, text: str) -> str:
-    """Text that is shown when its title is clicked."""
+    """Text that appears when its title is clicked."""
     return f"<details><summary>{_text(title)}</summary>{_text(text)}</details>"
 
 
 def table(columns: Sequence[Column], caption: str = "") -> str:
-    """Columns side by side; texts stand left, numbers right."""
+    """A table of columns; texts are aligned left, numbers right."""
     head = "".join(f"<th{_look(column)}>{_text(column.title)}</th>" for column in columns)
     rows = zip(*map(_cells, columns), strict=True)
     body = "\n".join(f"<tr>{''.join(row)}</tr>" for row in rows)
@@ -145,7 +145,7 @@ def _cells(column: Column) -> list[str]:
         return [f'<td class="text">{_text(value)}</td>' for value in column.values]
     shown = [column.show(value) for value in column.values]
     finite = [value for value in column.values if np.isfinite(value)]
-    # What cannot be told apart as it is printed is best alike, but nothing is best where all are.
+    # Numbers that look the same share the mark; where all numbers look the same, there is no mark.
     best = column.show(column.best(finite)) if column.best and len(set(shown)) > 1 and finite else None
     return [f"<td{' class=best' if text == best else ''}>{_text(text)}</td>" for text in shown]
 
@@ -159,14 +159,14 @@ def _is_text(column: Column) -> bool:
 
 
 def drawing(figure: Figure, text: str) -> str:
-    """A plot as SVG; `text` stands for it where it cannot be seen."""
+    """A plot as SVG; `text` describes it to those who cannot see it."""
     file = io.BytesIO()
     figure.savefig(file, format="svg", metadata={"Date": None})
     return _picture("image/svg+xml", file.getvalue(), text, "drawing")
 
 
 def photo(png: bytes, text: str) -> str:
-    """A PNG file; `text` stands for it where it cannot be seen."""
+    """A PNG picture; `text` describes it to those who cannot see it."""
     return _picture("image/png", png, text, "photo")
 
 

@@ -16,32 +16,28 @@ import jax
 import numpy as np
 from numpy.typing import ArrayLike
 
-from jaxlm import checkpoints
-from jaxlm.checkpoints import runs as checkpoint
+from jaxlm.checkpoints import Trained, open_models, results_folder
 from jaxlm.data_pipelines.input import Faces
-from jaxlm.drawing import plots
 from jaxlm.evaluation import inference
 from jaxlm.evaluation.inference import BoxError
 from jaxlm.evaluation.judging import open_evaluation
-from jaxlm.landmarks import load_scheme
 from jaxlm.runtime import distributed, progress
 from jaxlm.tasks import metrics
 
 SHIFTS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3)
-
-
+"""How far boxes are shifted, in sides of the box."""
 SCALES = (0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.4)
-
+"""By what factors boxes are scaled."""
 
 _DIRECTIONS = ((1, 0), (0, 1), (-1, 0), (0, -1))
 
 
-class Curve(NamedTuple):
-    """What one kind of box error does to a model.
+class ErrorCurve(NamedTuple):
+    """A model's error over the sizes of one kind of box error.
 
     Attributes:
       errors: Shifts in sides of the box, or scales [k].
-      nme: Mean over the faces (and the directions of a shift) [k], fractions.
+      nme: The mean NME over the faces, and over the directions of a shift [k], fractions.
       leaving: Share of the crops that leave their frame [k].
       black: Share of the crops' area that lies outside of their frame [k].
     """
@@ -52,30 +48,30 @@ class Curve(NamedTuple):
     black: np.ndarray
 
 
-def measure(run: checkpoint.Trained, faces: Faces, normaliser: str, title: str = "box errors") -> dict[str, Curve]:
+def error_curves(trained: Trained, faces: Faces, normaliser: str, title: str = "box errors") -> dict[str, ErrorCurve]:
     """The curves `shift` over `SHIFTS` and `scale` over `SCALES` of a model on some faces.
 
     A live line, headed by `title`, shows how far it is.
     """
-    predictor = inference.Predictor(run.model, run.task, run.config, faces.margin, distributed.make_mesh())
-    scheme = load_scheme(run.config.data.scheme)
-
+    predictor = inference.Predictor(trained.model, trained.task, trained.config, faces.margin, distributed.make_mesh())
     shifts = [[BoxError((size * x, size * y)) for x, y in _DIRECTIONS] for size in SHIFTS]
     scales = [[BoxError(scale=scale)] for scale in SCALES]
     errors = list(dict.fromkeys(itertools.chain(*shifts, *scales)))
     with progress.counting(len(faces) * len(errors), title, silent=jax.process_index() > 0) as advance:
-        found = predictor.with_box_errors(run.variables, faces, errors, advance)
+        found = predictor.with_box_errors(trained.variables, faces, errors, advance)
     nme = {
-        error: np.mean(inference.face_errors(predicted.points, faces, scheme, normaliser))
+        error: np.mean(inference.face_errors(predicted.points, faces, trained.scheme, normaliser))
         for error, predicted in zip(errors, found, strict=True)
     }
 
     def row(size: float, errors: list[BoxError]) -> tuple[float, ...]:
-        black = np.asarray([outside(error.shift, run.config.data.crop * error.scale, faces.margin) for error in errors])
+        black = np.asarray(
+            [outside(error.shift, trained.config.data.crop * error.scale, faces.margin) for error in errors]
+        )
         return size, np.mean([nme[error] for error in errors]), np.mean(black > 0), np.mean(black)
 
     shift, scale = map(row, SHIFTS, shifts), map(row, SCALES, scales)
-    return {"shift": Curve(*np.asarray(list(shift)).T), "scale": Curve(*np.asarray(list(scale)).T)}
+    return {"shift": ErrorCurve(*np.asarray(list(shift)).T), "scale": ErrorCurve(*np.asarray(list(scale)).T)}
 
 
 def outside(shift: ArrayLike, crop: float, margin: float) -> float:
@@ -86,51 +82,65 @@ def outside(shift: ArrayLike, crop: float, margin: float) -> float:
     return float(share) if share > 1e-6 else 0.0
 
 
-def report(
-    workdirs: Sequence[pathlib.Path],
+def measure_and_write(
+    paths: Sequence[pathlib.Path],
     dataset: str | None = None,
     data_dir: str | None = None,
     split: str | None = None,
     out: pathlib.Path | None = None,
-) -> dict[str, dict[str, Curve]]:
-    """Measures the runs, prints the table, writes sensitivity.json and sensitivity.png; curves by run and kind.
+    step: int | None = None,
+    head: str | None = None,
+) -> dict[str, dict[str, ErrorCurve]]:
+    """Measures models, prints the table, and writes sensitivity.json and sensitivity.png.
 
-    Files go to `out`, by default `evaluation/DATASET-SPLIT/` of the first run.
+    Args:
+      paths: The models; see `checkpoints.open_models` for them, `step` and `head`.
+      dataset: A prepared set or a packed file; by default the one that each model was trained on.
+      data_dir: The folder of the prepared sets; by default that of the training.
+      split: See `judging.open_evaluation`.
+      out: The folder of the files; by default `evaluation/DATASET-SPLIT/` in the workdir of the first model, and for a
+        file of weights NAME.npz in `runs/NAME`.
+      step: The runs' checkpoint.
+      head: The data set whose points are read.
+
+    Returns:
+      The curves by path and kind.
 
     Raises:
-      ValueError: The runs were not judged on the same faces in one scheme, or there is no such split.
+      FileNotFoundError, CheckpointError: There is no such file or run, or the set is not prepared.
+      ValueError: The models would be judged by different faces or in different schemes; there is no such split.
     """
-    runs = {str(workdir): checkpoints.load_model(workdir) for workdir in workdirs}
+    models = dict(zip(map(str, paths), open_models(paths, step=step, head=head), strict=True))
     judged = {}
-    for name, run in runs.items():
-        data = run.config.data
-        judged[name] = open_evaluation(run.config, dataset or data.dataset, split, data_dir or data.data_dir)[0]
-    first, *others = judged.values()
-    if any(
-        (faces.dataset, faces.scheme, faces.names) != (first.dataset, first.scheme, first.names) for faces in others
-    ):
+    for name, trained in models.items():
+        trained.require_crops()
+        data = trained.config.data
+        judged[name] = open_evaluation(trained.config, dataset or data.dataset, split, data_dir or data.data_dir)[0]
+    seen = [(judged[name].dataset, trained.scheme, judged[name].names) for name, trained in models.items()]
+    if any(other != seen[0] for other in seen):
         raise ValueError(
-            "the runs hold out different faces, or learn different schemes; give one --dataset and --split"
+            "the models hold out different faces, or learn different schemes; give one --dataset and --split"
         )
-    normaliser = metrics.default_normaliser(first.scheme)
-    curves = {name: measure(run, judged[name], normaliser) for name, run in runs.items()}
+    first, scheme = judged[str(paths[0])], seen[0][1]
+    normaliser = metrics.default_normaliser(scheme)
+    curves = {name: error_curves(trained, judged[name], normaliser) for name, trained in models.items()}
     protocol = {
-        "data": f"{first.dataset}, {first.split}: {len(first)} faces ({first.scheme.name})",
+        "data": f"{first.dataset}, {first.split}: {len(first)} faces ({scheme.name})",
         "box": first.box,
         "NME": f"mean over points and faces, by {normaliser.replace('_', '-')} distance",
         "frame": f"{first.margin:g} boxes wide; leaves, black: share of the crops, and of their area, outside of it",
     }
     if jax.process_index() == 0:
-        print_table(curves, protocol)
-        directory = out or pathlib.Path(workdirs[0]) / "evaluation" / f"{first.dataset}-{first.split}"
+        print_curves(curves, protocol)
+        directory = out or results_folder(paths[0]) / "evaluation" / f"{first.dataset}-{first.split}"
         title = f"{first.dataset} {first.split}, {protocol['NME'].split(', ')[1]}"
-        write_files(directory, curves, protocol, title)
+        write_curves(directory, curves, protocol, title)
         print(f"Wrote {directory / 'sensitivity.json'}\n      {directory / 'sensitivity.png'}")
     return curves
 
 
-def print_table(curves: dict[str, dict[str, Curve]], protocol: dict[str, str]) -> None:
-    """Prints the protocol, then for each box error the NME of every run and what its crops lack, in per cent."""
+def print_curves(curves: dict[str, dict[str, ErrorCurve]], protocol: dict[str, str]) -> None:
+    """Prints the protocol, then for each box error the NME of every model and what its crops lack, in per cent."""
     for index, run in enumerate(curves):
         print(f"{f'run {index + 1}:':12s}{run}")
     for name, text in protocol.items():
@@ -145,10 +155,12 @@ def print_table(curves: dict[str, dict[str, Curve]], protocol: dict[str, str]) -
     print()
 
 
-def write_files(
-    directory: pathlib.Path, curves: dict[str, dict[str, Curve]], protocol: dict[str, str], title: str
+def write_curves(
+    directory: pathlib.Path, curves: dict[str, dict[str, ErrorCurve]], protocol: dict[str, str], title: str
 ) -> None:
     """Writes sensitivity.json (fractions) and sensitivity.png; `title` heads the picture."""
+    from jaxlm.drawing import plots  # Not at the top: matplotlib is slow to start.
+
     directory.mkdir(parents=True, exist_ok=True)
     runs = {
         run: {kind: {key: value.tolist() for key, value in curve._asdict().items()} for kind, curve in kinds.items()}
@@ -159,8 +171,8 @@ def write_files(
     plots.sensitivity_plot(directory / "sensitivity.png", panels_of(curves), protocol=title)
 
 
-def panels_of(curves: dict[str, dict[str, Curve]]) -> dict[str, tuple[np.ndarray, dict[str, np.ndarray]]]:
-    """What `plotting.sensitivity_figure` draws."""
+def panels_of(curves: dict[str, dict[str, ErrorCurve]]) -> dict[str, tuple[np.ndarray, dict[str, np.ndarray]]]:
+    """What `plots.sensitivity_figure` draws: by the title of a panel, its x axis and the NME of each model."""
     shift, scale = ({run: kinds[kind].nme for run, kinds in curves.items()} for kind in ("shift", "scale"))
     return {
         "box shift (% of its side)": (100 * np.asarray(SHIFTS), shift),

@@ -1,4 +1,4 @@
-"""What a model costs: its layers, parameters and multiply-accumulates, counted without computing anything."""
+"""The cost of a model: its layers, parameters and multiply-accumulates, counted without computing anything."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ class Layer:
     Attributes:
       path: Names of the modules that lead to it, joined with /.
       kind: The module's class or the operation's name.
-      shape: Of the output, at batch 1.
-      parameters: How many numbers are trained.
-      products: Multiply-accumulates of its convolutions and dense products.
-      elementwise: What the published convention counts besides; see `summarise`.
+      shape: The output's shape at batch 1.
+      parameters: The number of trained numbers.
+      products: The multiply-accumulates of its convolutions and dense products.
+      elementwise: The operations that the published convention counts besides; see `summarise`.
     """
 
     path: str
@@ -130,13 +130,13 @@ def _recorder(params: Mapping[str, Any], calls: dict[int, _Call]) -> Callable[..
         number = next(numbers)
         with macs.scope(number):
             output = method(*args, **kwargs)
-        calls[number] = _describe(context.module, params, args, output)
+        calls[number] = _as_call(context.module, params, args, output)
         return output
 
     return record
 
 
-def _describe(module: nn.Module, params: Mapping[str, Any], inputs: tuple, output: Any) -> _Call:
+def _as_call(module: nn.Module, params: Mapping[str, Any], inputs: tuple, output: Any) -> _Call:
     path = "/".join(module.path)
     for name in module.path:
         params = params.get(name, {})
@@ -202,6 +202,11 @@ def as_table(summary: Summary) -> str:
         f"MACs {summary.macs:,}, of which products {summary.products:,} (one image)",
     )
     return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:], "", *totals])
+
+
+def summarise_experiment(config: Config) -> Summary:
+    """The summary of the model of an experiment; see `summarise`."""
+    return summarise(*_model_of(config))
 
 
 def _model_of(config: Config) -> tuple[nn.Module, int, int]:

@@ -14,8 +14,8 @@ from jaxlm.tasks import metrics
 
 
 @dataclasses.dataclass(frozen=True)
-class Row:
-    """One line of the table: a subset of the faces and its figures; NME and FR in per cent, AUC in 0..1."""
+class ErrorRow:
+    """One line of a table of errors: a subset of the faces with its NME and FR in per cent, and its AUC in 0..1."""
 
     subset: str
     faces: int
@@ -24,7 +24,7 @@ class Row:
     auc: Mapping[str, float]
 
 
-def table(nme: np.ndarray, subsets: Mapping[str, np.ndarray], thresholds: Sequence[float]) -> list[Row]:
+def error_rows(nme: np.ndarray, subsets: Mapping[str, np.ndarray], thresholds: Sequence[float]) -> list[ErrorRow]:
     """Rows for the masks [n] in `subsets` over the faces' NME [n]; empty subsets are left out."""
     summarise = jax.jit(metrics.summarise)
     rows = []
@@ -35,7 +35,7 @@ def table(nme: np.ndarray, subsets: Mapping[str, np.ndarray], thresholds: Sequen
         labels = [f"{100 * threshold:g}" for threshold in thresholds]
         failure_rate = [100 * float(rate) for rate in summary.failure_rate]
         rows.append(
-            Row(
+            ErrorRow(
                 subset=subset,
                 faces=int(mask.sum()),
                 nme=100 * float(summary.nme),
@@ -46,12 +46,12 @@ def table(nme: np.ndarray, subsets: Mapping[str, np.ndarray], thresholds: Sequen
     return rows
 
 
-def mean_of_bins(rows: Sequence[Row]) -> Row | None:
+def mean_of_bins(rows: Sequence[ErrorRow]) -> ErrorRow | None:
     """The plain mean of the rows of the yaw bins, "all" in the tables of AFLW2000-3D; None if a bin is missing."""
     bins = [row for row in rows if row.subset.startswith("yaw")]
     if len(bins) < 3:
         return None
-    return Row(
+    return ErrorRow(
         subset="mean of bins",
         faces=sum(row.faces for row in bins),
         nme=float(np.mean([row.nme for row in bins])),
@@ -60,7 +60,7 @@ def mean_of_bins(rows: Sequence[Row]) -> Row | None:
     )
 
 
-def print_report(rows: Sequence[Row], protocol: Mapping[str, Any]) -> None:
+def print_error_rows(rows: Sequence[ErrorRow], protocol: Mapping[str, Any]) -> None:
     """Prints the protocol, then the rows as aligned columns."""
     for name, value in protocol.items():
         print(f"{name + ':':12s}{value}")

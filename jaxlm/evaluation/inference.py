@@ -30,11 +30,11 @@ DEGENERATE = "the affine maps predicted for %d of %d faces are degenerate; the f
 
 
 class Predictions(NamedTuple):
-    """What a model says of some faces.
+    """The points that a model finds in some faces.
 
     Attributes:
       points: [n, N, 2] in frame pixels.
-      confidence: Of each point [n, N], 0 to 1; None where the model's outputs carry none.
+      confidence: How sure the model is of each point [n, N], 0 to 1; None where its outputs do not say.
       degenerate: Whether an affine map the model predicts could not be used [n]; None where it predicts none.
     """
 
@@ -55,7 +55,7 @@ def predict_step(
 ) -> Predictions:
     """Predictions for uint8 frames [B, H, W, 3], from the crops of `size` pixels that the map `to_crop` [2, 3] gives.
 
-    `augment.crop_affine` is the map of the undistorted crop around the box. With `flip`, the scheme's flip permutation
+    `cropping.crop_affine` is the map of the undistorted crop around the box. With `flip`, the scheme's flip permutation
     [N], points and confidences are averaged with those of the mirrored crop.
     """
     matrix = jnp.broadcast_to(jnp.asarray(to_crop), (frames.shape[0], 2, 3))
@@ -90,7 +90,7 @@ def _predict_normalised(
 
 
 class BoxError(NamedTuple):
-    """How far off a face box is.
+    """The error of a face box.
 
     Attributes:
       shift: (x, y) from the face box's centre to this one's, in sides of the face box.
@@ -110,7 +110,7 @@ class Predictor:
     Args:
       model: Maps normalised crops to raw outputs.
       task: Reads points from them.
-      config: Of the experiment.
+      config: The experiment's config.
       margin: Side of the frames in face boxes.
       mesh: The devices.
       batch_size: Faces at a time; rounded up to a multiple of the devices.
@@ -148,9 +148,9 @@ class Predictor:
         """Predictions for all the faces as if their boxes were off, for each of the errors; every frame is read once.
 
         Args:
-          variables: Of the model.
+          variables: The model's variables.
           faces: The faces, in frames of the margin given.
-          errors: How far off the boxes are taken to be.
+          errors: The errors of the boxes.
           advance: Called after each batch of crops with how many faces it had, those of this process.
         """
         maps = [box_error_affine(faces.frame_size, self._size, self._margin, self._crop, error) for error in errors]
@@ -179,7 +179,7 @@ def box_error_affine(side: int, size: int, margin: float, crop: float, error: Bo
       size: Side of the crop in pixels.
       margin: Side of the frame in units of the face box.
       crop: Side of the crop in units of the box.
-      error: How far off it is.
+      error: The error of the box.
     """
     matrix = cropping.crop_affine(side, size, margin, crop * error.scale)
     matrix[:, 2] -= matrix[0, 0] * side / margin * np.asarray(error.shift, np.float32)

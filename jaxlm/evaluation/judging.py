@@ -1,4 +1,4 @@
-"""One evaluation: faces of a set, a model's points on them, the table of NME, FR and AUC, and its files.
+"""One evaluation: the faces of a split, a model's points on them, a table of NME, FR and AUC, and files.
 
 Every face counts exactly once, whatever the batch size and the number of devices; FR and AUC are computed over all
 faces at once, never averaged over batches.
@@ -14,34 +14,33 @@ from collections.abc import Mapping, Sequence
 import jax
 import numpy as np
 
-from jaxlm import checkpoints
-from jaxlm.checkpoints import bundle, runs
+from jaxlm.checkpoints import Trained, is_weights, open_model, results_folder
 from jaxlm.config import Config
 from jaxlm.data_pipelines import input as input_lib
 from jaxlm.data_pipelines.input import Faces
 from jaxlm.drawing import pictures
 from jaxlm.evaluation import inference
-from jaxlm.evaluation.error_table import Row, mean_of_bins, print_report, table
+from jaxlm.evaluation.error_table import ErrorRow, error_rows, mean_of_bins, print_error_rows
 from jaxlm.landmarks import Scheme, load_scheme
 from jaxlm.runtime import distributed, progress
 from jaxlm.tasks import metrics
 
 VALIDATION = "validation"
-
+"""The name of the part of the training split that a run holds out."""
 
 _WORST = 24
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Evaluation:
-    """What a model does on some faces.
+    """The result of a model on some faces.
 
     Attributes:
-      faces: In the scheme of the model.
-      subsets: Masks [n] over them; see `open_evaluation`.
+      faces: The faces, in the scheme of the model.
+      subsets: Masks [n] over the faces; see `open_evaluation`.
       normaliser: What errors are divided by, one of `metrics.NORMALISERS`.
-      predicted: In frame pixels.
-      nme: Of each face [n], fractions.
+      predicted: The model's points, in frame pixels.
+      nme: The NME of each face [n], fractions.
       rows: The table, one row a subset.
       protocol: All that numbers depend on, by what each line is about; `run` says what was judged.
     """
@@ -51,7 +50,7 @@ class Evaluation:
     normaliser: str
     predicted: inference.Predictions
     nme: np.ndarray
-    rows: Sequence[Row]
+    rows: Sequence[ErrorRow]
     protocol: Mapping[str, str]
 
     @property
@@ -61,7 +60,7 @@ class Evaluation:
 
 
 def thresholds_of(scheme: Scheme) -> tuple[float, ...]:
-    """Where FR and AUC are taken: 8 and 10 % for 300-W's points, 10 % for the others, as their literatures do."""
+    """The NMEs, fractions, at which FR and AUC are taken: 8 and 10 % for 300-W's points, 10 % for others."""
     return (0.08, 0.10) if scheme.name == "ibug68" else (0.10,)
 
 
@@ -98,17 +97,31 @@ def open_evaluation(
     return faces, masks | input_lib.subset_masks(faces)
 
 
-def judge(
-    trained: runs.Trained,
-    run: str,
+def evaluate_model(
+    trained: Trained,
+    name: str,
     dataset: str | None = None,
     data_dir: str | None = None,
     split: str | None = None,
     normaliser: str | None = None,
     flip_test: bool = False,
 ) -> Evaluation:
-    """Evaluates a trained model, called `run` in the protocol; the other arguments are those of the command line."""
-    config, scheme = trained.config, load_scheme(trained.config.data.scheme)
+    """Evaluates a trained model on the faces of a split.
+
+    Args:
+      trained: The model.
+      name: The model's name in the protocol.
+      dataset: A prepared set or a packed file; by default the one that the model was trained on.
+      data_dir: The folder of the prepared sets; by default that of the training.
+      split: See `open_evaluation`.
+      normaliser: What errors are divided by, one of `metrics.NORMALISERS`; by default the usual one of the scheme.
+      flip_test: Average with the points of the mirrored crop.
+
+    Raises:
+      FileNotFoundError: The set is not prepared.
+      ValueError: There is no such split, or its points cannot be read in the model's scheme.
+    """
+    config, scheme = trained.config, trained.scheme
     faces, subsets = open_evaluation(config, dataset or config.data.dataset, split, data_dir or config.data.data_dir)
     # Where yaws are known the convention is that of AFLW2000-3D.
     normaliser = normaliser or ("box" if np.isfinite(faces.yaw).any() else metrics.default_normaliser(scheme))
@@ -117,11 +130,11 @@ def judge(
     with progress.counting(len(faces), "evaluation", silent=jax.process_index() > 0) as advance:
         predicted = predictor(trained.variables, faces, advance)
     nme = inference.face_errors(predicted.points, faces, scheme, normaliser)
-    rows = table(nme, subsets, thresholds_of(scheme))
+    rows = error_rows(nme, subsets, thresholds_of(scheme))
     bins = mean_of_bins(rows)
     rows += [bins] if bins else []
     protocol = {
-        "run": run,
+        "run": name,
         "data": f"{faces.dataset}, {faces.split}: {len(faces)} faces, {scheme.num_points} points ({scheme.name})",
         "box": faces.box,
         "NME": f"mean over points and faces, by {normaliser.replace('_', '-')} distance",
@@ -132,8 +145,8 @@ def judge(
     return Evaluation(faces, subsets, normaliser, predicted, nme, rows, protocol)
 
 
-def report(
-    workdir: pathlib.Path | None,
+def evaluate_and_write(
+    path: pathlib.Path,
     dataset: str | None = None,
     data_dir: str | None = None,
     split: str | None = None,
@@ -141,30 +154,32 @@ def report(
     step: int | None = None,
     flip_test: bool = False,
     head: str | None = None,
-    weights: pathlib.Path | None = None,
-) -> Sequence[Row]:
-    """Evaluates a trained model, prints the table, and writes metrics, predictions and pictures.
+) -> Sequence[ErrorRow]:
+    """Evaluates the model of a run or a file, prints the table, and writes metrics, predictions and pictures.
 
-    They go to `WORKDIR/evaluation/DATASET-SPLIT/`, and those of a named head to `DATASET-SPLIT-HEAD`; `runs/NAME` takes
-    the place of the workdir for a file of weights NAME.npz. The arguments are those of the command line.
+    They go to `WORKDIR/evaluation/DATASET-SPLIT/`, and those of a named head to `DATASET-SPLIT-HEAD/`. For a file of
+    weights NAME.npz, `runs/NAME` takes the place of the workdir.
+
+    For `path`, `step` and `head` see `checkpoints.open_model`, for the other arguments `evaluate_model`.
+
+    Raises:
+      FileNotFoundError, CheckpointError: There is no such file, run or step, or the set is not prepared.
+      ValueError: The file is damaged, there is no such head or split, or the model looks at whole photos.
     """
-    if weights is not None:
-        trained, run, workdir = bundle.load(weights).trained, str(weights), pathlib.Path("runs", weights.stem)
-        trained.require_crops()
-    else:
-        trained = checkpoints.load_model(workdir, step, head)
-        run = f"{workdir}, step {trained.step}" + (f", head {head}" if head else "")
-    evaluation = judge(trained, run, dataset, data_dir, split, normaliser, flip_test)
+    trained = open_model(path, step=step, head=head)
+    trained.require_crops()
+    name = str(path) if is_weights(path) else f"{path}, step {trained.step}"
+    name += f", head {head}" if head else ""
+    evaluation = evaluate_model(trained, name, dataset, data_dir, split, normaliser, flip_test)
     if jax.process_index() == 0:
-        print_report(evaluation.rows, evaluation.protocol)
-        name = "-".join([evaluation.faces.dataset, evaluation.faces.split, *([head] if head else [])])
-        directory = pathlib.Path(workdir) / "evaluation" / name
-        files = write_report(directory, evaluation)
+        print_error_rows(evaluation.rows, evaluation.protocol)
+        folder = "-".join([evaluation.faces.dataset, evaluation.faces.split, *([head] if head else [])])
+        files = write_evaluation(results_folder(path) / "evaluation" / folder, evaluation)
         print("Wrote " + "\n      ".join(str(file) for file in files))
     return evaluation.rows
 
 
-def write_report(directory: pathlib.Path, evaluation: Evaluation) -> list[pathlib.Path]:
+def write_evaluation(directory: pathlib.Path, evaluation: Evaluation) -> list[pathlib.Path]:
     """Writes metrics.json, predictions.npz (in pixels of the source photos), ced.png and worst.png."""
     from jaxlm.drawing import plots  # Not at the top: matplotlib is slow to start.
 

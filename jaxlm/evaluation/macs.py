@@ -1,4 +1,4 @@
-"""What one traced operation costs in multiply-accumulates, by the convention of the published figures (ptflops)."""
+"""The multiply-accumulates of one traced operation, by the convention of published numbers (ptflops)."""
 
 from __future__ import annotations
 

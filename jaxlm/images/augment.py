@@ -1,4 +1,4 @@
-"""Crops and augmentation on the device: amounts -> one affine map per face -> one sampling of the frame.
+"""Augmentation on the device: amounts become one affine map per face, by which its frame is sampled once.
 
 A frame of side F prepared with margin m holds the face box in its central F / m pixels; a crop of side S covers `crop`
 times that box. Every geometric step is a matrix, the steps are multiplied, the frame is read once, bilinearly, and the
@@ -39,7 +39,7 @@ class Amounts(NamedTuple):
     flipped: jax.Array
 
 
-def augment(
+def augment_faces(
     key: jax.Array,
     images: jax.Array,
     points: jax.Array,

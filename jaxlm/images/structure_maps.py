@@ -1,4 +1,4 @@
-"""Structure maps: landmarks drawn as images, on the device; all that a translator sees of the shape of a face.
+"""Structure maps: images of landmarks, drawn on the device. A translator knows the shape of a face from them alone.
 
 Points are (x, y) in pixels of the map, pixel centres at integers; maps are [B, S, S, C] float32 in 0..1. Every map is
 exp(-d^2 / (2 sigma^2)) of a distance d in pixels that is exact to fractions of a pixel: nothing is rasterised.
@@ -12,7 +12,7 @@ from jax import lax
 
 from jaxlm.landmarks import Scheme
 
-# Straight pieces of a boundary between two landmarks.
+# How many straight pieces a boundary has between two landmarks.
 _PIECES = 4
 
 # Neighbouring landmarks are taken to be at least this many pixels apart.
@@ -20,7 +20,7 @@ _SHORTEST_CHORD = 1e-3
 
 
 def dot_map(points: jax.Array, size: int, sigma: float = 1.0) -> jax.Array:
-    """One map [B, S, S, 1] of all points [B, N, 2], d being the distance to the nearest; it tells nobody apart."""
+    """One map [B, S, S, 1] of all points [B, N, 2]; d is the distance to the nearest one, so all points look alike."""
     x, y = _offsets(points, size)
     return _bell(jnp.min(x**2 + y**2, axis=-1, keepdims=True), sigma)
 
@@ -73,7 +73,10 @@ def spline(points: jax.Array) -> jax.Array:
 
 
 def _second_derivatives(chords: jax.Array, slopes: jax.Array) -> jax.Array:
-    """Of the spline at its n points [B, n, 2], from chords [B, n - 1, 1] and the slopes along them [B, n - 1, 2]."""
+    """Second derivatives of the spline at its n points [B, n, 2].
+
+    They follow from the chords [B, n - 1, 1] and the slopes along them [B, n - 1, 2].
+    """
     batch, count = slopes.shape[0], slopes.shape[1] - 1
     if not count:
         return jnp.zeros_like(slopes, shape=(batch, 2, 2))

@@ -1,5 +1,24 @@
 """Models from elsewhere and for elsewhere: PyTorch in; StableHLO and ONNX out.
 
-In: state dicts, or a `Bundle`. Out: variables with a report of every tensor, or a program checked against ours.
+In: state dicts, or a `Trained` model. Out: variables with a report of every tensor, or a program checked against ours.
 torch_maps.py has a table for each published network.
 """
+
+from jaxlm.interop.converting import convert_and_write
+from jaxlm.interop.exporting import FORMATS, export
+from jaxlm.interop.programs import ExportError
+from jaxlm.interop.torch_checkpoints import ConversionError, ConversionReport, Converted, convert_state, read_checkpoint
+from jaxlm.interop.torch_maps import MAPS
+
+__all__ = [
+    "FORMATS",
+    "MAPS",
+    "ConversionError",
+    "ConversionReport",
+    "Converted",
+    "ExportError",
+    "convert_and_write",
+    "convert_state",
+    "export",
+    "read_checkpoint",
+]

@@ -1,4 +1,4 @@
-"""What goes beside an exported program: what it takes and gives, and how to cut crops from photos, in plain words."""
+"""The .json file beside an exported program: its inputs and outputs, and how to cut crops, in plain words."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from jaxlm.checkpoints import Bundle, bundle
+from jaxlm.checkpoints import Trained, bundle
 from jaxlm.interop.programs import INPUT, OUTPUTS
 from jaxlm.landmarks import scheme as scheme_lib
 
@@ -17,20 +17,20 @@ _USE = {
 }
 
 
-def describe(
-    detected: Bundle, file: pathlib.Path, kind: str, batch: int | None, outputs: int, parity: Mapping[str, Any]
+def describe_program(
+    detector: Trained, file: pathlib.Path, kind: str, batch: int | None, outputs: int, parity: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """What JSON can hold about an exported program.
+    """The description of an exported program, which JSON can hold.
 
     Args:
-      detected: The detector.
-      file: Its program.
+      detector: The detector.
+      file: The program's file.
       kind: `stablehlo` or `onnx`.
-      batch: How many crops it takes at a time; None for any number.
-      outputs: How many it has: points, or points and confidences.
-      parity: On what faces it was compared with our points, and how far it is off.
+      batch: The number of crops it takes at a time; None for any number.
+      outputs: The number of its outputs: points, or points and confidences.
+      parity: The faces on which it was compared with our points, and the largest difference.
     """
-    config, count = detected.trained.config, detected.scheme.num_points
+    config, count = detector.config, detector.scheme.num_points
     size, faces = config.model.input_size, batch or "any"
     shapes = ([faces, count, 2], [faces, count])
     meanings = (
@@ -41,7 +41,7 @@ def describe(
         "file": file.name,
         "sha256": bundle.sha256(file),
         "model": config.model.name,
-        "step": detected.trained.step,
+        "step": detector.step,
         "use": _USE[kind].replace("{jax}", importlib.metadata.version("jax")),
         "input": {
             "name": INPUT,
@@ -54,10 +54,10 @@ def describe(
             for name, shape, meaning in zip(OUTPUTS[:outputs], shapes, meanings, strict=False)
         ],
         "crop": crop_steps(size, config.data.crop),
-        "boxes": {name: list(numbers) for name, numbers in detected.boxes.items()},
-        "least_confidence": detected.least_confidence,
-        "scheme": scheme_lib.to_table(detected.scheme),
-        "card": detected.card,
+        "boxes": {name: list(numbers) for name, numbers in detector.boxes.items()},
+        "least_confidence": detector.least_confidence,
+        "scheme": scheme_lib.to_table(detector.scheme),
+        "card": dict(detector.card),
         "parity": dict(parity),
     }
 

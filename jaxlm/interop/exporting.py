@@ -5,52 +5,67 @@ Nothing is written where a point is off by more than 0.01 crop pixels.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import pathlib
 import statistics
 import time
-from collections.abc import Mapping
-from typing import Any
 
 import jax
 import numpy as np
 
-from jaxlm import checkpoints, models
-from jaxlm.checkpoints import Bundle, bundle
+from jaxlm import models
+from jaxlm.checkpoints import Trained, load_bundle, open_model, read_card, save_bundle
 from jaxlm.interop import export_description, parity_faces, programs
 from jaxlm.interop.programs import Detect, ExportError
-from jaxlm.landmarks import load_scheme
 
 FORMATS = ("bundle", "stablehlo", "onnx")
-
+"""The kinds of files; jaxlm/export.py says what each is for."""
 
 TOLERANCE = 1e-2
 """The largest distance in crop pixels between a point of a file and ours."""
 
-
 _REPEATS = 15
 
 
-def of_run(workdir: str, head: str | None = None, card: Mapping[str, Any] | None = None) -> Bundle:
-    """The best checkpoint of a run, with one of its heads; see `checkpoint.load_model`.
+def open_and_export(
+    path: pathlib.Path,
+    kind: str,
+    out: pathlib.Path,
+    dataset: str | None = None,
+    card: pathlib.Path | None = None,
+    step: int | None = None,
+    head: str | None = None,
+) -> None:
+    """Writes the detector of a run or a file to another file; see `export`.
+
+    Args:
+      path: The workdir or the file; see `checkpoints.open_model` for it, `step` and `head`.
+      kind: One of `FORMATS`.
+      out: The file to write.
+      dataset: See `export`.
+      card: A JSON file whose fields are added to the model's card, or take the place of its own.
+      step: The run's checkpoint.
+      head: The data set whose points are read.
 
     Raises:
-      ExportError: The run is that of a translator.
-      CheckpointError, ValueError: See `checkpoint.load_model`.
+      ExportError: The run is that of a translator, a point is off, or the model cannot be exported.
+      FileNotFoundError, CheckpointError, ValueError, ImportError: See `checkpoints.open_model` and `export`.
     """
-    trained = checkpoints.load_model(workdir, head=head)
-    name = trained.config.model.name
+    fields = read_card(card) if card else {}
+    detector = open_model(path, step=step, head=head)
+    name = detector.config.model.name
     if name not in models.DETECTORS:
         known = ", ".join(models.DETECTORS)
-        raise ExportError(f"{workdir} holds the translator {name}, which finds no landmarks; exported are {known}")
-    return Bundle(trained, load_scheme(trained.config.data.scheme), dict(card or {}), {})
+        raise ExportError(f"{path} holds the translator {name}, which finds no landmarks; exported are {known}")
+    export(dataclasses.replace(detector, card={**detector.card, **fields}), kind, out, dataset)
 
 
-def export(detected: Bundle, kind: str, out: pathlib.Path, dataset: str | None = None) -> None:
+def export(detector: Trained, kind: str, out: pathlib.Path, dataset: str | None = None) -> None:
     """Writes a detector to a file, and says how far its points are off; for ONNX also how long it takes.
 
     Args:
-      detected: The detector.
+      detector: The detector.
       kind: One of `FORMATS`.
       out: The file.
       dataset: A prepared set or pack whose faces are compared; None for the run's own, or rendered ones.
@@ -60,12 +75,12 @@ def export(detected: Bundle, kind: str, out: pathlib.Path, dataset: str | None =
       ValueError, FileNotFoundError: `dataset` cannot be used.
       ImportError: A package for ONNX is not installed.
     """
-    faces = parity_faces.load(detected.trained.config, dataset)
-    ours = jax.jit(programs.detector(detected.trained))
+    faces = parity_faces.load(detector.config, dataset)
+    ours = jax.jit(programs.detect_function(detector))
     outputs = ours(faces.crops)
     partial = out.with_name(f"{out.name}.partial")
     try:
-        detect, batch = write(detected, kind, partial)
+        detect, batch = write_and_read(detector, kind, partial)
         difference = largest_difference(detect, np.asarray(outputs[0]), faces.crops)
         print(f"points differ by up to {difference:.2g} crop pixels on {faces.description}")
         if not difference <= TOLERANCE:  # NaN does not pass.
@@ -78,29 +93,29 @@ def export(detected: Bundle, kind: str, out: pathlib.Path, dataset: str | None =
     print(f"Wrote {out} ({out.stat().st_size / 1e6:.1f} MB)")
     if kind != "bundle":
         parity = {"faces": faces.description, "largest_difference_in_crop_pixels": difference}
-        description = export_description.describe(detected, out, kind, batch, len(outputs), parity)
+        description = export_description.describe_program(detector, out, kind, batch, len(outputs), parity)
         beside = out.with_suffix(".json")
         beside.write_text(json.dumps(description, indent=2) + "\n")
         print(f"      {beside}: how to cut crops, and what the file takes and gives")
 
 
-def write(detected: Bundle, kind: str, file: pathlib.Path) -> tuple[Detect, int | None]:
+def write_and_read(detector: Trained, kind: str, file: pathlib.Path) -> tuple[Detect, int | None]:
     """Writes a detector to a file and reads it back.
 
     Returns:
       What the file computes, and how many crops it takes at a time; None for any number.
 
     Raises:
-      ExportError, ImportError: See `export_programs.write_onnx`.
+      ExportError, ImportError: See `programs.write_onnx`.
     """
-    trained, size = detected.trained, detected.trained.config.model.input_size
     if kind == "bundle":
-        bundle.save(file, trained, detected.card, detected.boxes, detected.least_confidence)
-        return jax.jit(programs.detector(bundle.load(file).trained)), None
+        save_bundle(file, detector)
+        return jax.jit(programs.detect_function(load_bundle(file))), None
+    detect, size = programs.detect_function(detector), detector.config.model.input_size
     if kind == "stablehlo":
-        programs.write_stablehlo(programs.detector(trained), size, file)
+        programs.write_stablehlo(detect, size, file)
         return programs.read_stablehlo(file), None
-    batch = programs.write_onnx(programs.detector(trained), size, file)
+    batch = programs.write_onnx(detect, size, file)
     return programs.read_onnx(file, batch), batch
 
 

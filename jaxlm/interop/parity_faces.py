@@ -1,4 +1,4 @@
-"""The faces on which an exported file and its model are compared."""
+"""The faces on which the points of an exported file and of its model are compared."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class ParityFaces(NamedTuple):
 
     Attributes:
       crops: uint8 [n, S, S, 3].
-      description: Where they come from.
+      description: The set they come from, in words.
     """
 
     crops: np.ndarray

@@ -24,15 +24,15 @@ OUTPUTS = ("points", "confidence")
 Detect = Callable[..., tuple[jax.Array | np.ndarray, ...]]
 
 _PLATFORMS = ("cpu", "cuda", "tpu")
-_ERRORS_ALONE = 3  # Of onnxruntime's severities.
+_ERRORS_ALONE = 3  # A severity of onnxruntime: errors are logged, warnings are not.
 
 
 class ExportError(ValueError):
     """A model cannot be exported, or the file does not give its points."""
 
 
-def detector(trained: Trained) -> Detect:
-    """What is exported; it computes in float32, whatever the run did."""
+def detect_function(trained: Trained) -> Detect:
+    """The function that is exported: a detector with its weights, in float32 whatever the run computed in."""
     model, task = trained.model.clone(dtype=jnp.float32), trained.task
     variables = jax.device_get(trained.variables)  # Without their places on the devices of this process.
 
@@ -63,7 +63,7 @@ def write_stablehlo(detect: Detect, size: int, file: pathlib.Path) -> None:
 
 
 def read_stablehlo(file: pathlib.Path) -> Detect:
-    """What a file of `write_stablehlo` computes on this machine."""
+    """The function of a file of `write_stablehlo`, for this machine."""
     return jax.jit(jax.export.deserialize(bytearray(file.read_bytes())).call)
 
 
@@ -104,7 +104,7 @@ def write_onnx(detect: Detect, size: int, file: pathlib.Path) -> int | None:
 
 
 def read_onnx(file: pathlib.Path, batch: int | None) -> Detect:
-    """What an ONNX file, which takes `batch` crops at a time, computes on a CPU for any number of them."""
+    """The function of an ONNX file that takes `batch` crops at a time, for any number of crops, on a CPU."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])

@@ -23,8 +23,8 @@ class ConversionError(ValueError):
 
 
 @dataclasses.dataclass(frozen=True)
-class Report:
-    """What became of every tensor of a checkpoint and of every array of our model.
+class ConversionReport:
+    """The fate of every tensor of a checkpoint and of every array of our model.
 
     Attributes:
       used: The tensors that made up each of our arrays, by the array's path.
@@ -58,11 +58,11 @@ class Report:
 
 @dataclasses.dataclass(frozen=True)
 class Converted:
-    """Variables of a model as nested dicts of float32 arrays, what they belong to, and how they came about."""
+    """A converted model: its variables, nested dicts of float32 arrays, its metadata, and the report on all tensors."""
 
     variables: dict[str, Any]
     metadata: dict[str, Any]
-    report: Report
+    report: ConversionReport
 
 
 def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
@@ -133,7 +133,7 @@ def convert_state(state: State, model: str, scheme: str = "wflw98", without: Seq
     wanted = {name for entry in names.entries for name in entry.sources}
     rest = sorted(state.keys() - wanted)
     ignored = [name for name in rest if any(fnmatch.fnmatch(name, pattern) for pattern in names.ignored)]
-    report = Report(
+    report = ConversionReport(
         used=used,
         ignored=ignored,
         left_over=sorted(set(rest) - set(ignored)),

@@ -26,12 +26,12 @@ class Entry(NamedTuple):
 
 
 def kernel(weight: np.ndarray) -> np.ndarray:
-    """Of a convolution."""
+    """The kernel of a convolution."""
     return weight.transpose(2, 3, 1, 0)
 
 
 def bgr_kernel(weight: np.ndarray) -> np.ndarray:
-    """Of a first convolution on BGR pixels (v - 127.5) / 127.5; exact but for the rounding of the product."""
+    """A first convolution's kernel on BGR pixels (v - 127.5) / 127.5; exact but for the rounding of the product."""
     return kernel(weight)[:, :, ::-1] * np.float32(128 / 127.5)
 
 
@@ -109,5 +109,7 @@ def _stack(*tensors: np.ndarray) -> np.ndarray:
 def _only(*tensors: np.ndarray) -> np.ndarray:
     """The first of equal tensors."""
     if any(not np.array_equal(tensors[0], tensor) for tensor in tensors[1:]):
-        raise ValueError(f"the {len(tensors)} normalisations have different statistics, so one cannot stand for all")
+        raise ValueError(
+            f"the {len(tensors)} normalisations have different statistics, so one of them cannot replace all"
+        )
     return tensors[0]

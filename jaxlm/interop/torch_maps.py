@@ -22,20 +22,20 @@ from jaxlm.models.dpr.coordinates import PARTS
 State = Mapping[str, np.ndarray]
 
 _UNKNOWN = "unknown"
-"""The data set of a checkpoint, which does not say."""
+"""The data set of a checkpoint that does not name one."""
 
 # How many convolutions each stage has.
 _VGG_STAGES = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
 
 
 class NameMap(NamedTuple):
-    """What becomes of a state dict.
+    """The map from a state dict to our arrays.
 
     Attributes:
-      entries: One for each of our arrays.
-      shapes: Of the arrays that our model has, by path.
+      entries: One entry for each of our arrays.
+      shapes: The shapes of the arrays that our model has, by path.
       ignored: Patterns (fnmatch) of tensors that are left out on purpose.
-      metadata: Kept with the weights.
+      metadata: The metadata that are written with the weights.
     """
 
     entries: list[Entry]
@@ -140,7 +140,7 @@ def _of_model(entries: list[Entry], config: Config) -> NameMap:
     """The map for a whole model of `jaxlm.models`, whose files are those of jaxlm/checkpoints/bundle.py."""
     scheme, model = config.data.scheme, config.model
     shapes = _shapes_of(model.name, model.options, scheme, model.input_size)
-    metadata = bundle.describe(experiment.spell_out(config), load_scheme(scheme).num_points)
+    metadata = bundle.metadata_of(experiment.spell_out(config), load_scheme(scheme).num_points)
     return NameMap(entries, shapes, ("*.num_batches_tracked",), metadata)
 
 

@@ -1,7 +1,8 @@
 """Facial boundaries: curves through landmarks, in the order of their maps.
 
-The 13 curves of LAB (Wu et al., CVPR 2018) for 68 points, and the 15 of AVS (Qian et al., ICCV 2019) for 98, which has
-the lower edges of the brows as well. Left and right are the image's. Points in no table, such as pupils, are on none.
+The 13 curves of LAB (Wu et al., CVPR 2018) are for 68 points. The 15 of AVS (Qian et al., ICCV 2019) are for 98 points
+and have the lower edges of the brows, too. Left and right are the image's. Points in no table, such as pupils, are on
+no curve.
 """
 
 from __future__ import annotations

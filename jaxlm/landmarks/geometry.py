@@ -1,8 +1,8 @@
 """Boxes, affine maps and similarity fits of points in images.
 
-Coordinates are (x, y) in pixels, with pixel centres at integers: the first pixel's centre is (0, 0) and it covers
+Coordinates are (x, y) in pixels, with pixel centres at integers: the first pixel has its centre at (0, 0) and covers
 -0.5 to 0.5. An affine map is an array [2, 3] that takes source points to destination points, x first. Every function
-of points and affine maps accepts leading batch dimensions. Only numpy is needed here.
+of points and affine maps accepts leading batch dimensions. This module needs numpy alone.
 """
 
 from __future__ import annotations
@@ -13,7 +13,13 @@ import numpy as np
 
 
 class Square(NamedTuple):
-    """A square of whole pixels: the column and row of its first pixel, and its side in pixels."""
+    """A square of whole pixels.
+
+    Attributes:
+      left: Column of the first pixel.
+      top: Row of the first pixel.
+      side: Side in pixels.
+    """
 
     left: int
     top: int
@@ -28,16 +34,16 @@ def box_around(points: np.ndarray, scale: float) -> np.ndarray:
 
 
 def square_box(box: np.ndarray) -> Square:
-    """The square that the SepBN data preparation makes of a face box.
+    """The square of a face box, made as the SepBN data preparation makes it.
 
-    The shorter side grows to the longer one, by the smaller half of the difference on the low side and by the larger
-    half on the high side; an odd side then grows by one pixel on the right and at the bottom.
+    The shorter side grows to the length of the longer one: by the smaller half of the difference on the left or top,
+    by the larger half on the right or bottom. An odd side then grows by one pixel on the right and at the bottom.
 
     Args:
-      box: [x1, y1, x2, y2], the first and the last pixel of the face, both inside; rounded to whole pixels.
+      box: Face box [x1, y1, x2, y2], its first and its last pixel; it is rounded to whole pixels.
 
     Returns:
-      The square; its side is even.
+      The square, of an even side.
     """
     x1, y1, x2, y2 = (int(value) for value in np.rint(box))
     width, height = x2 - x1 + 1, y2 - y1 + 1
@@ -55,13 +61,13 @@ def widen(square: Square, margin: float) -> Square:
 def frame_affine(square: Square, size: int, margin: float) -> np.ndarray:
     """The map [2, 3] from source pixels to a frame of `size` x `size` pixels that shows the widened square.
 
-    It follows the half-pixel rule of image resizing: the edges of the region meet the edges of the frame, so
-    x' = (x - left + 0.5) * size / side - 0.5, where left and side belong to the widened square.
+    It follows the half-pixel rule of image resizing: the edges of the region become the edges of the frame, so
+    x' = (x - left + 0.5) * size / side - 0.5, where left and side are those of the widened square.
 
     Args:
       square: The face box as a square, see `square_box`.
       size: Width and height of the frame in pixels.
-      margin: Side of the region to show, in sides of the square.
+      margin: Side of the region that the frame shows, in sides of the square.
     """
     left, top, side = widen(square, margin)
     scale = size / side
@@ -94,13 +100,13 @@ def invert(affine: np.ndarray) -> np.ndarray:
 
 
 def similarity_fit(source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """The rotation, scaling and shift [..., 2, 3] that best takes `source` to `target` in the least-squares sense.
+    """The rotation, scaling and shift [..., 2, 3] that takes `source` to `target` with the least squared error.
 
-    This is the problem of Umeyama (PAMI 1991) in the plane, where points are complex numbers and the similarity
-    without reflection is z' = a z + b, a linear regression with a closed form.
+    This is the problem of Umeyama (PAMI 1991) in the plane. There points are complex numbers, and a similarity without
+    reflection is z' = a z + b: a linear regression, which has a closed form.
 
     Args:
-      source: Points [..., N, 2], at least two of them different.
+      source: Points [..., N, 2]; at least two of them differ.
       target: Points [..., N, 2], in the same order.
 
     Raises:

@@ -1,14 +1,14 @@
-"""Cross-protocol training: one model for several data sets, each annotated by a protocol of its own.
+"""Heads for cross-protocol training: one model for several data sets, each annotated by a protocol of its own.
 
-`data.dataset` names the sets, joined with +, and `data.scheme` either one scheme for all, into which they are mixed, or
-the scheme of each, joined with +, and then each set has a head of its own, even where two schemes are equal. A model's
-points are those of all its heads side by side: separate last layers on one trunk are one last layer for all of them. A
-face has its points in its own head's place and NaN in the others', which the losses weigh with 0, so a head learns from
-its own set alone and the trunk from all.
+`data.dataset` names the sets, joined with +. `data.scheme` names one scheme, and then all sets are mixed into it; or
+the scheme of each set, joined with +, and then each set has a head of its own, even where two schemes are equal. A
+model predicts the points of all heads side by side: separate last layers on one trunk are one last layer for all. A
+face has the points of its own head, and NaN for those of the other heads, which the losses weigh with 0. So a head
+learns from its own set alone, and the trunk learns from all.
 
 This is the cross-protocol network training (CNT) that the first abstract of SepBN names (arXiv 2101.06663), without
-code. INFERRED: trunk and heads as above; every set counts by its number of faces, as batches are drawn from all faces
-alike; batch statistics are those of the mixed batch.
+code. INFERRED: trunk and heads are as above; every set counts by its number of faces, since batches are drawn from all
+faces alike; batch statistics are those of the mixed batch.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from jaxlm.landmarks.schemes import load_scheme, split_names
 
 
 class Head(NamedTuple):
-    """The place of one data set's points among those of a model.
+    """The points of one data set among those of a model.
 
     Attributes:
-      name: Of the set: without its variant, or of a pack's file without its ending.
-      dataset: The set as `data_pipelines.input.open_faces` takes it.
+      name: Name of the set without its variant, or of a pack's file without its ending.
+      dataset: Name of the set or path of the pack, as `data_pipelines.input.open_faces` takes it.
       scheme: Scheme that the set's points are read in.
       start: Its first point among those of the model.
       stop: One past its last point.
@@ -40,15 +40,15 @@ class Head(NamedTuple):
 
     @property
     def points(self) -> slice:
-        """Its points among those of the model."""
+        """Slice of the head's points among those of the model."""
         return slice(self.start, self.stop)
 
 
 def heads_of(dataset: str, scheme: str) -> tuple[Head, ...]:
-    """The head of each set of `data.dataset`; sets that are mixed into one scheme have equal places.
+    """The head of each set of `data.dataset`; sets that are mixed into one scheme share their points.
 
     Raises:
-      ValueError: A set is named twice, there are neither one scheme nor as many as sets, or one is unknown.
+      ValueError: A set is named twice, a scheme is unknown, or there are neither one scheme nor one for each set.
       FileNotFoundError: A scheme's .toml file does not exist.
     """
     datasets, schemes = split_names(dataset), split_names(scheme)
@@ -70,10 +70,10 @@ def heads_of(dataset: str, scheme: str) -> tuple[Head, ...]:
 
 
 def find_head(dataset: str, scheme: str, name: str | None = None) -> Head:
-    """The head called `name`, by default the first, of those of `heads_of`.
+    """The head called `name` among those of `heads_of`; by default, the first.
 
     Raises:
-      ValueError: There is none of that name, or what `heads_of` refuses.
+      ValueError: No head has that name, or `heads_of` refuses the sets and schemes.
     """
     heads = heads_of(dataset, scheme)
     if name is None:
@@ -85,5 +85,5 @@ def find_head(dataset: str, scheme: str, name: str | None = None) -> Head:
 
 
 def _name(dataset: str) -> str:
-    """What a set is called for short."""
+    """The short name of a set."""
     return pathlib.Path(dataset).stem if dataset.endswith(".npz") else dataset.partition("/")[0]

@@ -1,7 +1,7 @@
-"""Mean faces in the canonical frame: (x, y) as fractions of the frame's side. For research use.
+"""Mean faces: (x, y) as fractions of the side of a square around the aligned face. For research use.
 
 `WFLW98` is the isotropic Procrustes mean of WFLW's training faces that DPR (Deep Progressive Reinitialisation, TPAMI
-2021) was published with, 98 points in WFLW's order; the distance of its outer eye corners is 0.51976.
+2021) was published with: 98 points in WFLW's order. The distance of its outer eye corners is 0.51976.
 """
 
 WFLW98 = (

@@ -1,4 +1,4 @@
-"""Photos from files, and the crop around a face box in one; numpy and OpenCV alone, for both sides of the house."""
+"""Photos from files, and crops around face boxes in them. Needs numpy and OpenCV; data_pipelines uses it, too."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import numpy as np
 
 from jaxlm.landmarks import geometry
 
-# A region this many times as large as its photo is taken for a wrong box rather than drawn on a huge canvas.
+# A region this many times as large as its photo comes from a wrong box; it is refused, since its canvas would be huge.
 MAX_SIDE_IN_PHOTOS = 8
 
 MAX_PIXELS = 100_000_000
-"""Larger photos are read reduced, by those who can; 300 MB in memory."""
+"""`read_reduced` reduces photos of more pixels, which need more than 300 MB of memory."""
 
 _JPEG, _PNG = b"\xff\xd8", b"\x89PNG"
 _REDUCED = {2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8}
@@ -28,9 +28,8 @@ class PhotoError(ValueError):
 def read_photo(path: str | os.PathLike[str]) -> np.ndarray:
     """The photo as RGB uint8 [H, W, 3], turned upright if its EXIF data say so.
 
-    Grey photos get three equal channels and 16-bit ones are cut to 8 bits. Where PNG and WebP pictures are transparent
-    they show black, as does what lies outside of a photo; those are not turned. Formats are those of OpenCV: JPEG,
-    PNG, WebP, BMP, TIFF and others.
+    Grey photos get three equal channels, and 16-bit ones are cut to 8 bits. Transparent parts of PNG and WebP pictures
+    become black; such pictures are not turned. Formats are those of OpenCV: JPEG, PNG, WebP, BMP, TIFF and others.
 
     Raises:
       PhotoError: The file is missing, truncated or no photo.
@@ -41,11 +40,11 @@ def read_photo(path: str | os.PathLike[str]) -> np.ndarray:
 def read_reduced(path: str | os.PathLike[str]) -> tuple[np.ndarray, int]:
     """The photo, at a half, a quarter or an eighth of its size where it has more than `MAX_PIXELS`.
 
-    A JPEG file is never decoded at more than that size; other formats are, and then averaged over areas.
+    A JPEG file is decoded at the reduced size. Other formats are decoded in full and then averaged over areas.
 
     Returns:
-      RGB uint8 [h, w, 3] as of `read_photo`, and the factor f that it was reduced by: its pixel x' is x = f x' +
-      (f - 1) / 2 of the photo.
+      RGB uint8 [h, w, 3] as of `read_photo`, and the factor f of the reduction: pixel x' lies at x = f x' +
+      (f - 1) / 2 in the photo.
 
     Raises:
       PhotoError: The file is missing, truncated or no photo.
@@ -66,13 +65,13 @@ def decode_photo(data: bytes, path: str | os.PathLike[str]) -> np.ndarray:
 
 
 def is_truncated(data: bytes) -> bool:
-    """Whether the bytes of a JPEG or PNG file stop before its end mark; decoders fill the missing part with grey."""
+    """Whether a JPEG or PNG file stops before its end mark; decoders would fill the missing part with grey."""
     if data.startswith(_PNG):
         return b"IEND" not in data
     if not data.startswith(_JPEG):
         return False
-    # The preview picture inside one of the header's segments has an end mark of its own. In the coded picture that
-    # follows the start-of-scan marker (DA), a byte FF is never followed by D9 but at the end.
+    # A preview picture in one of the header's segments has an end mark of its own. In the coded picture, after the
+    # start-of-scan marker (DA), the bytes FF D9 occur at the end only.
     start = max((end for _, _, end in _jpeg_segments(data)), default=2)
     return data.find(b"\xff\xd9", start) < 0
 
@@ -102,7 +101,7 @@ def _decode(data: bytes, path: str | os.PathLike[str], flags: int) -> np.ndarray
 
 
 def _shrink(image: np.ndarray, factor: int) -> np.ndarray:
-    """The image [H, W, 3], averaged over squares of `factor` pixels; those that are not whole are left out."""
+    """The image [H, W, 3], averaged over whole squares of `factor` x `factor` pixels."""
     if factor == 1:
         return image
     height, width = (max(side // factor, 1) for side in image.shape[:2])
@@ -110,7 +109,7 @@ def _shrink(image: np.ndarray, factor: int) -> np.ndarray:
 
 
 def _reduction(pixels: int) -> int:
-    """The factor that brings so many pixels under `MAX_PIXELS`, or else the largest."""
+    """The smallest factor that reduces a photo to `MAX_PIXELS` at most; the largest factor where none does."""
     return next((factor for factor in (1, *_REDUCED) if pixels <= MAX_PIXELS * factor**2), max(_REDUCED))
 
 
@@ -124,9 +123,9 @@ def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
 
 
 def _jpeg_size(data: bytes) -> tuple[int, int]:
-    """Width and height that a JPEG file's header gives, (0, 0) if none."""
+    """Width and height in a JPEG file's header; (0, 0) if they are missing."""
     for marker, start, _ in _jpeg_segments(data):
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):  # Start of a frame, of whatever coding.
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):  # Start of a frame, in any coding.
             height, width = (int.from_bytes(data[start + at : start + at + 2], "big") for at in (5, 7))
             return width, height
     return 0, 0
@@ -149,7 +148,7 @@ def _on_black(image: np.ndarray) -> np.ndarray:
 
 
 def check_box(photo: np.ndarray, box: np.ndarray) -> None:
-    """Raises PhotoError where a box [x1, y1, x2, y2], in pixels, is empty or does not meet the photo [H, W, 3]."""
+    """Raises PhotoError where a box [x1, y1, x2, y2] is empty, outside of the photo [H, W, 3] or far larger."""
     x1, y1, x2, y2 = box
     height, width = photo.shape[:2]
     shown = f"box ({x1:g}, {y1:g}, {x2:g}, {y2:g})"
@@ -162,25 +161,25 @@ def check_box(photo: np.ndarray, box: np.ndarray) -> None:
 
 
 def cut_crop(photo: np.ndarray, box: np.ndarray, size: int, crop: float) -> tuple[np.ndarray, np.ndarray]:
-    """The square crop around a face box, cut and resized as prepared frames are.
+    """The square crop around a face box, cut and resized like a prepared frame.
 
     Args:
       photo: RGB uint8 [H, W, 3].
-      box: [x1, y1, x2, y2], first and last pixel of the face.
+      box: Face box [x1, y1, x2, y2], its first and its last pixel.
       size: Side of the crop in pixels.
       crop: Side of the crop in sides of the box made square.
 
     Returns:
-      The crop uint8 [size, size, 3], black outside of the photo, and the map [2, 3] from the photo's pixels to its own.
+      The crop uint8 [size, size, 3], black outside of the photo, and the map [2, 3] from photo pixels to crop pixels.
     """
     square = geometry.square_box(box)
     return cut_region(photo, geometry.widen(square, crop), size), geometry.frame_affine(square, size, crop)
 
 
 def cut_region(image: np.ndarray, region: geometry.Square, size: int) -> np.ndarray:
-    """The region of an image [H, W, 3], black where it leaves the image, resized to [size, size, 3].
+    """The region of an image [H, W, 3], black outside of the image, resized to [size, size, 3].
 
-    Shrinking averages over areas and enlarging is bilinear; both follow the half-pixel rule.
+    Shrinking averages over areas, enlarging is bilinear; both follow the half-pixel rule.
     """
     left, top, side = region
     canvas = np.zeros((side, side, 3), image.dtype)

@@ -1,7 +1,7 @@
-"""Landmark schemes: how many points a face has, what they are, and how they mirror.
+"""A landmark scheme: how many points a face has, what they mark, and how they mirror.
 
-A scheme is data: the model, the metrics, the augmentation and the pictures all read the same tables. Left and right
-are the image's left and right for a face that looks at the camera. Indices count from 0.
+A scheme is data: models, metrics, augmentation and pictures read the same tables. Left and right are those of the
+image, for a face that looks at the camera. Indices count from 0.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ class Scheme:
     """A landmark annotation scheme.
 
     Attributes:
-      name: What users call it, for example `wflw98`.
+      name: Name of the scheme, for example `wflw98`.
       flip: Permutation [N]; point i of a mirrored face is point `flip[i]` of the face.
-      eye_corners: The outer corners of the left and the right eye, whose distance is the inter-ocular normaliser.
-      pupils: The points whose mean is the left pupil, and those of the right one, for the inter-pupil normaliser.
-      parts: Named groups of points, for example `nose`; a point may be in no group.
-      edges: Pairs of points to join in a drawing.
-      names: One name for each point, or empty.
-      mean_face: Mean shape (x, y) of aligned faces as fractions of the side of a square around them, or empty.
-      boundaries: Named curves, each through its points in order; of two points at least.
+      eye_corners: Outer corners of the left and the right eye; their distance is the inter-ocular normaliser.
+      pupils: Points whose mean is the left pupil, and points of the right one, for the inter-pupil normaliser.
+      parts: Groups of points by name, for example `nose`; a point may be in no group.
+      edges: Pairs of points that a drawing joins.
+      names: Name of each point, or empty.
+      mean_face: Mean shape (x, y) of aligned faces, in fractions of the side of a square around them, or empty.
+      boundaries: Curves by name, each through its points in order; a curve has two points at least.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Scheme:
         return len(self.flip)
 
     def __repr__(self) -> str:
-        """Short, since faces, heads and errors show it."""
+        """A short text, since faces, heads and error messages show it."""
         return f"Scheme({self.name}, {self.num_points} points)"
 
     def __post_init__(self) -> None:
@@ -65,7 +65,7 @@ class Scheme:
         used["edges"] = sum(self.edges, ())
         short = [name for name, points in self.boundaries.items() if len(points) < 2]
         if short:
-            raise ValueError(f"scheme {self.name}: no curve goes through the one point of `boundaries` {short}")
+            raise ValueError(f"scheme {self.name}: `boundaries` {short} have fewer than two points")
         for field, points in used.items():
             outside = [i for i in points if not 0 <= i < count]
             if outside:
@@ -73,7 +73,7 @@ class Scheme:
 
 
 def permutation(count: int, pairs: Iterable[Sequence[int]]) -> tuple[int, ...]:
-    """The mirror permutation of `count` points of which only `pairs` change places."""
+    """The mirror permutation of `count` points; the points of each pair change places, the others stay."""
     flip = list(range(count))
     for a, b in pairs:
         flip[a], flip[b] = b, a
@@ -81,16 +81,16 @@ def permutation(count: int, pairs: Iterable[Sequence[int]]) -> tuple[int, ...]:
 
 
 def line(points: Sequence[int], closed: bool = False) -> Edges:
-    """Edges that join points one after another."""
+    """Edges that join each point to the next; a closed line joins the last to the first, too."""
     edges = tuple(itertools.pairwise(points))
     return (*edges, (points[-1], points[0])) if closed else edges
 
 
 def side_by_side(schemes: Sequence[Scheme]) -> Scheme:
-    """The points of several schemes one after the other, each block mirrored within itself.
+    """The points of several schemes one after the other, each mirrored within itself.
 
-    It serves models that learn all of them at once. What errors are divided by and faces are drawn with is not carried
-    over: that stays with each scheme.
+    It is for models that learn several schemes at once. Normalisers, parts and edges are not copied; they stay with
+    each scheme.
     """
     starts = itertools.accumulate((scheme.num_points for scheme in schemes), initial=0)
     flip = tuple(start + point for start, scheme in zip(starts, schemes, strict=False) for point in scheme.flip)
@@ -101,7 +101,7 @@ def parse(table: Mapping[str, Any]) -> Scheme:
     """A scheme from its tables, as a .toml file holds them; `landmarks.load_scheme` describes them.
 
     Raises:
-      ValueError: A key is missing or unknown, or tables contradict each other.
+      ValueError: A key is missing or unknown, or the tables contradict each other.
     """
     known = {"name", "count", "names", "flip", "eye_corners", "pupils", "edges", "parts", "mean_face", "boundaries"}
     unknown = sorted(set(table) - known)
@@ -132,7 +132,7 @@ def parse(table: Mapping[str, Any]) -> Scheme:
 
 
 def to_table(scheme: Scheme) -> dict[str, Any]:
-    """The tables of a scheme, from which `parse` makes it again."""
+    """The tables of a scheme; `parse` makes the scheme of them again."""
     table = {
         "name": scheme.name,
         "count": scheme.num_points,
@@ -149,7 +149,7 @@ def to_table(scheme: Scheme) -> dict[str, Any]:
 
 
 def to_toml(scheme: Scheme) -> str:
-    """The text of a .toml file of a scheme, from which `landmarks.load_scheme` makes it again."""
+    """The text of a .toml file of the scheme; `landmarks.load_scheme` makes the scheme of that file again."""
     table = to_table(scheme)
     tables = {key: table.pop(key) for key in ("parts", "boundaries") if key in table}
     lines = [f"{key} = {_toml_value(value)}" for key, value in table.items()]
@@ -159,5 +159,5 @@ def to_toml(scheme: Scheme) -> str:
 
 
 def _toml_value(value: Any) -> str:
-    """Texts, numbers and lists of them, which TOML writes as JSON does."""
+    """A text, a number or a list of them; TOML writes these as JSON does."""
     return json.dumps(value, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""The landmark schemes that are built in, those in a user's file, and how points of one are read as another's."""
+"""The built-in landmark schemes, schemes from a user's file, and conversions from one scheme to another."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ WFLW98 = Scheme(
     boundaries=boundaries.WFLW98,
 )
 
-# For each of the 68 points, the one of WFLW that marks the same place.
+# For each of the 68 points, the point of WFLW that marks the same place.
 _WFLW98_TO_IBUG68 = (
     *range(0, 33, 2),
     *_span(33, 37),
@@ -176,17 +176,17 @@ def conversion(source: Scheme, target: Scheme) -> np.ndarray:
 
 
 def is_built_in(scheme: Scheme) -> bool:
-    """Whether the scheme's name alone gives the scheme; a user's own may have the name of a built-in one."""
+    """Whether the scheme is a built-in one; a user's own scheme may have the name of one and differ."""
     return SCHEMES.get(scheme.name) == scheme
 
 
 def split_names(text: str) -> list[str]:
-    """The names that `text` joins with +; the path of a file that exists is one name."""
+    """The names that `text` joins with +; the path of an existing file is one name, even with a + in it."""
     return [text] if os.path.exists(text) else text.split("+")
 
 
 def spell_out(name: str) -> str:
-    """A name of schemes that needs no file: in place of the path of a .toml file it has what `text_of` gives.
+    """The same name of schemes without paths: the path of a .toml file is replaced by the scheme's `text_of`.
 
     Raises:
       ValueError, FileNotFoundError: See `load_scheme`.
@@ -195,19 +195,21 @@ def spell_out(name: str) -> str:
 
 
 def text_of(scheme: Scheme) -> str:
-    """The text that `load_scheme` makes the scheme of again, without any file: a name, or its tables as JSON."""
+    """The text of which `load_scheme` makes the scheme again, without a file: its name, or its tables as JSON."""
     if all(part in SCHEMES for part in scheme.name.split("+")) and load_scheme(scheme.name) == scheme:
         return scheme.name
     return json.dumps(to_table(scheme)).replace("+", "\\u002b")  # As + joins names.
 
 
 def load_scheme(name: str) -> Scheme:
-    """A built-in scheme by its name, or a user's own from the path of a .toml file; several, joined with +, as one.
+    """The scheme of a built-in name or of a user's .toml file; several names, joined with +, give one scheme of all.
 
-    The file holds `name`, then `count` or `names`, and any of `flip` (pairs of points that change places when the
-    face is mirrored), `eye_corners` (two points), `pupils` (two lists of points), `edges` (lists of points, each
-    drawn as a line), `mean_face` (its points, in 0..1) and tables `parts` and `boundaries` (lists of points). JSON
-    text of the same tables may stand in place of a path; see `text_of`.
+    Text from outside (config, command line, metadata of a pack) is loaded once, and the `Scheme` is passed on.
+
+    A file holds `name`, then `count` or `names`, and any of `flip` (pairs of points that change places when the face
+    is mirrored), `eye_corners` (two points), `pupils` (two lists of points), `edges` (lists of points, each drawn as a
+    line), `mean_face` (its points, from 0 to 1) and the tables `parts` and `boundaries` (lists of points). JSON text of
+    the same tables may stand in place of a path; see `text_of`.
 
     Raises:
       ValueError: No scheme has that name, or the file's tables contradict each other.

@@ -1,4 +1,4 @@
-"""The networks: a detector is one file here and a row in the table of registry.py.
+"""Models: the networks. A detector is one file here, and a row in the table of registry.py.
 
 In: normalised crops [B, S, S, 3] (a translator also takes structure maps). Out: raw outputs, which a task reads.
 `build` makes a Linen module by its name; `load_weights` and `save_weights` keep variables in a file.

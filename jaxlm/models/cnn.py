@@ -32,15 +32,15 @@ class ConvBlock(nn.Module):
 
 
 class CNN(nn.Module):
-    """The "Vanilla CNN" of arXiv 2101.06663: convolution blocks, then two dense layers that give the coordinates.
+    """The "Vanilla CNN" of SepBN (arXiv 2101.06663): convolution blocks, then two dense layers give the coordinates.
 
     Attributes:
       num_points: N, how many landmarks it predicts.
       widths: Channels of each block; every block halves the image.
       head_width: Width of the hidden dense layer.
-      norm: What normalises the convolutions: nothing (the paper's baseline), batch normalisation, or SepBN.
+      norm: Normalisation after each convolution: none (the paper's baseline), batch normalisation, or SepBN.
       sets, groups, attention, ratio, pool: Options of SepBN; see `SeparableBatchNorm`.
-      dtype: Of the computation; parameters, statistics and the result are float32.
+      dtype: Type of the computation; parameters, statistics and the result are float32.
     """
 
     num_points: int
@@ -74,7 +74,7 @@ class CNN(nn.Module):
         return dense(2 * self.num_points, dtype=jnp.float32, name="fc2")(x)
 
     def _norm(self, train: bool, temperature: ArrayLike) -> Norm:
-        """What a block applies between convolution and activation."""
+        """The normalisation of a block, between convolution and activation."""
         if self.norm == "batch":
             norm = partial(nn.BatchNorm, momentum=0.9, epsilon=1e-5, dtype=self.dtype, name="norm")
             return lambda x: norm()(x, use_running_average=not train)

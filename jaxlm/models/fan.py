@@ -22,7 +22,7 @@ class FAN(nn.Module):
       num_points: N, how many landmarks there are a map of.
       stacks: Hourglasses one after another; the published network has 4.
       width: Channels of the features.
-      dtype: Of the computation; parameters, statistics and the result are float32.
+      dtype: Type of the computation; parameters, statistics and the result are float32.
     """
 
     num_points: int

@@ -90,7 +90,7 @@ class Hourglass(nn.Module):
     Attributes:
       depth: Halvings; 0 is the bottom alone.
       bottom: Whether the lowest level has a unit of its own.
-      dtype: Of the computation.
+      dtype: Type of the computation.
     """
 
     depth: int
@@ -137,7 +137,7 @@ class StackedHourglass(nn.Module):
       stacks: How many.
       width: Channels of the features.
       depth: Halvings in an hourglass.
-      dtype: Of the computation; parameters, statistics and maps are float32.
+      dtype: Type of the computation; parameters, statistics and maps are float32.
     """
 
     head: Head
@@ -187,7 +187,7 @@ class StackedHourglass(nn.Module):
         return conv_1x1(self.width, self.dtype, f"{name}_conv")(x)
 
     def _next_input(self, features: jax.Array, maps: jax.Array, name: str, train: bool) -> jax.Array:
-        """What a stack adds to its input to make that of the next one."""
+        """The sum that makes the next stack's input of this one's: what this stack adds to it."""
         x = NormReLU(self.dtype, name=f"{name}_next_norm")(features, train=train)
         x = conv_1x1(self.width, self.dtype, f"{name}_next_features")(x)
         return x + conv_1x1(self.width, self.dtype, f"{name}_next_maps")(maps)

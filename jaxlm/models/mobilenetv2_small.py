@@ -26,11 +26,11 @@ class Perceptron(nn.Module):
     known; on 32 faces, hidden weights from N(0, 0.01) kept the outputs constant for 150 steps, these for 60.
 
     Attributes:
-      widths: Of the hidden layers.
+      widths: Widths of the hidden layers.
       outputs: How many values it gives.
-      bias_init: Of the last layer.
-      hidden_init: Of the hidden layers' kernels.
-      dtype: Of the hidden layers.
+      bias_init: Initialiser of the last layer's bias.
+      hidden_init: Initialiser of the hidden layers' kernels.
+      dtype: Type of the hidden layers.
     """
 
     widths: tuple[int, ...]
@@ -82,7 +82,7 @@ class MobileNetV2Small(nn.Module):
     Attributes:
       num_points: N, how many landmarks it predicts.
       head_width: Width of the two hidden dense layers.
-      dtype: Of the computation; parameters, statistics and the result are float32.
+      dtype: Type of the computation; parameters, statistics and the result are float32.
     """
 
     num_points: int

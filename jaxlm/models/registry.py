@@ -1,4 +1,4 @@
-"""The models: detectors and translators, which are Linen modules for normalised images [B, S, S, 3].
+"""The table of models: detectors and translators, Linen modules for normalised images [B, S, S, 3].
 
 A detector maps images to raw outputs, called as `model(images, train=)`; one with attention layers may take their
 softmax `temperature`, too. A translator is called as `model(images, structures, train=)`.

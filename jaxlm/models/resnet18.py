@@ -25,9 +25,9 @@ class BasicBlock(nn.Module):
 
     Attributes:
       features: Channels of both convolutions.
-      stride: Of the first; the shortcut is a 1 x 1 convolution of this stride where the shape changes.
+      stride: Stride of the first; the shortcut is a 1 x 1 convolution of this stride where the shape changes.
       norm: Makes a normalisation of a given name.
-      dtype: Of the convolutions.
+      dtype: Type of the convolutions.
     """
 
     features: int
@@ -60,7 +60,7 @@ class ResNet18(nn.Module):
 
     Attributes:
       num_points: N, how many landmarks it predicts.
-      dtype: Of the computation; parameters, statistics and the result are float32.
+      dtype: Type of the computation; parameters, statistics and the result are float32.
     """
 
     num_points: int

@@ -27,7 +27,7 @@ class ResUNet(nn.Module):
       widths: Channels of the stages, from a side of S / 4 on, each of half the side of the one before.
       blocks: Residual blocks of a stage.
       decoder_width: Channels of the decoder.
-      dtype: Of the computation; parameters, statistics and the result are float32.
+      dtype: Type of the computation; parameters, statistics and the result are float32.
     """
 
     num_points: int

@@ -2,7 +2,7 @@
 
 The pose machine (Wei et al., CVPR 2016) draws maps of all landmarks from the features, then twice draws them again from
 the features and the maps before. SAN looks at two photos of a face at once, the crop and the same face in an average
-style: the form that `SAN.siamese` is, and that jaxlm/models/san_style.py gives such a photo.
+style. `SAN.siamese` does that, and jaxlm/models/san_style.py makes the second photo for it.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Stage(nn.Module):
       num_wide: How many of these there are.
       width: Channels of these and of those of 3 x 3 pixels.
       hidden: Channels of the last but one.
-      dtype: Of the computation; parameters are float32.
+      dtype: Type of the computation; parameters are float32.
     """
 
     channels: int
@@ -61,7 +61,7 @@ class Stage(nn.Module):
 
 
 class SAN(nn.Module):
-    """SAN's network without its style branch; with it, by `siamese`, on more input channels of stages 2 and 3.
+    """SAN's network: a call sees the crop alone, `siamese` a second photo, too, by more channels in stages 2 and 3.
 
     For 98 points and a background 17,116,137 parameters, 19,342,697 as siamese network, whatever the stride. Parameter
     paths of the features are those of jaxlm/interop/torch_maps.py, at the top, so that the weights of
@@ -80,7 +80,7 @@ class SAN(nn.Module):
       stride: Side of a cell of the maps in pixels: 8 as published, or 4.
       background: Draw one map more, of the cells without a landmark, as published.
       width: Channels of the first convolutions of VGG, 64 as published; all others follow in proportion.
-      dtype: Of the computation; parameters and the result are float32.
+      dtype: Type of the computation; parameters and the result are float32.
     """
 
     num_points: int

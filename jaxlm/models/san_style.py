@@ -1,9 +1,8 @@
-"""SAN with its style branch: a face and the same face in an average style, seen by one network.
+"""SAN with its style branch: one network sees a face, and the same face in an average style.
 
 SAN (Dong et al., CVPR 2018) makes the second photo by a CycleGAN between two clusters of photos, as the mean of both
-directions. Here our own translator takes its place: a frozen detector finds the landmarks, a frozen VUNet
-(jaxlm/models/vunet) renders a face of that shape in several styles, and their mean is the second photo. The true
-landmarks play no part in it.
+directions. Here our own translator does this. A frozen detector finds the landmarks, a frozen VUNet renders a face of
+that shape in several styles, and their mean is the second photo. The true landmarks are not used.
 """
 
 from __future__ import annotations
@@ -61,13 +60,14 @@ class SANStyle(nn.Module):
 
     Attributes:
       num_points: N, how many landmarks there are a map of.
-      scheme: Of the landmarks, for the boundaries that the translator sees; a built-in name or a .toml file.
-      stride, background, width: Of the siamese network, see `SAN`; the detector has the same width.
+      scheme: Scheme of the landmarks, which has the boundaries that the translator sees; a built-in name or a .toml
+        file.
+      stride, background, width: Those of the siamese network, see `SAN`; the detector has the same width.
       styles: How many renderings make the second photo.
       seed: Draws the noise of the styles.
       translator_size: Input size of the translator in pixels.
       translator_width, translator_max_width: The translator's `width` and `max_width`.
-      dtype: Of the computation; parameters and the result are float32.
+      dtype: Type of the computation; parameters and the result are float32.
     """
 
     num_points: int

@@ -56,7 +56,7 @@ class ShuffleNetV2HeatMap(nn.Module):
       num_points: N, how many landmarks there are a map of.
       width: Factor of all channel counts, which stay even.
       relu_output: End in a ReLU, as published; losses on logits want False.
-      dtype: Of the computation; parameters, statistics and the result are float32.
+      dtype: Type of the computation; parameters, statistics and the result are float32.
     """
 
     num_points: int

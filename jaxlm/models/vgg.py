@@ -35,7 +35,7 @@ class VGG(nn.Module):
       stages: How many convolutions each stage has; a pool is between two stages.
       width: Channels of the first stage.
       pools: Only the first so many pools are there; a stage without one before it keeps the side of the last.
-      dtype: Of the computation; parameters are float32.
+      dtype: Type of the computation; parameters are float32.
     """
 
     stages: tuple[int, ...] = STAGES["vgg19"]

@@ -1,4 +1,4 @@
-"""Weights in one .npz file: flat arrays by path, and what model they belong to. Numpy reads it without this project."""
+"""Weights of a model in one .npz file: arrays by their paths, and metadata. Numpy alone can read it."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ def save_weights(path: str | os.PathLike[str], variables: Mapping[str, Any], met
     """Writes variables and metadata to a file.
 
     Args:
-      path: Of the file; `.npz` is not appended.
+      path: Path of the file; `.npz` is not appended.
       variables: Nested dicts of arrays; `variables["params"]["fc1"]["kernel"]` gets the key `params/fc1/kernel`.
-      metadata: What JSON can hold, at least `model`, what the weights are of; it gets the key `metadata`. Detectors
-        have those of jaxlm/checkpoints/bundle.py, other networks `options`, the fields of their module.
+      metadata: A dict that becomes JSON, with the key `metadata` in the file. `model` is required: the model's name.
+        Detectors have the entries of jaxlm/checkpoints/bundle.py; other networks have `options`, the fields of their
+        module.
     """
     flat = {key: np.asarray(value) for key, value in traverse_util.flatten_dict(dict(variables), sep="/").items()}
     with open(path, "wb") as file:
@@ -33,7 +34,7 @@ def load_weights(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str
 
     Raises:
       FileNotFoundError: There is no such file.
-      ValueError: The file is damaged, or something else.
+      ValueError: The file is damaged, or holds something else.
     """
     try:
         with np.load(path, allow_pickle=False) as archive:
@@ -42,6 +43,6 @@ def load_weights(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str
     except (ValueError, KeyError, EOFError, AttributeError, zipfile.BadZipFile) as error:
         raise ValueError(
             f"{path} is no file of weights that jaxlm wrote, or a damaged one ({error});"
-            " python -m jaxlm.convert makes one from a PyTorch checkpoint"
+            " jaxlm convert makes one from a PyTorch checkpoint"
         ) from error
     return traverse_util.unflatten_dict(arrays, sep="/"), metadata

@@ -6,22 +6,24 @@ are a pair; the calibration is the medians over all pairs.
 
 from __future__ import annotations
 
+import dataclasses
+import pathlib
 from typing import NamedTuple
 
 import numpy as np
 
-from jaxlm.checkpoints.bundle import Calibration
+from jaxlm.checkpoints import Calibration, open_model, save_bundle
 from jaxlm.data_pipelines.input import Faces
+from jaxlm.evaluation import VALIDATION, evaluate_model
 from jaxlm.prediction import face_detectors
 from jaxlm.prediction.face_detectors import FaceDetector
 from jaxlm.prediction.video import LANDMARKS
 
+# The least intersection over union of a box found and the true one that still is of the same face.
 _SAME_FACE = 0.3
-
-
+# The least number of pairs of boxes.
 _FEWEST = 10
-
-
+# The least confidence, as a share of the least mean confidence of any face.
 _LEAST_CONFIDENCE = 0.75
 
 
@@ -32,6 +34,49 @@ class Measured(NamedTuple):
     pairs: int
     before: float
     after: float
+
+
+def calibrate_and_write(
+    path: pathlib.Path,
+    detector: str,
+    out: pathlib.Path,
+    dataset: str | None = None,
+    data_dir: str | None = None,
+    split: str | None = None,
+    step: int | None = None,
+    head: str | None = None,
+) -> None:
+    """Writes a copy of a model with the calibration of a face detector, and prints what was measured.
+
+    Args:
+      path: The model; see `checkpoints.open_model` for it, `step` and `head`.
+      detector: The name of a face detector; see `face_detectors.build`.
+      out: The file of weights to write.
+      dataset: See `evaluation.evaluate_model` for this and `data_dir`.
+      data_dir: The folder of the prepared sets.
+      split: The split to measure on; by default the part held out from training.
+      step: The run's checkpoint.
+      head: The data set whose points are read.
+
+    Raises:
+      FileNotFoundError, CheckpointError: There is no such file or run, or the set is not prepared.
+      ValueError: There is no such detector, head or split, or the detector finds too few faces.
+    """
+    found = face_detectors.build(detector)
+    trained = open_model(path, step=step, head=head)
+    evaluation = evaluate_model(trained, str(path), dataset, data_dir, split or VALIDATION)
+    faces, least = evaluation.faces, least_confidence_of(evaluation.predicted.confidence)
+    measured = {found.name: measure_detector(faces, found), LANDMARKS: measure_landmarks(faces)}
+    boxes = {**trained.boxes, **{name: one.calibration for name, one in measured.items()}}
+    save_bundle(out, dataclasses.replace(trained, boxes=boxes, least_confidence=least))
+    for name, one in measured.items():
+        numbers = ", ".join(f"{number:.4f}" for number in one.calibration)
+        print(
+            f"{name}, {one.pairs} of {len(faces)} faces of {faces.dataset}, {faces.split} (box: {faces.box}): scale and"
+            f" shift ({numbers}), overlap with the true box {one.before:.3f}, calibrated {one.after:.3f} (median IoU)"
+        )
+    print(f"least mean confidence of a face: {least or 'not measured, since the model gives none'}")
+    print(f"Wrote {out}")
 
 
 def measure_detector(faces: Faces, detector: FaceDetector) -> Measured:
@@ -66,11 +111,13 @@ def true_box(faces: Faces) -> np.ndarray:
 def _measure(found: np.ndarray, true: np.ndarray, name: str) -> Measured:
     if len(found) < _FEWEST:
         raise ValueError(f"{name} finds {len(found)} of the faces; {_FEWEST} are needed to measure by")
-    calibration = face_detectors.measure(found, np.broadcast_to(true, found.shape))
-    overlaps = (face_detectors.overlap(true, boxes) for boxes in (found, face_detectors.calibrate(found, calibration)))
+    calibration = face_detectors.fit_calibration(found, np.broadcast_to(true, found.shape))
+    overlaps = (
+        face_detectors.overlap(true, boxes) for boxes in (found, face_detectors.calibrate_boxes(found, calibration))
+    )
     return Measured(calibration, len(found), *(float(np.median(shared)) for shared in overlaps))
 
 
-def least_confidence(confidence: np.ndarray | None) -> float:
-    """The least mean that still is a face's, from the confidence [n, N] of the points of faces; 0 without any."""
+def least_confidence_of(confidence: np.ndarray | None) -> float:
+    """The mean confidence below which detections are dropped, from that of faces' points [n, N]; 0 for None."""
     return 0.0 if confidence is None else round(_LEAST_CONFIDENCE * float(confidence.mean(axis=1).min()), 3)

@@ -1,7 +1,7 @@
-"""Where the faces of a photo are: dlib's detector, OpenCV's YuNet, the whole photo, or boxes from a table.
+"""Face detectors: dlib's, OpenCV's YuNet, the whole photo as one face; and boxes from a table.
 
 A detector's boxes follow a convention of its own, which differs from that of the boxes a model was trained on;
-`measure` and `calibrate` bring one to the other.
+`calibrate_boxes` brings one to the other, by the numbers of `fit_calibration`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class FaceDetector:
     """Finds faces in photos; several threads may use one at once.
 
     Attributes:
-      name: That a model's calibrations know it by.
+      name: Its name among the boxes of a calibrated model.
       find: RGB uint8 [H, W, 3] -> boxes [n, 4], the first and the last pixel (x1, y1, x2, y2), by its own convention.
     """
 
@@ -144,7 +144,7 @@ def _reduce(photo: np.ndarray) -> tuple[np.ndarray, float]:
     return cv2.resize(photo, size, interpolation=cv2.INTER_AREA), scale
 
 
-def calibrate(boxes: np.ndarray, calibration: Sequence[float] | None) -> np.ndarray:
+def calibrate_boxes(boxes: np.ndarray, calibration: Sequence[float] | None) -> np.ndarray:
     """Boxes float32 [n, 4] of a detector as boxes of a model's convention.
 
     Args:
@@ -158,7 +158,7 @@ def calibrate(boxes: np.ndarray, calibration: Sequence[float] | None) -> np.ndar
     return np.concatenate([centre - half, centre + half], axis=1).astype(np.float32)
 
 
-def measure(found: np.ndarray, wanted: np.ndarray) -> tuple[float, float, float, float]:
+def fit_calibration(found: np.ndarray, wanted: np.ndarray) -> tuple[float, float, float, float]:
     """The calibration that takes boxes `found` [n, 4] to the boxes `wanted` [n, 4] of the same faces.
 
     Its four numbers are medians over the faces, so that some wrong pairs do not matter.

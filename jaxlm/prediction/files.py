@@ -1,4 +1,4 @@
-"""What the predict command writes: points as JSON and as a table, and the names of pictures."""
+"""The files of the predict command: points as JSON and as a table, and the names of pictures."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 
-class Row(NamedTuple):
+class FoundFace(NamedTuple):
     """A face that was found, in pixels of its photo.
 
     Attributes:
-      box: [4].
-      points: [N, 2].
-      confidence: [N], or None.
+      box: The face box [4].
+      points: The landmarks [N, 2].
+      confidence: How sure the model is of each landmark [N]; None where it does not say.
       track: In a video, the number of the face that is followed.
     """
 
@@ -34,7 +34,7 @@ class Entry(NamedTuple):
     """The faces of a photo, or of the frame of a video with that number, from 0."""
 
     file: str
-    faces: Sequence[Row]
+    faces: Sequence[FoundFace]
     frame: int | None = None
 
 
@@ -86,7 +86,7 @@ def _to_json(entry: Entry) -> dict[str, Any]:
     return {"file": entry.file, **frame, "faces": [_face_to_json(face) for face in entry.faces]}
 
 
-def _face_to_json(face: Row) -> dict[str, Any]:
+def _face_to_json(face: FoundFace) -> dict[str, Any]:
     confidence = None if face.confidence is None else _rounded(face.confidence)
     track = {} if face.track is None else {"track": face.track}
     return {**track, "box": _rounded(face.box), "points": _rounded(face.points), "confidence": confidence}

@@ -15,16 +15,15 @@ import functools
 import logging
 import os
 import pathlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 import jax
 import numpy as np
 from numpy.typing import ArrayLike
 
-from jaxlm import checkpoints
-from jaxlm.checkpoints import Trained, bundle
+from jaxlm.checkpoints import Trained, bundle, open_model
 from jaxlm.evaluation import inference
-from jaxlm.landmarks import Scheme, geometry, load_scheme, photos
+from jaxlm.landmarks import Scheme, geometry, photos
 from jaxlm.models.dpr import coordinates, locate_in_photos
 from jaxlm.prediction import face_detectors
 from jaxlm.prediction.face_detectors import FaceDetector
@@ -35,10 +34,10 @@ SHIPPED_SHA256: str | None = "96020066a754eb3007f03e20a8d02a09edf12ff43e95777179
 """Checksum of `SHIPPED`, hexadecimal; None takes any file."""
 
 # A photo RGB uint8 [H, W, 3] and the box [4] of a face in it.
-Row = tuple[np.ndarray, np.ndarray]
+PhotoAndBox = tuple[np.ndarray, np.ndarray]
 
 BATCH_SIZES = (1, 4, 16, 64)
-"""Numbers of faces that the network is compiled for; others are padded to the next, or split."""
+"""Numbers of faces that the network is compiled for. Other numbers are padded to the next one, or split."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -49,7 +48,7 @@ class Face:
       box: float32 [4], (x1, y1, x2, y2), the first and the last pixel of the face as the model's convention has it.
       points: float32 [N, 2].
       confidence: How sure the model is of each point, float32 [N] in 0..1; None where it does not say.
-      scheme: What the points are.
+      scheme: The scheme of the points.
       degenerate: Whether an affine map that the model predicts could not be used, and the box took its place.
     """
 
@@ -64,33 +63,28 @@ class Landmarker:
     """A trained model ready for photos. Several threads may use one at once.
 
     Args:
-      trained: The model.
-      scheme: Of its points.
-      calibrations: By the name of a face detector, the affine that its boxes need; see `bundle.Bundle`.
+      trained: The model. Its boxes calibrate the face detector, and its least confidence tells faces from others.
       detector: Finds the faces where no boxes are given; by default `face_detectors.default()`, when first needed.
-      least_confidence: What it finds is no face where the mean confidence of its points is less than this.
       flip_test: Average with the points of the mirrored crop, in twice the time.
+
+    Attributes:
+      trained: The model.
+      scheme: The scheme of its points.
+      calibrations: What brings a face detector's boxes to the model's, by the detector's name; see `Trained.boxes`.
+      least_confidence: A detection is dropped where the mean confidence of its points is less.
 
     Raises:
       ValueError: `flip_test` with a model that looks at the photo itself.
     """
 
-    def __init__(
-        self,
-        trained: Trained,
-        scheme: Scheme,
-        calibrations: Mapping[str, bundle.Calibration] | None = None,
-        detector: FaceDetector | None = None,
-        least_confidence: float = 0.0,
-        flip_test: bool = False,
-    ) -> None:
+    def __init__(self, trained: Trained, detector: FaceDetector | None = None, flip_test: bool = False) -> None:
         if flip_test and trained.looks_at_photos:
             raise ValueError("there is no flip test for the released models of DPR, which look at the photo itself")
-        self.trained, self.scheme, self.least_confidence = trained, scheme, least_confidence
-        self.calibrations = dict(calibrations or {})
+        self.trained, self.scheme, self.least_confidence = trained, trained.scheme, trained.least_confidence
+        self.calibrations = dict(trained.boxes)
         self._given_detector = detector
         size, task = trained.config.model.input_size, trained.task
-        flip = scheme.flip if flip_test else None
+        flip = trained.scheme.flip if flip_test else None
         self._step = jax.jit(functools.partial(inference.predict_crops, model=trained.model, task=task, flip=flip))
         self._size, self._crop = size, trained.config.data.crop
 
@@ -99,6 +93,7 @@ class Landmarker:
         cls,
         path: str | os.PathLike[str] | None = None,
         *,
+        step: int | None = None,
         head: str | None = None,
         detector: str | FaceDetector | None = None,
         flip_test: bool = False,
@@ -106,11 +101,12 @@ class Landmarker:
         """A model from a file or a run.
 
         Args:
-          path: A file of `python -m jaxlm.export --format bundle` or `python -m jaxlm.convert`, or the workdir of a
-            training run, whose best checkpoint is taken; by default the model that comes with jaxlm.
-          head: Of a run on several data sets: the name of one (default: the first).
+          path: A file that `jaxlm export --format bundle` or `jaxlm convert` wrote, or the workdir of a training run;
+            by default the model that comes with jaxlm.
+          step: The run's checkpoint to take; by default the best one by validation, else the last one.
+          head: The data set whose points are read, of a run on several; by default the first.
           detector: Finds the faces where no boxes are given; `face_detectors.build` says what names there are.
-          flip_test: See `Landmarker`.
+          flip_test: Average with the points of the mirrored crop, in twice the time.
 
         Raises:
           FileNotFoundError: There is no such file.
@@ -119,25 +115,21 @@ class Landmarker:
         """
         if isinstance(detector, str):
             detector = face_detectors.build(detector)
-        if path is not None and pathlib.Path(path).is_dir():
-            trained = checkpoints.load_model(path, head=head)
-            return cls(trained, load_scheme(trained.config.data.scheme), detector=detector, flip_test=flip_test)
-        if path is None and not SHIPPED.exists():
-            raise FileNotFoundError(f"this copy of jaxlm comes without {SHIPPED.name}; name weights or a workdir")
-        loaded = bundle.load(SHIPPED, SHIPPED_SHA256) if path is None else bundle.load(path)
-        held = loaded.trained.head
-        if head is not None and (held is None or held.name != head):
-            raise ValueError(f"{path or SHIPPED} has no head {head!r}; it holds {held.name if held else 'one alone'}")
-        return cls(loaded.trained, loaded.scheme, loaded.boxes, detector, loaded.least_confidence, flip_test)
+        if path is None:
+            if not SHIPPED.exists():
+                raise FileNotFoundError(f"this copy of jaxlm comes without {SHIPPED.name}; name weights or a workdir")
+            if SHIPPED_SHA256 is not None:
+                bundle.check_sha256(SHIPPED, SHIPPED_SHA256)
+        return cls(open_model(path or SHIPPED, step=step, head=head), detector, flip_test)
 
     @functools.cached_property
     def detector(self) -> FaceDetector:
-        """What finds the faces where no boxes are given."""
+        """The face detector for photos whose boxes are not given."""
         detector = self._given_detector or face_detectors.default()
         if detector.name not in self.calibrations and detector is not face_detectors.WHOLE:
             logging.warning(
                 "this model has no calibration for the boxes of %s, so they are taken as they are;"
-                " python -m jaxlm.calibrate measures one",
+                " jaxlm calibrate measures one",
                 detector.name,
             )
         return detector
@@ -145,10 +137,10 @@ class Landmarker:
     def detect(self, image: np.ndarray) -> np.ndarray:
         """Boxes float32 [n, 4] of the faces in a photo, as the model's convention has them; see `predict`."""
         found = self.detector(as_rgb(image))
-        return face_detectors.calibrate(found, self.calibrations.get(self.detector.name))
+        return face_detectors.calibrate_boxes(found, self.calibrations.get(self.detector.name))
 
     def sees(self, face: Face) -> bool:
-        """Whether the model is as sure of the points as it is of those of a face."""
+        """Whether the model is sure enough of the points that there is a face."""
         return face.confidence is None or float(face.confidence.mean()) >= self.least_confidence
 
     def predict(self, image: np.ndarray, boxes: ArrayLike | None = None) -> list[Face]:
@@ -160,7 +152,7 @@ class Landmarker:
             has it; by default those that the detector finds.
 
         Returns:
-          A face for each box, in their order; without those of the detector's in which the model sees none.
+          A face for each box, in their order. Detections below the least confidence are dropped.
 
         Raises:
           ValueError: The image is no such array; a box is empty or does not meet the photo.
@@ -184,7 +176,7 @@ class Landmarker:
             faces[owner].append(face)
         return faces
 
-    def _locate_in_crops(self, rows: Sequence[Row]) -> Iterator[Face]:
+    def _locate_in_crops(self, rows: Sequence[PhotoAndBox]) -> Iterator[Face]:
         """The faces in crops that are cut as prepared frames are."""
         start = 0
         while start < len(rows):
@@ -200,7 +192,7 @@ class Landmarker:
                 yield self._face(box, one._replace(points=geometry.transform(one.points, to_photo)))
             start += batch
 
-    def _locate_in_photos(self, rows: Sequence[Row]) -> Iterator[Face]:
+    def _locate_in_photos(self, rows: Sequence[PhotoAndBox]) -> Iterator[Face]:
         """The faces seen through their boxes as they are, not made square."""
         for image, box in rows:
             batch = coordinates.photo_batch([image], [box])

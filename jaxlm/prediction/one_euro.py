@@ -23,8 +23,8 @@ class State(NamedTuple):
     """What the filter remembers of a face.
 
     Attributes:
-      points: Smoothed, [N, 2], in pixels.
-      velocity: Smoothed, [N, 2], in pixels a second.
+      points: The smoothed points [N, 2], in pixels.
+      velocity: The points' smoothed velocity [N, 2], in pixels a second.
     """
 
     points: np.ndarray
@@ -47,9 +47,9 @@ def smooth(
     """The state after another frame.
 
     Args:
-      state: After the frame before.
-      points: Of this frame, [N, 2], in pixels.
-      size: Of the face in pixels.
+      state: The state after the frame before.
+      points: The points of this frame [N, 2], in pixels.
+      size: The face's size in pixels; see `video.face_size`.
       rate: Frames a second.
       min_cutoff: Cut-off frequency at rest in Hz; less means less jitter.
       beta: How fast the cut-off grows with speed, in Hz for each face size a second; more means less lag.

@@ -17,16 +17,15 @@ from jaxlm.drawing import pictures
 from jaxlm.evaluation import inference
 from jaxlm.landmarks import photos
 from jaxlm.prediction import face_detectors, video
-from jaxlm.prediction.files import Entry, Row, picture_names, write_csv, write_json
+from jaxlm.prediction.files import Entry, FoundFace, picture_names, write_csv, write_json
 from jaxlm.prediction.landmarker import Landmarker
 from jaxlm.runtime import progress
 
 PHOTOS = frozenset((".bmp", ".jfif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"))
 """Endings of the files that are taken from a folder, beside `video.ENDINGS`."""
 
-
-# Called with what is wrong with a file.
-Report = Callable[[str], object]
+# Called with a line that says what is wrong with a file.
+TellProblem = Callable[[str], object]
 
 
 def find_files(arguments: Sequence[str]) -> list[pathlib.Path]:
@@ -62,7 +61,7 @@ def boxes_of_table(file: pathlib.Path, photo_files: Sequence[pathlib.Path]) -> d
 
 
 def predict_photo(
-    path: pathlib.Path, landmarker: Landmarker, boxes: Sequence[np.ndarray] | None, report: Report
+    path: pathlib.Path, landmarker: Landmarker, boxes: Sequence[np.ndarray] | None, tell_problem: TellProblem
 ) -> tuple[Entry, np.ndarray]:
     """The faces of one photo, and the photo with the points drawn, which is reduced if it is huge.
 
@@ -74,7 +73,7 @@ def predict_photo(
     if boxes is None:
         faces = landmarker.predict(photo)
         if not faces:
-            report(f"{path}: {landmarker.detector.name} finds no face; give its box with --box or --boxes")
+            tell_problem(f"{path}: {landmarker.detector.name} finds no face; give its box with --box or --boxes")
     else:
         found = []
         for box in boxes:
@@ -82,18 +81,22 @@ def predict_photo(
                 photos.check_box(photo, (box - shift) / factor)
                 found.append((box - shift) / factor)
             except photos.PhotoError as error:
-                report(f"{path}: {error}" + (f" once it is reduced by {factor}" if factor > 1 else ""))
+                tell_problem(f"{path}: {error}" + (f" once it is reduced by {factor}" if factor > 1 else ""))
         faces = landmarker.predict(photo, found)
     rows = []
     for face in faces:
         if face.degenerate:
             print(f"warning: {path}: {inference.DEGENERATE % (1, 1)}", file=sys.stderr)
-        rows.append(Row(face.box * factor + shift, face.points * factor + shift, face.confidence))
+        rows.append(FoundFace(face.box * factor + shift, face.points * factor + shift, face.confidence))
     return Entry(str(path), rows), pictures.draw_faces(photo, [face.points for face in faces], landmarker.scheme)
 
 
 def predict_video(
-    path: pathlib.Path, landmarker: Landmarker, boxes: Sequence[np.ndarray] | None, out: pathlib.Path, report: Report
+    path: pathlib.Path,
+    landmarker: Landmarker,
+    boxes: Sequence[np.ndarray] | None,
+    out: pathlib.Path,
+    tell_problem: TellProblem,
 ) -> list[Entry]:
     """The faces of each frame of a video, whose copy with the smoothed points drawn is written to `out`.
 
@@ -114,12 +117,12 @@ def predict_video(
                 raw.setdefault(one.number, []).append(one.face.points)
                 smooth.setdefault(one.number, []).append(one.state.points)
                 frame = pictures.draw_face(frame, one.state.points, landmarker.scheme)
-            rows = [Row(one.face.box, one.state.points, one.face.confidence, one.number) for one in tracks]
+            rows = [FoundFace(one.face.box, one.state.points, one.face.confidence, one.number) for one in tracks]
             entries.append(Entry(str(path), rows, len(entries)))
             writer.write(frame)
             advance(1)
     if not raw:
-        report(f"{path}: no face is found in it")
+        tell_problem(f"{path}: no face is found in it")
         return entries
     before, after = 100 * video.motion([*raw.values()]), 100 * video.motion([*smooth.values()])
     print(
@@ -129,7 +132,7 @@ def predict_video(
     return entries
 
 
-def predict(
+def predict_files(
     files: Sequence[pathlib.Path],
     landmarker: Landmarker,
     out: pathlib.Path,

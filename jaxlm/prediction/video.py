@@ -16,10 +16,10 @@ from jaxlm.prediction import face_detectors, one_euro
 from jaxlm.prediction.landmarker import Face, Landmarker
 
 ENDINGS = frozenset((".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm"))
-"""Of the names of files that are taken for videos."""
+"""Endings of the files that are taken for videos."""
 
 LANDMARKS = "landmarks"
-"""The name by which a model's calibrations know the tight bounding box of a face's points."""
+"""The name, among a model's calibrated boxes, of the tight bounding box of a face's points."""
 # Prepared sets without boxes of their own widen the bounding box of the landmarks by this.
 _LANDMARK_BOX = (1.1, 1.1, 0.0, 0.0)
 
@@ -31,9 +31,9 @@ class Track(NamedTuple):
     """A face that is followed, as one frame shows it.
 
     Attributes:
-      number: Of the face, from 0; a face that was lost and found again has another.
-      face: As the model sees it in this frame alone.
-      state: Of the filter; its points are the smoothed ones.
+      number: The face's number, from 0. A face that was lost and found again has another number.
+      face: The face as the model sees it in this frame alone.
+      state: The filter's state, with the smoothed points.
     """
 
     number: int
@@ -47,15 +47,16 @@ def track(
     """Each frame, with its faces.
 
     A face's box is that of its points in the frame before. The detector looks for faces where none is followed, when
-    one is lost, and once a second. A face is lost when most of its points leave the frame or the landmarker sees it no
-    more; models that give no confidence, or were not calibrated, cannot tell when a face in mid-frame goes.
+    one is lost, and once a second. A face is lost when most of its points leave the frame, or when the model is no
+    longer sure of them. Models that give no confidence, or were not calibrated, do not notice when a face disappears
+    from the middle of the frame.
 
     Args:
       frames: RGB uint8 [H, W, 3] each.
       landmarker: Finds the points.
       rate: Frames a second.
-      boxes: Those of the faces in the first frame, in place of the detector's. Whoever gives them has seen the faces,
-        so an unsure model loses none in that frame.
+      boxes: The boxes of the faces in the first frame, in place of the detector's. Faces in given boxes are kept in
+        that frame, however unsure the model is.
     """
     tracks: list[Track] = []
     numbers = itertools.count()
@@ -104,9 +105,9 @@ class Video(NamedTuple):
 
     Attributes:
       frames: RGB uint8 [H, W, 3] each.
-      shape: Of a frame.
+      shape: The shape of a frame [H, W, 3].
       rate: Frames a second.
-      count: Of the frames, as the file says; 0 if it does not.
+      count: The number of frames, as the file says; 0 if it does not.
     """
 
     frames: Iterator[np.ndarray]
@@ -144,7 +145,7 @@ class Writer:
     """Writes frames RGB uint8 [H, W, 3] to an .mp4 file, or to an .avi file where OpenCV has no encoder for that.
 
     Attributes:
-      file: What is written, whatever ending was asked for.
+      file: The file that is written; its ending may differ from the one asked for.
     """
 
     def __init__(self, file: pathlib.Path, rate: float, shape: tuple[int, ...]) -> None:
@@ -167,7 +168,7 @@ class Writer:
 def _next_box(points: np.ndarray, landmarker: Landmarker) -> np.ndarray:
     """The box, of the model's convention, to look for a face in that had these points [N, 2] in the frame before."""
     tight = np.concatenate([points.min(axis=0), points.max(axis=0)])
-    return face_detectors.calibrate(tight[None], landmarker.calibrations.get(LANDMARKS, _LANDMARK_BOX))[0]
+    return face_detectors.calibrate_boxes(tight[None], landmarker.calibrations.get(LANDMARKS, _LANDMARK_BOX))[0]
 
 
 def _advance(before: Track, face: Face, rate: float) -> Track:

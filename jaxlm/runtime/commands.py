@@ -1,27 +1,69 @@
-"""What commands share: arguments, and how they tell what was wrong with what they were given."""
+"""What commands share: a look of help, arguments, and how they end where something is wrong."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import pathlib
 import sys
 import textwrap
+import traceback
 from collections.abc import Iterator
 from typing import Any
+
+# Errors that say in words what is wrong with the input or the machine.
+_EXPECTED = (ValueError, OSError, ImportError, FloatingPointError)
 
 
 @contextlib.contextmanager
 def told_errors() -> Iterator[None]:
-    """Ends the program with `error: ...`, and without a traceback, where its input cannot be used."""
+    """Ends the program with `error: ...`, and without a traceback, where its input cannot be used.
+
+    Where the program is one of several processes, any error ends all of them: the others would wait for this one.
+    """
     try:
         yield
-    except (ValueError, OSError, ImportError, FloatingPointError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
+    except Exception as error:
+        import jax  # Not at the top: it is slow to start, and help needs none of it.
+
+        from jaxlm.runtime import distributed
+
+        several = distributed.has_joined()
+        if not several and not isinstance(error, _EXPECTED):
+            raise
+        if not isinstance(error, (*_EXPECTED, jax.errors.JaxRuntimeError)):
+            traceback.print_exc()
+        distributed.fail(error)
+
+
+def add_model_arguments(parser: argparse.ArgumentParser, *, several: bool = False, required: bool = True) -> None:
+    """The arguments that name trained models: `path`, `head` and `step`, as `checkpoints.open_model` takes them.
+
+    Args:
+      parser: The parser of a command.
+      several: The command takes several models: `paths`, in the order given, instead of `path`. There may be none.
+      required: Without `several`, that a model must be named.
+    """
+    group = parser.add_argument_group("model")
+    if several:
+        many: dict[str, Any] = {"nargs": "+", "action": "extend", "type": pathlib.Path, "dest": "paths", "default": []}
+        group.add_argument("--workdir", metavar="DIR", help="folders of training runs; may be repeated", **many)
+        group.add_argument("--weights", metavar="FILE.npz", help="files of jaxlm export or jaxlm convert", **many)
+    else:
+        one: dict[str, Any] = {"type": pathlib.Path, "dest": "path"}
+        either = group.add_mutually_exclusive_group(required=required)
+        either.add_argument("--workdir", metavar="DIR", help="folder of a training run", **one)
+        either.add_argument("--weights", metavar="FILE.npz", help="file of jaxlm export or jaxlm convert", **one)
+    group.add_argument(
+        "--head", metavar="SET", help="of a run on several data sets: the name of one (default: the first)"
+    )
+    group.add_argument(
+        "--step", type=int, help="the run's checkpoint to take (default: the best by validation, else the last)"
+    )
 
 
 def add_data_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of commands that judge a run by some faces, `dataset`, `data_dir` and `split`."""
+    """The arguments of commands that judge a model by some faces, `dataset`, `data_dir` and `split`."""
     parser.add_argument("--dataset", help="a prepared set or a packed .npz file (default: the one trained on)")
     parser.add_argument("--data-dir", help="where the set was prepared (default: as in training)")
     parser.add_argument("--split", help="default: the set's test splits, else the part held out from training")

@@ -22,7 +22,7 @@ _HEARTBEAT = 30
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What `start` takes, for the command line of anything that several processes can run together."""
+    """The arguments of `start`, for a command that several processes can run together."""
     group = parser.add_argument_group("processes", "Run the same command in each; srun, mpirun and GKE need no flags.")
     group.add_argument("--cluster", action="store_true", help="JAX finds the others (Cloud TPU, Kubernetes jobs)")
     group.add_argument("--coordinator", metavar="HOST:PORT", help="where the first process listens")
@@ -39,10 +39,10 @@ def start(
     """Joins the other processes of a run, if there are any; call it before anything else touches JAX.
 
     Args:
-      cluster: There are others, and JAX can find out where.
-      coordinator: Address of the first process; together with the next two.
-      num_processes: How many processes there are.
-      process_id: Number of this one.
+      cluster: There are other processes, and JAX can find them.
+      coordinator: The address of the first process; together with the next two.
+      num_processes: The number of processes.
+      process_id: The number of this process, from 0.
 
     Raises:
       ValueError: Only some of the last three are given, or JAX finds no cluster.
@@ -60,14 +60,22 @@ def one_of_several(environment: Mapping[str, str]) -> bool:
     return max(counts) > 1 or "," in environment.get("TPU_WORKER_HOSTNAMES", "")
 
 
+def has_joined() -> bool:
+    """Whether `start` has joined other processes."""
+    return jax.distributed.is_initialized()
+
+
 def fail(error: Exception) -> NoReturn:
-    """Ends this process with what was wrong: its input, or that another one was lost, which JAX tells in many types."""
+    """Prints what was wrong and ends this process, and with it the others of its run.
+
+    What is wrong may be the input, or that another process was lost, which JAX tells in errors of many types.
+    """
     print(f"error: {error}", file=sys.stderr)
-    if not jax.distributed.is_initialized():
+    if not has_joined():
         sys.exit(1)
     print(
-        "The other processes of this run end, too. If one was lost, or could not be reached, give the same command in"
-        " every process again; the run goes on from its last checkpoint.",
+        "The other processes end, too. If one was lost, or could not be reached, give the same command in every process"
+        " again; a training run goes on from its last checkpoint.",
         file=sys.stderr,
         flush=True,
     )

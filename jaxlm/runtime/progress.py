@@ -1,4 +1,4 @@
-"""What a training run tells while it runs: a live line, metrics as JSON lines, TensorBoard events."""
+"""The progress of a training run: a live line, metrics as JSON lines, TensorBoard events."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ import tqdm
 
 
 class Measure(NamedTuple):
-    """The figure that a run is judged by: its key among the metrics, and what people see, `factor` times its value."""
+    """The number that a run is judged by: its key among the metrics, its label, and the factor for the shown value."""
 
     key: str
     label: str
     factor: float
 
     def show(self, values: Mapping[str, float]) -> str:
-        """The figure among some metrics, with its label."""
+        """The number, of some metrics, with its label."""
         return f"{self.label} {self.factor * values[self.key]:.4g}"
 
 
@@ -30,10 +30,11 @@ class Progress:
 
     Args:
       workdir: Gets `metrics.jsonl` and TensorBoard events.
-      total_steps: Where the run ends.
-      start_step: Where it goes on; rows of `metrics.jsonl` after it, from a run that was cut off, are dropped.
-      batch_size: Faces a step, for the rate.
-      measure: Shown beside the loss.
+      total_steps: The step at which the run ends.
+      start_step: The step from which it goes on. Rows of `metrics.jsonl` after it, from a run that was cut off, are
+        dropped.
+      batch_size: The number of faces a step, for the rate.
+      measure: The number shown beside the loss.
       silent: Write and show nothing.
     """
 

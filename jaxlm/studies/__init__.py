@@ -1,5 +1,15 @@
-"""Several runs together: reports that compare them, and what few labels are worth.
+"""Several models together: reports that compare them, and what few labels are worth.
 
-In: workdirs. Out: one HTML page, or a table of arms, shares and seeds.
+In: workdirs and files of weights. Out: one HTML page, or a table of arms, shares and seeds.
 report_*.py make the page; limited_data_*.py plan, run and compare trainings on shares of the labels.
 """
+
+from jaxlm.studies.limited_data_arms import ARMS
+from jaxlm.studies.limited_data_runs import follow_protocol
+from jaxlm.studies.reporting import write_report
+
+__all__ = [
+    "ARMS",
+    "follow_protocol",
+    "write_report",
+]

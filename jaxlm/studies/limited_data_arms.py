@@ -16,7 +16,7 @@ ARMS = {
     "avs": "photos, and each drawn again in styles of others",
     "both": "photometric and avs",
 }
-"""What each arm trains on. All have the geometric augmentation of the experiment."""
+"""The faces that each arm trains on. All have the geometric augmentation of the experiment."""
 
 SELF_SET, AVS_SET = "self_set", "avs_set"
 
@@ -26,13 +26,13 @@ SET_OF = {"self": SELF_SET, "avs": AVS_SET, "both": AVS_SET}
 PHOTOMETRIC = {"colour": 0.4, "hue": 0.05, "grey": 0.2, "blur": 0.2}
 """Strengths in the photometric arms where the experiment has none of its own: those of shufflenet_best."""
 
-# What the arms differ in, or what makes their trainings equal.
+# Fields that differ between arms, or that make their trainings equal.
 _OWNED = ("seed", "steps_per_epoch", "data.label_percent", "data.styled")
 
-# What detector and translator must have in common, for both to see the same faces.
+# Fields that detector and translator must share, so that both see the same faces.
 _SHARED = ("data.dataset", "data.data_dir", "data.train_split", "data.validation_percent")
 
-# A run is saved so many times, so that one that is killed goes on near where it stood.
+# The number of times that a run is saved. One that is killed goes on from the last time.
 _SAVES = 4
 
 
@@ -65,9 +65,9 @@ def with_equal_steps(config: Config, steps: int | None, faces: int) -> Config:
     Each run is validated and saved four times, and its last step is kept, for that is the one it is judged by.
 
     Args:
-      config: Of an experiment.
-      steps: In all, rounded down to whole epochs; None takes what the experiment takes on all faces.
-      faces: All there are to train on.
+      config: The config of an experiment.
+      steps: How many steps in all, rounded down to whole epochs; None takes those of the experiment on all faces.
+      faces: How many faces there are to train on.
 
     Raises:
       ValueError: There are fewer steps than epochs.
@@ -98,7 +98,7 @@ def arm_config(config: Config, arm: str, percent: float, seed: int, styled: path
 
 
 def on_share(config: Config, percent: float, seed: int) -> Config:
-    """The same experiment on a share of the faces, which `seed` draws, as it does all else."""
+    """The same experiment on a share of the faces; `seed` draws the share, as all else."""
     return dataclasses.replace(config, data=dataclasses.replace(config.data, label_percent=percent), seed=seed)
 
 

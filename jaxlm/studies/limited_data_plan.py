@@ -1,4 +1,4 @@
-"""What the limited-data protocol trains: its plan, the pieces of it, and the config of each."""
+"""The plan of a limited-data study: its pieces, and the config of each."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ _FILE = "plan.json"
 
 
 class Piece(NamedTuple):
-    """One thing to do.
+    """A piece of the work: a training run, or a set of styled faces to draw.
 
     Attributes:
       seed: Draws the share of the faces, the weights, the order of the faces, and the styles.
-      percent: Share of the training faces.
+      percent: Share of the training faces in per cent.
       name: An arm, the translator, or one of its two sets of styled faces.
-      work: Steps of training, or pictures to draw.
+      work: The number of training steps, or of pictures to draw.
     """
 
     seed: int
@@ -46,27 +46,27 @@ class Piece(NamedTuple):
 
     @property
     def kind(self) -> str:
-        """`detector`, `translator` or `set`: what takes about the same time for the same work."""
+        """`detector`, `translator` or `set`; pieces of one kind take about the same time for the same work."""
         return "detector" if self.name in ARMS else TRANSLATOR if self.name == TRANSLATOR else "set"
 
     def folder(self, workdir: pathlib.Path) -> pathlib.Path:
-        """Where its files go."""
+        """The folder of its files."""
         return workdir / share_name(self.seed, self.percent) / self.name
 
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """The whole protocol.
+    """The whole study.
 
     Attributes:
-      detector: The experiment on all faces, with seed 0.
-      translator: The same.
+      detector: The detector's experiment, on all faces, with seed 0.
+      translator: The translator's experiment, likewise.
       styles: Renders of each face in the arms `avs` and `both`; `self` has one.
       fractions: Shares of the training faces in per cent, ascending.
-      seeds: Of the repetitions.
+      seeds: Seeds of the repetitions.
       arms: Some of `ARMS`.
-      faces: Training faces, by `share_name`.
-      held_out: Faces held out from all.
+      faces: The number of training faces, by `share_name`.
+      held_out: The number of faces held out from all.
     """
 
     detector: Config
@@ -94,7 +94,7 @@ def make_plan(
     steps: int | None = None,
     translator_steps: int | None = None,
 ) -> Plan:
-    """Opens the faces and lays out the protocol; for the steps see `with_equal_steps`.
+    """Opens the faces and makes the plan; see `with_equal_steps` for the steps.
 
     Raises:
       FileNotFoundError: The set is not prepared.
@@ -147,7 +147,7 @@ def _sets(plan: Plan) -> list[str]:
 
 
 def pieces_of(plan: Plan) -> list[Piece]:
-    """All pieces in the order in which they are done, one share of the faces after the other."""
+    """All pieces in the order of the work, one share of the faces after the other."""
     pieces, sets = [], _sets(plan)
     for seed, percent in itertools.product(plan.seeds, plan.fractions):
         faces = plan.faces[share_name(seed, percent)]
@@ -164,7 +164,7 @@ def renders_of_each(plan: Plan, name: str) -> int:
 
 
 def config_of(plan: Plan, piece: Piece, workdir: pathlib.Path) -> Config:
-    """The config of the training that an arm, or the translator, is."""
+    """The config of the run that a piece is, for an arm or the translator."""
     if piece.name == TRANSLATOR:
         return on_share(plan.translator, piece.percent, piece.seed)
     name = SET_OF.get(piece.name)
@@ -191,11 +191,11 @@ def remember(plan: Plan, workdir: pathlib.Path) -> None:
             raise ValueError(f"{file} is another plan; take another --workdir, or match it:\n  {lines}")
     workdir.mkdir(parents=True, exist_ok=True)
     document = dataclasses.asdict(plan) | {"pieces": [piece._asdict() for piece in pieces_of(plan)]}
-    write_json(file, document)
+    write_whole(file, document)
 
 
-def write_json(file: pathlib.Path, document: Any) -> None:
-    """Writes a file that takes its place only when it is whole."""
+def write_whole(file: pathlib.Path, document: Any) -> None:
+    """Writes JSON to a file, which takes its place only when it is whole."""
     unfinished = file.with_suffix(".incomplete")
     unfinished.write_text(json.dumps(document, indent=2) + "\n")
     unfinished.replace(file)
@@ -226,8 +226,8 @@ def differences(stored: Plan, asked: Plan) -> list[str]:
     return lines + [f"{name}: {here} here, {there} asked for" for name, (here, there) in pairs.items() if here != there]
 
 
-def describe(plan: Plan) -> dict[str, str]:
-    """The plan in words, with the number of runs, steps and pictures, by what each line is about."""
+def plan_lines(plan: Plan) -> dict[str, str]:
+    """The lines that show a plan, by their titles: data, shares, arms, and how many runs, steps and pictures."""
     data = plan.detector.data
     lines = {"data": f"{data.dataset}, {data.train_split}; {plan.held_out} faces are held out from all"}
     for percent in plan.fractions:

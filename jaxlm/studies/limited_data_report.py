@@ -1,4 +1,4 @@
-"""What came of the limited-data protocol: its table, differences with intervals, verdicts and picture."""
+"""The results of a limited-data study: a table, differences with intervals, verdicts and a picture."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ import numpy as np
 from jaxlm.drawing import plots
 from jaxlm.landmarks import load_scheme
 from jaxlm.studies.limited_data_arms import PHOTOMETRIC, photometric, total_steps
-from jaxlm.studies.limited_data_plan import Plan, describe, write_json
+from jaxlm.studies.limited_data_plan import Plan, plan_lines, write_whole
 from jaxlm.tasks import metrics
 
 # By percent and arm: the NME of each face for each seed [seeds, faces], fractions.
 Errors = Mapping[tuple[float, str], np.ndarray]
 
 COMPARISONS = (("avs", "real"), ("avs", "self"), ("avs", "photometric"), ("both", "photometric"))
-"""Pairs of arms whose difference is tabled; below 0 the first is better."""
+"""Pairs of arms whose difference the table shows; below 0 the first is better."""
 
 _THRESHOLD = 0.10
 _RESAMPLES = 5_000
 
 
-class Row(NamedTuple):
+class ArmResult(NamedTuple):
     """An arm on a share of the faces: means over the seeds; NME and FR in per cent, AUC in 0..1.
 
     `deviation` is the standard deviation of the NME over the seeds; None where there is one.
@@ -57,15 +57,15 @@ class Verdict(NamedTuple):
     text: str
 
 
-def rows_of(errors: Errors) -> list[Row]:
-    """The table."""
-    rows = []
+def results_of(errors: Errors) -> list[ArmResult]:
+    """The result of each arm on each share of the faces."""
+    results = []
     for (percent, arm), nme in errors.items():
         means = 100 * nme.mean(axis=1)
         everyone = np.ones(nme.shape[1], bool)
         summaries = [metrics.summarise(seed, everyone, (_THRESHOLD,)) for seed in nme]
-        rows.append(
-            Row(
+        results.append(
+            ArmResult(
                 percent=percent,
                 arm=arm,
                 nme=float(means.mean()),
@@ -74,7 +74,7 @@ def rows_of(errors: Errors) -> list[Row]:
                 auc=float(np.mean([summary.auc[0] for summary in summaries])),
             )
         )
-    return rows
+    return results
 
 
 def differences_of(errors: Errors) -> list[Difference]:
@@ -110,10 +110,10 @@ def verdict(percent: float, differences: Sequence[Difference]) -> Verdict:
 
 
 def protocol_of(plan: Plan, box: str) -> dict[str, str]:
-    """The plan and how it was judged, by what each line is about; `box` is how face boxes were made."""
+    """The lines of the plan, and of how it was judged, by their titles; `box` says how face boxes were made."""
     detector, translator = plan.detector, plan.translator
     strengths = photometric(detector.augment)
-    return describe(plan) | {
+    return plan_lines(plan) | {
         "detector": f"{detector.model.name}, {total_steps(detector):,} steps of {detector.data.batch_size} faces",
         "translator": f"{translator.model.name}, {translator.model.input_size} px, {total_steps(translator):,} steps of"
         f" {translator.data.batch_size} faces, on the same share of the faces",
@@ -139,42 +139,42 @@ def print_protocol(lines: Mapping[str, str]) -> None:
         print(f"{name + ':':14s}{text}")
 
 
-def print_tables(rows: Sequence[Row], differences: Sequence[Difference], verdicts: Sequence[Verdict]) -> None:
+def print_tables(results: Sequence[ArmResult], differences: Sequence[Difference], verdicts: Sequence[Verdict]) -> None:
     """Prints the table, the differences and the verdicts of a split."""
     print(f"{'share':>7s}  {'arm':14s}{'NME %':>8s}{'+-':>8s}{'FR@10 %':>10s}{'AUC@10':>9s}")
-    for row in rows:
-        deviation = "" if row.deviation is None else f"{row.deviation:.3f}"
-        figures = f"{row.nme:8.3f}{deviation:>8s}{row.failure_rate:10.2f}{row.auc:9.4f}"
-        print(f"{f'{row.percent:g} %':>7s}  {row.arm:14s}{figures}")
+    for result in results:
+        deviation = "" if result.deviation is None else f"{result.deviation:.3f}"
+        numbers = f"{result.nme:8.3f}{deviation:>8s}{result.failure_rate:10.2f}{result.auc:9.4f}"
+        print(f"{f'{result.percent:g} %':>7s}  {result.arm:14s}{numbers}")
     print(f"\n{'share':>7s}  {'difference':22s}{'NME, points':>12s}   95 % interval")
     for d in differences:
         print(f"{f'{d.percent:g} %':>7s}  {f'{d.arm} - {d.other}':22s}{d.mean:+12.3f}   {d.low:+.3f} to {d.high:+.3f}")
     print("\n" + "\n".join(verdict.text for verdict in verdicts) + "\n")
 
 
-def report(plan: Plan, workdir: pathlib.Path, errors: Mapping[str, Errors], box: str) -> None:
+def report_study(plan: Plan, workdir: pathlib.Path, errors: Mapping[str, Errors], box: str) -> None:
     """Prints the tables of each split, and writes limited_data.json and limited_data.png."""
     protocol = protocol_of(plan, box)
     print_protocol(protocol)
     document, panels = {"protocol": protocol, "splits": {}}, {}
     for split, runs in errors.items():
-        rows, differences = rows_of(runs), differences_of(runs)
+        results, differences = results_of(runs), differences_of(runs)
         verdicts = [verdict(percent, differences) for percent in plan.fractions]
         count = next(iter(runs.values())).shape[1]
         print(f"\n{split}: {count} faces, seeds {', '.join(map(str, plan.seeds))}")
-        print_tables(rows, differences, verdicts)
-        named = {"rows": rows, "differences": differences, "verdicts": verdicts}
+        print_tables(results, differences, verdicts)
+        named = {"rows": results, "differences": differences, "verdicts": verdicts}
         named = {name: [entry._asdict() for entry in entries] for name, entries in named.items()}
         document["splits"][split] = {"faces": count, **named}
         panels[f"{split}, {count} faces"] = {
             arm: tuple(
                 np.asarray(column, float)
-                for column in zip(*((r.percent, r.nme, r.deviation or 0) for r in rows if r.arm == arm), strict=True)
+                for column in zip(*((r.percent, r.nme, r.deviation or 0) for r in results if r.arm == arm), strict=True)
             )
             for arm in plan.arms
         }
     files = workdir / "limited_data.json", workdir / "limited_data.png"
-    write_json(files[0], document)
+    write_whole(files[0], document)
     title = f"{plan.detector.model.name}, {plan.detector.data.dataset}, {_normaliser(plan)}"
     plots.limited_data_plot(files[1], panels, protocol=title)
     print(f"Wrote {files[0]}\n      {files[1]}")

@@ -28,27 +28,26 @@ from jaxlm.studies.limited_data_plan import (
     Piece,
     Plan,
     config_of,
-    describe,
     make_plan,
     pack_of,
     pieces_of,
+    plan_lines,
     remember,
     renders_of_each,
-    write_json,
+    write_whole,
 )
 from jaxlm.styles import rendering, translation
 from jaxlm.training import loop
 
-# What is remembered of a finished piece: the `seconds` it took, None if it was stopped in between; and of a detector
-# `splits`, by name, in each of which `faces` are the names of those it was judged by and `nme` their errors, fractions.
+# What the file of a finished piece holds: the `seconds` that it took, null if it was stopped in between; and for a
+# detector `splits`, by name. In each, `faces` are the names of the faces that judged it, `nme` their errors, fractions.
 Result = dict[str, Any]
-
 
 _RESULT = "result.json"
 
 
 def read_result(piece: Piece, workdir: pathlib.Path) -> Result:
-    """What is remembered of a piece; empty if it is not finished."""
+    """The result of a piece, read from its file; empty if it is not finished."""
     file = piece.folder(workdir) / _RESULT
     return json.loads(file.read_text()) if file.exists() else {}
 
@@ -58,7 +57,7 @@ def is_finished(piece: Piece, result: Result, splits: Sequence[str]) -> bool:
     return bool(result) and (piece.kind != "detector" or all(split in result["splits"] for split in splits))
 
 
-def run(plan: Plan, workdir: pathlib.Path, splits: Sequence[str]) -> bool:
+def run_pieces(plan: Plan, workdir: pathlib.Path, splits: Sequence[str]) -> bool:
     """Does all pieces that are not finished; False when asked to stop before the end."""
     pieces = pieces_of(plan)
     results = {piece: read_result(piece, workdir) for piece in pieces}
@@ -76,8 +75,8 @@ def run(plan: Plan, workdir: pathlib.Path, splits: Sequence[str]) -> bool:
         if piece.kind == "detector":
             judged = result.get("splits", {})
             missing = [split for split in splits if split not in judged]
-            result["splits"] = judged | {split: judge(plan, piece, workdir, split) for split in missing}
-        write_json(piece.folder(workdir) / _RESULT, result)
+            result["splits"] = judged | {split: judge_detector(plan, piece, workdir, split) for split in missing}
+        write_whole(piece.folder(workdir) / _RESULT, result)
         results[piece] = result
     return True
 
@@ -110,9 +109,9 @@ def draw_set(plan: Plan, piece: Piece, workdir: pathlib.Path) -> None:
     input_lib.write_pack(pack_of(folder), {"train": styled.open_renders(folder / renders.FOLDER, piece.name)})
 
 
-def judge(plan: Plan, piece: Piece, workdir: pathlib.Path, split: str) -> dict[str, list]:
+def judge_detector(plan: Plan, piece: Piece, workdir: pathlib.Path, split: str) -> dict[str, list]:
     """Names of the faces of a split, and the NME of each, a fraction, by the last step of a detector."""
-    trained = checkpoints.load_model(piece.folder(workdir), total_steps(plan.detector))
+    trained = checkpoints.open_model(piece.folder(workdir), step=total_steps(plan.detector))
     config = trained.config
     faces, _ = open_evaluation(config, config.data.dataset, split, config.data.data_dir)
     predictor = inference.Predictor(trained.model, trained.task, config, faces.margin, distributed.make_mesh())
@@ -121,7 +120,7 @@ def judge(plan: Plan, piece: Piece, workdir: pathlib.Path, split: str) -> dict[s
     return {"faces": list(faces.names), "nme": nme.tolist()}
 
 
-def collect(plan: Plan, workdir: pathlib.Path, split: str) -> dict[tuple[float, str], np.ndarray]:
+def collect_errors(plan: Plan, workdir: pathlib.Path, split: str) -> dict[tuple[float, str], np.ndarray]:
     """Errors by percent and arm, of each face for each seed [seeds, faces], of the detectors of a finished plan.
 
     Raises:
@@ -162,12 +161,12 @@ def follow_protocol(detector: Config, translator: Config, arguments: argparse.Na
     data = detector.data
     # Opened here, so that a wrong name is told before the work and not after it.
     boxes = [open_evaluation(detector, data.dataset, split, data.data_dir)[0].box for split in splits]
-    limited_data_report.print_protocol(describe(plan))
+    limited_data_report.print_protocol(plan_lines(plan))
     if arguments.dry_run:
         return
     remember(plan, workdir)
-    if not run(plan, workdir, splits):
+    if not run_pieces(plan, workdir, splits):
         print("Stopped and saved; the same command goes on from there.", file=sys.stderr)
         return
-    errors = {split: collect(plan, workdir, split) for split in splits}
-    limited_data_report.report(plan, workdir, errors, boxes[0])
+    errors = {split: collect_errors(plan, workdir, split) for split in splits}
+    limited_data_report.report_study(plan, workdir, errors, boxes[0])

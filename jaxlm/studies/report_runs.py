@@ -1,4 +1,4 @@
-"""The runs of a report: trained models, how they came about, and what they do with faces, by groups of one protocol."""
+"""The models of a report: how they were trained, and their results on faces, in groups of one protocol."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from typing import TypeVar
 import numpy as np
 
 from jaxlm import checkpoints, models, tasks
-from jaxlm.checkpoints import runs
+from jaxlm.checkpoints import Trained
 from jaxlm.drawing import pictures
 from jaxlm.evaluation import cost, judging
-from jaxlm.evaluation.error_table import Row
-from jaxlm.landmarks import Scheme, load_scheme
+from jaxlm.evaluation.error_table import ErrorRow
+from jaxlm.landmarks import Scheme
 from jaxlm.runtime.progress import read_metrics
 from jaxlm.styles import translation, translator_report
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Run:
-    """A training run.
+    """A training run, or the model of a file of weights.
 
     Attributes:
-      name: What tells it from the others of a report: the end of its folder's path.
-      workdir: Its folder.
-      trained: Its model.
+      name: The end of its path, as long as it takes to tell it from the others of a report.
+      folder: The folder of its results: the workdir, or runs/NAME for a file of weights NAME.npz.
+      trained: The model.
       summary: Layers, parameters and multiply-accumulates.
-      history: The rows of its `metrics.jsonl`.
+      history: The rows of its `metrics.jsonl`; none for a file of weights.
       saved: When the model was saved.
     """
 
     name: str
-    workdir: pathlib.Path
-    trained: runs.Trained
+    folder: pathlib.Path
+    trained: Trained
     summary: cost.Summary
     history: Sequence[Mapping[str, float | str]]
     saved: datetime.datetime
@@ -49,13 +49,13 @@ class Run:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Result:
-    """What a run does with some faces.
+    """The result of a run on some faces.
 
     Attributes:
       run: The run.
       protocol: All that numbers depend on besides the run, by what each line is about.
-      names: Of the faces, as far as they are known.
-      folder: Where it was read from, the faces not being at hand; None if the run was judged anew.
+      names: The names of the faces, as far as they are known.
+      folder: The folder it was read from, where the faces are not at hand; None if the run was judged anew.
     """
 
     run: Run
@@ -66,35 +66,35 @@ class Result:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Detection(Result):
-    """What a detector does.
+    """The result of a detector.
 
     Attributes:
       rows: The table, one row a subset.
-      nme: Of each face [n], fractions.
-      worst: PNG file of the worst faces.
-      evaluation: All else; None where it was read from a folder.
+      nme: The NME of each face [n], fractions.
+      worst: A PNG file of the worst faces.
+      evaluation: The whole evaluation; None where the result was read from a folder.
     """
 
-    rows: Sequence[Row]
+    rows: Sequence[ErrorRow]
     nme: np.ndarray
     worst: bytes
     evaluation: judging.Evaluation | None
 
     @property
     def scheme(self) -> Scheme:
-        return load_scheme(self.run.trained.config.data.scheme)
+        return self.run.trained.scheme
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Translation(Result):
-    """What a translator does.
+    """The result of a translator.
 
     Attributes:
-      figures: Those of `translator_report.ROWS`.
-      transfers: PNG file of a grid of styles and structures.
+      values: The values of `translator_report.ROWS`.
+      transfers: A PNG file of a grid of styles and structures.
     """
 
-    figures: Mapping[str, float]
+    values: Mapping[str, float]
     transfers: bytes
 
 
@@ -103,17 +103,18 @@ ResultT = TypeVar("ResultT", bound=Result)
 _WORST = 12
 
 
-def load(workdirs: Sequence[pathlib.Path]) -> list[Run]:
-    """The runs, from their best steps by validation.
+def open_runs(paths: Sequence[pathlib.Path], step: int | None = None, head: str | None = None) -> list[Run]:
+    """The runs and files of weights at some paths; for `step` and `head` see `checkpoints.open_model`.
 
     Raises:
-      CheckpointError: A folder holds no run that can be read.
+      FileNotFoundError, CheckpointError, ValueError: See `checkpoints.open_models`.
     """
-    workdirs = list(dict.fromkeys(pathlib.Path(workdir).absolute() for workdir in workdirs))
-    return [_load(name, workdir) for name, workdir in zip(names(workdirs), workdirs, strict=True)]
+    paths = list(dict.fromkeys(pathlib.Path(path).absolute() for path in paths))
+    opened = checkpoints.open_models(paths, step=step, head=head)
+    return [_as_run(name, path, trained) for name, path, trained in zip(short_names(paths), paths, opened, strict=True)]
 
 
-def names(paths: Sequence[pathlib.Path]) -> list[str]:
+def short_names(paths: Sequence[pathlib.Path]) -> list[str]:
     """The end of each of several different paths, as long as it takes to tell it from the others."""
 
     def end(path: pathlib.Path, length: int) -> str:
@@ -125,23 +126,23 @@ def names(paths: Sequence[pathlib.Path]) -> list[str]:
     return [end(path, next(length for length in itertools.count(1) if is_unique(path, length))) for path in paths]
 
 
-def _load(name: str, workdir: pathlib.Path) -> Run:
-    trained, metrics_file = checkpoints.load_model(workdir), workdir / "metrics.jsonl"
-    config = trained.config
-    channels = tasks.structure_channels(config.task, config.model, load_scheme(config.data.scheme))
-    saved = (checkpoints.directory_of(workdir) / str(trained.step)).stat().st_mtime
+def _as_run(name: str, path: pathlib.Path, trained: Trained) -> Run:
+    config, folder = trained.config, checkpoints.results_folder(path)
+    weights, metrics_file = checkpoints.is_weights(path), folder / "metrics.jsonl"
+    saved = path if weights else checkpoints.directory_of(path) / str(trained.step)
+    channels = tasks.structure_channels(config.task, config.model, trained.scheme)
     return Run(
         name=name,
-        workdir=workdir,
+        folder=folder,
         trained=trained,
         summary=cost.summarise(trained.model, config.model.input_size, channels),
-        history=read_metrics(metrics_file) if metrics_file.exists() else [],
-        saved=datetime.datetime.fromtimestamp(saved),
+        history=read_metrics(metrics_file) if not weights and metrics_file.exists() else [],
+        saved=datetime.datetime.fromtimestamp(saved.stat().st_mtime),
     )
 
 
-def judge(run: Run, dataset: str | None, data_dir: str | None, split: str | None) -> Result | None:
-    """What a run does with the faces that `dataset`, `data_dir` and `split` name, by default those it is judged by.
+def result_of(run: Run, dataset: str | None, data_dir: str | None, split: str | None) -> Result | None:
+    """The result of a run on the faces that `dataset`, `data_dir` and `split` name, by default those it is judged by.
 
     Where these are not at hand, and no `dataset` was asked for, the result of the last evaluation in the run's folder
     is taken; None if there is none.
@@ -159,7 +160,8 @@ def judge(run: Run, dataset: str | None, data_dir: str | None, split: str | None
 
 
 def _detect(run: Run, dataset: str | None, data_dir: str | None, split: str | None) -> Detection:
-    evaluation = judging.judge(run.trained, run.name, dataset, data_dir, split)
+    run.trained.require_crops()
+    evaluation = judging.evaluate_model(run.trained, run.name, dataset, data_dir, split)
     return Detection(
         run=run,
         protocol=_without_run(evaluation.protocol),
@@ -181,7 +183,7 @@ def _translate(run: Run, dataset: str | None, data_dir: str | None, split: str |
 
 def _stored(run: Run, split: str | None) -> Result | None:
     """The last evaluation in a run's folder, of `split` if one is given."""
-    files = sorted((run.workdir / "evaluation").glob("*/metrics.json"), key=lambda file: file.stat().st_mtime)
+    files = sorted((run.folder / "evaluation").glob("*/metrics.json"), key=lambda file: file.stat().st_mtime)
     documents = {file.parent: json.loads(file.read_text()) for file in files}
     found = [
         (folder, document)
@@ -200,7 +202,7 @@ def _stored(run: Run, split: str | None) -> Result | None:
         protocol=protocol,
         names=tuple(predictions["names"].tolist()),
         folder=folder,
-        rows=[Row(**row) for row in document["rows"]],
+        rows=[ErrorRow(**row) for row in document["rows"]],
         nme=predictions["nme"],
         worst=(folder / "worst.png").read_bytes(),
         evaluation=None,

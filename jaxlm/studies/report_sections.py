@@ -1,4 +1,4 @@
-"""The sections of a report: what each table and picture of a group of runs shows, with a sentence that says so."""
+"""The sections of a report: tables and pictures of a group of models, each with a sentence that explains it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from matplotlib.ticker import EngFormatter
 
-from jaxlm.drawing import error_maps, plots
+from jaxlm.drawing import attention_maps, error_maps, plots
 from jaxlm.drawing import report_page as page
 from jaxlm.drawing.report_page import Column, Section
 from jaxlm.evaluation import box_sensitivity, inference, judging, sepbn_attention
@@ -16,7 +16,7 @@ from jaxlm.styles import translator_report
 from jaxlm.training import objectives
 
 _ATTENTION_FACES = 6
-# Of plots, in inches: that of the page.
+# The width of plots in inches, which is that of the page.
 _WIDTH = 11.7
 
 _engineering = EngFormatter(places=2)
@@ -90,7 +90,7 @@ def points_and_parts(group: Sequence[Detection]) -> Section | None:
     }
     faces = next(iter(judged.values())).faces
     shape = np.asarray(scheme.mean_face) if scheme.mean_face else error_maps.mean_shape(faces.points)
-    figure = error_maps.error_map({name: error_maps.of_points(its) for name, its in errors.items()}, shape, scheme)
+    figure = error_maps.error_map({name: error_maps.mean_by_point(its) for name, its in errors.items()}, shape, scheme)
     text = (
         "Where on the face the errors are, on one scale for all runs: the larger and darker the disc, the larger the"
         " mean error of that point, by the same normaliser as the NME. The numbers of the three worst points, counted"
@@ -98,7 +98,7 @@ def points_and_parts(group: Sequence[Detection]) -> Section | None:
     )
     parts = [page.paragraph(text), page.drawing(figure, "mean error of each point on a mean face")]
     if scheme.parts:
-        by_part = [error_maps.of_parts(its, scheme) for its in errors.values()]
+        by_part = [error_maps.mean_by_part(its, scheme) for its in errors.values()]
         columns = [
             Column(part.replace("_", " "), [100 * row[part] for row in by_part], "{:.2f}".format, min)
             for part in scheme.parts
@@ -124,7 +124,7 @@ def box_errors(group: Sequence[Detection]) -> Section | None:
     if not judged:
         return None
     curves = {
-        run.name: box_sensitivity.measure(run.trained, its.faces, its.normaliser, f"{run.name}: box errors")
+        run.name: box_sensitivity.error_curves(run.trained, its.faces, its.normaliser, f"{run.name}: box errors")
         for run, its in judged.items()
     }
     figure = plots.sensitivity_figure(box_sensitivity.panels_of(curves), protocol=_title(group))
@@ -154,14 +154,14 @@ def subsets(group: Sequence[Detection]) -> Section | None:
         return None
     parts = [page.paragraph("Errors on all faces and on subsets: splits, attributes, bins of yaw in degrees.")]
     threshold = list(group[0].rows[0].auc)[-1]
-    figures = (
+    measures = (
         ("NME (%)", lambda row: row.nme, "{:.3f}", min),
         (f"FR@{threshold} (%)", lambda row: row.failure_rate[threshold], "{:.2f}", min),
         (f"AUC@{threshold}", lambda row: row.auc[threshold], "{:.4f}", max),
     )
-    for caption, figure, form, best in figures:
+    for caption, value_of, form, best in measures:
         columns = [
-            Column(f"{row.subset} ({row.faces})", [figure(result.rows[i]) for result in group], form.format, best)
+            Column(f"{row.subset} ({row.faces})", [value_of(result.rows[i]) for result in group], form.format, best)
             for i, row in enumerate(group[0].rows)
         ]
         parts.append(page.table([_names([result.run for result in group]), *columns], caption))
@@ -185,16 +185,18 @@ def training(runs: Sequence[Run]) -> Section | None:
 
 
 def separate_attention(detections: Sequence[Detection]) -> Section | None:
-    """What SepBN does with some faces, for each detector that has it; None if none has."""
+    """The attention of SepBN on some faces, for each detector that has SepBN; None if none has."""
     parts = []
     for result in detections:
         if result.evaluation is None:
             continue
         try:
-            crops, layers = sepbn_attention.look(result.run.trained, result.evaluation.faces, _ATTENTION_FACES)
+            crops, layers = sepbn_attention.attention_of_faces(
+                result.run.trained, result.evaluation.faces, _ATTENTION_FACES
+            )
         except sepbn_attention.NoAttentionError:
             continue
-        figure = sepbn_attention.attention_figure(crops, layers)
+        figure = attention_maps.attention_figure(crops, {path: layer.attention for path, layer in layers.items()})
         parts += [page.heading(result.run.name), page.drawing(figure, f"attention of SepBN in {result.run.name}")]
     text = (
         "Which affine set of each SepBN layer a face takes: the columns of a matrix are layers, its rows sets, whose"
@@ -207,7 +209,7 @@ def translations(group: Sequence[Translation]) -> Section:
     """The table of translators that were judged alike, and their grids of styles and structures."""
     runs = [result.run for result in group]
     columns = [
-        Column(label, [factor * result.figures[key] for result in group], form.format, _best_of(key))
+        Column(label, [factor * result.values[key] for result in group], form.format, _best_of(key))
         for key, (label, form, factor) in translator_report.ROWS.items()
     ]
     text = (

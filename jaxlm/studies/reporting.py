@@ -13,31 +13,43 @@ from jaxlm.studies import report_sections as sections
 from jaxlm.studies.report_runs import Detection, Result, ResultT, Run, Translation
 
 
-def report(
-    workdirs: Sequence[pathlib.Path],
+def write_report(
+    paths: Sequence[pathlib.Path],
     out: pathlib.Path,
     dataset: str | None = None,
     data_dir: str | None = None,
     split: str | None = None,
     with_sensitivity: bool = True,
+    step: int | None = None,
+    head: str | None = None,
 ) -> list[Result]:
-    """Judges the runs and writes the page to `out`; the arguments are those of the command line.
+    """Judges runs and files of weights, and writes the page to `out`.
+
+    Args:
+      paths: The models; see `checkpoints.open_models` for them, `step` and `head`.
+      out: The page.
+      dataset: A prepared set or a packed file; by default the one that each model was trained on.
+      data_dir: The folder of the prepared sets; by default that of the training.
+      split: See `judging.open_evaluation`.
+      with_sensitivity: Show how errors grow when face boxes are off, which takes most of the time.
+      step: The runs' checkpoint.
+      head: The data set whose points are read.
 
     Returns:
-      What the runs do; those that nothing is known of are left out.
+      The results of the models; those without a result are left out.
 
     Raises:
       CheckpointError: A folder holds no run that can be read.
-      FileNotFoundError: `dataset` is not prepared, or there is no folder for `out`.
-      ValueError: There is no such split, or its points do not fit a run.
+      FileNotFoundError: There is no such file, `dataset` is not prepared, or there is no folder for `out`.
+      ValueError: There is no such split or head, or its points do not fit a model.
     """
     if not out.absolute().parent.is_dir():
         raise FileNotFoundError(f"{out}: its folder does not exist; make it, or choose another --out")
-    runs = report_runs.load(workdirs)
+    runs = report_runs.open_runs(paths, step, head)
     results = []
     for index, run in enumerate(runs):
         print(f"run {index + 1} of {len(runs)}: {run.name}")
-        results.append(report_runs.judge(run, dataset, data_dir, split))
+        results.append(report_runs.result_of(run, dataset, data_dir, split))
     found = [result for result in results if result]
     missing = [run for run, result in zip(runs, results, strict=True) if result is None]
     out.write_text(compose(runs, found, missing, with_sensitivity), encoding="utf-8")

@@ -1,7 +1,8 @@
-"""What shows whether a translator keeps structure and style apart, as numbers from what was seen of its pictures.
+"""Numbers that show whether a translator keeps structure and style apart.
 
-Of n photos all n x n pairs are rendered: (i, j) has the style of photo i and the structure of photo j. Its diagonal are
-reconstructions, all else translations. Everything here is numpy and knows no network.
+A translator renders all n x n pairs of n photos: pair (i, j) has the style of photo i and the structure of photo j. The
+pairs (i, i) are reconstructions, all others translations. Points, codes and colours of the pictures come in; networks
+are elsewhere, and everything here is numpy.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ def style_checks(name: str, to_style: np.ndarray, to_structure: np.ndarray) -> C
     """Whether translations look like the style photo or like the structure photo, by some distance called `name`.
 
     Args:
-      name: Of the distance.
+      name: Name of the distance.
       to_style: Distances [n, n] of pair (i, j) to photo i.
       to_structure: Distances [n, n] of pair (i, j) to photo j.
 
@@ -79,8 +80,9 @@ def code_checks(pairs: np.ndarray, photos: np.ndarray) -> Checks:
       photos: Style codes of the photos [n, D].
 
     Returns:
-      Of translations: the mean cosine with the code of the style photo, both less the photos' mean code, and the share
-      whose code is nearer, by that cosine, to the style photo's than to any other photo's; 1 / n by chance.
+      For translations, `code_cosine`, the mean cosine of a translation's code with that of its style photo, both less
+      the photos' mean code; and `code_top1`, the share whose code is nearest, by that cosine, to its style photo's of
+      all n photos, which is 1 / n by chance.
     """
     mean = photos.mean(axis=0)
     pairs, photos = _directions(pairs - mean), _directions(photos - mean)
@@ -114,16 +116,16 @@ def diversity(pairs: Colours, photos: Colours) -> float:
 def ridge_probe(
     inputs: np.ndarray, targets: np.ndarray, held_out_inputs: np.ndarray, held_out_targets: np.ndarray
 ) -> float:
-    """R^2 on held-out faces of the best linear prediction of targets from inputs: 0 tells no more than their mean.
+    """R^2 on held-out faces of the best linear prediction of targets from inputs; 0 is as good as the targets' mean.
 
     Ridge regression in closed form, from inner products of inputs, since they have more dimensions than there are
     faces; of its penalties the one with the least leave-one-out error on the first faces is taken.
 
     Args:
-      inputs: To fit on [m, D].
-      targets: To fit on [m, T].
-      held_out_inputs: To judge by [k, D].
-      held_out_targets: To judge by [k, T].
+      inputs: Inputs to fit on [m, D].
+      targets: Targets to fit on [m, T].
+      held_out_inputs: Inputs to judge by [k, D].
+      held_out_targets: Targets to judge by [k, T].
     """
     mean, target_mean = inputs.mean(axis=0), targets.mean(axis=0)
     x, y = inputs - mean, targets - target_mean

@@ -11,20 +11,20 @@ import jax
 import numpy as np
 
 from jaxlm import checkpoints, models
-from jaxlm.checkpoints import runs
+from jaxlm.checkpoints import Trained
 from jaxlm.drawing import pictures
 from jaxlm.evaluation.judging import VALIDATION, open_evaluation
-from jaxlm.landmarks import Scheme, load_scheme
+from jaxlm.landmarks import Scheme
 from jaxlm.styles import distances, feature_networks, translation
 from jaxlm.styles.checks import Checks
 from jaxlm.styles.pairs import (
     PROBE_FACES,
-    Eyes,
+    Measures,
     check_codes,
     check_pairs,
     check_swap,
     codes_of,
-    judge_of,
+    landmark_finder,
     render_pairs,
     spread,
 )
@@ -33,12 +33,12 @@ from jaxlm.styles.translation import Translator
 from jaxlm.tasks import metrics
 
 MOST_FACES = 64
+"""All pairs of at most 64 faces are rendered."""
 
+# The picture shows the pairs of at most 16 faces.
+_SHOWN = 16
 
-_SHOWN = 16  # Faces a side of the picture, at most.
-
-
-# How a check is called and printed, what it is multiplied by, and what is hoped for.
+# Each check by its name: its label in the table, the factor of its value there, and the value hoped for.
 _TABLE = {
     "nme_photos": ("NME of photos, %", 100, "the floor"),
     "nme_reconstructions": ("NME of reconstructions, %", 100, "near the floor"),
@@ -68,21 +68,25 @@ _TABLE = {
 }
 
 
-def check_judge(judge: runs.Trained, translator: Translator, split: str) -> None:
-    """Raises ValueError where a run is no detector, or has seen styled faces, or those the translator held out."""
+def check_judge(judge: Trained, translator: Translator, split: str) -> None:
+    """Raises ValueError where a run cannot judge a translator.
+
+    It must be a detector, trained on photos alone, and on none of the faces that the translator held out.
+    """
     if judge.config.model.name in models.TRANSLATORS:
         raise ValueError(f"the judge is a {judge.config.model.name}, a translator; give a run that trained a detector")
     data, ours = judge.config.data, translator.config.data
     if data.styled:
         raise ValueError(f"the judge was trained on styled faces ({data.styled}); give one that has seen photos alone")
-    if split == VALIDATION and data.dataset == ours.dataset and data.validation_percent < ours.validation_percent:
+    same = data.dataset in (ours.dataset, pathlib.PurePath(ours.dataset).name)  # Files of weights keep the name alone.
+    if split == VALIDATION and same and data.validation_percent < ours.validation_percent:
         raise ValueError(
             f"the judge held out {data.validation_percent} % of {data.dataset} and the translator"
             f" {ours.validation_percent} %: it was trained on some of the faces it would judge"
         )
 
 
-def report(
+def check_translator(
     workdir: pathlib.Path,
     judge: pathlib.Path,
     dataset: str | None = None,
@@ -92,17 +96,17 @@ def report(
     step: int | None = None,
     out: pathlib.Path | None = None,
 ) -> Checks:
-    """Makes all checks, prints the table, and writes disentangle.json and disentangle.png; see the command line.
+    """Makes all checks, prints the table, and writes disentangle.json and disentangle.png.
 
-    They go to `out`, by default `WORKDIR/evaluation/DATASET-SPLIT/`.
+    The files go to `out`, by default `WORKDIR/evaluation/DATASET-SPLIT/`. The arguments are those of jaxlm.disentangle.
 
     Raises:
       CheckpointError: A run cannot be loaded.
       ValueError: There are too few faces, or the judge cannot judge them.
     """
-    translator, trained = translation.load_translator(workdir, step), checkpoints.load_model(judge)
+    translator, trained = translation.load_translator(workdir, step), checkpoints.open_model(judge)
     check_judge(trained, translator, split)
-    data, scheme = translator.config.data, load_scheme(trained.config.data.scheme)
+    data, scheme = translator.config.data, trained.scheme
     dataset, data_dir = dataset or data.dataset, data_dir or data.data_dir
     held_out = open_evaluation(translator.config, dataset, split, data_dir)[0]
     training = training_faces(translator, dataset, data_dir)
@@ -116,12 +120,12 @@ def report(
     distance = metrics.normaliser_distance(truth, scheme, metrics.default_normaliser(scheme))
     network = feature_networks.LaplacianFeatures()
     scales = distances.texture_scales(network, images)
-    eyes = Eyes(
-        judge=judge_of(trained, translator),
+    measures = Measures(
+        find=landmark_finder(trained, translator),
         texture=jax.jit(functools.partial(distances.textures_of, network, scales)),
         encode=functools.partial(codes_of, translator),
     )
-    checks = check_pairs(photos, pairs, truth, np.asarray(distance), eyes)
+    checks = check_pairs(photos, pairs, truth, np.asarray(distance), measures)
     checks |= check_codes(translator, training, held_out)
     checks["swap"] = check_swap(translator, images, structures, pairs)
     checks = {name: float(checks[name]) for name in _TABLE}
@@ -130,7 +134,7 @@ def report(
         "data": f"{chosen.dataset}, {chosen.split}: {faces} of {len(held_out)} faces, all {faces**2} pairs",
         "crop": f"{data.crop:g} face boxes, {images.shape[1]} px; box: {chosen.box}",
         "judge": f"{judge}, step {trained.step}, trained on {trained.config.data.dataset}, photos alone",
-        **describe(scheme, images.shape[1], len(training), len(held_out)),
+        **methods(scheme, images.shape[1], len(training), len(held_out)),
     }
     print_table(checks, protocol)
     directory = out or pathlib.Path(workdir) / "evaluation" / f"{chosen.dataset}-{chosen.split}"
@@ -139,8 +143,15 @@ def report(
     return checks
 
 
-def describe(scheme: Scheme, size: int, training: int, held_out: int) -> dict[str, str]:
-    """How the checks are made, for crops of `size` pixels and so many faces in training and held out."""
+def methods(scheme: Scheme, size: int, training: int, held_out: int) -> dict[str, str]:
+    """How each kind of check is made, by its name.
+
+    Args:
+      scheme: Scheme of the judge's landmarks.
+      size: Side of the crops in pixels.
+      training: How many training faces there are.
+      held_out: How many held-out faces there are.
+    """
     normaliser = metrics.default_normaliser(scheme).replace("_", "-")
     return {
         "NME": f"mean over points and faces, by {normaliser} distance, {scheme.name}",

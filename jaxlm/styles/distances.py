@@ -1,4 +1,4 @@
-"""How alike photos are, and how alike their colours and textures are wherever they lie in the photo."""
+"""Distances of photos: MS-SSIM; and of their colours and textures, wherever these are in the photo."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ class LaplacianFeatures:
 
 @flax.struct.dataclass
 class ColouredPyramid:
-    """`LaplacianFeatures`, and colours apart from brightness, which would else drown them.
+    """`LaplacianFeatures`, and colours apart from brightness, beside which they would count for little.
 
     `chroma` [B, 4, 4, 2] and `chroma_spread` [B, 4, 4, 2] are means and standard deviations in 4 x 4 cells of how red
     rather than green, and how yellow rather than blue, the photo is; `palette` [B, 1, 1, 6] those of the whole photo,
@@ -92,7 +92,7 @@ class DetectorFeatures:
 
     Attributes:
       variables: The detector's parameters and batch statistics.
-      model: Of `jaxlm.models`.
+      model: The detector's network.
       input_size: Side in pixels of the crops that it was trained on, to which photos are resized.
       layers: Modules whose outputs are compared, their paths joined with dots: ("block1", "stage2.block0").
     """
@@ -122,7 +122,7 @@ def load_features(source: str) -> FeatureNetwork:
     """
     if source == "laplacian":
         return ColouredPyramid()
-    return load_vgg_features(source) if source.endswith(".npz") else load_detector_features(source)
+    return load_vgg_features(source) if checkpoints.is_weights(source) else load_detector_features(source)
 
 
 def load_detector_features(workdir: str | os.PathLike[str]) -> DetectorFeatures:
@@ -134,7 +134,7 @@ def load_detector_features(workdir: str | os.PathLike[str]) -> DetectorFeatures:
       CheckpointError: There is no run, or it cannot be read.
       ValueError: The run trained something else.
     """
-    trained = checkpoints.load_model(workdir)
+    trained = checkpoints.open_model(workdir)
     size = trained.config.model.input_size
     if trained.config.model.name not in DETECTORS:
         raise ValueError(f"{workdir} holds a {trained.config.model.name}, which is no detector")
@@ -163,7 +163,7 @@ def load_vgg_features(path: str | os.PathLike[str]) -> VGGFeatures:
 
 
 def _layer_outputs(model: nn.Module, variables: Any, images: jax.Array) -> dict[str, Any]:
-    """What every submodule returned for normalised photos, by its path."""
+    """The outputs of all submodules for normalised photos, by their paths."""
     _, state = model.apply(variables, images, train=False, capture_intermediates=True, mutable=["intermediates"])
     flat = traverse_util.flatten_dict(state["intermediates"], sep=".")
     return {path.removesuffix(".__call__"): outputs[0] for path, outputs in flat.items()}

@@ -1,4 +1,4 @@
-"""Renders all pairs of styles and structures, looks at them, and checks what is seen."""
+"""Renders all pairs of styles and structures, measures them, and makes the checks of `styles.checks`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxlm.checkpoints import runs
+from jaxlm.checkpoints import Trained
 from jaxlm.data_pipelines.input import Faces
 from jaxlm.evaluation import inference
 from jaxlm.images import cropping
@@ -19,17 +19,17 @@ from jaxlm.styles.checks import Checks
 from jaxlm.styles.distances import Colours
 from jaxlm.styles.translation import Translator
 
-# At most so many faces are the linear probe fitted on, and as many is it judged by.
 PROBE_FACES = 512
+"""The probe is fitted on at most 512 faces and judged on at most 512."""
 
 
-class Seen(NamedTuple):
-    """What is seen of photos [...].
+class Measured(NamedTuple):
+    """What is measured of photos [...].
 
     Attributes:
       points: Landmarks that the judge finds [..., N, 2], in pixels of the crop.
-      colours: See `image_distances.colours_of`.
-      textures: [..., D]; see `image_distances.textures_of`.
+      colours: See `distances.colours_of`.
+      textures: [..., D]; see `distances.textures_of`.
       codes: The style encoder's means [..., K].
     """
 
@@ -39,18 +39,24 @@ class Seen(NamedTuple):
     codes: np.ndarray
 
 
-class Eyes(NamedTuple):
-    """The functions that look at photos [B, S, S, 3]: the first at uint8, the others at normalised ones."""
+class Measures(NamedTuple):
+    """The functions that measure photos [B, S, S, 3].
 
-    judge: Callable[[np.ndarray], np.ndarray]
+    Attributes:
+      find: Gives the landmarks [B, N, 2] of uint8 photos, in their pixels.
+      texture: Gives the textures [B, D] of normalised photos.
+      encode: Gives the style codes [B, K] of normalised photos.
+    """
+
+    find: Callable[[np.ndarray], np.ndarray]
     texture: Callable[[jax.Array], jax.Array]
     encode: Callable[[jax.Array], jax.Array]
 
 
-def judge_of(trained: runs.Trained, translator: Translator) -> Callable[[np.ndarray], np.ndarray]:
-    """Finds landmarks [B, N, 2] in a translator's crops uint8 [B, S, S, 3], in their pixels.
+def landmark_finder(trained: Trained, translator: Translator) -> Callable[[np.ndarray], np.ndarray]:
+    """A function that finds landmarks [B, N, 2] in a translator's crops uint8 [B, S, S, 3], in their pixels.
 
-    A crop is to the detector a frame that shows as many face boxes as the translator sees.
+    For the detector a crop is a frame, which shows as many face boxes as the translator sees.
     """
     config, crop, size = trained.config, translator.config.data.crop, translator.config.model.input_size
     to_crop = cropping.crop_affine(size, config.model.input_size, crop, config.data.crop)
@@ -79,33 +85,35 @@ def render_pairs(translator: Translator, images: jax.Array, structures: jax.Arra
     return pairs.reshape(count, count, *pairs.shape[1:])
 
 
-def look(images: np.ndarray, eyes: Eyes) -> Seen:
-    """What is seen of photos uint8 [B, S, S, 3]."""
+def measure(images: np.ndarray, measures: Measures) -> Measured:
+    """Measures photos uint8 [B, S, S, 3]."""
 
-    def batch(images: np.ndarray) -> Seen:
+    def batch(images: np.ndarray) -> Measured:
         normalised = cropping.normalise(jnp.asarray(images, jnp.float32))
-        return Seen(
-            points=eyes.judge(images),
+        return Measured(
+            points=measures.find(images),
             colours=distances.colours_of(images),
-            textures=eyes.texture(normalised),
-            codes=eyes.encode(normalised),
+            textures=measures.texture(normalised),
+            codes=measures.encode(normalised),
         )
 
     return translation.in_batches(batch, images)
 
 
-def check_pairs(photos: np.ndarray, pairs: np.ndarray, truth: np.ndarray, distance: np.ndarray, eyes: Eyes) -> Checks:
-    """All that photos and rendered pairs tell without the translator itself; see `jaxlm.disentangle_checks`.
+def check_pairs(
+    photos: np.ndarray, pairs: np.ndarray, truth: np.ndarray, distance: np.ndarray, measures: Measures
+) -> Checks:
+    """The checks that need photos and rendered pairs, but not the translator; see `jaxlm.styles.checks`.
 
     Args:
       photos: uint8 [n, S, S, 3].
       pairs: Style of photo i in structure of photo j, uint8 [n, n, S, S, 3].
       truth: Landmarks of the photos [n, N, 2], in pixels of the crop.
       distance: Normaliser [n] of the photos, in pixels of the crop.
-      eyes: What looks at them.
+      measures: What measures both.
     """
     count = len(photos)
-    of_photos, of_pairs = look(photos, eyes), look(pairs.reshape(-1, *photos.shape[1:]), eyes)
+    of_photos, of_pairs = measure(photos, measures), measure(pairs.reshape(-1, *photos.shape[1:]), measures)
     of_pairs = jax.tree.map(lambda leaf: leaf.reshape(count, count, *leaf.shape[1:]), of_pairs)
     of_styles = jax.tree.map(lambda leaf: leaf[:, None], of_photos)
     by_colour, by_texture = distances.colour_distance, distances.texture_distance
@@ -131,9 +139,10 @@ def check_pairs(photos: np.ndarray, pairs: np.ndarray, truth: np.ndarray, distan
 
 
 def check_codes(translator: Translator, training: Faces, held_out: Faces) -> Checks:
-    """R^2 of landmarks, in pixels of the crop, predicted on held-out faces from what is known of faces in training.
+    """R^2 of landmarks in pixels of the crop, predicted by a linear probe; see `checks.ridge_probe`.
 
-    From style codes, from pixels (of crops reduced to 64 at most), and from nothing.
+    The probe is fitted on training faces and judged on held-out ones. It predicts from style codes (`probe_code`) and
+    from pixels of crops of at most 64 pixels a side (`probe_pixels`). `probe_mean` is the mean of the landmarks.
     """
 
     def known(indices: np.ndarray, faces: Faces) -> tuple[jax.Array, jax.Array, jax.Array]:
@@ -160,7 +169,7 @@ def spread(count: int, most: int) -> np.ndarray:
 
 
 def check_swap(translator: Translator, images: jax.Array, structures: jax.Array, pairs: np.ndarray) -> float:
-    """Largest difference, in grey levels, of the diagonal of all pairs to what the translator calls reconstructions."""
+    """Largest difference in grey levels between the pairs (i, i) and the model's own reconstructions."""
     reconstruct = jax.jit(functools.partial(translator.model.apply, translator.variables, method="reconstruct"))
     rebuilt = translation.in_batches(lambda *batch: translation.to_uint8(reconstruct(*batch)), images, structures)
     index = np.arange(len(images))

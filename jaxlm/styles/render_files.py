@@ -1,4 +1,4 @@
-"""The pictures in a folder of renders: drawn where they are missing, and shown on a sheet."""
+"""The files of a folder of renders: pictures are drawn where they are missing, and shown on a contact sheet."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from jaxlm.styles import translation
 from jaxlm.styles.translation import Translator
 
 BATCH = 64
-"""Rows of the manifest that are drawn at a time. A draw from the prior depends on it."""
+"""How many rows of the manifest are drawn at a time. Draws from the prior depend on it."""
 
 _SHEET_FACES = 8
 
@@ -30,12 +30,12 @@ def draw_missing(
 ) -> int:
     """Draws this process's pictures that are missing or damaged, and returns how many those were.
 
-    A picture takes its name only when it is whole, so that a run can be killed at any time; the next one may be of
-    another number of processes.
+    A picture takes its name only when it is whole, so a run can be killed at any time. The next run may have another
+    number of processes.
 
     Args:
-      folder: Of the renders.
-      rows: All of the manifest.
+      folder: Folder of the renders.
+      rows: All rows of the manifest.
       draw: Draws 64 rows, uint8 [64, S, S, 3], from the given one on.
       process_index: Number of this process; process p has every `process_count`-th batch of 64 rows from the p-th on.
       process_count: Number of processes.

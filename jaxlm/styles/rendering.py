@@ -16,7 +16,7 @@ import numpy as np
 
 from jaxlm import checkpoints
 from jaxlm.data_pipelines import input as input_lib
-from jaxlm.data_pipelines import prepare, prepared, renders
+from jaxlm.data_pipelines import prepared, renders
 from jaxlm.data_pipelines.input import Faces
 from jaxlm.data_pipelines.renders import Settings
 from jaxlm.data_pipelines.sources import styled
@@ -30,18 +30,27 @@ from jaxlm.styles.render_files import BATCH, contact_sheet, draw_missing
 from jaxlm.styles.sources import StyleSource, open_styles, styles_of_faces
 from jaxlm.styles.translation import Translator
 
+# How many renders a face has where nobody says.
 _DEFAULT_STYLES = 8
 
 
 def renderer(
     translator: Translator, faces: Faces, source: StyleSource, chosen: np.ndarray | None, settings: Settings
 ) -> Callable[[int], np.ndarray]:
-    """A function that draws 64 consecutive rows of the manifest, uint8 [64, S, S, 3], from the given one on."""
+    """A function that draws 64 rows of the manifest, uint8 [64, S, S, 3], from the row of a given number on.
+
+    Args:
+      translator: What draws.
+      faces: The faces to draw.
+      source: Where styles are from.
+      chosen: Index of the style of each render [n faces, styles]; None draws styles from the prior.
+      settings: Those of the renders.
+    """
     points = points_in_crops(faces, translator)
 
     @functools.cache
     def codes() -> Latents:
-        """The styles of all photos, of which each serves many renders."""
+        """The styles of all photos, encoded once; each serves many renders."""
         photos = np.arange(len(source.names))
         return translation.in_batches(lambda indices: translation.encode(translator, source.photos(indices)), photos)
 
@@ -66,7 +75,7 @@ def points_in_crops(faces: Faces, translator: Translator) -> np.ndarray:
 
 
 def training_faces(translator: Translator, dataset: str, data_dir: str) -> Faces:
-    """The faces of a set that the translator's training takes, and not those it holds out, in its scheme.
+    """The faces of a set that the translator is trained on, in its scheme; those held out are not among them.
 
     Raises:
       FileNotFoundError: The set is not prepared.
@@ -99,10 +108,10 @@ def draw_renders(
     seed: int = 0,
     overwrite: bool = False,
 ) -> None:
-    """Draws faces into a folder of renders, with their manifest and contact sheet; goes on where it stood.
+    """Draws faces into a folder of renders, with their manifest and contact sheet; goes on where a run was stopped.
 
-    The folder has a parent of its own; `translator` is that of `workdir`; the other arguments are those of the command
-    line. Each process of a run draws a part of the pictures, and the first writes what comes before and after them.
+    The folder is the only one in its parent. `translator` is that of `workdir`. The other arguments are those of
+    jaxlm.stylize. Each process of a run draws a part of the pictures; the first one writes the manifest and the sheet.
 
     Raises:
       FileNotFoundError: A set, or the table of boxes, is missing.
@@ -166,7 +175,8 @@ def stylize(
     draw_renders(folder, translator, workdir, str(sets), **arguments)
     photos = renders.open_photos(renders.read_settings(folder))
     if jax.process_index() == 0:
-        options = prepare.Options(sets, frame_size=photos.frame_size, margin=photos.margin)
-        prepare.prepare(styled.Styled(folder, name), options)
+        from jaxlm.data_pipelines.prepare import Options, prepare  # Not at the top: it is slow to start.
+
+        prepare(styled.Styled(folder, name), Options(sets, frame_size=photos.frame_size, margin=photos.margin))
     distributed.wait_for_all("set")
     return prepared.set_folder(sets, name, photos.frame_size, photos.margin)

@@ -1,4 +1,4 @@
-"""Where styles are from: prepared faces, or photos with a box for each face."""
+"""Sources of styles: prepared faces, or photos with a box for each face."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class StyleSource(NamedTuple):
     """Photos to take styles from; they need no landmarks.
 
     Attributes:
-      names: n names.
-      photos: Normalised photos [k, S, S, 3] at the given indices [k].
+      names: The names of the n photos.
+      photos: Gives the normalised photos [k, S, S, 3] at indices [k].
     """
 
     names: tuple[str, ...]

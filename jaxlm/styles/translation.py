@@ -6,10 +6,11 @@ structures [B, S, S, C] in 0..1.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import os
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,33 +18,21 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from jaxlm import checkpoints, models
-from jaxlm.checkpoints import runs
-from jaxlm.config import Config
+from jaxlm.checkpoints import Trained
 from jaxlm.data_pipelines.input import Faces
 from jaxlm.images import cropping
-from jaxlm.landmarks import Scheme, load_scheme
+from jaxlm.landmarks import Scheme
 from jaxlm.models.vunet import Latents, VUNet
 from jaxlm.tasks.translation import TranslationTask
 
 _BATCH = 64
 
 
-class Translator(NamedTuple):
-    """A trained translator.
+Translator = Trained
+"""A trained model that is a translator: `model.apply(variables, images, structures, train=False)` reconstructs.
 
-    Attributes:
-      config: Of the run.
-      model: `model.apply(variables, images, structures, train=False)` reconstructs.
-      variables: Its parameters, those that are evaluated.
-      scheme: Of the landmarks that structures are drawn from.
-      step: Of the checkpoint.
-    """
-
-    config: Config
-    model: VUNet
-    variables: dict[str, Any]
-    scheme: Scheme
-    step: int
+Its variables are its parameters alone, on this process's first device; see `as_translator`.
+"""
 
 
 def load_translator(workdir: str | os.PathLike[str], step: int | None = None) -> Translator:
@@ -53,18 +42,17 @@ def load_translator(workdir: str | os.PathLike[str], step: int | None = None) ->
       CheckpointError: There is no run, no such step, or no step that can be read.
       ValueError: The run trained something else.
     """
-    trained = checkpoints.load_model(workdir, step)
+    trained = checkpoints.open_model(workdir, step=step)
     if trained.config.model.name not in models.TRANSLATORS:
         known = ", ".join(models.TRANSLATORS)
         raise ValueError(f"{workdir} holds a {trained.config.model.name}, which is no translator ({known})")
     return as_translator(trained)
 
 
-def as_translator(trained: runs.Trained) -> Translator:
-    """A translator that was loaded by `checkpoint.load_model`, on this process's first device."""
+def as_translator(trained: Trained) -> Translator:
+    """A translator with its parameters alone, on this process's first device."""
     params = jax.tree.map(jnp.asarray, jax.device_get(trained.variables["params"]))
-    scheme = load_scheme(trained.config.data.scheme)
-    return Translator(trained.config, trained.model, {"params": params}, scheme, trained.step)
+    return dataclasses.replace(trained, variables={"params": params})
 
 
 def crops_of(faces: Faces, indices: ArrayLike, translator: Translator) -> tuple[jax.Array, jax.Array]:
@@ -110,7 +98,10 @@ def sample(translator: Translator, structures: jax.Array, key: jax.Array) -> jax
 
 
 def in_batches(function: Callable[..., Any], *arrays: Any) -> Any:
-    """`function` of 64 rows at a time of trees of arrays [n, ...], the last batch filled up; a tree of numpy arrays."""
+    """Calls `function` with 64 rows at a time of trees of arrays [n, ...], and joins what it gives.
+
+    The last batch is filled up, and the results for these rows are left out. The result is a tree of numpy arrays.
+    """
     count = len(jax.tree.leaves(arrays)[0])
     parts = []
     for start in range(0, count, _BATCH):

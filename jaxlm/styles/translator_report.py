@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from jaxlm import checkpoints
-from jaxlm.checkpoints import runs
+from jaxlm.checkpoints import Trained
 from jaxlm.data_pipelines.input import Faces
 from jaxlm.drawing import pictures
 from jaxlm.evaluation import judging
@@ -49,7 +49,7 @@ class Judged(NamedTuple):
 
 
 def judge_translator(
-    trained: runs.Trained,
+    trained: Trained,
     run: str,
     dataset: str | None = None,
     data_dir: str | None = None,
@@ -93,7 +93,7 @@ def report_translator(workdir: pathlib.Path) -> Mapping[str, float]:
     Returns:
       The metrics of the held-out faces.
     """
-    trained = checkpoints.load_model(workdir)
+    trained = checkpoints.open_model(workdir)
     faces, metrics, protocol = judge_translator(trained, f"{workdir}, step {trained.step}")
     if jax.process_index() == 0:
         print_table(metrics, protocol)

@@ -31,7 +31,7 @@ _BATCH_SIZE = 64
 def validator(
     model: VUNet, config: Config, network: FeatureNetwork, margin: float, mesh: Mesh
 ) -> Callable[[Tree, Faces], dict[str, float]]:
-    """What judges a translator's variables by faces, each drawn from its own structure and the mean of its style.
+    """A function that judges a translator by faces, each drawn from its own structure and the mean of its style.
 
     Args:
       model: The translator.

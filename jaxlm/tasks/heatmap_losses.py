@@ -1,4 +1,4 @@
-"""Losses of predicted heat-maps [B, H, W, N]: one value per face [B], so that padding stays the caller's business.
+"""Losses of predicted heat-maps [B, H, W, N]: one value per face [B].
 
 `half_squares`, `heatmap_mse` and `adaptive_wing` compare heights with a drawn target. `soft_argmax` and `star` read a
 map as logits whose softmax over the cells is a probability, and compare that with true points in cells (see

@@ -1,7 +1,6 @@
-"""Losses of predicted points: one value per face [B], so that padding and weights stay the caller's business.
+"""Losses of predicted points: one value per face [B].
 
-Here they take points [B, N, 2] in the pixels of the crop that the network sees, and the constants below are in those
-pixels; the losses of heat-maps are in heatmap_losses.py.
+Points are [B, N, 2] in pixels of the crop that the network sees, and so are the constants below.
 """
 
 from collections.abc import Callable

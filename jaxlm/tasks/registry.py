@@ -1,4 +1,4 @@
-"""Tasks: what a model's raw outputs mean. A detector's turns them into per-face losses and into points in the crop."""
+"""The table of tasks, and how a task is made for a model."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from jaxlm.tasks.translation import TranslationTask
 
 @dataclasses.dataclass(frozen=True)
 class OneHead:
-    """Reads the points of one head from the outputs of a model that may have several."""
+    """Reads the points of one head, from the outputs of a model that may have several."""
 
     task: Task
     head: Head
@@ -60,7 +60,7 @@ def complete(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def build(config: TaskConfig, model: ModelConfig) -> Task:
-    """The task of a detector. Its fields without a default are the model's: its input_size and its options.
+    """The task of a detector; its fields without a default come from the model, see `tasks.Task`.
 
     Raises:
       ValueError: The task or one of its options is unknown, or the model lacks an option that the task shares with it;

@@ -1,4 +1,4 @@
-"""The task of DPR (TPAMI 2021): one loss for each stage of its training, and points as the model gives them."""
+"""The task of DPR (TPAMI 2021): a loss for each stage of its training; the model itself gives points."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from jaxlm.tasks.reinitialisation_losses import Weighting, affine_fit, landmark_
 
 @dataclasses.dataclass(frozen=True)
 class ReinitialisationTask(Task):
-    """Reinitialisation: outputs are those of `GSR` or `GLSR`, points are pixels of the wide crop.
+    """Reinitialisation: outputs are `DPROutputs`, of GSR or GLSR, and points are pixels of the wide crop.
 
     INFERRED, since the authors' training was not released; each stage supervises the networks that the model's `stage`
     trains, and starts from the weights of the one before:
@@ -34,9 +34,9 @@ class ReinitialisationTask(Task):
       schemes without eye corners, square roots of the box of the points).
 
     Attributes:
-      input_size, scheme, context, stage: The model's; see `jaxlm.models.dpr.GSR`.
-      target: What theta of stage `global_reinit` should be: a `similarity` or an `affine` map.
-      weighting: Of landmarks by their errors, `none` for equal weights; see `landmark_weights`.
+      input_size, scheme, context, stage: Those of the model; see `jaxlm.models.dpr.GSR`.
+      target: The kind of map that theta of stage `global_reinit` should be, a `similarity` or an `affine` map.
+      weighting: How landmarks are weighted by their errors; `none` weighs all alike; see `landmark_weights`.
     """
 
     alarms: ClassVar[tuple[Alarm, ...]] = (

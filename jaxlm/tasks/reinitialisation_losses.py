@@ -1,7 +1,7 @@
 """Losses that train DPR (TPAMI 2021); one value per face [B].
 
-The authors released networks, not their training. What is known of it: the landmark-weighted loss by its name and its
-purpose, larger weights for landmarks of larger errors, set by no hyper-parameter. INFERRED: every formula below.
+The authors released networks, but not how they were trained. The paper names a landmark-weighted loss: landmarks of
+larger errors have larger weights, and no hyper-parameter sets these. INFERRED: every formula below.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def theta_loss(theta: jax.Array, target: jax.Array, points: jax.Array, mean: np.
 def affine_fit(source: jax.Array, target: jax.Array) -> jax.Array:
     """The affine map [B, 2, 3] that best takes `source` to `target` [B, N, 2] in the least-squares sense.
 
-    Points on a line give NaN; see `reinitialisation.similarity_fit` for the similarity.
+    Points on a line give NaN; see `affine_maps.similarity_fit` for the similarity.
     """
     source_mean, target_mean = source.mean(axis=1, keepdims=True), target.mean(axis=1, keepdims=True)
     x, y = source - source_mean, target - target_mean

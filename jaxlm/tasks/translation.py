@@ -1,4 +1,4 @@
-"""The task of a translator: how structures are drawn, what its loss compares, and how much it weighs."""
+"""The task of a translator: how structures are drawn, and what its loss weighs."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from jaxlm.landmarks import Scheme
 
 @dataclasses.dataclass(frozen=True)
 class TranslationTask:
-    """The options of a translator, of the AVS kind (Qian et al., ICCV 2019).
+    """The options of training a translator like that of AVS (Qian et al., ICCV 2019).
 
     Attributes:
-      structure: What the translator sees of a face's shape, maps of jaxlm/images/structure_maps.py: one of all
-        landmarks (`dots`), one for each boundary of the scheme, both, or the map of the released AVS code
-        (`published`).
-      sigma: Of the maps, in pixels; a whole number where published.
-      features: Whose features the loss compares: `laplacian`, a pyramid and colours (`ColouredPyramid`), an .npz file
-        of VGG-19 that jaxlm.convert wrote, or the workdir of a trained detector. It is kept with the checkpoints.
-      gram_weight: Of the Gram terms of the perceptual loss.
-      beta: Weight of the KL divergence, a mean over latent dimensions, once it is warm.
+      structure: The maps of a face's shape, see jaxlm/images/structure_maps.py: one of all landmarks (`dots`), one for
+        each boundary of the scheme, both, or the map of the released AVS code (`published`).
+      sigma: Standard deviation of dots and lines in pixels; a whole number where published.
+      features: The feature network that the loss compares by: `laplacian`, a pyramid and colours (`ColouredPyramid`),
+        an .npz file of VGG-19 that jaxlm.convert wrote, or the workdir of a trained detector. Its weights are kept with
+        the checkpoints.
+      gram_weight: Weight of the Gram terms of the perceptual loss.
+      beta: Weight of the KL divergence, a mean over latent dimensions, after the warm-up.
       warmup: `linear` from 0, or `published`: almost nothing for half of the training, then linear for a quarter.
       warmup_share: Share of the training that the linear warm-up takes.
     """
@@ -79,8 +79,8 @@ def linear_warmup(beta: float, steps: int) -> optax.Schedule:
 
 
 def published_warmup(beta: float, total_steps: int = 50_000) -> optax.Schedule:
-    """That of AVS: a millionth of `beta` for half of the training, then linear up to `beta` after three quarters.
+    """The warm-up of AVS: a millionth of `beta` for half of the training, then linear up to `beta` at three quarters.
 
-    While the weight is so small nothing keeps structure out of the latents; `linear_warmup` is safer.
+    Nothing keeps structure out of the latents while the weight is so small; `linear_warmup` is safer.
     """
     return optax.linear_schedule(1e-6 * beta, beta, total_steps // 4, transition_begin=total_steps // 2)

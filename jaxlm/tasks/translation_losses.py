@@ -1,8 +1,8 @@
 """Losses of the style translator, AVS (Qian et al., ICCV 2019) after VUNet (Esser et al., CVPR 2018).
 
-Per-face values [B], but for schedules. Photos are [B, S, S, 3], normalised. Unlike as published, each term of the
-perceptual loss is divided by what it is for two different faces, so that no layer rules because its values are large,
-and the KL divergence is a mean over latent dimensions, so that its weight does not depend on how many there are.
+Losses are per-face values [B]. Photos are [B, S, S, 3], normalised. Two things differ from the published losses. Each
+term of the perceptual loss is divided by its value for two different faces: no layer counts more because its values are
+large. The KL divergence is a mean over latent dimensions: its weight does not depend on how many there are.
 """
 
 from __future__ import annotations
@@ -24,7 +24,10 @@ ACTIVE_VARIANCE = 0.01
 
 
 class FeatureNetwork(Protocol):
-    """What the perceptual loss compares photos by, a pytree of its weights; see jaxlm/styles/feature_networks.py."""
+    """Gives the features that the perceptual loss compares; a pytree of its weights.
+
+    The networks are in jaxlm/styles/feature_networks.py.
+    """
 
     def __call__(self, images: jax.Array) -> Features:
         """Named feature maps [B, h, w, C] of normalised photos [B, S, S, 3]."""
@@ -58,9 +61,9 @@ def gram(features: jax.Array) -> jax.Array:
 
 
 def layer_scales(network: FeatureNetwork, images: jax.Array) -> LayerTerms:
-    """What each term is for two different faces: means, scalars, over pairs of neighbours in a batch of real photos.
+    """The value of each term for two different faces, a scalar: its mean over neighbours in a batch of real photos.
 
-    Taken once, before training, and kept: a loss of 1 then means "as unlike as any other face".
+    The scales are taken once, before training, and kept. A loss of 1 then means "as unlike as any other face".
 
     Raises:
       ValueError: There are fewer than two photos.
@@ -73,7 +76,7 @@ def layer_scales(network: FeatureNetwork, images: jax.Array) -> LayerTerms:
 
 
 def pack_perception(network: FeatureNetwork, scales: LayerTerms) -> dict[str, Any]:
-    """What the perceptual loss compares by, for `batch_stats`, where no gradient reaches it.
+    """A feature network and its scales as they are kept in `batch_stats`, where no gradient reaches them.
 
     `features` are the weights of the network, `scales` are those of `layer_scales`.
     """
@@ -97,8 +100,8 @@ def perceptual(
       predicted: Rendered photos [B, S, S, 3].
       truth: The photos they should be [B, S, S, 3].
       network: Whose features are compared.
-      scales: Of `layer_scales` for this network.
-      gram_weight: Of the Gram terms, which compare styles wherever they are in the photo.
+      scales: What `layer_scales` gives for this network.
+      gram_weight: Weight of the Gram terms, which compare styles wherever they are in the photo.
 
     Raises:
       AssertionError: The shapes do not agree; nothing is broadcast.
@@ -145,12 +148,12 @@ def translation_loss(
     """The loss [B] that trains a translator, perceptual + beta x KL / dimensions, and scalars to log.
 
     Args:
-      outputs: Of the translator.
+      outputs: What the translator gives.
       images: The photos it was given [B, S, S, 3].
       network: Whose features `perceptual` compares.
-      scales: Of `layer_scales` for this network.
-      beta: Weight of the KL divergence's mean over all dimensions of the latents; see the schedules below.
-      gram_weight: Of the Gram terms of `perceptual`.
+      scales: What `layer_scales` gives for this network.
+      beta: Weight of the KL divergence's mean over all dimensions of the latents; see `TranslationTask.kl_weight`.
+      gram_weight: Weight of the Gram terms of `perceptual`.
 
     Returns:
       The loss, and means over the batch: `perceptual`, and of the latent of side k `kl_kpx` in nats and `active_kpx`,

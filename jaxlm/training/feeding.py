@@ -1,6 +1,6 @@
-"""How faces reach the training step: streamed from disk, or drawn from frames that live in device memory.
+"""Feeds faces to the training step: they stream from disk, or all frames stay in device memory.
 
-Both give the same batches for the same seed, so a run may be trained with either.
+Both give the same batches for the same seed, so a run can be trained with either.
 """
 
 from __future__ import annotations
@@ -32,16 +32,18 @@ Advance = Callable[[State, int, int], tuple[State, Mapping[str, np.ndarray]]]
 
 _FIELDS = ("image", "points", "visible")
 
-# Seconds between two looks at whether the devices are idle while a batch is waited for, and at whether to stop reading.
-_LOOK, _PATIENCE = 0.001, 0.1
+# While a batch is waited for, it is checked every so many seconds whether the devices are idle; ...
+_LOOK = 0.001
+# ... and while the queue is full, every so many seconds whether reading should stop.
+_PATIENCE = 0.1
 
 
 def stream(
     step: Step, faces: Faces, config: Config, mesh: Mesh, shardings: State, start_step: int, total_steps: int
 ) -> Advance:
-    """Steps, each a call of its own, on batches that tf.data reads and prefetches, in order from `start_step`.
+    """Runs each step as a call of its own, on batches that are read and prefetched, in order from `start_step`.
 
-    The metrics have one more, `waiting`, whose mean is the share of the time in which the devices waited for a batch.
+    There is one more metric, `waiting`: its mean is the share of the time in which the devices waited for a batch.
     """
     whole, split = distributed.replicated(mesh), distributed.split_batch(mesh)
     call = jax.jit(step, in_shardings=(shardings, split), out_shardings=(shardings, whole), donate_argnums=0)
@@ -72,7 +74,7 @@ def stream(
 
 
 class Prefetch:
-    """Batches on the devices, read and sent by a thread of its own, up to two ahead of the one in use."""
+    """Reads batches and sends them to the devices in a thread of its own, up to two ahead of the one in use."""
 
     def __init__(self, batches: Iterable[Mapping[str, np.ndarray]], sharding: NamedSharding) -> None:
         self._queue: queue.Queue[Batch | BaseException] = queue.Queue(maxsize=2)
@@ -82,7 +84,7 @@ class Prefetch:
         weakref.finalize(self, _end, thread, stop)
 
     def take(self, idle: Callable[[], bool]) -> tuple[Batch, float]:
-        """The next batch, and for how many seconds the devices were `idle` while it was waited for.
+        """The next batch, and how many seconds the devices were `idle` while waiting for it.
 
         Raises:
           Exception: What reading the batch raised.
@@ -129,7 +131,7 @@ def _end(thread: threading.Thread, stop: threading.Event) -> None:
 
 
 def cached(step: Step, faces: Faces, config: Config, mesh: Mesh, shardings: State) -> Advance:
-    """Steps on frames that every device holds; all steps of one `advance` are one compiled scan, except on a CPU."""
+    """Runs steps on frames that every device holds, `steps_per_call` steps in one compiled scan, except on a CPU."""
     whole = distributed.replicated(mesh)
     everything = {"image": faces.images(np.arange(len(faces))), "points": faces.points, "visible": faces.visible}
     frames = distributed.to_devices(everything, whole)

@@ -27,12 +27,10 @@ from jaxlm.tasks import Alarm
 from jaxlm.training import feeding, starting
 from jaxlm.training.step import Recipe, TrainState, from_items, init_state, make_recipe, to_items, train_step
 
-# At least so many steps between two looks at the metrics. A look waits for the device, and bounds how far the host runs
-# ahead.
+# Metrics are fetched after at least so many steps. Fetching waits for the device, so the host cannot run far ahead.
 _STEPS_BETWEEN_REPORTS = 20
 
-
-# What models start from whose layers are scaled by data; as published for VUNet.
+# Models whose layers are scaled by data start from so many faces, as published for VUNet.
 _FIRST_FACES = 16
 
 
@@ -123,16 +121,16 @@ def start_or_resume(
     if restored is None:
         state = jax.jit(functools.partial(init_state, recipe), out_shardings=shardings)(faces)
         if recipe.config.init_from:
-            state, report = starting.start_from(state, recipe.config.init_from, recipe.config.init_copies)
+            state, match = starting.start_from(state, recipe.config.init_from, recipe.config.init_copies)
             if jax.process_index() == 0:
-                print(f"Starting from {recipe.config.init_from}:\n{report}", file=sys.stderr)
+                print(f"Starting from {recipe.config.init_from}:\n{match}", file=sys.stderr)
         return 0, state, shardings
     step, model, rest = restored
     return step, from_items(model, rest), shardings
 
 
 def fit(config: Config, workdir: pathlib.Path) -> bool:
-    """Trains from where the run in `workdir` stands; True when it reached its end, False when asked to stop before."""
+    """Starts or resumes the run in `workdir`; True when it reached its end, False when a signal stopped it before."""
     workdir.mkdir(parents=True, exist_ok=True)
     mesh = distributed.make_mesh(config.fsdp)
     recipe, training, validation = prepare_run(config)
@@ -160,10 +158,10 @@ def fit(config: Config, workdir: pathlib.Path) -> bool:
                 stopping = stop_signal.asked(end)
                 if end % boundary == 0 or end == recipe.total_steps:
                     model, rest = to_items(state)
-                    figures = validate(model, validation) if len(validation) else {}
-                    if figures:
-                        progress.validation(end, figures)
-                    checkpoints.save(end, model, rest, figures.get(measure.key))
+                    metrics = validate(model, validation) if len(validation) else {}
+                    if metrics:
+                        progress.validation(end, metrics)
+                    checkpoints.save(end, model, rest, metrics.get(measure.key))
                     progress.resume_clock()
                 elif stopping:
                     checkpoints.save(end, *to_items(state))

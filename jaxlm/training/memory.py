@@ -1,4 +1,4 @@
-"""How much device memory training takes, from the compiled step; nothing is run."""
+"""How much device memory training takes. The step is compiled for it, and not run."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class Memory(NamedTuple):
     """Bytes on the device while a training step runs.
 
     Attributes:
-      state: Parameters, statistics and what the optimiser keeps; updated in place.
-      batch: Frames and labels.
-      intermediate: The most that the step holds besides at any moment.
+      state: The parameters, the statistics, and the state of the optimiser; they are updated in place.
+      batch: The frames and labels of a batch.
+      intermediate: The most that the step needs beside these at any moment.
     """
 
     state: int
@@ -37,7 +37,7 @@ class Memory(NamedTuple):
 
 
 def of_training(config: Config) -> Memory:
-    """Of a step of an experiment on one device of the kind that is there, with frames of 256 pixels.
+    """The memory that a step of an experiment takes on one device of the kind at hand, with frames of 256 pixels.
 
     Raises:
       ValueError: What `make_recipe` refuses.

@@ -1,4 +1,4 @@
-"""From an experiment's settings to an optax optimiser and its schedules; epochs become steps here."""
+"""Optimisers and schedules of optax, made from an experiment's settings; epochs become steps here."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ def step_decay(peak: float, warmup_steps: int, decay: Sequence[tuple[int, float]
 
 
 def linear_decay(peak: float, warmup_steps: int, total_steps: int) -> optax.Schedule:
-    """That of AVS (ICCV 2019): `peak` for a fiftieth of the training, then linear to 0 at `total_steps`.
+    """The schedule of AVS (ICCV 2019): `peak` for a fiftieth of the training, then linear to 0 at `total_steps`.
 
-    Published is `peak` 1e-3, for 1,000 of 50,000 steps, without warm-up. With one the rate is multiplied by
-    min(1, i / `warmup_steps`).
+    The published schedule has a `peak` of 1e-3 for 1,000 of 50,000 steps, and no warm-up. With a warm-up the rate is
+    multiplied by min(1, i / `warmup_steps`) in step i.
     """
     constant = total_steps // 50
     decay = optax.linear_schedule(peak, 0.0, total_steps - constant, transition_begin=constant)

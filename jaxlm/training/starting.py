@@ -1,11 +1,10 @@
-"""Starting a run from the weights of others: arrays of equal path and shape are taken, all others stay as drawn."""
+"""Starts a run from other weights: arrays of equal path and shape are taken, all others stay as they were drawn."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
 import operator
-import pathlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,22 +15,21 @@ import numpy as np
 from flax import traverse_util
 
 from jaxlm import checkpoints
-from jaxlm.models import load_weights
 from jaxlm.training.step import TrainState
 
 Tree = Any
 
 
 @dataclasses.dataclass(frozen=True)
-class Report:
-    """What became of every array on both sides; paths are those of `params/head/fc1/kernel`.
+class WeightMatch:
+    """Which arrays of a model were found among other weights; paths are like `params/head/fc1/kernel`.
 
     Attributes:
-      taken: Arrays here that were found there by their own path.
-      copied: Arrays here that were found there by the path of another network.
-      reshaped: Arrays here whose counterpart has another shape.
-      new: Arrays here without a counterpart.
-      left_over: Arrays there that nothing took.
+      taken: Arrays of the model that were found by their own path.
+      copied: Arrays of the model that were found by the path of another network.
+      reshaped: Arrays of the model whose counterpart has another shape.
+      new: Arrays of the model without a counterpart.
+      left_over: Arrays of the other weights that nothing took.
     """
 
     taken: list[str]
@@ -53,14 +51,14 @@ class Report:
 
 def start_from(
     state: TrainState, sources: str | Sequence[tuple[str, str]], copies: Sequence[tuple[str, str]] = ()
-) -> tuple[TrainState, Report]:
-    """`state` with the parameters and batch statistics of other runs, placed as its own are; the optimiser stays.
+) -> tuple[TrainState, WeightMatch]:
+    """`state` with the parameters and batch statistics of other runs, on the same devices; the optimiser's state stays.
 
     Args:
-      state: Before the first step.
-      sources: A source, or pairs (source, path here) of sources whose arrays all belong below a path of the model, or
-        nowhere deeper with the path "". A source is the workdir of a run, of which the best checkpoint is taken, or a
-        file of `weights.save_weights`. Of two that hold the same array the later one counts.
+      state: The state before the first step.
+      sources: A source, or pairs (source, path): the arrays of the source then belong below this path of the model;
+        the path "" is the model itself. A source is the workdir of a run, whose best checkpoint is taken, or a file of
+        weights. Of two that hold the same array the later one counts.
       copies: See `take`.
 
     Raises:
@@ -70,16 +68,16 @@ def start_from(
     """
     ours = {"params": state.params, "batch_stats": state.batch_stats}
     pairs = [(sources, "")] if isinstance(sources, str) else sources
-    theirs = [place(_load(source), path) for source, path in pairs]
-    found, report = take(ours, _merged(theirs), copies)
+    theirs = [place(checkpoints.open_variables(source), path) for source, path in pairs]
+    found, match = take(ours, _merged(theirs), copies)
     for (source, _), tree in zip(pairs, theirs, strict=True):
-        if set(_flat(tree)) <= set(report.left_over):
-            raise ValueError(f"{source} and the model have no array of equal path and shape in common:\n{report}")
+        if set(_flat(tree)) <= set(match.left_over):
+            raise ValueError(f"{source} and the model have no array of equal path and shape in common:\n{match}")
     placed = jax.tree.map(lambda array, leaf: jax.device_put(array, leaf.sharding), found, ours)
     averaged = None if state.ema_params is None else jax.tree.map(jnp.copy, placed["params"])
     return dataclasses.replace(
         state, params=placed["params"], batch_stats=placed["batch_stats"], ema_params=averaged
-    ), report
+    ), match
 
 
 def place(variables: Mapping[str, Tree], path: str) -> Mapping[str, Tree]:
@@ -91,46 +89,39 @@ def place(variables: Mapping[str, Tree], path: str) -> Mapping[str, Tree]:
 
 def take(
     ours: Mapping[str, Tree], theirs: Mapping[str, Tree], copies: Sequence[tuple[str, str]] = ()
-) -> tuple[Tree, Report]:
+) -> tuple[Tree, WeightMatch]:
     """`ours` with the arrays of `theirs` in place of those of equal path and shape.
 
     Args:
       ours: Variables of a model, nested dicts: `params` and `batch_stats`.
-      theirs: Variables of another one.
-      copies: Pairs (path there, path here) without the collection's name: where `theirs` lacks an array below the
-        second path, the one below the first is taken.
+      theirs: Variables of another model.
+      copies: Pairs (path in `theirs`, path in `ours`) without the collection's name: where `theirs` lacks an array
+        below the second path, the one below the first is taken.
     """
     own, other = _flat(ours), _flat(theirs)
-    found, report, used = dict(own), Report([], [], [], [], []), set()
+    found, match, used = dict(own), WeightMatch([], [], [], [], []), set()
     for path, array in own.items():
         source = path if path in other else _copied_path(path, copies)
         if source not in other:
-            report.new.append(path)
+            match.new.append(path)
         elif np.shape(other[source]) != np.shape(array):
-            report.reshaped.append(path)
+            match.reshaped.append(path)
         else:
-            (report.taken if source == path else report.copied).append(path)
+            (match.taken if source == path else match.copied).append(path)
             used.add(source)
             found[path] = jnp.asarray(other[source], array.dtype)
-    report.left_over.extend(path for path in other if path not in used)
+    match.left_over.extend(path for path in other if path not in used)
     empty = {collection: {} for collection, tree in ours.items() if not tree}
-    return traverse_util.unflatten_dict(found, sep="/") | empty, report
+    return traverse_util.unflatten_dict(found, sep="/") | empty, match
 
 
 def _copied_path(path: str, copies: Sequence[tuple[str, str]]) -> str | None:
-    """Where `copies` finds the array of `path`; None where they do not name its network."""
+    """The path that `copies` give for the array of `path`; None where they do not name its network."""
     collection, _, name = path.partition("/")
     for there, here in copies:
         if name.startswith(f"{here}/"):
             return f"{collection}/{there}{name.removeprefix(here)}"
     return None
-
-
-def _load(source: str) -> Mapping[str, Tree]:
-    """The variables of the best checkpoint of a run, or of a file of weights."""
-    if pathlib.Path(source).is_dir() or not source.endswith(".npz"):
-        return jax.device_get(checkpoints.load_model(source).variables)
-    return load_weights(source)[0]
 
 
 def _flat(variables: Mapping[str, Tree]) -> dict[str, Any]:

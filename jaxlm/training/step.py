@@ -1,4 +1,4 @@
-"""One training step as a pure function of an explicit state: what is trained, and how."""
+"""One training step, a pure function of an explicit state."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from jax import lax
 from jax.extend.core import Primitive
 
 from jaxlm.config import Config
-from jaxlm.images import augment, cropping
+from jaxlm.images import augment_faces, normalise, plain_crops
 from jaxlm.landmarks import Scheme, load_scheme
 from jaxlm.training import objectives, optim
 from jaxlm.training.objectives import Crops, Objective
@@ -42,7 +42,17 @@ class TrainState:
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """All that does not change: what `train_step` does to a state and a batch."""
+    """All that does not change while training: what `train_step` does to a state and a batch.
+
+    Attributes:
+      config: The config of the experiment.
+      objective: What is minimised.
+      scheme: The scheme of the points.
+      optimiser: From gradients to updates.
+      learning_rate: The learning rate by step, which the optimiser follows.
+      steps_per_epoch: How many steps make an epoch.
+      margin: Side of the frames in face boxes.
+    """
 
     config: Config
     objective: Objective
@@ -58,7 +68,11 @@ class Recipe:
 
 
 def make_recipe(config: Config, num_faces: int, margin: float) -> Recipe:
-    """The recipe of an experiment for a training set of `num_faces` faces in frames of `margin` face boxes."""
+    """The recipe of an experiment for a training set of `num_faces` faces in frames of `margin` face boxes.
+
+    Raises:
+      ValueError: There are fewer faces than a batch has.
+    """
     scheme = load_scheme(config.data.scheme)
     steps_per_epoch = config.steps_per_epoch or num_faces // config.data.batch_size
     if num_faces < config.data.batch_size:
@@ -79,9 +93,9 @@ def make_recipe(config: Config, num_faces: int, margin: float) -> Recipe:
 
 
 def init_state(recipe: Recipe, faces: Batch | None = None) -> TrainState:
-    """The state before the first step; a pure function of the config's seed and, for some models, of some `faces`.
+    """The state before the first step, a pure function of the config's seed and of some `faces`.
 
-    Faces are as `train_step` takes them. Translators start from their statistics, detectors need none.
+    Faces are those of a batch of `train_step`. Translators start from their statistics; detectors need none.
     """
     crops = None if faces is None else _plain_crops(faces, recipe)
     variables = recipe.objective.init(jax.random.key(recipe.config.seed), crops)
@@ -103,7 +117,7 @@ def train_step(state: TrainState, batch: Batch, recipe: Recipe) -> tuple[TrainSt
     """
     config = recipe.config
     key = jax.random.fold_in(jax.random.key(config.seed), state.step)
-    crops, points, visible = augment.augment(
+    crops, points, visible = augment_faces(
         key,
         batch["image"],
         batch["points"],
@@ -119,7 +133,7 @@ def train_step(state: TrainState, batch: Batch, recipe: Recipe) -> tuple[TrainSt
     loss = functools.partial(recipe.objective.loss, step=state.step)
     if config.optim.remat:
         loss = jax.checkpoint(loss, policy=is_product)
-    crops = Crops(cropping.normalise(crops), points, visible)
+    crops = Crops(normalise(crops), points, visible)
     grads, values, batch_stats = _accumulated_gradients(loss, state, crops, key, config.optim.accumulate)
     updates, opt_state = recipe.optimiser.update(grads, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
@@ -133,21 +147,21 @@ def train_step(state: TrainState, batch: Batch, recipe: Recipe) -> tuple[TrainSt
 
 
 def is_product(operation: Primitive, *_: Any, **__: Any) -> bool:
-    """Whether the gradient keeps an operation's result: products are dear, what lies between them is cheap."""
+    """Whether the gradient keeps an operation's result: products are slow to compute again, all else is fast."""
     return operation.name in ("conv_general_dilated", "dot_general", "custom_vjp_call")
 
 
 def _plain_crops(faces: Batch, recipe: Recipe) -> Crops:
     """Faces without augmentation, as models see them."""
     size, crop = recipe.config.model.input_size, recipe.config.data.crop
-    crops, points = cropping.plain_crops(faces["image"], faces["points"], size, recipe.margin, crop)
+    crops, points = plain_crops(faces["image"], faces["points"], size, recipe.margin, crop)
     return Crops(crops, points, faces["visible"])
 
 
 def _accumulated_gradients(
     loss: Callable[..., Any], state: TrainState, crops: Crops, key: jax.Array, parts: int
 ) -> tuple[Tree, dict[str, jax.Array], Tree]:
-    """Gradients and the loss's own values averaged over `parts` parts of a batch in turn, and the last statistics."""
+    """Gradients and values of the loss, means over `parts` parts of a batch in turn, and the last batch statistics."""
     grad = jax.grad(loss, has_aux=True)
     if parts == 1:
         grads, (values, batch_stats) = grad(state.params, state.batch_stats, crops, key)
@@ -168,7 +182,7 @@ def _accumulated_gradients(
 
 
 def to_items(state: TrainState) -> tuple[Tree, Tree]:
-    """A state as two trees without a common array: what evaluation needs, and the rest that resuming needs."""
+    """A state as two trees: what evaluation needs, and the rest, which only resuming needs; they share no array."""
     model = {"params": state.eval_params, "batch_stats": state.batch_stats}
     rest = {"step": state.step, "opt_state": state.opt_state}
     if state.ema_params is not None:

@@ -1,4 +1,4 @@
-"""The features of a synthetic face: brows, nose and mouth, painted exactly where their landmarks are."""
+"""All features of a synthetic face, painted exactly at their landmarks; brows, nose and mouth are here."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from jaxlm.data_pipelines.synthetic.features.eyes import eye_outline, eye_strokes, eye_widths, paint_eyes, paint_glasses
 from jaxlm.data_pipelines.synthetic.features.head import fill_head
-from jaxlm.data_pipelines.synthetic.painting.outlines import SAMPLES, Sketch, make_sketch
+from jaxlm.data_pipelines.synthetic.painting.outlines import SAMPLES, PolygonMatrix, make_polygon_matrix
 from jaxlm.data_pipelines.synthetic.painting.paint import (
     clear_around,
     curve,
@@ -27,8 +27,8 @@ from jaxlm.data_pipelines.synthetic.painting.paint import (
 )
 from jaxlm.data_pipelines.synthetic.painting.surface import skin_tone
 from jaxlm.data_pipelines.synthetic.shape.anchors import ROWS
-from jaxlm.data_pipelines.synthetic.shape.figure import Figure, shade
 from jaxlm.data_pipelines.synthetic.shape.look import Look
+from jaxlm.data_pipelines.synthetic.shape.posed_face import PosedFace, shade
 
 # Beyond this yaw, in radians, the nose may hide features of the far side, or hides its eye for sure.
 _NOSE_IN_FRONT, _EYE_HIDDEN = 0.3, 1.02
@@ -42,8 +42,8 @@ _BROW = 4 * SAMPLES + 1
 
 
 @functools.cache
-def _sketch() -> Sketch:
-    """The features' lines and outlines."""
+def _feature_polygons() -> PolygonMatrix:
+    """The polygons of all features."""
     shine = [{index: 0.45, 94: 0.275, 85: 0.275} for index in (87, 86, 84, 83)]
     rim = ROWS["rims"].start
     strokes = {
@@ -64,46 +64,46 @@ def _sketch() -> Sketch:
         "bottom": [[82, 83, 84, 85, 86, 87, 76], [88, 95, 94, 93, 92]],
         "hole": [[88, 89, 90, 91, 92], [92, 93, 94, 95, 88]],
     }
-    return make_sketch(strokes, outlines, ROWS["rims"].stop)
+    return make_polygon_matrix(strokes, outlines, ROWS["rims"].stop)
 
 
-def paint_features(image: np.ndarray, skin: np.ndarray, figure: Figure, look: Look, rng: np.random.Generator) -> None:
+def paint_features(image: np.ndarray, skin: np.ndarray, face: PosedFace, look: Look, rng: np.random.Generator) -> None:
     """Paints all features that the head does not hide; `skin` is what `paint_skin` returned."""
     layer = np.zeros((2 * len(image), 2 * len(image), 4), np.uint8)
     # OpenCV's fill reaches beyond an outline; that is part of a line.
     widths = [
-        max(width * figure.scale - 1.2 / len(layer), 0.1 / len(layer))
+        max(width * face.scale - 1.2 / len(layer), 0.1 / len(layer))
         for width in (*eye_widths(look) * 2, 0.009, 0.009, 0.009, 0.012, 0.007)
     ]
-    sketch = _sketch().draw(figure.places[: ROWS["rims"].stop], widths, len(layer))
-    hairs = _brow_hairs([sketch["brow0"], sketch["brow1"]], rng)
+    polygons = _feature_polygons().polygons(face.all_points[: ROWS["rims"].stop], widths, len(layer))
+    hairs = _brow_hairs([polygons["brow0"], polygons["brow1"]], rng)
     near = (0, 1)
-    if abs(figure.yaw) > _NOSE_IN_FRONT:
-        far, *near = (0, 1) if figure.yaw < 0 else (1, 0)
-        if abs(figure.yaw) < _EYE_HIDDEN:
-            paint_eyes(layer, skin, figure, look, (far,), sketch)
-        _paint_brow(layer, skin, figure, look, far, sketch[f"brow{far}"], hairs[far])
-        _clear_hidden(layer, figure)
-    paint_eyes(layer, skin, figure, look, near, sketch)
+    if abs(face.yaw) > _NOSE_IN_FRONT:
+        far, *near = (0, 1) if face.yaw < 0 else (1, 0)
+        if abs(face.yaw) < _EYE_HIDDEN:
+            paint_eyes(layer, skin, face, look, (far,), polygons)
+        _paint_brow(layer, skin, face, look, far, polygons[f"brow{far}"], hairs[far])
+        _clear_hidden(layer, face)
+    paint_eyes(layer, skin, face, look, near, polygons)
     for side in near:
-        _paint_brow(layer, skin, figure, look, side, sketch[f"brow{side}"], hairs[side])
-    _paint_mouth(layer, skin, figure, look, sketch)
-    _paint_nose(layer, skin, figure, sketch)
-    lay_over(image, layer, pixel_box(figure.points[33:], len(image), 0.06 * figure.scale))
+        _paint_brow(layer, skin, face, look, side, polygons[f"brow{side}"], hairs[side])
+    _paint_mouth(layer, skin, face, look, polygons)
+    _paint_nose(layer, skin, face, polygons)
+    lay_over(image, layer, pixel_box(face.points[33:], len(image), 0.06 * face.scale))
     if look.glasses is not None:
-        paint_glasses(image, figure, look.glasses, look.light)
+        paint_glasses(image, face, look.glasses, look.light)
 
 
-def _clear_hidden(layer: np.ndarray, figure: Figure) -> None:
-    """Takes away what of the far eye and brow is behind the nose and its bridge, or beyond the head's outline."""
-    inner = figure.points[[64 if figure.yaw > 0 else 68]]
-    fill(layer, np.concatenate([figure.named("above nose"), figure.nose, inner]), (0, 0, 0, 0))
-    box = pixel_box(figure.points[33:], len(layer), 0.06 * figure.scale)
-    layer[box] = cv2.bitwise_and(layer[box], layer[box], mask=fill_head(figure, len(layer))[box])
+def _clear_hidden(layer: np.ndarray, face: PosedFace) -> None:
+    """Clears the parts of the far eye and brow that lie behind the nose or beyond the head's outline."""
+    inner = face.points[[64 if face.yaw > 0 else 68]]
+    fill(layer, np.concatenate([face.anchors("above nose"), face.nose, inner]), (0, 0, 0, 0))
+    box = pixel_box(face.points[33:], len(layer), 0.06 * face.scale)
+    layer[box] = cv2.bitwise_and(layer[box], layer[box], mask=fill_head(face, len(layer))[box])
 
 
 def _brow_hairs(outlines: Sequence[np.ndarray], rng: np.random.Generator) -> np.ndarray:
-    """Hairs [2, 24, 2, 2] within the outlines of the left and the right brow, as these, of `to_fixed`."""
+    """Hairs [2, 24, 2, 2] within the outlines of the left and the right brow; both as `to_fixed` gives them."""
     sides, (along, length) = np.arange(2)[:, None], rng.random((2, 2, 24))
     brows = np.stack(outlines)
     place = (along * (_BROW - 2)).astype(int)
@@ -116,7 +116,7 @@ def _brow_hairs(outlines: Sequence[np.ndarray], rng: np.random.Generator) -> np.
 def _paint_brow(
     layer: np.ndarray,
     skin: np.ndarray,
-    figure: Figure,
+    face: PosedFace,
     look: Look,
     side: int,
     outline: np.ndarray,
@@ -124,23 +124,23 @@ def _paint_brow(
 ) -> None:
     """The brow on the image's left (0) or right (1): an outline and hairs in it."""
     hair = 0.85 * look.light.level * look.hair
-    tone = skin_tone(skin, figure.points[44 if side else 35])
+    tone = skin_tone(skin, face.points[44 if side else 35])
     fill_fixed(layer, [outline], tint(hair + 0.1 * tone, look.brow_weight))
-    width, lines = round(0.0035 * figure.scale * len(layer)), list(hairs)
+    width, lines = round(0.0035 * face.scale * len(layer)), list(hairs)
     draw_fixed_lines(layer, lines[:12], tint(0.55 * hair), width)
     draw_fixed_lines(layer, lines[12:], tint(0.85 * hair), width)
 
 
-def _paint_nose(layer: np.ndarray, skin: np.ndarray, figure: Figure, sketch: dict[str, np.ndarray]) -> None:
+def _paint_nose(layer: np.ndarray, skin: np.ndarray, face: PosedFace, polygons: dict[str, np.ndarray]) -> None:
     """The nose's lower edge, its wings and nostrils."""
-    points = figure.points
+    points = face.points
     tone = skin_tone(skin, points[57])
     edge, hole = tint(0.45 * tone, 0.5), tint(0.16 * tone, 0.82)
-    fill_fixed(layer, [sketch["nose"]], edge)
+    fill_fixed(layer, [polygons["nose"]], edge)
     for side, wing, inner in ((1, 55, 56), (-1, 59, 58)):
-        if side * figure.yaw < -0.6:
+        if side * face.yaw < -0.6:
             continue
-        fill_fixed(layer, [sketch[f"wing{wing}"]], edge)
+        fill_fixed(layer, [polygons[f"wing{wing}"]], edge)
         along = points[wing] - points[inner]
         centre = points[inner] + 0.38 * along + 0.10 * (points[54] - points[57])
         right, down = along.tolist()
@@ -149,29 +149,29 @@ def _paint_nose(layer: np.ndarray, skin: np.ndarray, figure: Figure, sketch: dic
 
 
 def _paint_mouth(
-    layer: np.ndarray, skin: np.ndarray, figure: Figure, look: Look, sketch: dict[str, np.ndarray]
+    layer: np.ndarray, skin: np.ndarray, face: PosedFace, look: Look, polygons: dict[str, np.ndarray]
 ) -> None:
     """Lips and, between them, a dark line or the inside of the mouth."""
-    points = figure.points
+    points = face.points
     strength = look.makeup.strength if look.makeup else 0.0
     colour = look.lips + strength * (look.makeup.lips - look.lips) if look.makeup else look.lips
-    lit_top, lit_bottom = shade(figure.camera.rotation @ _LIP_NORMALS, look.light).tolist()
+    lit_top, lit_bottom = shade(face.camera.rotation @ _LIP_NORMALS, look.light).tolist()
     tone = skin_tone(skin, points[57])
-    open_by = math.hypot(*(points[94] - points[90]).tolist()) / figure.scale
+    open_by = math.hypot(*(points[94] - points[90]).tolist()) / face.scale
     if open_by > 0.012:
-        _paint_inside(layer, figure, look, open_by, sketch["hole"])
+        _paint_inside(layer, face, look, open_by, polygons["hole"])
     else:
-        fill_fixed(layer, [sketch["hole"]], tint(0.12 * tone + 4))
+        fill_fixed(layer, [polygons["hole"]], tint(0.12 * tone + 4))
     opacity = 0.72 + 0.25 * strength
-    fill_fixed(layer, [sketch["top"]], tint(0.86 * lit_top * colour, opacity))
-    fill_fixed(layer, [sketch["bottom"]], tint(lit_bottom * colour, opacity))
-    fill_fixed(layer, [sketch["shine"]], tint(1.05 * lit_bottom * colour + 14 + 14 * strength, opacity))
-    fill_fixed(layer, [sketch["between"]], tint(tone * _LIP_LINE))
+    fill_fixed(layer, [polygons["top"]], tint(0.86 * lit_top * colour, opacity))
+    fill_fixed(layer, [polygons["bottom"]], tint(lit_bottom * colour, opacity))
+    fill_fixed(layer, [polygons["shine"]], tint(1.05 * lit_bottom * colour + 14 + 14 * strength, opacity))
+    fill_fixed(layer, [polygons["between"]], tint(tone * _LIP_LINE))
 
 
-def _paint_inside(layer: np.ndarray, figure: Figure, look: Look, open_by: float, hole: np.ndarray) -> None:
-    """An open mouth, by so many head units: dark, with teeth and, when wide open, the tongue."""
-    points, size = figure.points, figure.scale
+def _paint_inside(layer: np.ndarray, face: PosedFace, look: Look, open_by: float, hole: np.ndarray) -> None:
+    """The inside of a mouth that is open by so many head units: dark, with teeth and, when wide open, the tongue."""
+    points, size = face.points, face.scale
     lit = look.light.level
     gap = points[94] - points[90]
     down = gap / (open_by * size)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from jaxlm.data_pipelines.synthetic.painting.outlines import Place
+from jaxlm.data_pipelines.synthetic.painting.outlines import PointWeights
 from jaxlm.data_pipelines.synthetic.painting.paint import (
     clear_around,
     curve,
@@ -21,8 +21,8 @@ from jaxlm.data_pipelines.synthetic.painting.paint import (
     to_fixed,
 )
 from jaxlm.data_pipelines.synthetic.painting.surface import skin_tone
-from jaxlm.data_pipelines.synthetic.shape.figure import Figure
 from jaxlm.data_pipelines.synthetic.shape.look import Light, Look
+from jaxlm.data_pipelines.synthetic.shape.posed_face import PosedFace
 
 # Sizes in head units.
 _IRIS_RADIUS = 0.040
@@ -34,8 +34,8 @@ _WHITE, _CARUNCLE, _LID_SHADOW = np.array([(228, 222, 218), (190, 120, 112), (10
 _CREASE = (0.02, 0.065, 0.08, 0.065, 0.012)
 
 
-def eye_strokes(side: int) -> dict[str, list[Place]]:
-    """The lines of the eye on the image's left (0) or right (1); see `sketch.make_sketch`."""
+def eye_strokes(side: int) -> dict[str, list[PointWeights]]:
+    """The strokes of the eye on the image's left (0) or right (1), for `make_polygon_matrix`."""
     first = 60 + 8 * side
     upper = list(range(first, first + 5))
     crease = [{index: 1.0, 51: rise, 57: -rise} for index, rise in zip(upper, _CREASE, strict=True)]
@@ -48,7 +48,7 @@ def eye_widths(look: Look) -> list[float]:
     return [0.008, 0.006, 0.028, look.lashes + (look.makeup.liner if look.makeup else 0)]
 
 
-def eye_outline(side: int) -> list[list[Place]]:
+def eye_outline(side: int) -> list[list[PointWeights]]:
     """The opening between the lids: the upper, then the lower one."""
     first = 60 + 8 * side
     return [list(range(first, first + 5)), [first + 4, first + 5, first + 6, first + 7, first]]
@@ -57,54 +57,54 @@ def eye_outline(side: int) -> list[list[Place]]:
 def paint_eyes(
     layer: np.ndarray,
     skin: np.ndarray,
-    figure: Figure,
+    face: PosedFace,
     look: Look,
     sides: Sequence[int],
-    sketch: dict[str, np.ndarray],
+    polygons: dict[str, np.ndarray],
 ) -> None:
     """The eyes on the image's left (0) and right (1), or one of them; `skin` is what `paint_skin` returned."""
-    points, least = figure.points, 0.12 * _OPEN_HEIGHT * figure.scale
+    points, least = face.points, 0.12 * _OPEN_HEIGHT * face.scale
     lids = [points[[62 + 8 * side, 66 + 8 * side]].tolist() for side in sides]
     seen = [side for side, (upper, lower) in zip(sides, lids, strict=True) if math.dist(upper, lower) > least]
     if seen:
-        _paint_eyeballs(layer, figure, look, seen, sketch)
+        _paint_eyeballs(layer, face, look, seen, polygons)
     for side in sides:
         tone = skin_tone(skin, points[62 + 8 * side])
-        fill_fixed(layer, [sketch[f"crease{side}"]], tint(0.55 * tone, 0.7))
-        fill_fixed(layer, [sketch[f"lower{side}"]], tint(0.5 * tone))
+        fill_fixed(layer, [polygons[f"crease{side}"]], tint(0.55 * tone, 0.7))
+        fill_fixed(layer, [polygons[f"lower{side}"]], tint(0.5 * tone))
     lashes = tint(0.2 * look.hair + 0.05 * tone)
-    fill_fixed(layer, [sketch[f"lashes{side}"] for side in sides], lashes)
+    fill_fixed(layer, [polygons[f"lashes{side}"] for side in sides], lashes)
     if look.makeup or look.lashes > _LONG_LASHES:
-        _paint_lashes(layer, figure, sides, sketch, lashes)
+        _paint_lashes(layer, face, sides, polygons, lashes)
 
 
 def _paint_lashes(
     layer: np.ndarray,
-    figure: Figure,
+    face: PosedFace,
     sides: Sequence[int],
-    sketch: dict[str, np.ndarray],
+    polygons: dict[str, np.ndarray],
     colour: Sequence[float],
 ) -> None:
     """Long lashes, one by one."""
-    upwards = 0.067 * (figure.points[51] - figure.points[57])
+    upwards = 0.067 * (face.points[51] - face.points[57])
     lines = []
     for side in sides:
         inner, outer = (64, 60) if side == 0 else (68, 72)
-        roots = sketch[f"eye{side}"][0:7:2] if side == 0 else sketch[f"eye{side}"][6:13:2]
-        tips = roots + to_fixed(0.10 * (figure.points[outer] - figure.points[inner]) + upwards, len(layer))
+        roots = polygons[f"eye{side}"][0:7:2] if side == 0 else polygons[f"eye{side}"][6:13:2]
+        tips = roots + to_fixed(0.10 * (face.points[outer] - face.points[inner]) + upwards, len(layer))
         lines.extend(np.stack([roots, tips], axis=1))
-    draw_fixed_lines(layer, lines, colour, round(0.003 * len(layer) * figure.scale))
+    draw_fixed_lines(layer, lines, colour, round(0.003 * len(layer) * face.scale))
 
 
 def _paint_eyeballs(
-    layer: np.ndarray, figure: Figure, look: Look, sides: Sequence[int], sketch: dict[str, np.ndarray]
+    layer: np.ndarray, face: PosedFace, look: Look, sides: Sequence[int], polygons: dict[str, np.ndarray]
 ) -> None:
     """The whites, the irises and the pupils, within the lids."""
     size = len(layer)
-    lit, outlines = look.light.level, [sketch[f"eye{side}"] for side in sides]
-    radius = _IRIS_RADIUS * figure.scale * size
-    flat = radius * max(0.45, math.cos(figure.yaw))
-    places = (figure.points[60:] * size).tolist()
+    lit, outlines = look.light.level, [polygons[f"eye{side}"] for side in sides]
+    radius = _IRIS_RADIUS * face.scale * size
+    flat = radius * max(0.45, math.cos(face.yaw))
+    places = (face.points[60:] * size).tolist()
     iris = lit * look.iris
     rim, middle, inner, pupil = tint(0.4 * iris), tint(iris), tint(1.35 * iris + 8), tint(0.1 * iris)
     caruncle = tint(lit * _CARUNCLE)
@@ -130,7 +130,7 @@ def _paint_eyeballs(
         disc(x + 0.25 * down, y + 0.25 * down_y, 0.55 * flat, 0.5 * radius, angle, inner)
         disc(x, y, 0.44 * flat, 0.44 * radius, angle, pupil)
         glints.append((x + 0.42 * radius * to_light - 0.12 * down, y + 0.42 * radius * to_light_y - 0.12 * down_y))
-    fill_fixed(layer, [sketch[f"shadow{side}"] for side in sides], tint(lit * _LID_SHADOW))
+    fill_fixed(layer, [polygons[f"shadow{side}"] for side in sides], tint(lit * _LID_SHADOW))
     for glint, glint_y in glints:
         disc(glint, glint_y, 0.17 * radius, 0.17 * radius, 0, tint((bright, bright, bright)))
     clear_around(layer, outlines, radius)
@@ -144,38 +144,38 @@ def _rim(width: float, height: float) -> np.ndarray:
     return (np.sign(axes) * np.abs(axes) ** 0.7 * (width, height)).astype(np.float32)
 
 
-def lens_outlines(figure: Figure, width: float, height: float) -> list[np.ndarray]:
+def lens_outlines(face: PosedFace, width: float, height: float) -> list[np.ndarray]:
     """Outlines [n, 2] of the lenses before the left and the right eye, from half axes in head units."""
     x, y = _rim(width, height).T
     outlines = []
     for corners, side in (((60, 64), -1), ((68, 72), 1)):
-        eye = figure.shape.points[list(corners)].mean(0)
+        eye = face.shape.points[list(corners)].mean(0)
         rim = np.stack([eye[0] + side * 0.01 + x, eye[1] + 0.012 + y, 0.025 - 0.10 * side * x], axis=-1)
-        outlines.append(curve(figure.place(rim), closed=True))
+        outlines.append(curve(face.to_frame(rim), closed=True))
     return outlines
 
 
 def reflections(lenses: list[np.ndarray]) -> list[np.ndarray]:
-    """Outlines [n, 2] of what lenses mirror."""
+    """Outlines [n, 2] of the reflections in lenses."""
     middles = [lens.mean(0) for lens in lenses]
     return [middle + 0.6 * (lens[44:58] - middle) for lens, middle in zip(lenses, middles, strict=True)]
 
 
-def paint_glasses(image: np.ndarray, figure: Figure, frame: np.ndarray, light: Light) -> None:
-    """Glasses with clear lenses, in a frame of an RGB colour, painted on the picture itself."""
-    lenses = lens_outlines(figure, 0.125, 0.085)
+def paint_glasses(image: np.ndarray, face: PosedFace, colour: np.ndarray, light: Light) -> None:
+    """Paints glasses with clear lenses, and rims of an RGB colour, on the picture itself."""
+    lenses = lens_outlines(face, 0.125, 0.085)
     glaze(image, reflections(lenses), (255, 255, 255), 0.20)
-    paint_frame(image, figure, lenses, frame * light.level, 0.013)
+    paint_rims(image, face, lenses, colour * light.level, 0.013)
 
 
-def paint_frame(image: np.ndarray, figure: Figure, lenses: list[np.ndarray], colour: np.ndarray, width: float) -> None:
-    """Rims, bridge and, on the near side, the arm of a pair of glasses; `width` in head units."""
-    width = width * figure.scale
+def paint_rims(image: np.ndarray, face: PosedFace, lenses: list[np.ndarray], colour: np.ndarray, width: float) -> None:
+    """Paints the rims, the bridge and, on the near side, the arm of a pair of glasses; `width` in head units."""
+    width = width * face.scale
     draw_lines(image, np.stack(lenses), colour, width, closed=True)
-    for lens, arm, side in zip(lenses, figure.named("arms"), (-1, 1), strict=True):
-        if side * figure.yaw < 0.15:
+    for lens, arm, side in zip(lenses, face.anchors("arms"), (-1, 1), strict=True):
+        if side * face.yaw < 0.15:
             hinge = lens[len(lens) // 2 if side < 0 else 0]
             draw_lines(image, np.stack([hinge, arm])[None], 0.8 * colour, width)
-    nose = figure.named("bridge")[0]
+    nose = face.anchors("bridge")[0]
     inner = [lens[np.argmin(np.square(lens - nose).sum(1))] for lens in lenses]
     draw_lines(image, curve(np.array([inner[0], nose, inner[1]]))[None], colour, width)

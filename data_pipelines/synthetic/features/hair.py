@@ -10,28 +10,28 @@ import numpy as np
 
 from jaxlm.data_pipelines.synthetic.painting.paint import blend, curve, draw_lines, fill
 from jaxlm.data_pipelines.synthetic.painting.surface import SMALL, noise, normals, rasterise
-from jaxlm.data_pipelines.synthetic.shape.figure import Figure, gloss, shade
 from jaxlm.data_pipelines.synthetic.shape.look import Look
+from jaxlm.data_pipelines.synthetic.shape.posed_face import PosedFace, gloss, shade
 from jaxlm.data_pipelines.synthetic.shape.template import ANGLES, template
 
 _LINE_ANGLES = (0, 25, 45, 60, 70, 80, 90, 100, 140, 180)
 _SHORT = (-0.14, -0.135, -0.10, 0.00, 0.12, 0.22, 0.30, 0.22, 0.50, 0.58)
 _DOWN = 2.0
-# Of hair at brightnesses in hundredths [256, 1]: what it keeps of its own colour, and what it mirrors.
+# At brightnesses in hundredths [256, 1]: the share of hair's own colour that is seen, and the light that it mirrors.
 _STEPS = np.arange(256, dtype=np.float32)[:, None] / 100
 _GLINT = 14 * np.maximum(0, _STEPS - 0.9)
 
 
 @dataclasses.dataclass(frozen=True)
 class _Style:
-    """A cut.
+    """A hair style.
 
     Attributes:
-      line: How far down hair reaches, heights in the template at `_LINE_ANGLES` from the front.
-      parting: How much lower the line is on one side of the forehead and higher on the other.
-      volume: How far the hair stands off, relative to other cuts.
-      ragged: How uneven the line is, in head units.
-      texture: A `noise`, or None for knitted ribs.
+      line: Heights that the hair reaches down to, in template coordinates, at `_LINE_ANGLES` from the front.
+      parting: Height by which the line is lower on one side of the forehead and higher on the other.
+      volume: How far the hair stands off the head, relative to other styles.
+      ragged: Unevenness of the line, in head units.
+      texture: Name of a `noise`; None for knitted ribs.
     """
 
     line: tuple[float, ...] = _SHORT
@@ -56,7 +56,7 @@ _STYLES = {
 
 @functools.cache
 def inside_hairline(style: str) -> np.ndarray:
-    """How far above the hairline each point of the head is [rows, columns], in head units."""
+    """Height of each point of the head above the hairline [rows, columns], in head units."""
     cut = _STYLES[style]
     line = np.interp(np.abs(ANGLES), _LINE_ANGLES, cut.line)
     line = line + cut.parting * np.sin(np.deg2rad(np.clip(1.6 * ANGLES, -180, 180)))
@@ -67,13 +67,13 @@ def inside_hairline(style: str) -> np.ndarray:
 _COARSE = np.s_[:, ::2]
 
 
-def paint_back_hair(image: np.ndarray, figure: Figure, look: Look, rng: np.random.Generator) -> None:
-    """What is seen behind the head: long hair, or a bun."""
+def paint_back_hair(image: np.ndarray, face: PosedFace, look: Look, rng: np.random.Generator) -> None:
+    """Paints long hair, or a bun, behind the head."""
     hair = look.hair * look.light.level
     if look.style == "tied":
-        bun = figure.place(np.array([0.0, -0.42, -0.95], np.float32))
+        bun = face.to_frame(np.array([0.0, -0.42, -0.95], np.float32))
         angles = np.linspace(0, 2 * np.pi, 12, endpoint=False)
-        ring = bun + 0.20 * figure.scale * np.stack([np.cos(angles), 0.9 * np.sin(angles)], axis=-1)
+        ring = bun + 0.20 * face.scale * np.stack([np.cos(angles), 0.9 * np.sin(angles)], axis=-1)
         fill(image, curve(ring, closed=True), 0.7 * hair)
     if not look.style.startswith("long"):
         return
@@ -81,7 +81,7 @@ def paint_back_hair(image: np.ndarray, figure: Figure, look: Look, rng: np.rando
     x = np.array([0.30, 0.50, 0.55, 0.57, 0.58, 0.50])
     y = np.array([-0.30, 0.00, 0.35, 0.65, 0.35 + 0.65 * ends, 0.45 + 0.85 * ends])
     right = np.stack([x, y, np.full(6, -0.62)], axis=-1)
-    outline = figure.place(np.concatenate([right, (right * (-1, 1, 1))[::-1]]))
+    outline = face.to_frame(np.concatenate([right, (right * (-1, 1, 1))[::-1]]))
     fill(image, curve(outline, closed=True), 0.42 * hair)
     top, bottom = outline[[8, 9, 10, 3, 2, 1]], outline[[6, 6, 7, 4, 5, 5]]
     side = rng.integers(0, 2, 36) * 3
@@ -90,12 +90,12 @@ def paint_back_hair(image: np.ndarray, figure: Figure, look: Look, rng: np.rando
     end = bottom[side] + second * (bottom[side + 2] - bottom[side])
     strands = np.stack([start, 0.5 * (start + end) + rng.normal(0, 0.015, (36, 2)), end], axis=1)
     for group, (tone, width) in enumerate(((0.3, 0.012), (0.55, 0.008), (0.75, 0.005))):
-        draw_lines(image, strands[group::3], tone * hair, width * figure.scale)
+        draw_lines(image, strands[group::3], tone * hair, width * face.scale)
 
 
 @functools.cache
 def _stand_off(style: str) -> np.ndarray:
-    """How far hair stands off the head [rows, columns, 3], for a volume of 1."""
+    """Displacement from the head to the hair's surface [rows, columns, 3], for a volume of 1."""
     skull = template().skull[_COARSE]
     tall = skull[..., 1:2]
     # Fuller at the crown than at the sides, and thin at its edge.
@@ -107,9 +107,9 @@ def _stand_off(style: str) -> np.ndarray:
     return (thickness * outward / (np.linalg.norm(outward, axis=-1, keepdims=True) + 1e-3)).astype(np.float32)
 
 
-def _shell(figure: Figure, look: Look) -> np.ndarray:
+def _shell(face: PosedFace, look: Look) -> np.ndarray:
     """The hair's outer surface [rows, columns, 3] in head coordinates."""
-    skull = figure.shape.skull[_COARSE]
+    skull = face.shape.skull[_COARSE]
     return (_hang(skull) if look.style.startswith("long") else skull) + np.float32(look.volume) * _stand_off(look.style)
 
 
@@ -132,13 +132,13 @@ def _hang(skull: np.ndarray) -> np.ndarray:
 
 
 @functools.cache
-def _texture_places() -> tuple[np.ndarray, np.ndarray]:
-    """Where on the head the shell's points are [rows, columns]: around it, -1 to 1, and the height."""
+def _texture_positions() -> tuple[np.ndarray, np.ndarray]:
+    """Positions of the shell's points on the head [rows, columns]: around it, -1 to 1, and the height."""
     tall = template().skull[_COARSE][..., 1]
     return np.broadcast_to(ANGLES[::2] / np.float32(180), tall.shape), tall
 
 
-def paint_hair(image: np.ndarray, figure: Figure, look: Look, rng: np.random.Generator) -> np.ndarray | None:
+def paint_hair(image: np.ndarray, face: PosedFace, look: Look, rng: np.random.Generator) -> np.ndarray | None:
     """Paints hair, or a hat, over the head.
 
     Returns:
@@ -147,14 +147,14 @@ def paint_hair(image: np.ndarray, figure: Figure, look: Look, rng: np.random.Gen
     if look.style in ("bald", "buzz"):
         return None
     cut, above = _STYLES[look.style], inside_hairline(look.style)[_COARSE]
-    shell = figure.camera.project(_shell(figure, look))
-    normal = normals(shell, figure.scale)
+    shell = face.camera.project(_shell(face, look))
+    normal = normals(shell, face.scale)
     bright = 0.85 * shade(normal, look.light) + 0.5 * look.light.diffuse * gloss(normal, look.light)
     sharp = 45 if cut.ragged else 120
     across, down = _texture_maps(cut, rng)
     # Hanging hair stretches the shell.
     steps = (5 if look.style.startswith("long") else 3, 6)
-    drawn, small, covered = rasterise(shell, normal[2], [sharp * above, bright, across, down], figure.near_last, steps)
+    drawn, small, covered = rasterise(shell, normal[2], [sharp * above, bright, across, down], face.near_last, steps)
 
     # Only the part of the picture that has hair in it.
     x, y, width, height = cv2.boundingRect(((covered > 0.15) & (small[..., 0] > -sharp * cut.ragged)).astype(np.uint8))
@@ -183,8 +183,8 @@ def paint_hair(image: np.ndarray, figure: Figure, look: Look, rng: np.random.Gen
 
 
 def _texture_maps(cut: _Style, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Where in the cut's texture the shell's points are [rows, columns], in pixels."""
-    around, tall = _texture_places()
+    """Positions of the shell's points in the style's texture [rows, columns], in pixels."""
+    around, tall = _texture_positions()
     if cut.texture is None:
         return 420 * around, tall
     x, y = rng.uniform(0, 512, 2).tolist()
@@ -192,7 +192,7 @@ def _texture_maps(cut: _Style, rng: np.random.Generator) -> tuple[np.ndarray, np
 
 
 def _fray(cut: _Style, across: np.ndarray, down: np.ndarray) -> np.ndarray:
-    """The texture, -1 to 1, at the places of `_texture_maps`."""
+    """The texture, -1 to 1, at the positions of `_texture_maps`."""
     if cut.texture is None:
         return 0.3 * np.sin(across)
     texture = _strands(cut.texture)

@@ -12,8 +12,8 @@ from jaxlm.data_pipelines.synthetic.features.folds import paint_folds
 from jaxlm.data_pipelines.synthetic.features.hair import inside_hairline
 from jaxlm.data_pipelines.synthetic.painting.paint import blend, curve, draw_lines, fill_fixed, taper, to_fixed
 from jaxlm.data_pipelines.synthetic.painting.surface import SMALL, noise_crop, rasterise
-from jaxlm.data_pipelines.synthetic.shape.figure import Figure, gloss, shade
 from jaxlm.data_pipelines.synthetic.shape.look import Look
+from jaxlm.data_pipelines.synthetic.shape.posed_face import PosedFace, gloss, shade
 from jaxlm.data_pipelines.synthetic.shape.sampling import uniform
 from jaxlm.data_pipelines.synthetic.shape.template import ANGLES, FIRST_CONTOUR_RING, template
 
@@ -55,7 +55,7 @@ def _maps() -> dict[str, np.ndarray]:
 
 
 def lit_skin(brightness: np.ndarray | float) -> list[np.ndarray]:
-    """What light of a brightness [...] makes of a skin's colour: a factor [...] for each of its three channels."""
+    """Factors [...] on each of the three channels of a skin's colour, in light of a brightness [...]."""
     shadow = 1 - brightness
     return [brightness * (1 + change * shadow) for change in _REDDENING]
 
@@ -85,35 +85,33 @@ def _albedo(look: Look) -> list[np.ndarray]:
 
 @functools.cache
 def _stubble() -> np.ndarray:
-    """How densely the scalp of a buzz cut is covered [rows, columns]."""
+    """Density of the hair of a buzz cut on the head [rows, columns]."""
     return 0.75 * np.clip(inside_hairline("buzz") / 0.05, 0, 1)
 
 
 @functools.cache
 def _under_hair(style: str) -> np.ndarray:
-    """How the shadow of the hair darkens the head [rows, columns]."""
+    """Factor of brightness on the head in the shadow of the hair [rows, columns]."""
     return 1 - 0.45 * np.exp(-np.maximum(0, -inside_hairline(style)) / 0.035)
 
 
 def paint_skin(
-    image: np.ndarray, figure: Figure, look: Look, rng: np.random.Generator
+    image: np.ndarray, face: PosedFace, look: Look, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """Paints the head.
 
     Returns:
       The skin, uint8 [SMALL, SMALL, 3], and its depth [SMALL, SMALL] in head units, minus infinity beside the head.
     """
-    light, normal = look.light, figure.normal
+    light, normal = look.light, face.normal
     mirrored = gloss(normal, light)
     shine = (light.diffuse * uniform(rng, 10, 60)) * mirrored * mirrored * mirrored
     lit = lit_skin(shade(normal, light))
     colour = [channel * factor + shine for channel, factor in zip(_albedo(look), lit, strict=True)]
-    drawn, values, covered = rasterise(
-        figure.surface, normal[2], [*colour, figure.surface[2]], figure.near_last, (2, 3)
-    )
+    drawn, values, covered = rasterise(face.surface, normal[2], [*colour, face.surface[2]], face.near_last, (2, 3))
     skin = np.zeros((SMALL, SMALL, 3), np.uint8)
     skin[drawn] = cv2.cvtColor(cv2.convertScaleAbs(values), cv2.COLOR_RGBA2RGB)
-    paint_folds(skin, figure, look)
+    paint_folds(skin, face, look)
 
     size = len(image)
     part, box = _head_boxes(drawn, size)
@@ -122,9 +120,9 @@ def paint_skin(
     grain = cv2.convertScaleAbs(grain, alpha=contrast, beta=128 * (1 - contrast))
     large = cv2.resize(skin[part], grain.shape[::-1], interpolation=cv2.INTER_CUBIC)
     painted = cv2.multiply(large, cv2.cvtColor(grain, cv2.COLOR_GRAY2RGB), scale=1 / 128)
-    blend(image[box], painted, head_mask(figure, size, box))
+    blend(image[box], painted, head_mask(face, size, box))
     if look.beard:
-        _paint_beard(image, figure, look, rng)
+        _paint_beard(image, face, look, rng)
     depth = np.full((SMALL, SMALL), -np.inf, np.float32)
     np.copyto(depth[drawn], values[..., 3], where=covered >= 0.3)
     return skin, depth
@@ -132,25 +130,25 @@ def paint_skin(
 
 # A turned head is filled twice in a row.
 @functools.lru_cache(maxsize=1)
-def fill_head(figure: Figure, size: int) -> np.ndarray:
+def fill_head(face: PosedFace, size: int) -> np.ndarray:
     """The head with its nose, uint8 [size, size]: 255 where it is, 0 elsewhere. Not to be written to."""
     mask = np.zeros((size, size), np.uint8)
-    rings = to_fixed(figure.outline, size)
+    rings = to_fixed(face.outline, size)
     # The skull is convex down to the face contour, and below is what three rings span or, about a jaw in profile, two.
-    step = 1 if abs(figure.yaw) > _PROFILE else 2
+    step = 1 if abs(face.yaw) > _PROFILE else 2
     cheeks = [rings[first : first + 3] for first in range(FIRST_CONTOUR_RING, _JAW_RING, 2)]
     jaw = [rings[first : first + step + 1] for first in range(_JAW_RING, len(rings) - 1, step)]
     for part in (rings[: FIRST_CONTOUR_RING + 1], *cheeks, *jaw):
         cv2.fillConvexPoly(mask, cv2.convexHull(part.reshape(-1, 2)), (255,), cv2.LINE_8, 4)
-    cv2.fillPoly(mask, [to_fixed(figure.nose, size)], (255,), cv2.LINE_8, 4)
+    cv2.fillPoly(mask, [to_fixed(face.nose, size)], (255,), cv2.LINE_8, 4)
     return mask
 
 
-def head_mask(figure: Figure, size: int, box: tuple[slice, slice]) -> np.ndarray:
-    """How far the head with its nose covers each pixel of a box in a picture of `size`, uint8."""
+def head_mask(face: PosedFace, size: int, box: tuple[slice, slice]) -> np.ndarray:
+    """The coverage of each pixel by the head with its nose, uint8, in a box of a picture of `size`."""
     # OpenCV's fill reaches half a pixel beyond an outline; half of that on a grid twice as fine.
     rows, columns = box
-    fine = fill_head(figure, 2 * size)[2 * rows.start : 2 * rows.stop, 2 * columns.start : 2 * columns.stop]
+    fine = fill_head(face, 2 * size)[2 * rows.start : 2 * rows.stop, 2 * columns.start : 2 * columns.stop]
     shape = (columns.stop - columns.start, rows.stop - rows.start)
     return cv2.resize(fine, shape, interpolation=cv2.INTER_AREA)
 
@@ -163,16 +161,16 @@ def _head_boxes(drawn: tuple[slice, slice], size: int) -> tuple[tuple[slice, sli
     return part, tuple(slice(side.start * size // SMALL, side.stop * size // SMALL) for side in part)
 
 
-def _paint_beard(image: np.ndarray, figure: Figure, look: Look, rng: np.random.Generator) -> None:
+def _paint_beard(image: np.ndarray, face: PosedFace, look: Look, rng: np.random.Generator) -> None:
     """Single hairs over the beard that the skin already has."""
     weight = np.maximum(look.beard * _maps()["beard"], look.moustache * _maps()["moustache"])[:-1, :-1]
-    rows, columns = np.nonzero((weight > 0.8 * look.beard) & (figure.normal[2, :-1, :-1] > 0.1))
+    rows, columns = np.nonzero((weight > 0.8 * look.beard) & (face.normal[2, :-1, :-1] > 0.1))
     if not len(rows):
         return
     chosen = rng.integers(0, len(rows), 160)
     rows, columns = rows[chosen], columns[chosen]
     across, down = rng.uniform(0, 1, (2, 160, 1)).astype(np.float32)
-    surface = np.moveaxis(figure.surface[:2], 0, -1)
+    surface = np.moveaxis(face.surface[:2], 0, -1)
     root, below = surface[rows, columns], surface[rows + 1, columns]
     root = root + across * (surface[rows, columns + 1] - root) + down * (below - root)
     tip = root + (0.5 + rng.normal(0, 0.3, (160, 2)).astype(np.float32)) * (below - surface[rows, columns])
@@ -194,11 +192,11 @@ def _ear_matrix() -> np.ndarray:
     return middle + np.concatenate([outline, fold, 0.32 * outline])
 
 
-def paint_ear(image: np.ndarray, figure: Figure, look: Look, side: int) -> None:
+def paint_ear(image: np.ndarray, face: PosedFace, look: Look, side: int) -> None:
     """The ear on the image's left (-1) or right (1)."""
-    normal = figure.camera.rotation @ np.array([side * 0.78, 0, 0.62], np.float32)
+    normal = face.camera.rotation @ np.array([side * 0.78, 0, 0.62], np.float32)
     tone = look.skin * _EAR_TONE * lit_skin(float(shade(normal.tolist(), look.light)))
-    places = figure.named("left ear" if side < 0 else "right ear")
+    places = face.anchors("left ear" if side < 0 else "right ear")
     lines = to_fixed(_ear_matrix() @ places, len(image))
     fill_fixed(image, [lines[:50]], tone.tolist())
     fill_fixed(image, [lines[50:-50], lines[-50:]], (0.65 * tone).tolist())

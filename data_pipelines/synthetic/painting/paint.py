@@ -1,6 +1,6 @@
-"""Painting tools for the synthetic faces: curves, exact fills, lines, soft glazes.
+"""Curves, exact fills, lines and soft layers.
 
-Places are in frame widths, 0 to 1 across a square picture, whatever its size in pixels. Colours are RGB, 0 to 255.
+Points are in frame widths, 0 to 1 across a square picture, whatever its size in pixels. Colours are RGB, 0 to 255.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def taper(count: int) -> np.ndarray:
 
 def ribbon(line: np.ndarray, width: float) -> np.ndarray:
     """The outline [2 n, 2] of a line through points [n, 2] that narrows towards its ends."""
-    # Complex numbers make one array of x and y, and a quarter turn a product.
+    # As complex numbers x and y are one array, and a quarter turn is a product.
     place = np.ascontiguousarray(line, np.float32).view(np.complex64)[:, 0]
     along = np.empty_like(place)
     along[1:-1] = place[2:] - place[:-2]
@@ -71,7 +71,9 @@ def ribbon(line: np.ndarray, width: float) -> np.ndarray:
 
 
 def polygon_mask(outlines: Sequence[np.ndarray], shape: tuple[int, int]) -> np.ndarray:
-    """How far polygons [n, 2] cover each pixel, uint8 `shape`, 255 is wholly; in pixels, from the picture's corner.
+    """The coverage of each pixel by polygons [n, 2], uint8 `shape`, 255 for whole pixels.
+
+    Polygons are in pixels, from the corner of the picture.
 
     OpenCV's own anti-aliased fill reaches 0.7 pixels beyond the outline. This one fills a grid three times as fine.
     """

@@ -1,4 +1,4 @@
-"""Textures, and curved surfaces drawn as small smooth pictures, for the synthetic faces."""
+"""Textures, and curved surfaces drawn as small smooth pictures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Places on a synthetic head that no landmark marks: each keeps its distance from one."""
+"""Points of a synthetic head that are no landmarks: each keeps its distance from a landmark."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _EAR = np.array(
         (-0.004, 0.113, -0.04), (-0.012, 0.028, -0.03),
     ]
 )  # fmt: skip
-# Of each name: landmarks, and how far from them its places are, in head units.
+# By name: the landmark of each point, and the offset of the point from it, in head units.
 _GROUPS = {
     # Where the nostrils' rims rise behind the wings.
     "rims": (
@@ -28,13 +28,13 @@ _GROUPS = {
     "right ear": ([30] * len(_EAR), _EAR),
     # Where the neck leaves the head.
     "neck": ([51], [(0, 0.368, -0.55)]),
-    # Of glasses: the ends of their arms, left and right, and their bridge.
+    # Glasses: the ends of the left and the right arm, and the bridge.
     "arms": ([2, 30], [(-0.01, -0.13, -0.02), (0.01, -0.13, -0.02)]),
     "bridge": ([51], [(0, -0.02, 0.045)]),
 }
-# Of all places: the landmark [n], and how far from it [n, 3].
+# For all points: the landmark [n], and the offset from it [n, 3].
 LANDMARKS = np.concatenate([landmarks for landmarks, _ in _GROUPS.values()])
 OFFSETS = np.concatenate([offsets for _, offsets in _GROUPS.values()]).astype(np.float32)
 _ENDS = list(itertools.accumulate((len(landmarks) for landmarks, _ in _GROUPS.values()), initial=98))
-# The rows of each name in a list of the 98 landmarks and, then, all of these places.
+# By name: the rows in a list of the 98 landmarks and then all of these points.
 ROWS = {name: slice(*ends) for name, ends in zip(_GROUPS, itertools.pairwise(_ENDS), strict=True)}

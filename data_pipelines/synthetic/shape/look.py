@@ -1,4 +1,4 @@
-"""What a synthetic face looks like: everything that is drawn by lot, before anything is painted."""
+"""The look of a synthetic face: everything that is sampled at random, before anything is painted."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 
 from jaxlm.data_pipelines.record import ATTRIBUTES
-from jaxlm.data_pipelines.synthetic.shape.face import Expression
+from jaxlm.data_pipelines.synthetic.shape.modes import Expression
 from jaxlm.data_pipelines.synthetic.shape.pose import Camera
 
 HAIR_STYLES = ("bald", "buzz", "short", "parted", "fringe", "long", "long fringe", "curly", "tied", "hat")
@@ -15,7 +15,14 @@ HAIR_STYLES = ("bald", "buzz", "short", "parted", "fringe", "long", "long fringe
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Makeup:
-    """Lipstick and eye shadow colours, how strong they and the blush are (0 to 1), and the eye liner's width."""
+    """Colours and strength of make-up.
+
+    Attributes:
+      lips: RGB of the lipstick.
+      eyes: RGB of the eye shadow.
+      strength: Opacity of lipstick, eye shadow and blush, 0 to 1.
+      liner: Width of the eye liner, in head units.
+    """
 
     lips: np.ndarray
     eyes: np.ndarray
@@ -25,17 +32,17 @@ class Makeup:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Light:
-    """How a face is lit.
+    """The light on a face.
 
     Attributes:
       direction: Unit vector [3] towards the lamp: right, down, towards the viewer.
-      ambient: Light from everywhere.
-      diffuse: Light from the lamp; ambient and diffuse of 1 together show a surface's own colour.
-      colour: [3], of the light all over the scene.
-      shadow: How dark a shadow with a hard edge falls over the picture; 0 is none.
+      ambient: Strength of the light from everywhere.
+      diffuse: Strength of the light from the lamp; where both sum to 1, a surface shows its own colour.
+      colour: RGB factors [3] of the light all over the scene.
+      shadow: Strength of a shadow with a hard edge over the picture; 0 is none.
       gain: Exposure.
-      gamma: Of the camera's response.
-      warmth: Of the white balance, from -1 (blue) to 1 (orange).
+      gamma: Exponent of the camera's response.
+      warmth: White balance, from -1 (blue) to 1 (orange).
     """
 
     direction: np.ndarray
@@ -49,7 +56,7 @@ class Light:
 
     @property
     def level(self) -> float:
-        """How bright a surface is that looks at the viewer."""
+        """Brightness of a surface that faces the viewer."""
         return 0.95 * self.ambient + 0.8 * self.diffuse * max(0.0, float(self.direction[2]) + 0.25)
 
 
@@ -60,20 +67,23 @@ class Look:
     Attributes:
       attributes: bool [6], in the order of `ATTRIBUTES`.
       identity: Coefficients [NUM_IDENTITY] for `make_shape`.
-      expression: For `make_shape`.
-      camera: The pose.
-      light: How the scene is lit.
-      skin: RGB, as `hair`, `iris` and `lips`.
-      style: One of `HAIR_STYLES`.
+      expression: Expression for `make_shape`.
+      camera: Pose.
+      light: Light of the scene.
+      skin: RGB of the skin.
+      hair: RGB of the hair.
+      iris: RGB of the irises.
+      lips: RGB of the lips.
+      style: Hair style, one of `HAIR_STYLES`.
       volume: How far the hair stands off the head, in head units.
-      beard: How dense, 0 to 1.
-      moustache: The same, above the mouth.
+      beard: Density of the beard, 0 to 1.
+      moustache: Density of the moustache, 0 to 1.
       brow_weight: Opacity of the brows.
       lashes: Width of the lash line, in head units.
-      age: How deep folds and bags are, 0 to 1.
-      freckles: How strong, 0 to 1.
-      glasses: The frame's RGB, or None.
-      makeup: None where none is seen.
+      age: Depth of folds and bags, 0 to 1.
+      freckles: Strength of freckles, 0 to 1.
+      glasses: RGB of the rims of glasses; None without glasses.
+      makeup: Make-up; None without.
     """
 
     attributes: np.ndarray

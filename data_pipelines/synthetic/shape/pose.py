@@ -1,4 +1,4 @@
-"""The pose of a synthetic face: turning the head, projecting it, and where its landmarks are then seen."""
+"""The pose of a synthetic face: the head is turned and projected, and its landmarks move to where they are seen."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import math
 import numpy as np
 
 from jaxlm.data_pipelines.synthetic.shape import anchors
-from jaxlm.data_pipelines.synthetic.shape.face import Shape
+from jaxlm.data_pipelines.synthetic.shape.modes import Shape
 from jaxlm.data_pipelines.synthetic.shape.template import ANGLES, FIRST_CONTOUR_RING, template
 
 _PIVOT = np.array([0.0, 0.35, -0.45], np.float32)
@@ -24,21 +24,21 @@ _LIP_HALVES = np.array(
 )
 _FLAT = 98 + len(anchors.OFFSETS)
 _RIM = _FLAT + len(template().profile_rows) * len(ANGLES)
-# Of what `turn_shape` gives: the landmarks and then `anchors`, the head's rings without the nose, and its surface.
-PARTS = {"places": slice(0, _FLAT), "outline": slice(_FLAT, _RIM), "surface": slice(_RIM, None)}
+# Columns of what `turn_shape` gives: landmarks and then `anchors`, the head's rings without the nose, its surface.
+PARTS = {"points": slice(0, _FLAT), "outline": slice(_FLAT, _RIM), "surface": slice(_RIM, None)}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Camera:
-    """A pinhole and a pose: from head coordinates to the frame, which spans 0 to 1 in x and y.
+    """A pinhole camera and a pose: from head coordinates to the frame, which spans 0 to 1 in x and y.
 
     Attributes:
-      yaw: In radians; positive turns the nose to the image's right.
-      rotation: [3, 3], of yaw and pitch, about the middle of the head.
-      roll: [2, 2], applied in the image.
-      distance: From the pinhole to the middle of the head, in head units.
-      scale: Frame widths a head unit.
-      offset: [2], the middle of the head in the frame.
+      yaw: Yaw in radians; positive turns the nose to the image's right.
+      rotation: Rotation [3, 3] by yaw and pitch, about the middle of the head.
+      roll: Rotation [2, 2] in the image.
+      distance: Distance from the pinhole to the middle of the head, in head units.
+      scale: Length of a head unit, in frame widths.
+      offset: Middle of the head in the frame (x, y).
     """
 
     yaw: float
@@ -55,8 +55,8 @@ class Camera:
         turned[:2] *= self.distance / (self.distance - turned[2])
         return turned
 
-    def place(self, turned: np.ndarray) -> np.ndarray:
-        """What `turn` gave, in the frame [3, n]: x and y in frame widths, z in head units, larger is nearer."""
+    def to_frame(self, turned: np.ndarray) -> np.ndarray:
+        """Points of `turn` in the frame [3, n]: x and y in frame widths, z in head units, larger is nearer."""
         placed = np.empty(turned.shape, np.float32)
         np.matmul(self.scale * self.roll, turned[:2], out=placed[:2])
         placed[0] += self.offset[0]
@@ -67,11 +67,11 @@ class Camera:
     def project(self, points: np.ndarray) -> np.ndarray:
         """Points [..., 3] of the head in the frame, one coordinate after the other [3, ...]; see `place`."""
         points = np.asarray(points, np.float32)
-        return self.place(self.turn(points.reshape(-1, 3))).reshape(3, *points.shape[:-1])
+        return self.to_frame(self.turn(points.reshape(-1, 3))).reshape(3, *points.shape[:-1])
 
 
 def make_camera(yaw: float, pitch: float, roll: float, distance: float) -> Camera:
-    """A camera of unit scale. Degrees; positive turns to the image's right, down, and clockwise."""
+    """A camera of scale 1. Angles in degrees; positive ones turn to the image's right, down, and clockwise."""
     angles = math.radians(yaw), math.radians(pitch), math.radians(roll)
     (sin_yaw, sin_pitch, sin_roll), (cos_yaw, cos_pitch, cos_roll) = map(math.sin, angles), map(math.cos, angles)
     rotation = np.array(

@@ -1,7 +1,7 @@
-"""Draws by lot what a synthetic face looks like.
+"""Samples at random what a synthetic face looks like.
 
-The lot starts with WFLW's six attributes; each then decides the ranges of the settings it is about, so an attribute
-is true of a face because of how the face was made.
+WFLW's six attributes come first. Each one then sets the ranges of the settings that it is about, so an attribute is
+true of a face because of how the face was made.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import math
 import numpy as np
 
 from jaxlm.data_pipelines.record import ATTRIBUTES
-from jaxlm.data_pipelines.synthetic.shape.face import NUM_IDENTITY, Expression
 from jaxlm.data_pipelines.synthetic.shape.look import HAIR_STYLES, Light, Look, Makeup
+from jaxlm.data_pipelines.synthetic.shape.modes import NUM_IDENTITY, Expression
 from jaxlm.data_pipelines.synthetic.shape.pose import Camera, make_camera
 
 # How often each attribute holds among WFLW's test faces.
@@ -41,12 +41,12 @@ _LIPS, _LIPS_ADD = np.array([(0.86, 0.60, 0.60), (8, 0, 4)])
 _LIPSTICKS = np.array([(178, 24, 44), (150, 20, 60), (206, 60, 96), (196, 70, 62), (110, 24, 52)])
 _SHADOWS = np.array([(70, 60, 110), (120, 70, 96), (60, 90, 120), (110, 76, 50), (50, 44, 48), (150, 90, 120)])
 _TINTS = np.array([(1.25, 0.85, 0.62), (0.66, 0.85, 1.25), (1.15, 0.72, 1.05), (0.78, 1.1, 0.8)])
-_FRAMES = np.array([(20, 18, 18), (24, 22, 26), (60, 40, 28), (130, 126, 120), (110, 26, 30)])
+_GLASSES = np.array([(20, 18, 18), (24, 22, 26), (60, 40, 28), (130, 126, 120), (110, 26, 30)])
 _STYLE_ODDS = (0.05, 0.09, 0.22, 0.16, 0.09, 0.15, 0.07, 0.09, 0.04, 0.04)
 
 
 def pick(rng: np.random.Generator, odds: tuple[float, ...]) -> int:
-    """An index into `odds`, which sum to 1, drawn with them. Much faster than `rng.choice`."""
+    """A random index into `odds`, the probabilities of the indices, which sum to 1. Much faster than `rng.choice`."""
     return bisect.bisect(_bounds(odds), rng.random())
 
 
@@ -65,10 +65,10 @@ def _clip(value: float, low: float, high: float) -> float:
 
 
 def _between(rng: np.random.Generator, table: np.ndarray) -> np.ndarray:
-    """A colour between two neighbours of a table [n, 3], a little off."""
-    place = uniform(rng, 0, len(table) - 1)
-    first = int(place)
-    colour = table[first] + (place - first) * (table[first + 1] - table[first])
+    """A colour between two neighbours of a table [n, 3], with a little noise."""
+    position = uniform(rng, 0, len(table) - 1)
+    first = int(position)
+    colour = table[first] + (position - first) * (table[first + 1] - table[first])
     return np.clip(colour * uniform(rng, 0.92, 1.08) + rng.normal(0, 3, 3), 8, 255)
 
 
@@ -143,7 +143,7 @@ def _sample_light(rng: np.random.Generator, hard: bool) -> Light:
 
 
 def sample_look(rng: np.random.Generator) -> Look:
-    """Draws a person, a pose and the light."""
+    """A random person, pose and light."""
     attributes = rng.random(len(ATTRIBUTES)) < _ODDS
     has = dict(zip(ATTRIBUTES, attributes, strict=True))
     skin = _between(rng, _SKINS)
@@ -176,6 +176,6 @@ def sample_look(rng: np.random.Generator) -> Look:
         lashes=uniform(rng, 0.010, 0.014) if feminine else uniform(rng, 0.006, 0.009),
         age=rng.beta(1.3, 2.5),
         freckles=max(0.0, rng.normal(-0.5, 0.6)) if not dark else 0.0,
-        glasses=_FRAMES[rng.integers(len(_FRAMES))] if rng.random() < 0.16 else None,
+        glasses=_GLASSES[rng.integers(len(_GLASSES))] if rng.random() < 0.16 else None,
         makeup=makeup,
     )

@@ -14,8 +14,8 @@ import numpy as np
 
 from jaxlm.landmarks.schemes import WFLW98
 
-# One row a height: y, half width, z of the front without the nose, z of the widest place, z of the back. The rows
-# from y = 0.24 on are the face contour's points 0..16.
+# One row for each height: y, half width, z of the front without the nose, z of the widest point, z of the back. The
+# rows from y = 0.24 on are the face contour's points 0..16.
 _PROFILE = np.array(
     [
         (-0.470, 0.000, -0.520, -0.52, -0.53),
@@ -75,10 +75,10 @@ class Template:
 
     Attributes:
       points: Landmarks [98, 3].
-      skull: The head without its nose [rows, columns, 3]: closed rings from the crown down to the chin.
-      nose: What the nose adds to it [rows, columns, 3].
-      profile_rows: The rings of `_PROFILE`; those between are interpolated. From `FIRST_CONTOUR_RING` on they hold
-        contour points 0..16.
+      skull: Surface of the head without its nose [rows, columns, 3]: closed rings from the crown down to the chin.
+      nose: What the nose adds to that surface [rows, columns, 3].
+      profile_rows: Index of the rings of `_PROFILE`; rings between them are interpolated. Rings from
+        `FIRST_CONTOUR_RING` on hold contour points 0..16.
     """
 
     points: np.ndarray
@@ -93,7 +93,7 @@ class Template:
 
 
 def nose_height(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """How far the nose stands out of the face at (x, y)."""
+    """Height of the nose above the face at (x, y)."""
     ridge = np.interp(
         y, [0.21, 0.26, 0.33, 0.41, 0.485, 0.52, 0.55, 0.575], [0, 0.012, 0.06, 0.115, 0.17, 0.15, 0.06, 0]
     )

@@ -1,7 +1,8 @@
-"""Coordinates of progressive reinitialisation (DPR, TPAMI 2021): affine maps, canonical shapes, facial parts.
+"""Coordinates of progressive reinitialisation (DPR, TPAMI 2021): affine maps, mean shapes, facial parts.
 
-A face passes through three frames: the photo (or any image that holds it); the face frame, 256 pixels wide, where the
-global networks have brought it to a normal state; and one part frame of 128 pixels for each facial part. Points are
+DPR has three kinds of coordinate frame. The first is the photo, or any image of the face. The second is the face frame,
+256 pixels wide, where the global networks have brought the face to a normal state. The third is the part frame, 128
+pixels wide, one for each facial part. Points are
 (x, y) in pixels of their frame, pixel centres at integers. A map [..., 2, 3] takes points of one frame to points of
 another. A `theta` [..., 2, 3], which the networks predict, is a map whose shift is a fraction of the frame's side. A
 residual is twice the distance from the frame's mean shape as a fraction of its side.
@@ -20,31 +21,26 @@ from jaxlm.images.affine_maps import determinant, similarity_fit
 from jaxlm.landmarks import Scheme
 
 CROP_SIZE = 128
-"""Side of the box's crop, which global reinitialisation looks at."""
-
-
+"""Side in pixels of the box's crop, which global reinitialisation looks at."""
 FACE_SIZE = 256
-"""Side of the face frame."""
-
-
+"""Side of the face frame in pixels."""
 PART_SIZE = 128
-"""Side of a part frame."""
-
+"""Side of a part frame in pixels."""
 
 PARTS = ("left_eye", "right_eye", "nose", "mouth")
 
-
+# Sides of a batch of photos are multiples of so many pixels.
 _PHOTO_STEP = 256
 
-
+# A map that shrinks areas more than this is degenerate.
 _MIN_DETERMINANT = 0.01
 
-
+# The longer extent of a mean part, in sides of its frame.
 _PART_EXTENT = 5 / 6
 
 
 def box_to_crop(boxes: ArrayLike) -> jax.Array:
-    """Maps [B, 2, 3] from image pixels to crops that show nothing but the box, however wide or high.
+    """Maps [B, 2, 3] from image pixels to square crops of the boxes, whatever the boxes' shapes.
 
     Args:
       boxes: [B, 4], the pixels (x1, y1, x2, y2) that become the crop's first and last ones.
@@ -66,7 +62,7 @@ def map_to_theta(matrix: jax.Array, size: int) -> jax.Array:
 
 
 def crop_to_face(theta: jax.Array) -> jax.Array:
-    """The map [..., 2, 3] from the box's crop to the face frame: that of `theta`, then the frame's larger scale."""
+    """The map [..., 2, 3] from the box's crop to the face frame: that of `theta`, then twice as large."""
     return FACE_SIZE / CROP_SIZE * theta_to_map(theta, CROP_SIZE)
 
 

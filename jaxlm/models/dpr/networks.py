@@ -1,7 +1,7 @@
 """DPR: deep progressive reinitialisation (TPAMI 2021), global (GSR) and with a local stage (G&LSR).
 
-A small network looks at the box's crop and predicts the affine map that brings the face to a normal state; a second
-regresses the shape there; the same happens for each facial part. Every frame is sampled anew, bilinearly, with black
+A small network looks at the box's crop and predicts the affine map that brings the face to a normal state. A second one
+regresses the shape there. G&LSR does the same for each facial part. Every frame is sampled anew, bilinearly, with black
 outside. Frames, maps and residuals are those of `jaxlm.models.dpr.coordinates`.
 """
 
@@ -27,9 +27,9 @@ class DPROutputs(NamedTuple):
     """What DPR predicts; "the image" is the photo or the wide crop it was given.
 
     Attributes:
-      theta: What global reinitialisation predicts, [B, 2, 3].
+      theta: The theta that global reinitialisation predicts, [B, 2, 3].
       matrix: Map [B, 2, 3] from the image to the face frame.
-      residuals: Of the whole shape in the face frame, [B, N, 2].
+      residuals: Residuals of the whole shape in the face frame, [B, N, 2].
       points_global: Shape after the global stage, in pixels of the image, [B, N, 2].
       points: Final shape, in pixels of the image, [B, N, 2]; that of the global stage for GSR.
       part_thetas: Theta [B, 2, 3] of each part, from face frame to part frame; empty for GSR.
@@ -48,15 +48,15 @@ class DPROutputs(NamedTuple):
 class GSR(nn.Module):
     """Global shape regression: GlobalReinit, then a regressor in the face frame.
 
-    At evaluation a degenerate theta leaves the box as it is; `reinitialisation.is_degenerate` tells which ones are.
+    At evaluation a degenerate theta leaves the box as it is; `coordinates.is_degenerate` tells which ones are.
 
     Attributes:
       num_points: N, how many landmarks it predicts.
-      scheme: Of the landmarks, for their mean face; a built-in name or a .toml file.
+      scheme: Scheme of the landmarks, which has their mean face; a built-in name or a .toml file.
       context: Side of the wide crops in sides of the face box.
       stage: The network that is being trained; the other ones run as at evaluation, whatever `train` says, and pass no
         gradient. `joint` trains all.
-      dtype: Of the networks; maps, points and parameters are float32.
+      dtype: Type of the networks; maps, points and parameters are float32.
     """
 
     num_points: int
@@ -138,7 +138,10 @@ class GLSR(nn.Module):
         return outputs._replace(points=points, part_thetas=thetas, part_residuals=residuals)
 
     def _part_thetas(self, points: jax.Array, train: bool) -> Thetas:
-        """From points [B, N, 2] in the face frame; at evaluation the closed form stands in for a degenerate theta."""
+        """Thetas of the parts of points [B, N, 2] in the face frame.
+
+        In evaluation the closed form replaces degenerate ones.
+        """
         closed = coordinates.closed_form_thetas(points, load_scheme(self.scheme))
         if self.local == "closed_form":
             return closed
@@ -193,7 +196,7 @@ def _usable(theta: jax.Array, fallback: jax.Array) -> jax.Array:
 
 
 def _to_pixels(images: jax.Array) -> jax.Array:
-    """The inverse of `augment.normalise`, so that what is sampled outside of an image is black, not grey."""
+    """The inverse of `cropping.normalise`, so that what is sampled outside of an image is black, not grey."""
     return images * 128 + 127.5
 
 

@@ -21,7 +21,7 @@ class EffectivenessDiscriminator(nn.Module):
 
     Attributes:
       width: Channels of the first convolution.
-      dtype: Of the computation; parameters, statistics and the result are float32.
+      dtype: Type of the computation; parameters, statistics and the result are float32.
     """
 
     width: int = 64

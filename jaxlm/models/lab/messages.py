@@ -20,7 +20,7 @@ from jaxlm.models.layers import operators
 Edge = tuple[str, str]
 Node = TypeVar("Node")
 
-# Of each direction and boundary.
+# The state of each (direction, boundary).
 States = dict[tuple[str, str], jax.Array]
 
 _STATE_CHANNELS = 16
@@ -97,7 +97,7 @@ class MessageBlocks(nn.Module):
 
 
 class MessagePassing(nn.Module):
-    """Maps of boundaries that tell each other, in two directions, where they are.
+    """Maps of boundaries, after messages between them in two directions.
 
     Each boundary has a state of 16 channels in each direction: BN and ReLU of its own 1x1 branch of the features plus
     the messages it receives, from other boundaries in this stack and from itself in the stack before. Messages run
@@ -110,7 +110,7 @@ class MessagePassing(nn.Module):
     Attributes:
       boundaries: Names, in the order of the maps.
       edges: Pairs (sender, receiver) of the first direction, without a cycle.
-      dtype: Of the computation.
+      dtype: Type of the computation.
     """
 
     boundaries: tuple[str, ...]
@@ -140,7 +140,7 @@ class MessagePassing(nn.Module):
         return self._maps(states, train), states
 
     def _messages(self, states: Sequence[jax.Array], name: str, train: bool) -> Sequence[jax.Array]:
-        """What each of some senders, of these states, tells its receiver."""
+        """The message of each sender, from the senders' states."""
         if not states:
             return ()
         blocks = MessageBlocks(len(states), self.dtype, name=name)

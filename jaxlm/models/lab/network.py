@@ -22,7 +22,7 @@ class LABOutputs(NamedTuple):
     """What LAB predicts.
 
     Attributes:
-      maps: Of each stack, boundary maps [B, S / 4, S / 4, K] in the order of the scheme.
+      maps: Boundary maps [B, S / 4, S / 4, K] of each stack, in the order of the scheme.
       coordinates: Raw outputs [B, 2 N], x0, y0, x1, y1, ...
     """
 
@@ -43,13 +43,13 @@ class LAB(nn.Module):
 
     Attributes:
       num_points: N, how many landmarks it predicts.
-      scheme: Of the landmarks, for its K boundaries; a built-in name or a .toml file.
+      scheme: Scheme of the landmarks, which has K boundaries; a built-in name or a .toml file.
       stacks: Hourglasses one after another.
       width: Channels of the estimator's features.
       depth: Halvings in an hourglass.
       message_passing: Whether boundaries exchange messages; see `MessagePassing`.
       grey: Look at the luma of the images.
-      dtype: Of the computation; parameters, statistics and the result are float32.
+      dtype: Type of the computation; parameters, statistics and the result are float32.
     """
 
     num_points: int
@@ -97,7 +97,7 @@ class LAB(nn.Module):
         maps = self.estimator(images, train=train)
         return LABOutputs(maps, self.regressor(images, maps[-1], train=train))
 
-    def judge(self, maps: jax.Array, *, train: bool) -> jax.Array:
+    def discriminate(self, maps: jax.Array, *, train: bool) -> jax.Array:
         """Logits [B, K] of how effective boundary maps [B, S / 4, S / 4, K] are, for training; see `BoundaryObjective`.
 
         Its parameters, `discriminator`, are no part of what `init` draws.

@@ -23,7 +23,7 @@ class FeatureFusion(nn.Module):
 
     Attributes:
       depth: Halvings in the hourglass, which has no unit beside its first level and none at its bottom.
-      dtype: Of the computation.
+      dtype: Type of the computation.
     """
 
     depth: int
@@ -55,7 +55,7 @@ class BoundaryRegressor(nn.Module):
     Attributes:
       num_points: N, how many landmarks it predicts.
       width: Channels of the first convolution; the stages have 2, 4, 8 and 16 times as many, the dense layers 16 times.
-      dtype: Of the computation; parameters, statistics and the result are float32.
+      dtype: Type of the computation; parameters, statistics and the result are float32.
     """
 
     num_points: int

@@ -218,7 +218,7 @@ def _max_pool_3x3_by_index(x: jax.Array) -> jax.Array:
 
 
 def _nine_shifts(x: jax.Array, stride: int) -> list[jax.Array]:
-    """What each tap of a 3 x 3 kernel, row by row, meets at all places."""
+    """The pixels that each tap of a 3 x 3 kernel is multiplied with, tap by tap, in reading order."""
     height, width = x.shape[1:3]
     padded = _pad(x)
     return [

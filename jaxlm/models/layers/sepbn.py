@@ -34,7 +34,7 @@ class SeparableBatchNorm(nn.Module):
       pool: T of the "grouped" form; divides the height and the width of the input.
       momentum: Share of the old running statistics kept in each step.
       epsilon: Added to the variance.
-      dtype: Of the result; the input's if None.
+      dtype: Type of the result; the input's if None.
     """
 
     sets: int = 3

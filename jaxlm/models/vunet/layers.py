@@ -29,7 +29,7 @@ class WeightNormConv(nn.Module):
       features: Output channels.
       size: Side of the kernel, 3 or 1.
       stride: 1 or 2; for 2, even sides are padded below and on the right alone, as in TensorFlow.
-      dtype: Of the computation; parameters and norms are float32.
+      dtype: Type of the computation; parameters and norms are float32.
     """
 
     features: int

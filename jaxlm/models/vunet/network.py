@@ -3,7 +3,7 @@
 Esser et al., CVPR 2018, in the form of AVS (Qian et al., ICCV 2019). A style encoder sees the photo alone and gives two
 latents, at 4 x 4 and 8 x 8 cells; a structure encoder sees the structure map alone (jaxlm/images/structure_maps.py) and
 reaches the renderer through skip connections at every scale. The latents' prior is conditioned on the structure, so
-that style need not say again what the structure says.
+that style need not repeat what the structure says.
 
 Photos are [B, S, S, 3], normalised, with S a power of two from 8 on; structures are [B, S, S, C] in 0..1. Randomness is
 in the streams `latent` (of latents that are drawn) and `dropout` (while training).
@@ -25,7 +25,7 @@ from jaxlm.models.vunet.layers import ResidualBlock, Upsample, WeightNormConv
 
 Latents = tuple[jax.Array, jax.Array]
 
-# Sides of the maps that latents live on, coarsest first; the first is where both encoders end.
+# Sides of the latents' maps, coarsest first; both encoders end at the first.
 LATENT_SIDES = (4, 8)
 
 # Options of the form that AVS was published with: 47,253,894 parameters for photos of 256 px and structures of three
@@ -34,7 +34,7 @@ PUBLISHED: Mapping[str, Any] = {"encoder_width": 128, "prior": "autoregressive",
 
 
 class VUNetOutputs(NamedTuple):
-    """What training asks of a VUNet.
+    """What a VUNet gives in training: rendered photos, and the means of the latents.
 
     Attributes:
       images: Rendered photos [B, S, S, 3], normalised, float32; they may leave the range.
@@ -54,7 +54,7 @@ class Pyramid(nn.Module):
       width: Channels of the finest scale; each coarser one has twice as many, up to `max_width`.
       max_width: Most channels of a scale.
       dropout: Rate in residual blocks.
-      dtype: Of the computation.
+      dtype: Type of the computation.
     """
 
     width: int
@@ -80,10 +80,12 @@ class Pyramid(nn.Module):
 
 
 class StyleEncoder(nn.Module):
-    """Means of the latents given photos [B, S, S, 3]; the finer one is given the coarser latent, drawn if training.
+    """Means of the latents given photos [B, S, S, 3].
+
+    The finer mean is given the coarser latent, too, which is drawn in training.
 
     Attributes:
-      width, max_width, dropout, dtype: Of the `Pyramid`; latents have `max_width` channels.
+      width, max_width, dropout, dtype: Those of the `Pyramid`; latents have `max_width` channels.
       trailing_block: See `VUNet`.
     """
 
@@ -121,7 +123,7 @@ class Renderer(nn.Module):
       latent_width: Channels of the latents.
       prior: See `VUNet`.
       dropout: Rate in residual blocks.
-      dtype: Of the computation.
+      dtype: Type of the computation.
     """
 
     latent_width: int
@@ -154,7 +156,9 @@ class Renderer(nn.Module):
 
 
 class VUNet(nn.Module):
-    """See the head of this file. `init` wants a batch of real faces, and train = True as published: see WeightNormConv.
+    """The variational U-Net; see the head of this file.
+
+    `init` needs a batch of real faces, as `WeightNormConv` does, and train = True as published.
 
     The default encodes styles with a quarter of the published width at the finest scale, which halves the cost, and has
     a prior of elements that are independent given the structure; `PUBLISHED` holds the options of the published form.
@@ -167,7 +171,7 @@ class VUNet(nn.Module):
         the published parameters and serves `sample` and the KL term alone.
       trailing_block: Keep the last residual block of the published style encoder, whose output nothing reads.
       dropout: Rate in residual blocks.
-      dtype: Of the computation; parameters, latents and photos are float32.
+      dtype: Type of the computation; parameters, latents and photos are float32.
     """
 
     width: int = 32

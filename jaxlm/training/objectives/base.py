@@ -1,4 +1,4 @@
-"""What an objective offers to training: `init` and `loss`, both pure, and a validator."""
+"""What training asks of an objective: `init` and `loss`, both pure, and a validator."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ class Crops(NamedTuple):
 
 
 class Objective(Protocol):
-    """What training asks. `loss` and `init` are pure and are traced; variables are `params` and `batch_stats`.
+    """What a run minimises. `loss` and `init` are pure and are traced; variables are `params` and `batch_stats`.
 
     Attributes:
-      measure: The figure that says how good a model is, of `validator` and of the values of `loss`; lower is better.
-      model: What is trained.
+      measure: The metric that says how good a model is; lower is better. `validator` and `loss` both give it.
+      model: The model that is trained.
     """
 
     measure: ClassVar[Measure]
@@ -54,12 +54,12 @@ class Objective(Protocol):
         """The objective of an experiment."""
 
     def init(self, key: jax.Array, crops: Crops | None) -> Tree:
-        """Variables to start from; some real faces are needed by models whose layers start from data."""
+        """Variables to start from. Models whose layers start from data need some real faces."""
 
     def loss(
         self, params: Tree, batch_stats: Tree, crops: Crops, key: jax.Array, step: jax.Array
     ) -> tuple[jax.Array, tuple[dict[str, jax.Array], Tree]]:
-        """The mean loss of a batch, and (scalars to log, `loss` among them; batch statistics after it)."""
+        """The mean loss of a batch, and a pair: values to log, scalars, `loss` among them; the new batch statistics."""
 
     def validator(self, margin: float, mesh: Mesh) -> Validate:
-        """What judges variables by faces in frames of `margin` face boxes, on all devices."""
+        """A function that judges variables by faces in frames of `margin` face boxes, on all devices."""

@@ -1,4 +1,4 @@
-"""The objective of LAB (Wu et al., CVPR 2018) with its adversary, which judges how effective boundary maps are."""
+"""The objective of LAB (Wu et al., CVPR 2018) with its adversary, a discriminator of effective boundary maps."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _NEAR = 1.5 / 256
 
 @dataclasses.dataclass(frozen=True)
 class BoundaryObjective(DetectionObjective):
-    """Landmarks, boundary maps, and the game between the estimator of the maps and a discriminator.
+    """The task's loss, and the game between the estimator of boundary maps and a discriminator.
 
-    For each boundary map the discriminator says a probability D, which should be 1 of true maps M and `effective` of
-    estimated maps G: -mean log D(M) - mean log(1 - |D(G) - effective|). The estimator gains where it is high:
-    `task.adversarial` times mean log(1 - D(G)) is added to the loss of the task. A gradient of the one reaches only
-    the discriminator, of the other only the estimator, so that one step trains both; the discriminator's parameters are
-    `discriminator` beside the others, for `optim.rates`. The authors train without it first.
+    The discriminator gives a probability D for each boundary map. D should be 1 for true maps, and `is_effective` for
+    estimated ones; see `discriminator_loss`. The estimator gains where D is high: `task.adversarial` times
+    `adversarial_loss` is added to the loss of the task. The gradient of the first reaches only the discriminator, that
+    of the second only the estimator, so one step trains both. The discriminator's parameters are `discriminator`
+    beside the others, for `optim.rates`. The authors train without it first.
     """
 
     def init(self, key: jax.Array, crops: Crops | None) -> Tree:
@@ -36,8 +36,8 @@ class BoundaryObjective(DetectionObjective):
         variables = super().init(key, crops)
         side, boundaries = self.config.model.input_size // 4, len(self.scheme.boundaries)
         maps = jnp.zeros((1, side, side, boundaries))
-        judge = self.model.init(jax.random.fold_in(key, 1), maps, train=False, method="judge")
-        return {collection: {**tree, **judge[collection]} for collection, tree in variables.items()}
+        added = self.model.init(jax.random.fold_in(key, 1), maps, train=False, method="discriminate")
+        return {collection: {**tree, **added[collection]} for collection, tree in variables.items()}
 
     def loss(
         self, params: Tree, batch_stats: Tree, crops: Crops, key: jax.Array, step: jax.Array
@@ -50,11 +50,11 @@ class BoundaryObjective(DetectionObjective):
         effective = is_effective(
             self.task.points(outputs), crops.points, self.scheme, _NEAR * self.config.model.input_size
         )
-        real, batch_stats = self._judge(params, batch_stats, self.task.maps(crops.points))
-        fake, batch_stats = self._judge(params, batch_stats, lax.stop_gradient(estimated))
-        judged, _ = self._judge(frozen, batch_stats, estimated)
+        real, batch_stats = self._discriminate(params, batch_stats, self.task.maps(crops.points))
+        fake, batch_stats = self._discriminate(params, batch_stats, lax.stop_gradient(estimated))
+        logits, _ = self._discriminate(frozen, batch_stats, estimated)
         discriminator = discriminator_loss(real, fake, effective)
-        adversarial = adversarial_loss(judged)
+        adversarial = adversarial_loss(logits)
         loss += self.task.adversarial * adversarial + discriminator
         values |= {
             "loss": loss,
@@ -64,8 +64,8 @@ class BoundaryObjective(DetectionObjective):
         }
         return loss, (values, batch_stats)
 
-    def _judge(self, params: Tree, batch_stats: Tree, maps: jax.Array) -> tuple[jax.Array, Tree]:
+    def _discriminate(self, params: Tree, batch_stats: Tree, maps: jax.Array) -> tuple[jax.Array, Tree]:
         """Logits [B, K] of boundary maps, and the batch statistics after them."""
         variables = {"params": params, "batch_stats": batch_stats}
-        logits, mutated = self.model.apply(variables, maps, train=True, method="judge", mutable=["batch_stats"])
+        logits, mutated = self.model.apply(variables, maps, train=True, method="discriminate", mutable=["batch_stats"])
         return logits, mutated["batch_stats"]

@@ -1,4 +1,4 @@
-"""The objective of detectors: landmarks, judged by their NME on held-out faces."""
+"""The objective of detectors: the task's loss, validated by the NME of held-out faces."""
 
 from __future__ import annotations
 
@@ -26,7 +26,15 @@ Tree = Any
 
 @dataclasses.dataclass(frozen=True)
 class DetectionObjective:
-    """Landmarks: the task's loss, judged by the NME of the first head."""
+    """The task's loss; validation is the NME of the first head.
+
+    Attributes:
+      model: The detector.
+      task: What its raw outputs mean.
+      scheme: The scheme of its points, those of all heads.
+      config: The config of the experiment.
+      steps_per_epoch: How many steps make an epoch.
+    """
 
     measure: ClassVar[Measure] = Measure("nme", "NME (%)", 100.0)
 
@@ -50,7 +58,7 @@ class DetectionObjective:
 
     @property
     def heads(self) -> tuple[Head, ...]:
-        """Of the data sets that the model learns, whose points are side by side."""
+        """The heads, one for each data set that the model learns; their points are side by side."""
         return heads_of(self.config.data.dataset, self.config.data.scheme)
 
     def init(self, key: jax.Array, crops: Crops | None) -> Tree:
@@ -62,14 +70,14 @@ class DetectionObjective:
     def loss(
         self, params: Tree, batch_stats: Tree, crops: Crops, key: jax.Array, step: jax.Array
     ) -> tuple[jax.Array, tuple[dict[str, jax.Array], Tree]]:
-        """The task's loss, and values: it, the NME (a fraction), the share of degenerate maps where there are any."""
+        """The mean of the task's loss; values: it, the NME (a fraction), and `degenerate` where the task has it."""
         del key
         outputs, batch_stats = self._outputs(params, batch_stats, crops, step)
         loss, values = self._loss_and_values(outputs, crops)
         return loss, (values, batch_stats)
 
     def _outputs(self, params: Tree, batch_stats: Tree, crops: Crops, step: jax.Array) -> tuple[Any, Tree]:
-        """Raw outputs, and the batch statistics after them."""
+        """Raw outputs in training, and the batch statistics after them."""
         variables, options = {"params": params, "batch_stats": batch_stats}, {}
         if models.takes_temperature(self.model):
             options["temperature"] = optim.temperature(self.config.temperature, step, self.steps_per_epoch)
@@ -86,7 +94,7 @@ class DetectionObjective:
         return loss, values
 
     def validator(self, margin: float, mesh: Mesh) -> Validate:
-        """The mean NME over all faces, which are those of the first head."""
+        """The mean NME over all faces. They are of the first head's data set."""
         head = self.heads[0]
         reader, scheme = tasks.OneHead(self.task, head), head.scheme
         predictor = inference.Predictor(self.model, reader, self.config, margin, mesh)

@@ -1,4 +1,4 @@
-"""Which objective an experiment has."""
+"""The objective of an experiment, by its model and its task."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from jaxlm.training.objectives.translation import TranslationObjective
 
 
 def kind(config: Config) -> type[Objective]:
-    """What the model of an experiment is trained for."""
+    """The class of an experiment's objective."""
     if config.model.name in models.TRANSLATORS:
         return TranslationObjective
     return BoundaryObjective if config.task.options.get("adversarial") else DetectionObjective

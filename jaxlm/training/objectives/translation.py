@@ -1,4 +1,4 @@
-"""The objective of translators: faces rendered again from their own structure and style, judged on held-out ones."""
+"""The objective of translators: faces are rendered again from their own structure and style."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ Tree = Any
 
 @dataclasses.dataclass(frozen=True)
 class TranslationObjective:
-    """Translators: perceptual loss and KL divergence, judged by `reconstruction`, perceptual + L1.
+    """Perceptual loss and KL divergence; validation is by `reconstruction`, the sum of perceptual loss and L1.
 
-    What the perceptual loss compares by is kept in `batch_stats`, as `pack_perception` has it. The scales of its terms
-    are taken from the faces that the model starts from.
+    The feature network of the perceptual loss and the scales of its terms are kept in `batch_stats`, see
+    `translation_losses.pack_perception`. The scales are taken from the faces that the model starts from.
     """
 
     measure: ClassVar[Measure] = Measure("reconstruction", "reconstruction", 1.0)
@@ -75,7 +75,7 @@ class TranslationObjective:
     def loss(
         self, params: Tree, batch_stats: Tree, crops: Crops, key: jax.Array, step: jax.Array
     ) -> tuple[jax.Array, tuple[dict[str, jax.Array], Tree]]:
-        """The mean of `translation_losses.translation_loss`; the values are its own, `l1`, `reconstruction`, `beta`."""
+        """The mean of `translation_loss`; values: it, those that it gives, `l1`, `reconstruction` and `beta`."""
         latent, dropout = jax.random.split(key)
         outputs = self.model.apply(
             {"params": params},

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from jaxlm.data_pipelines import frames
+from jaxlm.data_pipelines import cutting
 from jaxlm.data_pipelines.record import decode_image, encode_image
 from jaxlm.data_pipelines.source import BadFaceError
 from jaxlm.landmarks import geometry, photos
@@ -12,7 +12,7 @@ from tiny_archives import ring, write_photo
 
 
 def label_of(path, points=None, box=(30, 20, 59, 49)):
-    return frames.Label(
+    return cutting.Label(
         image=path,
         points=ring(5) if points is None else points,
         box=np.asarray(box, float),
@@ -61,7 +61,7 @@ def test_region_wholly_outside_is_black():
 
 def test_record_maps_back_to_the_photo(tmp_path):
     write_photo(tmp_path / "a.jpg")
-    record = frames.make_record(label_of(tmp_path / "a.jpg"), 64, 2.0)
+    record = cutting.make_record(label_of(tmp_path / "a.jpg"), 64, 2.0)
     assert decode_image(record.image).shape == (64, 64, 3)
     np.testing.assert_allclose(geometry.transform(record.points, record.to_source), ring(5), atol=1e-4)
     assert record.points.dtype == record.to_source.dtype == np.float32
@@ -70,7 +70,7 @@ def test_record_maps_back_to_the_photo(tmp_path):
 
 def test_images_are_rgb_and_survive_encoding(tmp_path):
     cv2.imwrite(str(tmp_path / "red.png"), np.full((9, 9, 3), (0, 0, 255), np.uint8))
-    image = frames.read_image(tmp_path / "red.png", "here")
+    image = cutting.read_image(tmp_path / "red.png", "here")
     np.testing.assert_array_equal(image, np.full((9, 9, 3), (255, 0, 0), np.uint8))
     smooth = blob(64, 64, (30, 30), 9.0) // 2 + np.array([0, 40, 90], np.uint8)
     assert np.abs(decode_image(encode_image(smooth)).astype(int) - smooth).mean() < 1.0
@@ -103,7 +103,7 @@ def test_truncated_images_are_noticed(tmp_path):
 def test_bad_boxes_and_points_name_file_and_line(tmp_path, change, message):
     write_photo(tmp_path / "a.jpg")
     with pytest.raises(BadFaceError, match=rf"list.txt, line 3: .*{message}"):
-        frames.make_record(label_of(tmp_path / "a.jpg", **change), 64, 2.0)
+        cutting.make_record(label_of(tmp_path / "a.jpg", **change), 64, 2.0)
 
 
 @pytest.mark.parametrize(("kept", "message"), [(None, "is missing"), (0.5, "is truncated"), (0, "not a readable")])
@@ -114,10 +114,10 @@ def test_bad_images_name_file_and_line(tmp_path, kept, message):
         data = path.read_bytes()
         path.write_bytes(data[: int(len(data) * kept)])
     with pytest.raises(BadFaceError, match=rf"list.txt, line 3: .*a\.jpg.*{message}"):
-        frames.make_record(label_of(path), 64, 2.0)
+        cutting.make_record(label_of(path), 64, 2.0)
 
 
 @pytest.mark.parametrize("token", ["nan", "inf", "12,5", ""])
 def test_numbers_must_be_finite(token):
     with pytest.raises(BadFaceError, match=r"list.txt, line 3: value 2 is"):
-        frames.parse_numbers(["1.5", token], "list.txt, line 3")
+        cutting.parse_numbers(["1.5", token], "list.txt, line 3")

@@ -13,19 +13,19 @@ import numpy as np
 
 from jaxlm.data_pipelines.synthetic.shape.template import nose_height, template
 
-# Of both eyes [2, 3].
+# Landmarks of the lids of both eyes [2, 3].
 _UPPER_LIDS, _LOWER_LIDS = np.array([[(61, 62, 63), (69, 70, 71)], [(67, 66, 65), (75, 74, 73)]])
 # How far a full gaze takes the pupil, in widths of the eye.
 _GAZE = np.array([0.15, 0.06], np.float32)
 _UPPER_LIP = (76, 77, 78, 79, 80, 81, 82, 88, 89, 90, 91, 92)
-# The first identity mode is the nose's height, of this deviation.
+# Standard deviation of the first identity mode, the nose's height.
 _NOSE_DEVIATION = 0.16
 NUM_IDENTITY = 26
 
 
 @dataclasses.dataclass(frozen=True)
 class Expression:
-    """How far a face departs from rest: 0 is rest and 1 is strong. `gaze` is right and down, from -1 to 1."""
+    """Strength of each movement of a face: 0 is rest, 1 is strong. `gaze` is (right, down), from -1 to 1."""
 
     jaw: float = 0.0
     smile: float = 0.0
@@ -42,8 +42,8 @@ class Shape:
 
     Attributes:
       points: Landmarks [98, 3]; those of the contour are where a frontal view shows them.
-      surface: The head [rows, columns, 3]: closed rings from the crown down to the chin.
-      skull: The same without the nose, whose rings are nearly convex.
+      surface: Surface of the head [rows, columns, 3]: closed rings from the crown down to the chin.
+      skull: Surface without the nose; its rings are nearly convex.
     """
 
     points: np.ndarray
@@ -78,7 +78,7 @@ def _of_points(points: np.ndarray, indices: tuple[int, ...]) -> np.ndarray:
 
 
 def _identity_modes(p: np.ndarray, nose: np.ndarray) -> list[np.ndarray]:
-    """How people differ: displacements [n, 3] of one standard deviation each. The first is the nose's height."""
+    """Differences of people: displacements [n, 3] of one standard deviation each. The first is the nose's height."""
     x, y, z = p.T
     side = np.sign(x)
     eye = _bump(p, 0.185, 0.255, 0.11, 0.060)
@@ -153,9 +153,9 @@ def _expression_modes(p: np.ndarray) -> list[np.ndarray]:
 @functools.cache
 def _modes() -> np.ndarray:
     """All displacements [M, 98 + rows * columns, 3] of landmarks, then surface."""
-    face = template()
-    everything = np.concatenate([face.points, face.surface.reshape(-1, 3)]).astype(np.float64)
-    noses = np.concatenate([nose_height(*face.points.T[:2]), face.nose[..., 2].ravel()])
+    mean = template()
+    everything = np.concatenate([mean.points, mean.surface.reshape(-1, 3)]).astype(np.float64)
+    noses = np.concatenate([nose_height(*mean.points.T[:2]), mean.nose[..., 2].ravel()])
     modes = np.stack(_identity_modes(everything, noses) + _expression_modes(everything))
     # Next to nothing is nothing: denormal numbers are slow.
     return np.where(np.abs(modes) > 1e-9, modes, 0).astype(np.float32)
@@ -163,20 +163,20 @@ def _modes() -> np.ndarray:
 
 def make_shape(identity: np.ndarray, expression: Expression) -> Shape:
     """The face of an identity [NUM_IDENTITY], coefficients of unit variance, with an expression."""
-    face = template()
+    mean = template()
     e = expression
     amounts = np.array([*identity.tolist(), e.jaw, e.smile, e.pout, e.brow_raise, e.frown], np.float32)
     modes = _modes()
     moved = (amounts @ modes.reshape(len(modes), -1)).reshape(-1, 3)
-    points = face.points + moved[:98]
+    points = mean.points + moved[:98]
     closed = np.array(e.eyes_closed, np.float32)[:, None]
     upper, lower = points[_UPPER_LIDS], points[_LOWER_LIDS]
-    # The upper lid does nearly all of the way.
+    # The upper lid moves most of the way.
     meet = lower + 0.15 * (upper - lower)
     points[_UPPER_LIDS] = upper + closed[..., None] * (meet - upper)
     points[_LOWER_LIDS] = lower + closed[..., None] * (meet - lower)
     width = points[64:73:8, :1] - points[60:69:8, :1]
     points[96:, :2] += _GAZE * np.array(e.gaze, np.float32) * width
     points[96:, 1:] += closed * (meet[:, 1, 1:] - points[96:, 1:])
-    surface = face.surface + moved[98:].reshape(face.surface.shape)
-    return Shape(points, surface, surface - face.nose * np.float32(1 + _NOSE_DEVIATION * identity[0]))
+    surface = mean.surface + moved[98:].reshape(mean.surface.shape)
+    return Shape(points, surface, surface - mean.nose * np.float32(1 + _NOSE_DEVIATION * identity[0]))

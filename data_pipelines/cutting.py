@@ -1,4 +1,4 @@
-"""From an annotated photo to a record: reads the photo, cuts the frame, moves the points along."""
+"""From an annotated photo to a record: the photo is read, the frame is cut, the points move with it."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ class Label:
     """One annotated face of a photo.
 
     Attributes:
-      image: The photo's file, or the file that holds it.
+      image: File of the photo, or file that holds the photo.
       points: Landmarks [N, 2], (x, y) in pixels of the photo, pixel centres at integers.
-      box: [x1, y1, x2, y2], first and last pixel of the face.
-      where: The file and line of the annotation, for error messages.
-      name: See `Record`.
-      group: See `Record`.
-      attributes: bool [6], see `Record`.
-      yaw: See `Record`.
+      box: Face box [x1, y1, x2, y2], its first and its last pixel.
+      where: File and line of the annotation, for error messages.
+      name: Name of the face within its set.
+      group: Name of the photo or person; see `Record`.
+      attributes: bool [6], in the order of `record.ATTRIBUTES`.
+      yaw: Yaw in degrees, NaN where it is not known; see `Record`.
     """
 
     image: Path
@@ -47,7 +47,7 @@ def parse_numbers(tokens: Sequence[str], where: str) -> np.ndarray:
     """The tokens as finite numbers, float64 [len(tokens)].
 
     Raises:
-      BadFaceError: A token is no number, or NaN or infinite; the message starts with `where`.
+      BadFaceError: A token is not a finite number; the message starts with `where`.
     """
     numbers = np.empty(len(tokens))
     for i, token in enumerate(tokens):
@@ -78,7 +78,7 @@ def make_sized_record(label: Label, frame_size: int, margin: float, image_size: 
     """`make_record` for photos of `image_size` x `image_size` pixels, which the landmarks refer to.
 
     Raises:
-      BadFaceError: As there, or the photo has another size.
+      BadFaceError: See `make_record`; or the photo has another size.
     """
     image = read_image(label.image, label.where)
     height, width = image.shape[:2]
@@ -120,7 +120,7 @@ def cut_face(label: Label, image: np.ndarray, frame_size: int, margin: float) ->
 
 
 def read_image(path: Path, where: str) -> np.ndarray:
-    """`photos.read_photo`, whose errors become a BadFaceError that starts with `where`."""
+    """The photo as `photos.read_photo` gives it; its errors become a BadFaceError that starts with `where`."""
     try:
         return photos.read_photo(path)
     except photos.PhotoError as error:
@@ -128,7 +128,7 @@ def read_image(path: Path, where: str) -> np.ndarray:
 
 
 def decode_photo(data: bytes, path: Path, where: str) -> np.ndarray:
-    """`photos.decode_photo`, whose errors become a BadFaceError that starts with `where`."""
+    """The photo as `photos.decode_photo` gives it; its errors become a BadFaceError that starts with `where`."""
     try:
         return photos.decode_photo(data, path)
     except photos.PhotoError as error:

@@ -1,4 +1,4 @@
-"""A posed and lit synthetic face, ready to be painted."""
+"""A synthetic face in the frame, ready to be painted, and how light falls on its surface."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ import numpy as np
 
 from jaxlm.data_pipelines.synthetic.painting.paint import curve
 from jaxlm.data_pipelines.synthetic.painting.surface import normals
-from jaxlm.data_pipelines.synthetic.shape import anchors
-from jaxlm.data_pipelines.synthetic.shape.face import Shape
+from jaxlm.data_pipelines.synthetic.shape import anchors as anchors_lib
 from jaxlm.data_pipelines.synthetic.shape.look import Light
+from jaxlm.data_pipelines.synthetic.shape.modes import Shape
 from jaxlm.data_pipelines.synthetic.shape.pose import PARTS, Camera
 from jaxlm.data_pipelines.synthetic.shape.template import ANGLES
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Figure:
-    """A posed face, in the frame.
+class PosedFace:
+    """A face in its pose; x and y in frame widths, depth in head units.
 
     Attributes:
-      shape: In head coordinates.
-      camera: Its pose, and its place in the frame.
-      places: Landmarks and, then, all `anchors` [n, 2].
+      shape: Shape in head coordinates.
+      camera: Pose, and position in the frame.
+      all_points: Landmarks, then all points of `anchors` [n, 2].
       points: Landmarks [98, 2].
-      depth: Of the landmarks [98], in head units, larger is nearer.
-      surface: The head [3, rows, columns], as `Camera.project` gives it.
-      outline: Those of its rings that the template's profile holds, without the nose [rings, columns, 2].
-      normal: The surface's unit normals [3, rows, columns].
+      depth: Depth of the landmarks [98]; larger is nearer.
+      surface: Surface of the head [3, rows, columns], as `Camera.project` gives it.
+      outline: Rings of the head that the template's profile holds, without the nose [rings, columns, 2].
+      normal: Unit normals of the surface [3, rows, columns].
     """
 
     shape: Shape
     camera: Camera
-    places: np.ndarray
+    all_points: np.ndarray
     points: np.ndarray
     depth: np.ndarray
     surface: np.ndarray
@@ -43,12 +43,12 @@ class Figure:
 
     @property
     def scale(self) -> float:
-        """Frame widths a head unit."""
+        """Length of a head unit, in frame widths."""
         return self.camera.scale
 
     @property
     def yaw(self) -> float:
-        """In radians, positive towards the image's right."""
+        """Yaw in radians; positive turns the nose to the image's right."""
         return self.camera.yaw
 
     @property
@@ -56,32 +56,32 @@ class Figure:
         """1 where the head's columns come nearer from the image's left to its right, else -1."""
         return 1 if self.yaw < 0 else -1
 
-    def place(self, points: np.ndarray) -> np.ndarray:
-        """Where points [..., 3] of the head appear in the frame [..., 2]."""
+    def to_frame(self, points: np.ndarray) -> np.ndarray:
+        """Positions in the frame [..., 2] of points [..., 3] of the head."""
         return np.moveaxis(self.camera.project(points)[:2], 0, -1)
 
-    def named(self, name: str) -> np.ndarray:
-        """Where those `anchors` appear in the frame [n, 2]."""
-        return self.places[anchors.ROWS[name]]
+    def anchors(self, name: str) -> np.ndarray:
+        """Positions in the frame [n, 2] of the points of that name in `anchors`."""
+        return self.all_points[anchors_lib.ROWS[name]]
 
     @functools.cached_property
     def nose(self) -> np.ndarray:
         """The outline of the nose [n, 2]: its ridge in profile, and its wing on the near side."""
         points = self.points
         return np.concatenate(
-            [curve(points[51:55]), self.named("under nose"), points[[57, 55 if self.yaw > 0 else 59]]]
+            [curve(points[51:55]), self.anchors("under nose"), points[[57, 55 if self.yaw > 0 else 59]]]
         )
 
 
-def make_figure(shape: Shape, camera: Camera, turned: np.ndarray) -> Figure:
-    """The figure of a shape that, as `turn_shape` gives it for this pose, is `turned`."""
-    placed = camera.place(turned)
+def pose_face(shape: Shape, camera: Camera, turned: np.ndarray) -> PosedFace:
+    """The face of a shape in the pose of a camera; `turned` is what `turn_shape` gives for both."""
+    placed = camera.to_frame(turned)
     flat, columns = np.ascontiguousarray(placed[:2, : PARTS["surface"].start].T), len(ANGLES)
     surface = placed[:, PARTS["surface"]].reshape(3, -1, columns)
-    return Figure(
+    return PosedFace(
         shape=shape,
         camera=camera,
-        places=flat[PARTS["places"]],
+        all_points=flat[PARTS["points"]],
         points=flat[:98],
         depth=placed[2, :98],
         surface=surface,
@@ -91,7 +91,7 @@ def make_figure(shape: Shape, camera: Camera, turned: np.ndarray) -> Figure:
 
 
 def shade(normal: np.ndarray, light: Light) -> np.ndarray:
-    """How bright surfaces with unit normals [3, ...] are [...]: about 1 where they face the lamp."""
+    """Brightness [...] of surfaces with unit normals [3, ...]; about 1 where they face the lamp."""
     x, y, z = light.direction.tolist()
     # The lamp has a size: its light reaches a little around an edge.
     diffuse = np.maximum(0, (0.8 * x) * normal[0] + (0.8 * y) * normal[1] + (0.8 * z) * normal[2] + 0.2)
@@ -99,7 +99,7 @@ def shade(normal: np.ndarray, light: Light) -> np.ndarray:
 
 
 def gloss(normal: np.ndarray, light: Light) -> np.ndarray:
-    """How far surfaces with unit normals [3, ...] mirror the lamp, to the power of 8, 0 to 1."""
+    """Reflection of the lamp [...], 0 to 1, by surfaces with unit normals [3, ...]: a cosine to the power of 8."""
     x, y, z = light.direction.tolist()
     half = math.hypot(x, y, z + 1)
     mirrored = (x / half) * normal[0] + (y / half) * normal[1] + ((z + 1) / half) * normal[2]

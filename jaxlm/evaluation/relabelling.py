@@ -1,0 +1,69 @@
+"""Faces with the points that models find, in place of those that people made."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from collections.abc import Sequence
+
+import numpy as np
+
+from jaxlm.checkpoints import Trained
+from jaxlm.data_pipelines import input as input_lib
+from jaxlm.data_pipelines.input import Faces
+from jaxlm.evaluation import inference
+from jaxlm.runtime import distributed, progress
+
+
+def relabel_and_write(
+    teachers: Sequence[Trained], dataset: str, data_dir: str, out: pathlib.Path, flip_test: bool = False
+) -> None:
+    """Writes a pack of all splits of a set with new points, and prints how far the points have moved.
+
+    Args:
+      teachers: The models; all points are the mean of theirs.
+      dataset: A prepared set or a packed file.
+      data_dir: The folder of the prepared sets.
+      out: The new packed file.
+      flip_test: Average with the points of the mirrored crop.
+
+    Raises:
+      FileNotFoundError: The set is not prepared.
+      ValueError: The models' schemes differ, or one looks at whole photos.
+    """
+    splits = input_lib.open_splits(dataset, data_dir)
+    relabelled = {split: relabel_faces(faces, teachers, flip_test) for split, faces in splits.items()}
+    input_lib.write_pack(out, relabelled)
+    for split, faces in splits.items():
+        line = f"{faces.dataset}, {split}: {len(faces)} faces"
+        if faces.points.shape == relabelled[split].points.shape:
+            moved = inference.face_errors(relabelled[split].points, faces, teachers[0].scheme)
+            line += f", whose points moved by {100 * moved.mean():.2f} % (NME)"
+        print(line)
+    print(f"Wrote {out}")
+
+
+def relabel_faces(faces: Faces, teachers: Sequence[Trained], flip_test: bool) -> Faces:
+    """The faces with the mean of the points that models of one scheme find in their frames; all points are visible.
+
+    Args:
+      faces: The faces, in any scheme.
+      teachers: The models.
+      flip_test: Average with the points of the mirrored crop.
+
+    Raises:
+      ValueError: The models' schemes differ, or one looks at whole photos.
+    """
+    names = sorted({teacher.scheme.name for teacher in teachers})
+    if len(names) > 1:
+        raise ValueError(f"the models have points of different schemes: {', '.join(names)}")
+    mesh, found = distributed.make_mesh(), []
+    with progress.counting(len(teachers) * len(faces), faces.split) as advance:
+        for trained in teachers:
+            trained.require_crops()
+            flip = trained.scheme.flip if flip_test else None
+            predictor = inference.Predictor(trained.model, trained.task, trained.config, faces.margin, mesh, flip=flip)
+            found.append(predictor(trained.variables, faces, advance).points)
+    points = np.mean(found, axis=0)
+    scheme = teachers[0].config.data.scheme
+    return dataclasses.replace(faces, scheme=scheme, points=points, visible=np.ones(points.shape[:2], bool))
