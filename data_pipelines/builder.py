@@ -27,7 +27,7 @@ BUCKETS = 64
 """Number of temporary files that gather a set too large for memory before it is written."""
 
 
-class FaceBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+class FaceBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]  # No stubs.
     """Writes the faces of a source as TFDS records that can be read by index without TensorFlow.
 
     Sets differ in their sources only, so one class serves all; an instance takes the source's name. A set lands in

@@ -80,10 +80,10 @@ def open_faces(dataset: str, split: str, data_dir: str | os.PathLike) -> Faces:
     splits, read_split = _open(dataset, Path(data_dir))
     wanted = split if split in splits else SPLIT_UNIONS.get(split, split)
     parts = {part: _SPLIT.fullmatch(part) for part in wanted.split("+")}
-    unknown = [part for part, match in parts.items() if not match or match[1] not in splits]
-    if unknown:
+    known = {part: match for part, match in parts.items() if match and match[1] in splits}
+    if unknown := [part for part in parts if part not in known]:
         raise ValueError(f"{dataset} has no split {'+'.join(unknown)}; it has {', '.join(splits)}")
-    faces = [_take(read_split(match[1]), match[2], match[3]) for match in parts.values()]
+    faces = [_take(read_split(match[1]), match[2], match[3]) for match in known.values()]
     return dataclasses.replace(join(faces), split=split)
 
 
@@ -147,7 +147,7 @@ def _open_set(dataset: str, data_dir: Path) -> tuple[list[str], Callable[[str], 
 def write_labels(folder: Path) -> None:
     """Writes `LABELS_FILE`: the labels of all records of the set in `folder`."""
     builder = load_tfds("writing a prepared set").builder_from_directory(folder)
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for split in builder.info.splits:
         records = _data_source(builder, split)
         labels = (dataclasses.replace(decode(records[i]), image=b"") for i in range(len(records)))
@@ -200,7 +200,7 @@ def write_pack(file: str | os.PathLike, splits: Mapping[str, Faces]) -> None:
         scheme_file = path.with_suffix(".toml")
         scheme_file.write_text(to_toml(first.scheme))
         metadata["scheme"] = scheme_file.name
-    arrays = {"metadata": np.array(json.dumps(metadata))}
+    arrays: dict[str, Any] = {"metadata": np.array(json.dumps(metadata))}
     for split, faces in splits.items():
         arrays |= {f"{split}/{key}": array for key, array in _pack_arrays(faces).items()}
     unfinished = path.with_suffix(".incomplete")

@@ -94,8 +94,11 @@ def encode_image(image: np.ndarray) -> bytes:
 
 
 def decode_image(encoded: bytes) -> np.ndarray:
-    """The RGB image uint8 [H, W, 3] of JPEG bytes."""
-    return cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR_RGB)
+    """The RGB image uint8 [H, W, 3] of JPEG bytes; raises ValueError where they are damaged."""
+    image = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR_RGB)
+    if image is None:
+        raise ValueError("the JPEG bytes of a frame are damaged; prepare the set again")
+    return image
 
 
 def decode_images(encoded: Sequence[bytes], size: int) -> np.ndarray:

@@ -14,7 +14,7 @@ import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -208,7 +208,7 @@ def read_manifest(folder: Path) -> list[Render]:
             raise ValueError(f"{path}, line 1: the columns are {', '.join(Render._fields)}")
         for row in reader:
             try:
-                fields = dict(zip(Render._fields, row, strict=True))
+                fields: dict[str, Any] = dict(zip(Render._fields, row, strict=True))
                 rows.append(Render(**fields | {"seed": int(fields["seed"]), "step": int(fields["step"])}))
             except ValueError as error:
                 raise ValueError(f"{path}, line {reader.line_num}: {error}") from None

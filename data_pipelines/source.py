@@ -9,7 +9,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import cv2
@@ -79,11 +79,16 @@ class Source(Protocol):
       box: How the face box is made, for the protocol printed beside every number.
     """
 
-    name: str
-    scheme: Scheme
-    box: str
+    @property
+    def name(self) -> str: ...
 
-    def read(self, on_bad: OnBad) -> dict[str, Sequence[Any]]:
+    @property
+    def scheme(self) -> Scheme: ...
+
+    @property
+    def box(self) -> str: ...
+
+    def read(self, on_bad: OnBad) -> Mapping[str, Sequence[Any]]:
         """The labels of each split, small and picklable; photos are not read here.
 
         Args:
@@ -171,5 +176,7 @@ def _start_worker() -> None:
 
 
 def _exit_with_parent() -> None:
-    multiprocessing.parent_process().join()
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
     os._exit(1)

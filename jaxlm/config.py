@@ -200,14 +200,14 @@ def first_sentences(cls: type = Config, prefix: str = "") -> dict[str, str]:
     """What the docstring below each field of `cls`, and of the dataclasses in it, says first, by dotted names."""
     types = typing.get_type_hints(cls)
     sentences: dict[str, str] = {}
-    for field, below in itertools.pairwise(ast.parse(inspect.getsource(cls)).body[0].body):
-        if not isinstance(field, ast.AnnAssign):
-            continue
-        name = field.target.id
-        if dataclasses.is_dataclass(types[name]):
-            sentences |= first_sentences(types[name], f"{prefix}{name}.")
-        else:
-            sentences[f"{prefix}{name}"] = re.split(r"[.;](?:\s|$)", below.value.value)[0]
+    (definition,) = ast.parse(inspect.getsource(cls)).body
+    assert isinstance(definition, ast.ClassDef)
+    for pair in itertools.pairwise(definition.body):
+        match pair:
+            case ast.AnnAssign(target=ast.Name(id=name)), _ if dataclasses.is_dataclass(types[name]):
+                sentences |= first_sentences(types[name], f"{prefix}{name}.")
+            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
+                sentences[f"{prefix}{name}"] = re.split(r"[.;](?:\s|$)", text)[0]
     return sentences
 
 

@@ -61,6 +61,8 @@ def _run_config(file: pathlib.Path) -> Config:
     if not file.is_file():
         raise ValueError("there is no such file")
     spec = importlib.util.spec_from_file_location(str(file.absolute()), file)
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # Dataclasses look for their module there.
     sys.path.append(str(file.parent))

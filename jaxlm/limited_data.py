@@ -20,6 +20,7 @@ import argparse
 import pathlib
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import absl.logging
 
@@ -49,7 +50,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--workdir", required=True, type=pathlib.Path, metavar="DIR", help="folder of the plan and the runs"
     )
-    numbers = {"nargs": "+", "metavar": "N"}
+    numbers: dict[str, Any] = {"nargs": "+", "metavar": "N"}
     shares = [10, 20, 50, 100]
     parser.add_argument("--fractions", **numbers, type=float, default=shares, help="shares of the training faces in %%")
     parser.add_argument("--seeds", **numbers, type=int, default=[0, 1, 2], help="seeds of the repetitions")

@@ -161,7 +161,8 @@ def _flat_types(cls: type, prefix: str = "") -> dict[str, Any]:
     """The types of all fields of a dataclass and of those in it, by dotted names."""
     types: dict[str, Any] = {}
     for name, kind in typing.get_type_hints(cls).items():
-        types |= _flat_types(kind, f"{prefix}{name}.") if dataclasses.is_dataclass(kind) else {prefix + name: kind}
+        is_part = isinstance(kind, type) and dataclasses.is_dataclass(kind)
+        types |= _flat_types(kind, f"{prefix}{name}.") if is_part else {prefix + name: kind}
     return types
 
 

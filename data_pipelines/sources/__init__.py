@@ -10,6 +10,7 @@ import dataclasses
 import importlib
 import pkgutil
 from types import ModuleType
+from typing import cast
 
 from jaxlm.data_pipelines.source import Source
 
@@ -48,4 +49,4 @@ def source_class(module: ModuleType) -> type[Source]:
     missing = [name for name in (*_METHODS, *_FIELDS) if not hasattr(cls, name) and name not in fields]
     if missing:
         raise ImportError(f"{module.__file__}: {cls.__name__} lacks {', '.join(missing)}; see data_pipelines/source.py")
-    return cls
+    return cast(type[Source], cls)

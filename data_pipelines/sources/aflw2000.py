@@ -20,6 +20,7 @@ from jaxlm.landmarks.geometry import box_around
 NUM_POINTS = 68
 VALIDATION_SHARE = 0.1
 SPLIT_SEED = b"0"
+Angle = typing.TypeVar("Angle", np.ndarray, float)
 """Hashed with each image; another seed gives another split."""
 
 
@@ -96,7 +97,7 @@ def read_label(path: Path) -> Label:
       BadFaceError: The file is no such .mat file, or its image is missing.
     """
     points = read_matrix(path, "pt3d_68", (3, NUM_POINTS))[:2].T
-    yaw = np.rad2deg(read_matrix(path, "Pose_Para", (1, 7))[0, 1])
+    yaw = float(np.rad2deg(read_matrix(path, "Pose_Para", (1, 7))[0, 1]))
     return Label(
         image=find_image(path),
         points=points,
@@ -140,6 +141,6 @@ def read_poses(path: Path, count: int) -> np.ndarray:
     return wrap_degrees(yaws)
 
 
-def wrap_degrees(angle: np.ndarray) -> np.ndarray:
-    """The same angles in degrees between -180 and 180: 351 becomes -9."""
+def wrap_degrees(angle: Angle) -> Angle:
+    """The same angle in degrees between -180 and 180: 351 becomes -9."""
     return (angle + 180) % 360 - 180

@@ -181,5 +181,5 @@ def place_in_frame(render: np.ndarray, size: int, margin: float, crop: float) ->
         render = cv2.resize(render, (math.ceil(side), math.ceil(side)), interpolation=cv2.INTER_AREA)
     scale = side / len(render)
     offset = (size - 1 - scale * (len(render) - 1)) / 2
-    matrix = np.float64([[scale, 0, offset], [0, scale, offset]])
+    matrix = np.array([[scale, 0, offset], [0, scale, offset]], np.float64)
     return cv2.warpAffine(render, matrix, (size, size), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)

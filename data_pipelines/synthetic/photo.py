@@ -35,7 +35,9 @@ def take_photo(scene: np.ndarray, size: int, light: Light, blurred: bool, rng: n
         quality = rng.integers(18, 45) if blurred else rng.integers(60, 95)
         coded = cv2.imencode(".jpg", image, (cv2.IMWRITE_JPEG_QUALITY, int(quality)))[1]
         # Both calls take the first channel for blue, and it is red: the two mistakes cancel out.
-        image = cv2.imdecode(coded, cv2.IMREAD_COLOR_BGR)
+        decoded = cv2.imdecode(coded, cv2.IMREAD_COLOR_BGR)
+        assert decoded is not None
+        image = decoded
     return image
 
 

@@ -208,12 +208,15 @@ def _shapes(variables: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
 
 
 def _calibrations(boxes: Mapping[str, Sequence[float]]) -> dict[str, Calibration]:
+    calibrations: dict[str, Calibration] = {}
     for detector, numbers in boxes.items():
         if len(numbers) != 4:
             raise ValueError(
                 f"the box calibration of {detector} is scale_x, scale_y, shift_x, shift_y, not {list(numbers)}"
             )
-    return {detector: tuple(map(float, numbers)) for detector, numbers in boxes.items()}
+        scale_x, scale_y, shift_x, shift_y = map(float, numbers)
+        calibrations[detector] = (scale_x, scale_y, shift_x, shift_y)
+    return calibrations
 
 
 def _explain(error: Exception) -> str:

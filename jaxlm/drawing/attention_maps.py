@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
 from jaxlm.drawing import plots
+from jaxlm.drawing.pictures import Arrays
 
 _FACES_A_ROW = 3
 
@@ -34,12 +35,12 @@ def affine_sets_plot(file: plots.File, layers: Mapping[str, tuple[np.ndarray, np
     figure.savefig(file, dpi=120)
 
 
-def attention_plot(file: plots.File, images: Sequence[np.ndarray], layers: Mapping[str, np.ndarray]) -> None:
+def attention_plot(file: plots.File, images: Arrays, layers: Mapping[str, np.ndarray]) -> None:
     """Writes `attention_figure` to a file."""
     attention_figure(images, layers).savefig(file, dpi=110)
 
 
-def attention_figure(images: Sequence[np.ndarray], layers: Mapping[str, np.ndarray]) -> Figure:
+def attention_figure(images: Arrays, layers: Mapping[str, np.ndarray]) -> Figure:
     """Each face beside its attention weights: one column a layer, one row a set, the groups below one another.
 
     Args:
@@ -70,7 +71,7 @@ def _draw_weights(axes: Axes, matrix: np.ndarray, labels: Sequence[str]) -> Axes
     """Weights [G K, layers] as coloured cells with their values."""
     axes.set_axis_on()
     axes.set_yticks(range(len(labels)), labels, fontsize=8)
-    axes.set_xticks(range(matrix.shape[1]), range(1, matrix.shape[1] + 1), fontsize=8)
+    axes.set_xticks(range(matrix.shape[1]), [str(i + 1) for i in range(matrix.shape[1])], fontsize=8)
     axes.tick_params(length=0)
     axes.set_box_aspect(1)
     for (row, column), value in np.ndenumerate(matrix):

@@ -67,10 +67,17 @@ def _draw(axes: Axes, shape: np.ndarray, errors: np.ndarray, largest: float, sch
     axes.set_aspect("equal")
     axes.invert_yaxis()
     axes.margins(0.1)
-    axes.add_collection(LineCollection(shape[list(map(list, scheme.edges))] if scheme.edges else [], colors="0.75"))
+    axes.add_collection(LineCollection([shape[list(edge)] for edge in scheme.edges], colors="0.75"))
     # Areas and colours start at 0, so areas are proportional to errors. Cividis suits people with any colour vision.
     discs = axes.scatter(
-        *shape.T, s=_LARGEST * errors / largest, c=100 * errors, cmap="cividis_r", vmin=0, vmax=100 * largest, zorder=2
+        shape[:, 0],
+        shape[:, 1],
+        s=_LARGEST * errors / largest,
+        c=100 * errors,
+        cmap="cividis_r",
+        vmin=0,
+        vmax=100 * largest,
+        zorder=2,
     )
     discs.set(edgecolor="white", linewidth=0.6)
     centre = shape.mean(axis=0)

@@ -15,6 +15,8 @@ from jaxlm.landmarks import Scheme
 
 File = str | os.PathLike[str]
 Colour = tuple[int, int, int]
+# Arrays of one shape [n, ...], or a sequence of n arrays.
+Arrays = np.ndarray | Sequence[np.ndarray]
 
 _TRUTH: Colour = (60, 230, 110)
 _PREDICTED: Colour = (255, 70, 170)
@@ -101,11 +103,11 @@ def _fixed(point: np.ndarray, canvas: np.ndarray) -> tuple[int, int]:
 
 
 def contact_sheet(
-    images: Sequence[np.ndarray],
-    points: Sequence[np.ndarray],
+    images: Arrays,
+    points: Arrays,
     scheme: Scheme,
     *,
-    truth: Sequence[np.ndarray] | None = None,
+    truth: Arrays | None = None,
     captions: Sequence[str] = (),
     columns: int = 6,
     side: int = 224,
@@ -178,7 +180,7 @@ def to_png(image: np.ndarray) -> bytes:
 
 
 def worst_faces(
-    images: Sequence[np.ndarray],
+    images: Arrays,
     predicted: np.ndarray,
     truth: np.ndarray,
     nme: np.ndarray,

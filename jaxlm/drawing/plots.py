@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -49,7 +50,7 @@ def ced_figure(nme: Mapping[str, np.ndarray], thresholds: Sequence[float], *, pr
     return figure
 
 
-def training_curves(file: File, rows: Sequence[Mapping[str, float | str]], measure: Measure) -> None:
+def training_curves(file: File, rows: Sequence[Mapping[str, Any]], measure: Measure) -> None:
     """Writes the loss, the run's measure and the learning rate over the steps.
 
     Args:
@@ -74,7 +75,7 @@ def training_curves(file: File, rows: Sequence[Mapping[str, float | str]], measu
     figure.savefig(file, dpi=120)
 
 
-def compare_runs(rows: Mapping[str, Sequence[Mapping[str, float | str]]], measure: Measure) -> Figure:
+def compare_runs(rows: Mapping[str, Sequence[Mapping[str, Any]]], measure: Measure) -> Figure:
     """The measure and the loss of several runs over their steps: training is pale, validation has dots.
 
     Args:
@@ -96,8 +97,8 @@ def compare_runs(rows: Mapping[str, Sequence[Mapping[str, float | str]]], measur
         axes.set_ylabel(label)
         _logarithmic(axes)
     axes.set_xlabel("step")
-    lines = {line.get_label(): line for line in figure.axes[0].lines}
-    figure.legend(lines.values(), lines, loc="outside right upper", frameon=False)
+    lines = {str(line.get_label()): line for line in figure.axes[0].lines}
+    figure.legend(list(lines.values()), list(lines), loc="outside right upper", frameon=False)
     return figure
 
 
@@ -129,9 +130,7 @@ def sensitivity_figure(panels: Mapping[str, tuple[np.ndarray, Mapping[str, np.nd
     return figure
 
 
-def limited_data_plot(
-    file: File, panels: Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]]], *, protocol: str
-) -> None:
+def limited_data_plot(file: File, panels: Mapping[str, Mapping[str, tuple[np.ndarray, ...]]], *, protocol: str) -> None:
     """Writes the NME over the share of the training faces, with a panel for each split and a line for each arm.
 
     Args:

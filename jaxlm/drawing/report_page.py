@@ -142,9 +142,10 @@ def table(columns: Sequence[Column], caption: str = "") -> str:
 
 def _cells(column: Column) -> list[str]:
     if _is_text(column):
-        return [f'<td class="text">{_text(value)}</td>' for value in column.values]
-    shown = [column.show(value) for value in column.values]
-    finite = [value for value in column.values if np.isfinite(value)]
+        return [f'<td class="text">{_text(str(value))}</td>' for value in column.values]
+    numbers = [value for value in column.values if not isinstance(value, str)]
+    shown = [column.show(value) for value in numbers]
+    finite = [value for value in numbers if np.isfinite(value)]
     # Numbers that look the same share the mark; where all numbers look the same, there is no mark.
     best = column.show(column.best(finite)) if column.best and len(set(shown)) > 1 and finite else None
     return [f"<td{' class=best' if text == best else ''}>{_text(text)}</td>" for text in shown]

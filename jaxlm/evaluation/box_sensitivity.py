@@ -68,7 +68,8 @@ def error_curves(trained: Trained, faces: Faces, normaliser: str, title: str = "
         black = np.asarray(
             [outside(error.shift, trained.config.data.crop * error.scale, faces.margin) for error in errors]
         )
-        return size, np.mean([nme[error] for error in errors]), np.mean(black > 0), np.mean(black)
+        numbers = np.mean([nme[error] for error in errors]), np.mean(black > 0), np.mean(black)
+        return size, *map(float, numbers)
 
     shift, scale = map(row, SHIFTS, shifts), map(row, SCALES, scales)
     return {"shift": ErrorCurve(*np.asarray(list(shift)).T), "scale": ErrorCurve(*np.asarray(list(scale)).T)}

@@ -140,7 +140,7 @@ def _as_call(module: nn.Module, params: Mapping[str, Any], inputs: tuple, output
     path = "/".join(module.path)
     for name in module.path:
         params = params.get(name, {})
-    own = {name: value for name, value in params.items() if not isinstance(value, Mapping)}
+    own: Mapping[str, Any] = {name: value for name, value in params.items() if not isinstance(value, Mapping)}
     products, elementwise, complete = 0, 0, False
     if hasattr(module, "count_macs"):
         products, elementwise = module.count_macs(inputs[0].shape, output.shape)
@@ -168,7 +168,7 @@ def _layers(jaxpr: Jaxpr, calls: Mapping[int, _Call]) -> tuple[Layer, ...]:
                 total = row.products + products, row.elementwise + elementwise
                 rows[number] = dataclasses.replace(row, products=total[0], elementwise=total[1])
         elif products or elementwise:
-            shape = equation.outvars[0].aval.shape
+            shape = macs.shape_of(equation.outvars[0])
             rows[f"operation {len(rows)}"] = Layer(path, name, shape, 0, products, elementwise)
     return _without_shared_parameters(rows.values())
 

@@ -83,9 +83,11 @@ def _predict_normalised(
     order = np.asarray(flip)
     points = mirrored.points.at[..., 0].set(crops.shape[2] - 1 - mirrored.points[..., 0])[:, order]
     confidence = predicted.confidence
+    if confidence is not None and mirrored.confidence is not None:
+        confidence = (confidence + mirrored.confidence[:, order]) / 2
     return predicted._replace(
         points=(predicted.points + points) / 2,
-        confidence=None if confidence is None else (confidence + mirrored.confidence[:, order]) / 2,
+        confidence=confidence,
     )
 
 
@@ -154,7 +156,7 @@ class Predictor:
           advance: Called after each batch of crops with how many faces it had, those of this process.
         """
         maps = [box_error_affine(faces.frame_size, self._size, self._margin, self._crop, error) for error in errors]
-        indices, parts = [], [[] for _ in maps]
+        indices, parts = list[np.ndarray](), [list[Predictions]() for _ in maps]
         for batch in input_lib.eval_batches(faces, self._batch_size, jax.process_index(), jax.process_count()):
             arrays = distributed.to_devices({name: batch[name] for name in ("image", "index")}, self._split)
             for part, to_crop in zip(parts, maps, strict=True):

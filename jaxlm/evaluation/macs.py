@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from typing import Any
 
 import jax
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn
@@ -53,10 +54,15 @@ def count(equation: JaxprEqn) -> tuple[str, int, int]:
     if name == "conv_general_dilated":
         return name, _convolution_products(equation), 0
     if name in _ACTIVATIONS:
-        return name, 0, equation.outvars[0].aval.size
+        return name, 0, math.prod(shape_of(equation.outvars[0]))
     if name in _POOLS and (name != "reduce_sum" or _covers_a_map(equation)):
-        return _POOLS[name], 0, equation.invars[0].aval.size
+        return _POOLS[name], 0, math.prod(shape_of(equation.invars[0]))
     return name, 0, 0
+
+
+def shape_of(variable: Any) -> tuple[int, ...]:
+    """The shape of an operand or a result, which is an array in every operation that is counted."""
+    return variable.aval.shape
 
 
 def _inner_jaxprs(equation: JaxprEqn) -> Iterator[Jaxpr]:
@@ -70,19 +76,19 @@ def _inner_jaxprs(equation: JaxprEqn) -> Iterator[Jaxpr]:
 
 def _covers_a_map(equation: JaxprEqn) -> bool:
     """Whether a reduction runs over height and width of [B, H, W, C]."""
-    return equation.invars[0].aval.ndim == 4 and tuple(equation.params["axes"]) == (1, 2)
+    return len(shape_of(equation.invars[0])) == 4 and tuple(equation.params["axes"]) == (1, 2)
 
 
 def _dense_products(equation: JaxprEqn) -> int:
-    source, result = equation.invars[0].aval, equation.outvars[0].aval
+    source, result = shape_of(equation.invars[0]), shape_of(equation.outvars[0])
     contracted = equation.params["dimension_numbers"][0][0]
-    return result.size * math.prod(source.shape[axis] for axis in contracted)
+    return math.prod(result) * math.prod(source[axis] for axis in contracted)
 
 
 def _convolution_products(equation: JaxprEqn) -> int:
     """At the output positions, or at the input positions of a transposed convolution."""
-    source, kernel, result = (variable.aval for variable in (*equation.invars, *equation.outvars))
+    source, kernel, result = (shape_of(variable) for variable in (*equation.invars, *equation.outvars))
     output_axis, input_axis = equation.params["dimension_numbers"].rhs_spec[:2]
     if math.prod(equation.params["lhs_dilation"]) > 1:
-        return source.size * kernel.size // kernel.shape[input_axis]
-    return result.size * kernel.size // kernel.shape[output_axis]
+        return math.prod(source) * math.prod(kernel) // kernel[input_axis]
+    return math.prod(result) * math.prod(kernel) // kernel[output_axis]

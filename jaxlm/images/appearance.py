@@ -1,5 +1,7 @@
 """Photometric augmentation on the device: blur, colour, grey, occlusion of crops float32 [B, S, S, 3] in 0..255."""
 
+import functools
+import operator
 from collections.abc import Callable
 
 import jax
@@ -72,7 +74,7 @@ def blur(key: jax.Array, crops: jax.Array) -> jax.Array:
         padding = [(2, 2) if axis == i else (0, 0) for i in range(4)]
         padded = jnp.pad(crops, padding, mode="reflect")
         shifted = [jax.lax.slice_in_dim(padded, i, i + size, axis=axis) for i in range(5)]
-        crops = sum(taps[:, i, None, None, None] * shifted[i] for i in range(5))
+        crops = functools.reduce(operator.add, (taps[:, i, None, None, None] * shifted[i] for i in range(5)))
     return crops
 
 

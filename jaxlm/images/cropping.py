@@ -85,7 +85,7 @@ def warp(images: Images, matrix: jax.Array, size: int) -> jax.Array:
     """Bilinear samples float32 [B, S, S, 3] of frames [B, H, W, 3] through maps [B, 2, 3]; zeros outside the frame."""
     chex.assert_shape(images, (None, None, None, 3))
     chex.assert_shape(matrix, (images.shape[0], 2, 3))
-    return jax.vmap(_sample)(images, _coordinates(matrix, size))
+    return jax.vmap(_sample)(jnp.asarray(images), _coordinates(matrix, size))
 
 
 def _coordinates(matrix: jax.Array, size: int) -> jax.Array:

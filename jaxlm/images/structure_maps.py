@@ -51,8 +51,8 @@ def boundary_maps(points: jax.Array, scheme: Scheme, size: int, sigma: float = 1
         raise ValueError(
             f"scheme {scheme.name} has no boundaries; draw dots, or list them in the table `boundaries` of a .toml file"
         )
-    squared = [_squared_distance(spline(points[:, curve]), size) for curve in map(list, scheme.boundaries.values())]
-    squared = jnp.stack(squared, axis=-1)
+    curves = [spline(points[:, list(curve)]) for curve in scheme.boundaries.values()]
+    squared = jnp.stack([_squared_distance(curve, size) for curve in curves], axis=-1)
     return jnp.where(squared < (3 * sigma) ** 2, _bell(squared, sigma), 0.0)
 
 

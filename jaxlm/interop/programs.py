@@ -48,7 +48,7 @@ def write_stablehlo(detect: Detect, size: int, file: pathlib.Path) -> None:
     """Writes a detector of any number of crops of `size` pixels for all platforms, each with its own operators."""
 
     def traced_for(target: operators.Target) -> Detect:
-        def detect_there(crops: jax.Array) -> tuple[jax.Array, ...]:
+        def detect_there(crops: jax.Array) -> tuple[jax.Array | np.ndarray, ...]:
             with operators.traced_for(target):
                 return detect(crops)
 

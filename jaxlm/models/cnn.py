@@ -76,8 +76,8 @@ class CNN(nn.Module):
     def _norm(self, train: bool, temperature: ArrayLike) -> Norm:
         """The normalisation of a block, between convolution and activation."""
         if self.norm == "batch":
-            norm = partial(nn.BatchNorm, momentum=0.9, epsilon=1e-5, dtype=self.dtype, name="norm")
-            return lambda x: norm()(x, use_running_average=not train)
+            batch_norm = partial(nn.BatchNorm, momentum=0.9, epsilon=1e-5, dtype=self.dtype, name="norm")
+            return lambda x: batch_norm()(x, use_running_average=not train)
         if self.norm == "sepbn":
             norm = partial(
                 SeparableBatchNorm,

@@ -14,8 +14,10 @@ from jaxlm.models.layers import Conv3x3, DepthwiseConv3x3
 PReLU = partial(nn.PReLU, negative_slope_init=0.25)
 
 # Factor of expansion, channels, how many blocks, stride of the first.
-_STAGES = ((1, 8, 1, 1), (6, 12, 2, 2), (6, 16, 2, 2), (6, 24, 3, 2), (6, 32, 3, 2), (6, 48, 3, 2), (6, 64, 2, 2))
-_STAGES += ((6, 80, 1, 1),)
+_STAGES = (
+    *((1, 8, 1, 1), (6, 12, 2, 2), (6, 16, 2, 2), (6, 24, 3, 2)),
+    *((6, 32, 3, 2), (6, 48, 3, 2), (6, 64, 2, 2), (6, 80, 1, 1)),
+)
 _CONV_INIT = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 
 

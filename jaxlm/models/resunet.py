@@ -51,10 +51,9 @@ class ResUNet(nn.Module):
                 x = BasicBlock(features, stride, norm, self.dtype, name=f"stage{stage}_{block}")(x)
             scales.append(x)
         lateral = partial(nn.Conv, self.decoder_width, (1, 1), use_bias=False, dtype=self.dtype)
-        x = None
         for stage in range(len(scales), 0, -1):
             beside = norm(name=f"lateral_norm{stage}")(lateral(name=f"lateral{stage}")(scales[stage - 1]))
-            x = nn.relu(beside if x is None else beside + double(x))
+            x = nn.relu(beside if stage == len(scales) else beside + double(x))
             x = nn.relu(norm(name=f"smooth_norm{stage}")(conv(self.decoder_width, name=f"smooth{stage}")(x)))
         head = nn.Conv(self.num_points, (1, 1), kernel_init=nn.initializers.normal(0.01), dtype=self.dtype, name="head")
         return head(x).astype(jnp.float32)

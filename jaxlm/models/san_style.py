@@ -7,7 +7,7 @@ that shape in several styles, and their mean is the second photo. The true landm
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import jax
 import jax.numpy as jnp
@@ -110,9 +110,12 @@ class SANStyle(nn.Module):
         curves = structure_maps.boundary_maps(points, load_scheme(self.scheme), size)
         structures = jnp.concatenate([structure_maps.dot_map(points, size), curves], axis=-1)
         translator, rngs = {"params": {"translator": self.translator}}, {"latent": jax.random.key(self.seed)}
+
         # One face at a time, so that the noise does not depend on a face's place in the batch.
-        average = jax.vmap(lambda structure: self._average_style().apply(translator, structure, rngs=rngs))
-        averages = average(structures[:, None])[:, 0]
+        def average(structure: jax.Array) -> jax.Array:
+            return cast(jax.Array, self._average_style().apply(translator, structure, rngs=rngs))
+
+        averages = jax.vmap(average)(structures[:, None])[:, 0]
         return lax.stop_gradient(jax.image.resize(averages, images.shape, "bilinear"))
 
     def _average_style(self) -> AverageStyle:
@@ -125,6 +128,7 @@ class SANStyle(nn.Module):
         structures = jnp.zeros((MIN_INIT_IMAGES, self.translator_size, self.translator_size, channels))
         shapes = jax.eval_shape(self._average_style().init, key, structures)["params"]["translator"]
         # Directions of kernels must not vanish; lengths and biases may.
-        return traverse_util.path_aware_map(
+        weights = traverse_util.path_aware_map(
             lambda path, leaf: (jnp.ones if path[-1] == "v" else jnp.zeros)(leaf.shape), shapes
         )
+        return dict(weights)

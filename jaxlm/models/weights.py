@@ -24,9 +24,11 @@ def save_weights(path: str | os.PathLike[str], variables: Mapping[str, Any], met
         Detectors have the entries of jaxlm/checkpoints/bundle.py; other networks have `options`, the fields of their
         module.
     """
-    flat = {key: np.asarray(value) for key, value in traverse_util.flatten_dict(dict(variables), sep="/").items()}
+    flat: dict[str, Any] = traverse_util.flatten_dict(dict(variables), sep="/")
+    arrays: dict[str, Any] = {key: np.asarray(value) for key, value in flat.items()}
+    arrays[_METADATA] = np.asarray(json.dumps(dict(metadata)))
     with open(path, "wb") as file:
-        np.savez(file, **flat, **{_METADATA: np.asarray(json.dumps(dict(metadata)))})
+        np.savez(file, **arrays)
 
 
 def load_weights(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Any]]:

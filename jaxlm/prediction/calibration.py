@@ -91,7 +91,7 @@ def measure_detector(faces: Faces, detector: FaceDetector) -> Measured:
         boxes = detector(faces.images(np.asarray([index]))[0])
         shared = face_detectors.overlap(true, boxes)
         if len(boxes) and shared.max() > _SAME_FACE:
-            found.append(boxes[shared.argmax()])
+            found.append(boxes[np.argmax(shared)])
     return _measure(np.reshape(found, (-1, 4)), true, detector.name)
 
 
@@ -105,7 +105,7 @@ def true_box(faces: Faces) -> np.ndarray:
     """The face box [4] made square, the same in every frame: its central F / margin pixels."""
     side = faces.frame_size / faces.margin
     low = (faces.frame_size - side) / 2
-    return np.float64([low, low, low + side - 1, low + side - 1])
+    return np.array([low, low, low + side - 1, low + side - 1], np.float64)
 
 
 def _measure(found: np.ndarray, true: np.ndarray, name: str) -> Measured:
@@ -120,4 +120,4 @@ def _measure(found: np.ndarray, true: np.ndarray, name: str) -> Measured:
 
 def least_confidence_of(confidence: np.ndarray | None) -> float:
     """The mean confidence below which detections are dropped, from that of faces' points [n, N]; 0 for None."""
-    return 0.0 if confidence is None else round(_LEAST_CONFIDENCE * float(confidence.mean(axis=1).min()), 3)
+    return 0.0 if confidence is None else round(_LEAST_CONFIDENCE * float(np.min(confidence.mean(axis=1))), 3)

@@ -91,7 +91,7 @@ def dlib() -> FaceDetector:
             found = find_faces(reduced, 0)
             if not found and scale == 1:
                 found = find_faces(reduced, 1)
-        boxes = np.float64([[box.left(), box.top(), box.right(), box.bottom()] for box in found])
+        boxes = np.array([[box.left(), box.top(), box.right(), box.bottom()] for box in found], np.float64)
         return boxes.reshape(-1, 4) / scale
 
     return FaceDetector("dlib", find)
@@ -127,7 +127,7 @@ def yunet(file: str | os.PathLike[str], score: float = 0.7) -> FaceDetector:
 
 def _whole(photo: np.ndarray) -> np.ndarray:
     height, width = photo.shape[:2]
-    return np.float64([[0, 0, width - 1, height - 1]])
+    return np.array([[0, 0, width - 1, height - 1]], np.float64)
 
 
 WHOLE = FaceDetector("whole", _whole)

@@ -61,7 +61,7 @@ def write_csv(path: pathlib.Path, entries: Iterable[Entry], num_points: int, con
         for entry in entries:
             for number, face in enumerate(entry.faces):
                 where = [entry.file, entry.frame, number if face.track is None else face.track]
-                sure = _rounded(face.confidence) if confidence else []
+                sure = _rounded(face.confidence) if confidence and face.confidence is not None else []
                 table.writerow([*where, *_rounded(face.box), *_rounded(np.ravel(face.points)), *sure])
 
 

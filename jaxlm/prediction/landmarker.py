@@ -165,9 +165,9 @@ class Landmarker:
         if boxes is None:
             found = self.predict_many(images, [self.detect(image) for image in images])
             return [[face for face in faces if self.sees(face)] for faces in found]
-        boxes = [_as_boxes(given) for given in boxes]
-        owners = [owner for owner, found in enumerate(boxes) for _ in found]
-        rows = [(image, box) for image, found in zip(images, boxes, strict=True) for box in found]
+        given = [_as_boxes(of_photo) for of_photo in boxes]
+        owners = [owner for owner, of_photo in enumerate(given) for _ in of_photo]
+        rows = [(image, box) for image, of_photo in zip(images, given, strict=True) for box in of_photo]
         for image, box in rows:
             photos.check_box(image, box)
         locate = self._locate_in_photos if self.trained.looks_at_photos else self._locate_in_crops
@@ -195,7 +195,7 @@ class Landmarker:
     def _locate_in_photos(self, rows: Sequence[PhotoAndBox]) -> Iterator[Face]:
         """The faces seen through their boxes as they are, not made square."""
         for image, box in rows:
-            batch = coordinates.photo_batch([image], [box])
+            batch = coordinates.photo_batch([image], box[None])
             outputs = locate_in_photos(self.trained.model, self.trained.variables, *batch)
             degenerate = coordinates.is_degenerate(outputs.theta)
             yield self._face(box, inference.Predictions(np.asarray(outputs.points[0]), None, np.asarray(degenerate)[0]))

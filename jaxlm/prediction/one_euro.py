@@ -59,7 +59,7 @@ def smooth(
     return State(_mix(state.points, points, min_cutoff + beta * speed, rate), velocity)
 
 
-def _mix(old: np.ndarray, new: np.ndarray, cutoff: np.ndarray, rate: float) -> np.ndarray:
+def _mix(old: np.ndarray, new: np.ndarray, cutoff: np.ndarray | np.float64, rate: float) -> np.ndarray:
     """An exponential average with a cut-off frequency, at `rate` values a second."""
     factor = 1 / (1 + rate / (2 * math.pi * cutoff))
     return old + factor * (new - old)

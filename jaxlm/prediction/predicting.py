@@ -107,7 +107,7 @@ def predict_video(
     opened = video.read(path)
     raw: dict[int, list[np.ndarray]] = {}
     smooth: dict[int, list[np.ndarray]] = {}
-    entries = []
+    entries: list[Entry] = []
     with (
         contextlib.closing(video.Writer(out, opened.rate, opened.shape)) as writer,
         progress.counting(opened.count or None, path.name, unit="frames") as advance,

@@ -113,7 +113,7 @@ class Video(NamedTuple):
     frames: Iterator[np.ndarray]
     shape: tuple[int, ...]
     rate: float
-    count: int
+    count: int  # type: ignore[assignment]  # It hides tuple.count, which nobody calls.
 
 
 def read(path: pathlib.Path) -> Video:
@@ -150,10 +150,9 @@ class Writer:
 
     def __init__(self, file: pathlib.Path, rate: float, shape: tuple[int, ...]) -> None:
         """Opens `file` for frames of a shape [H, W, 3]; raises OSError where it cannot be written."""
-        for ending, code in ((".mp4", "mp4v"), (".avi", "MJPG")):
+        for ending, codec in ((".mp4", "mp4v"), (".avi", "MJPG")):
             self.file = file.with_suffix(ending)
-            code = cv2.VideoWriter.fourcc(*code)
-            self._writer = cv2.VideoWriter(str(self.file), code, rate, (shape[1], shape[0]))
+            self._writer = cv2.VideoWriter(str(self.file), cv2.VideoWriter.fourcc(*codec), rate, (shape[1], shape[0]))
             if self._writer.isOpened():
                 return
         raise OSError(f"{file}: the video could not be written")

@@ -32,6 +32,7 @@ def keep_memory() -> bool:
 
 def _has_only_cpus() -> bool:
     """Whether JAX will find nothing but CPUs, told without starting it."""
-    if jax.config.jax_platforms:
-        return jax.config.jax_platforms == "cpu"
+    platforms = jax.config.jax_platforms  # type: ignore[attr-defined]  # JAX makes its settings when it starts.
+    if platforms:
+        return platforms == "cpu"
     return not importlib.metadata.entry_points(group="jax_plugins") and importlib.util.find_spec("libtpu") is None

@@ -8,7 +8,7 @@ import pathlib
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import tqdm
 
@@ -131,7 +131,7 @@ def counting(
         yield bar.update
 
 
-def read_metrics(file: pathlib.Path) -> list[dict[str, float | str]]:
+def read_metrics(file: pathlib.Path) -> list[dict[str, Any]]:
     """Rows of a `metrics.jsonl`; a last line that was cut off is left out."""
     rows = []
     for line in file.read_text().splitlines():

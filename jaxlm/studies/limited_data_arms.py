@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+from typing import Any
 
 from jaxlm import config as config_lib
 from jaxlm import models
@@ -23,7 +24,7 @@ SELF_SET, AVS_SET = "self_set", "avs_set"
 SET_OF = {"self": SELF_SET, "avs": AVS_SET, "both": AVS_SET}
 """The styled faces of the arms that have some."""
 
-PHOTOMETRIC = {"colour": 0.4, "hue": 0.05, "grey": 0.2, "blur": 0.2}
+PHOTOMETRIC: dict[str, Any] = {"colour": 0.4, "hue": 0.05, "grey": 0.2, "blur": 0.2}
 """Strengths in the photometric arms where the experiment has none of its own: those of shufflenet_best."""
 
 # Fields that differ between arms, or that make their trainings equal.
@@ -84,6 +85,7 @@ def with_equal_steps(config: Config, steps: int | None, faces: int) -> Config:
 
 def total_steps(config: Config) -> int:
     """Steps of a training whose config `with_equal_steps` made."""
+    assert config.steps_per_epoch is not None
     return config.steps_per_epoch * config.epochs
 
 
@@ -104,7 +106,8 @@ def on_share(config: Config, percent: float, seed: int) -> Config:
 
 def geometric(augment: AugmentConfig) -> AugmentConfig:
     """The augmentation without its photometric part."""
-    return dataclasses.replace(augment, **dict.fromkeys(PHOTOMETRIC, 0.0))
+    without: dict[str, Any] = dict.fromkeys(PHOTOMETRIC, 0.0)
+    return dataclasses.replace(augment, **without)
 
 
 def photometric(augment: AugmentConfig) -> AugmentConfig:

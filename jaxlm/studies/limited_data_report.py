@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -156,16 +156,20 @@ def report_study(plan: Plan, workdir: pathlib.Path, errors: Mapping[str, Errors]
     """Prints the tables of each split, and writes limited_data.json and limited_data.png."""
     protocol = protocol_of(plan, box)
     print_protocol(protocol)
-    document, panels = {"protocol": protocol, "splits": {}}, {}
+    splits: dict[str, dict[str, Any]] = {}
+    panels: dict[str, dict[str, tuple[np.ndarray, ...]]] = {}
     for split, runs in errors.items():
         results, differences = results_of(runs), differences_of(runs)
         verdicts = [verdict(percent, differences) for percent in plan.fractions]
         count = next(iter(runs.values())).shape[1]
         print(f"\n{split}: {count} faces, seeds {', '.join(map(str, plan.seeds))}")
         print_tables(results, differences, verdicts)
-        named = {"rows": results, "differences": differences, "verdicts": verdicts}
-        named = {name: [entry._asdict() for entry in entries] for name, entries in named.items()}
-        document["splits"][split] = {"faces": count, **named}
+        splits[split] = {
+            "faces": count,
+            "rows": [result._asdict() for result in results],
+            "differences": [difference._asdict() for difference in differences],
+            "verdicts": [one._asdict() for one in verdicts],
+        }
         panels[f"{split}, {count} faces"] = {
             arm: tuple(
                 np.asarray(column, float)
@@ -174,7 +178,7 @@ def report_study(plan: Plan, workdir: pathlib.Path, errors: Mapping[str, Errors]
             for arm in plan.arms
         }
     files = workdir / "limited_data.json", workdir / "limited_data.png"
-    write_whole(files[0], document)
+    write_whole(files[0], {"protocol": protocol, "splits": splits})
     title = f"{plan.detector.model.name}, {plan.detector.data.dataset}, {_normaliser(plan)}"
     plots.limited_data_plot(files[1], panels, protocol=title)
     print(f"Wrote {files[0]}\n      {files[1]}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 from matplotlib.ticker import EngFormatter
@@ -225,5 +225,5 @@ def translations(group: Sequence[Translation]) -> Section:
     return Section("Faces in other styles", parts)
 
 
-def _best_of(key: str) -> Callable[[Sequence[float]], float] | None:
+def _best_of(key: str) -> Callable[[Iterable[float]], float] | None:
     return min if key in ("reconstruction", "perceptual", "l1") else None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import flax.struct
 import jax
@@ -27,7 +27,7 @@ from jaxlm.tasks.translation_losses import FeatureNetwork, Features
 _VGG_LAYERS = ("conv1_2", "conv2_2", "conv3_2", "conv4_2", "conv5_2")
 
 # Orthonormal axes, as columns: brightness, red to green, yellow to blue.
-_OPPONENTS = np.stack([(1, 1, 1), (1, -1, 0), (1, 1, -2)], axis=1).astype(np.float32) / np.sqrt(np.float32([3, 2, 6]))
+_OPPONENTS = np.array([(1, 1, 1), (1, -1, 1), (1, 0, -2)], np.float32) / np.sqrt(np.array([3, 2, 6], np.float32))
 
 # Side in cells of the coarsest maps of the pyramid.
 _COARSEST = 4
@@ -82,7 +82,7 @@ class VGGFeatures:
     model: VGG = flax.struct.field(pytree_node=False)
 
     def __call__(self, images: jax.Array) -> Features:
-        features = self.model.apply(self.variables, imagenet_normalise(images))
+        features = cast(Features, self.model.apply(self.variables, imagenet_normalise(images)))
         return {"input": images} | {layer: features[layer] for layer in _VGG_LAYERS}
 
 

@@ -75,11 +75,11 @@ def render_pairs(translator: Translator, images: jax.Array, structures: jax.Arra
     """All pairs uint8 [n, n, S, S, 3] of photos [n, S, S, 3] and structures [n, S, S, C]: (i, j) has the style of i."""
     count = len(images)
     latents = jax.tree.map(np.asarray, translation.encode(translator, images))
-    structures = np.asarray(structures)
+    maps = np.asarray(structures)
 
     def render(style: np.ndarray, structure: np.ndarray) -> np.ndarray:
         chosen = jax.tree.map(lambda means: means[style], latents)
-        return translation.to_uint8(translation.decode(translator, chosen, structures[structure]))
+        return translation.to_uint8(translation.decode(translator, chosen, maps[structure]))
 
     pairs = translation.in_batches(render, *np.divmod(np.arange(count**2), count))
     return pairs.reshape(count, count, *pairs.shape[1:])
@@ -93,8 +93,8 @@ def measure(images: np.ndarray, measures: Measures) -> Measured:
         return Measured(
             points=measures.find(images),
             colours=distances.colours_of(images),
-            textures=measures.texture(normalised),
-            codes=measures.encode(normalised),
+            textures=np.asarray(measures.texture(normalised)),
+            codes=np.asarray(measures.encode(normalised)),
         )
 
     return translation.in_batches(batch, images)

@@ -102,7 +102,7 @@ def draw_renders(
     workdir: pathlib.Path,
     data_dir: str | None = None,
     dataset: str | None = None,
-    kind: str = "transfer",
+    kind: renders.Kind = "transfer",
     styles: int | None = None,
     style_photos: str | None = None,
     seed: int = 0,

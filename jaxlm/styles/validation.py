@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import linen as nn
 from jax.sharding import Mesh
 
 from jaxlm import tasks
@@ -17,7 +18,7 @@ from jaxlm.data_pipelines import input as input_lib
 from jaxlm.data_pipelines.input import Faces
 from jaxlm.images import cropping
 from jaxlm.landmarks import load_scheme
-from jaxlm.models.vunet import VUNet
+from jaxlm.models.vunet import VUNetOutputs
 from jaxlm.runtime import distributed
 from jaxlm.tasks import translation_losses
 from jaxlm.tasks.translation_losses import FeatureNetwork
@@ -29,7 +30,7 @@ _BATCH_SIZE = 64
 
 
 def validator(
-    model: VUNet, config: Config, network: FeatureNetwork, margin: float, mesh: Mesh
+    model: nn.Module, config: Config, network: FeatureNetwork, margin: float, mesh: Mesh
 ) -> Callable[[Tree, Faces], dict[str, float]]:
     """A function that judges a translator by faces, each drawn from its own structure and the mean of its style.
 
@@ -68,7 +69,7 @@ def _sums(
     variables: Tree,
     batch: Mapping[str, jax.Array],
     *,
-    model: VUNet,
+    model: nn.Module,
     config: Config,
     network: FeatureNetwork,
     margin: float,
@@ -77,7 +78,8 @@ def _sums(
     task, scheme = tasks.build_translation(config.task, config.model), load_scheme(config.data.scheme)
     size, crop = config.model.input_size, config.data.crop
     images, points = cropping.plain_crops(batch["image"], batch["points"], size, margin, crop)
-    outputs = model.apply({"params": variables["params"]}, images, task.structures(points, scheme, size), train=False)
+    structures = task.structures(points, scheme, size)
+    outputs = cast(VUNetOutputs, model.apply({"params": variables["params"]}, images, structures, train=False))
     network, scales = translation_losses.unpack_perception(network, variables["batch_stats"])
     losses = {
         "perceptual": translation_losses.perceptual(outputs.images, images, network, scales, task.gram_weight),

@@ -27,8 +27,8 @@ def is_effective(predicted: jax.Array, truth: jax.Array, scheme: Scheme, near: f
       scheme: The scheme whose boundaries these are.
       near: How far from the truth a landmark may be, in the unit of the points.
     """
-    near = jnp.sum((predicted - truth) ** 2, axis=-1) <= near**2
-    share = jnp.stack([near[:, list(curve)].mean(axis=1) for curve in scheme.boundaries.values()], axis=1)
+    is_near = jnp.sum((predicted - truth) ** 2, axis=-1) <= near**2
+    share = jnp.stack([is_near[:, list(curve)].mean(axis=1) for curve in scheme.boundaries.values()], axis=1)
     # A share that is the limit passes, whatever rounding does to it.
     return (share > _EFFECTIVE_SHARE - 1e-4).astype(jnp.float32)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import operator
 from typing import Literal
 
 import jax
@@ -68,7 +70,7 @@ class HeatMapTask(Task):
     def loss(self, outputs: Maps, points: jax.Array, visible: jax.Array) -> jax.Array:
         del visible  # As in CoordinateTask.
         stages = self._stages(outputs)
-        return sum(self._stage_loss(maps, points) for maps in stages) / len(stages)
+        return functools.reduce(operator.add, (self._stage_loss(maps, points) for maps in stages)) / len(stages)
 
     def points(self, outputs: Maps) -> jax.Array:
         cells = self._decode(self._stages(outputs)[-1])

@@ -28,13 +28,15 @@ class Summary(NamedTuple):
       auc: Area under the cumulative error curve up to each threshold, divided by the threshold [T].
     """
 
-    count: jax.Array
+    count: jax.Array  # type: ignore[assignment]  # It hides tuple.count, which nobody calls.
     nme: jax.Array
     failure_rate: jax.Array
     auc: jax.Array
 
 
-def normaliser_distance(truth: jax.Array, scheme: Scheme, kind: str, image_size: float | None = None) -> jax.Array:
+def normaliser_distance(
+    truth: jax.Array | np.ndarray, scheme: Scheme, kind: str, image_size: float | None = None
+) -> jax.Array:
     """The length [B] in pixels by which the errors of each face are divided.
 
     Args:
@@ -58,8 +60,8 @@ def normaliser_distance(truth: jax.Array, scheme: Scheme, kind: str, image_size:
     if kind == "inter_pupil":
         if scheme.pupils is None:
             raise ValueError(_missing(scheme, kind, "pupils"))
-        left, right = (truth[:, np.asarray(points)].mean(axis=1) for points in scheme.pupils)
-        return jnp.linalg.norm(left - right, axis=-1)
+        pupils = [truth[:, np.asarray(points)].mean(axis=1) for points in scheme.pupils]
+        return jnp.linalg.norm(pupils[0] - pupils[1], axis=-1)
     if kind == "box":
         return jnp.sqrt(jnp.prod(truth.max(axis=1) - truth.min(axis=1), axis=-1))
     if kind == "image":
@@ -108,7 +110,9 @@ def face_nme(
     return jnp.where(counted, error, 0).sum(axis=1) / counted.sum(axis=1) / distance
 
 
-def summarise(nme: jax.Array, mask: jax.Array, thresholds: Sequence[float] | jax.Array) -> Summary:
+def summarise(
+    nme: jax.Array | np.ndarray, mask: jax.Array | np.ndarray, thresholds: Sequence[float] | jax.Array
+) -> Summary:
     """Mean NME, FR and AUC over the faces that `mask` marks.
 
     FR at t is mean(nme > t). AUC at t is mean(max(0, t - nme)) / t, the exact area under the cumulative error curve,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import operator
 
 import jax
 import jax.numpy as jnp
@@ -51,7 +53,7 @@ class SANTask(Task):
         target = draw_target(points, self.input_size // self.stride, self.stride)
         counts = visible & jnp.isfinite(points).all(axis=-1)
         counts = jnp.pad(counts, ((0, 0), (0, 1)), constant_values=True)
-        return sum(heatmap_losses.half_squares(maps, target, counts) for maps in outputs)
+        return functools.reduce(operator.add, (heatmap_losses.half_squares(maps, target, counts) for maps in outputs))
 
     def points(self, outputs: Maps) -> jax.Array:
         return heatmaps.to_pixels(centroid(outputs[-1][..., :-1]), self.stride, centred=True)

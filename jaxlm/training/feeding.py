@@ -60,7 +60,8 @@ def stream(
     on_device = Prefetch(({name: batch[name] for name in _FIELDS} for batch in batches), split)
 
     def advance(state: State, start: int, stop: int) -> tuple[State, Mapping[str, np.ndarray]]:
-        rows, waited, began = [], [], time.perf_counter()
+        rows: list[Mapping[str, jax.Array]] = []
+        waited, began = list[float](), time.perf_counter()
         for _ in range(start, stop):
             batch, seconds = on_device.take(lambda: not rows or jax.tree.leaves(rows[-1])[0].is_ready())
             state, values = call(state, batch)

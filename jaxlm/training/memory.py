@@ -51,8 +51,10 @@ def of_training(config: Config) -> Memory:
     }
     state = jax.eval_shape(functools.partial(init_state, recipe), batch)
     step = jax.jit(functools.partial(train_step, recipe=recipe), donate_argnums=0)
-    intermediate = step.lower(state, batch).compile().memory_analysis().temp_size_in_bytes
-    return Memory(_size(state), _size(batch), intermediate)
+    analysis = step.lower(state, batch).compile().memory_analysis()
+    if analysis is None:
+        raise ValueError("this machine's compiler does not tell how much memory a program takes")
+    return Memory(_size(state), _size(batch), analysis.temp_size_in_bytes)
 
 
 def _size(tree: object) -> int:

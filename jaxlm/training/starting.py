@@ -111,7 +111,7 @@ def take(
             used.add(source)
             found[path] = jnp.asarray(other[source], array.dtype)
     match.left_over.extend(path for path in other if path not in used)
-    empty = {collection: {} for collection, tree in ours.items() if not tree}
+    empty: dict[str, Any] = {collection: {} for collection, tree in ours.items() if not tree}
     return traverse_util.unflatten_dict(found, sep="/") | empty, match
 
 

@@ -117,7 +117,7 @@ def train_step(state: TrainState, batch: Batch, recipe: Recipe) -> tuple[TrainSt
     """
     config = recipe.config
     key = jax.random.fold_in(jax.random.key(config.seed), state.step)
-    crops, points, visible = augment_faces(
+    images, points, visible = augment_faces(
         key,
         batch["image"],
         batch["points"],
@@ -130,15 +130,15 @@ def train_step(state: TrainState, batch: Batch, recipe: Recipe) -> tuple[TrainSt
     )
     # Augmentation draws from the first two children of the key.
     key = jax.random.fold_in(key, 2)
-    loss = functools.partial(recipe.objective.loss, step=state.step)
+    loss: Callable[..., Any] = functools.partial(recipe.objective.loss, step=state.step)
     if config.optim.remat:
         loss = jax.checkpoint(loss, policy=is_product)
-    crops = Crops(normalise(crops), points, visible)
+    crops = Crops(normalise(images), points, visible)
     grads, values, batch_stats = _accumulated_gradients(loss, state, crops, key, config.optim.accumulate)
     updates, opt_state = recipe.optimiser.update(grads, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
     ema_params = state.ema_params
-    if ema_params is not None:
+    if ema_params is not None and config.optim.ema_decay is not None:
         # A young average forgets faster, so that it does not drag the initial weights along.
         decay = jnp.minimum(config.optim.ema_decay, (1.0 + state.step) / (10.0 + state.step))
         ema_params = optax.incremental_update(params, ema_params, 1.0 - decay)

@@ -11,7 +11,7 @@ import numpy as np
 
 from jaxlm.data_pipelines.synthetic.features.eyes import eye_outline, eye_strokes, eye_widths, paint_eyes, paint_glasses
 from jaxlm.data_pipelines.synthetic.features.head import fill_head
-from jaxlm.data_pipelines.synthetic.painting.outlines import SAMPLES, PolygonMatrix, make_polygon_matrix
+from jaxlm.data_pipelines.synthetic.painting.outlines import SAMPLES, PointWeights, PolygonMatrix, make_polygon_matrix
 from jaxlm.data_pipelines.synthetic.painting.paint import (
     clear_around,
     curve,
@@ -46,7 +46,7 @@ def _feature_polygons() -> PolygonMatrix:
     """The polygons of all features."""
     shine = [{index: 0.45, 94: 0.275, 85: 0.275} for index in (87, 86, 84, 83)]
     rim = ROWS["rims"].start
-    strokes = {
+    strokes: dict[str, Sequence[PointWeights]] = {
         **eye_strokes(0),
         **eye_strokes(1),
         "nose": [55, 56, 57, 58, 59],
@@ -55,7 +55,7 @@ def _feature_polygons() -> PolygonMatrix:
         "shine": [*shine[:2], {85: 0.725, 94: 0.275}, *shine[2:]],
         "between": [88, 89, 90, 91, 92],
     }
-    outlines = {
+    outlines: dict[str, Sequence[Sequence[PointWeights]]] = {
         "eye0": eye_outline(0),
         "eye1": eye_outline(1),
         "brow0": [[33, 34, 35, 36, 37], [38, 39, 40, 41, 33]],
@@ -77,7 +77,7 @@ def paint_features(image: np.ndarray, skin: np.ndarray, face: PosedFace, look: L
     ]
     polygons = _feature_polygons().polygons(face.all_points[: ROWS["rims"].stop], widths, len(layer))
     hairs = _brow_hairs([polygons["brow0"], polygons["brow1"]], rng)
-    near = (0, 1)
+    near = [0, 1]
     if abs(face.yaw) > _NOSE_IN_FRONT:
         far, *near = (0, 1) if face.yaw < 0 else (1, 0)
         if abs(face.yaw) < _EYE_HIDDEN:

@@ -37,9 +37,9 @@ _CREASE = (0.02, 0.065, 0.08, 0.065, 0.012)
 def eye_strokes(side: int) -> dict[str, list[PointWeights]]:
     """The strokes of the eye on the image's left (0) or right (1), for `make_polygon_matrix`."""
     first = 60 + 8 * side
-    upper = list(range(first, first + 5))
-    crease = [{index: 1.0, 51: rise, 57: -rise} for index, rise in zip(upper, _CREASE, strict=True)]
-    lower = [first + 4, first + 5, first + 6, first + 7, first]
+    upper: list[PointWeights] = [*range(first, first + 5)]
+    crease: list[PointWeights] = [{index: 1.0, 51: rise, 57: -rise} for index, rise in enumerate(_CREASE, first)]
+    lower: list[PointWeights] = [first + 4, first + 5, first + 6, first + 7, first]
     return {f"crease{side}": crease, f"lower{side}": lower, f"shadow{side}": upper, f"lashes{side}": upper}
 
 
@@ -87,7 +87,7 @@ def _paint_lashes(
 ) -> None:
     """Long lashes, one by one."""
     upwards = 0.067 * (face.points[51] - face.points[57])
-    lines = []
+    lines: list[np.ndarray] = []
     for side in sides:
         inner, outer = (64, 60) if side == 0 else (68, 72)
         roots = polygons[f"eye{side}"][0:7:2] if side == 0 else polygons[f"eye{side}"][6:13:2]
@@ -124,7 +124,8 @@ def _paint_eyeballs(
         angle = math.degrees(math.atan2(right_y - left_y, right - left))
         open_by = math.hypot(under - over, under_y - over_y) + 1e-6
         down, down_y = radius * (under - over) / open_by, radius * (under_y - over_y) / open_by
-        disc(*places[first + 4 - 4 * side], 0.4 * radius, 0.4 * radius, angle, caruncle)
+        corner, corner_y = places[first + 4 - 4 * side]
+        disc(corner, corner_y, 0.4 * radius, 0.4 * radius, angle, caruncle)
         disc(x, y, flat, radius, angle, rim)
         disc(x, y, 0.86 * flat, 0.86 * radius, angle, middle)
         disc(x + 0.25 * down, y + 0.25 * down_y, 0.55 * flat, 0.5 * radius, angle, inner)

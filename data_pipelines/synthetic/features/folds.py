@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
 
-from jaxlm.data_pipelines.synthetic.painting.outlines import PolygonMatrix, make_polygon_matrix
+from jaxlm.data_pipelines.synthetic.painting.outlines import PointWeights, PolygonMatrix, make_polygon_matrix
 from jaxlm.data_pipelines.synthetic.painting.paint import fill, fill_fixed, lay_over, pixel_box, tint
 from jaxlm.data_pipelines.synthetic.painting.surface import SMALL, skin_tone
 from jaxlm.data_pipelines.synthetic.shape.look import Look
@@ -17,7 +18,8 @@ from jaxlm.data_pipelines.synthetic.shape.posed_face import PosedFace
 @functools.cache
 def _fold_polygons() -> PolygonMatrix:
     """The polygons of folds from the nose to the mouth corners, of bags under the eyes, and of eye shadow."""
-    strokes, outlines = {}, {}
+    strokes: dict[str, Sequence[PointWeights]] = {}
+    outlines: dict[str, Sequence[Sequence[PointWeights]]] = {}
     for side, (wing, corner, cheek) in enumerate(((55, 76, 2), (59, 82, 30))):
         middle = {wing: 0.56, 57: -0.06, corner: 0.35, cheek: 0.15}
         strokes[f"fold{side}"] = [{wing: 1.12, 57: -0.12}, middle, {corner: 0.9, cheek: 0.1}]

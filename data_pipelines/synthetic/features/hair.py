@@ -146,15 +146,15 @@ def paint_hair(image: np.ndarray, face: PosedFace, look: Look, rng: np.random.Ge
     """
     if look.style in ("bald", "buzz"):
         return None
-    cut, above = _STYLES[look.style], inside_hairline(look.style)[_COARSE]
+    cut, inside = _STYLES[look.style], inside_hairline(look.style)[_COARSE]
     shell = face.camera.project(_shell(face, look))
     normal = normals(shell, face.scale)
-    bright = 0.85 * shade(normal, look.light) + 0.5 * look.light.diffuse * gloss(normal, look.light)
+    bright: np.ndarray = 0.85 * shade(normal, look.light) + 0.5 * look.light.diffuse * gloss(normal, look.light)
     sharp = 45 if cut.ragged else 120
     across, down = _texture_maps(cut, rng)
     # Hanging hair stretches the shell.
     steps = (5 if look.style.startswith("long") else 3, 6)
-    drawn, small, covered = rasterise(shell, normal[2], [sharp * above, bright, across, down], face.near_last, steps)
+    drawn, small, covered = rasterise(shell, normal[2], [sharp * inside, bright, across, down], face.near_last, steps)
 
     # Only the part of the picture that has hair in it.
     x, y, width, height = cv2.boundingRect(((covered > 0.15) & (small[..., 0] > -sharp * cut.ragged)).astype(np.uint8))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -19,6 +20,9 @@ from jaxlm.data_pipelines.synthetic.shape.template import ANGLES, FIRST_CONTOUR_
 
 # Skin is redder in the shade, as light that has passed through it is.
 _REDDENING = (0.10, -0.03, -0.08)
+
+# How bright something is lit: a map [...], or one number.
+Brightness = TypeVar("Brightness", np.ndarray, float)
 # The outline's ring where the jaw begins, and beyond which yaw, in radians, its outline is hollow.
 _JAW_RING, _PROFILE = 17, 0.5
 _BLUSH = (0.05, -0.10, -0.09)
@@ -54,7 +58,7 @@ def _maps() -> dict[str, np.ndarray]:
     return {name: np.where(weight > 1e-4, weight, 0).astype(np.float32) for name, weight in maps.items()}
 
 
-def lit_skin(brightness: np.ndarray | float) -> list[np.ndarray]:
+def lit_skin(brightness: Brightness) -> list[Brightness]:
     """Factors [...] on each of the three channels of a skin's colour, in light of a brightness [...]."""
     shadow = 1 - brightness
     return [brightness * (1 + change * shadow) for change in _REDDENING]
@@ -157,8 +161,9 @@ def _head_boxes(drawn: tuple[slice, slice], size: int) -> tuple[tuple[slice, sli
     """A part of a picture of side SMALL, a little grown, and the same part of one of side `size`, to the pixel."""
     # Only at multiples of `step` do the pixels of both begin at the same place.
     step = SMALL // math.gcd(SMALL, size)
-    part = tuple(slice(side.start // step * step, -(-side.stop // step) * step) for side in drawn)
-    return part, tuple(slice(side.start * size // SMALL, side.stop * size // SMALL) for side in part)
+    rows, columns = (slice(side.start // step * step, -(-side.stop // step) * step) for side in drawn)
+    tall, wide = (slice(side.start * size // SMALL, side.stop * size // SMALL) for side in (rows, columns))
+    return (rows, columns), (tall, wide)
 
 
 def _paint_beard(image: np.ndarray, face: PosedFace, look: Look, rng: np.random.Generator) -> None:

@@ -125,8 +125,8 @@ def disc(image: np.ndarray, centre: np.ndarray, axes: tuple[float, float], angle
     """Fills an ellipse with half axes `axes`, in frame widths, turned by `angle` degrees."""
     size, one = len(image), 1 << _SHIFT
     place = to_fixed(centre, size).tolist()
-    axes = tuple(max(one // 2, round((axis * size - 0.5) * one)) for axis in axes)
-    cv2.ellipse(image, place, axes, angle, 0, 360, _scalar(colour), -1, cv2.LINE_AA, _SHIFT)
+    sides = [max(one // 2, round((axis * size - 0.5) * one)) for axis in axes]
+    cv2.ellipse(image, place, sides, angle, 0, 360, _scalar(colour), -1, cv2.LINE_AA, _SHIFT)
 
 
 def glaze(image: np.ndarray, outlines: Sequence[np.ndarray], colour: Colour, opacity: float, blur: float = 0.0) -> None:
@@ -140,7 +140,7 @@ def glaze(image: np.ndarray, outlines: Sequence[np.ndarray], colour: Colour, opa
     if not region.size:
         return
     corner = (box[1].start, box[0].start)
-    mask = np.zeros((int(height / coarse) + 1, int(width / coarse) + 1), np.uint8)
+    mask: np.ndarray = np.zeros((int(height / coarse) + 1, int(width / coarse) + 1), np.uint8)
     grid = np.array([mask.shape[1] / width, mask.shape[0] / height], np.float32) * (1 << _SHIFT)
     for outline in outlines:
         fixed = ((outline * size - corner) * grid - (_HALF - 0.5)).astype(np.int32)

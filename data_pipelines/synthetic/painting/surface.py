@@ -83,8 +83,8 @@ def rasterise(
       The rows and columns of a picture of side SMALL that the surface spans, and of that part: the values [h, w, 4],
       spread a little beyond the surface, and how far each pixel is covered [h, w], 0 to 1.
     """
-    columns = np.flatnonzero(facing.max(0) > 0)
-    columns = np.s_[max(columns[0] - 1, 0) : columns[-1] + 2]
+    seen = np.flatnonzero(facing.max(0) > 0)
+    columns = np.s_[max(seen[0] - 1, 0) : seen[-1] + 2]
     # What lies beyond the frame is drawn on its border, which costs less than leaving it out.
     x, y = np.minimum(np.maximum(surface[:2, :, columns] * SMALL, 0.5), SMALL - 0.5)
     left, right, top, bottom = int(x.min()), int(x.max()), int(y.min()), int(y.max())
@@ -96,13 +96,13 @@ def rasterise(
     def spread(*parts: np.ndarray) -> np.ndarray:
         return cv2.resize(cv2.merge([np.ascontiguousarray(part.T[::near_last]) for part in parts]), dense)
 
-    index = spread(y - top).astype(np.int32) * width + spread(x - left).astype(np.int32)
+    place = spread(y - top).astype(np.int32) * width + spread(x - left).astype(np.int32)
     # What is not seen goes beyond the end.
-    index = np.where(spread(facing[:, columns]) > 0, index, height * width).astype(np.intp).ravel()
+    index = np.where(spread(facing[:, columns]) > 0, place, height * width).astype(np.intp).ravel()
     # Four floats move as one complex128. Where an index repeats, the last value stays: that of the nearest column.
-    picture = np.zeros(height * width + 1, np.complex128)
+    picture: np.ndarray = np.zeros(height * width + 1, np.complex128)
     picture[index] = spread(*(part[:, columns] for part in values)).view(np.complex128).ravel()
-    covered = np.zeros(height * width + 1, np.float32)
+    covered: np.ndarray = np.zeros(height * width + 1, np.float32)
     covered[index] = 1
     picture = cv2.GaussianBlur(picture[:-1].view(np.float32).reshape(height, width, 4), (5, 5), 0.8)
     covered = cv2.GaussianBlur(covered[:-1].reshape(height, width), (5, 5), 0.8)

@@ -57,7 +57,7 @@ def _bump(points: np.ndarray, x: float, y: float, width: float, height: float) -
     return np.exp(-(across**2) - ((points[:, 1] - y) / height) ** 2) * (points[:, 2] > -0.45)
 
 
-def _ramp(value: np.ndarray, low: float, high: float) -> np.ndarray:
+def _ramp(value: np.ndarray, low: np.ndarray | float, high: np.ndarray | float) -> np.ndarray:
     """0 below `low`, 1 above `high`, smooth between."""
     t = np.clip((value - low) / (high - low), 0, 1)
     return t * t * (3 - 2 * t)

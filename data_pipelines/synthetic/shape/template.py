@@ -92,7 +92,7 @@ class Template:
         return self.skull + self.nose
 
 
-def nose_height(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+def nose_height(x: np.ndarray | float, y: np.ndarray | float) -> np.ndarray:
     """Height of the nose above the face at (x, y)."""
     ridge = np.interp(
         y, [0.21, 0.26, 0.33, 0.41, 0.485, 0.52, 0.55, 0.575], [0, 0.012, 0.06, 0.115, 0.17, 0.15, 0.06, 0]
@@ -102,7 +102,7 @@ def nose_height(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return ridge * np.exp(-((x / half_width) ** 2)) + wings
 
 
-def _relief(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+def _relief(x: np.ndarray | float, y: np.ndarray | float) -> np.ndarray:
     """Eye sockets, lids, brows, cheeks and lips: how far they stand out of the face's ring at (x, y)."""
 
     def bump(height: float, cx: float, cy: float, width: float, tall: float) -> np.ndarray:
@@ -144,4 +144,4 @@ def template() -> Template:
     contour_rows = profile_rows[FIRST_CONTOUR_RING:]
     points[:17] = skull[contour_rows, np.searchsorted(ANGLES, -90)]
     points[32:15:-1] = skull[contour_rows, np.searchsorted(ANGLES, 90)]
-    return Template(*(array.astype(np.float32) for array in (points, skull, nose)), profile_rows)
+    return Template(points.astype(np.float32), skull.astype(np.float32), nose.astype(np.float32), profile_rows)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -159,7 +159,8 @@ def locate_in_photos(
 
     The box may have any shape: its corner pixels become those of the square crop, as in the released code.
     """
-    return model.apply(variables, jnp.asarray(photos), coordinates.box_to_crop(boxes), train=False, method="locate")
+    to_crop = coordinates.box_to_crop(boxes)
+    return cast(DPROutputs, model.apply(variables, jnp.asarray(photos), to_crop, train=False, method="locate"))
 
 
 def _locate_face(

@@ -31,8 +31,10 @@ class GlobalReinit(nn.Module):
     def __call__(self, crops: jax.Array) -> jax.Array:
         init = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
         x = crops.astype(self.dtype)
-        layers = ((8, 5, 2, True), (16, 3, 1, False), (16, 3, 1, True), (32, 3, 1, False), (32, 3, 1, True))
-        layers += ((64, 3, 1, False),)
+        layers = (
+            *((8, 5, 2, True), (16, 3, 1, False), (16, 3, 1, True)),
+            *((32, 3, 1, False), (32, 3, 1, True), (64, 3, 1, False)),
+        )
         for index, (features, kernel, stride, pool) in enumerate(layers, start=1):
             conv = partial(nn.Conv, features, (kernel, kernel), stride, padding="VALID", kernel_init=init)
             x = conv(dtype=self.dtype, name=f"conv{index}")(x)

@@ -12,7 +12,7 @@ from jax.typing import DTypeLike
 
 from jaxlm.images import appearance
 from jaxlm.landmarks import load_scheme
-from jaxlm.models.hourglass import MapHead, StackedHourglass
+from jaxlm.models.hourglass import Head, MapHead, StackedHourglass
 from jaxlm.models.lab.discriminator import EffectivenessDiscriminator
 from jaxlm.models.lab.messages import MessagePassing, edges_of
 from jaxlm.models.lab.regressor import BoundaryRegressor
@@ -79,7 +79,7 @@ class LAB(nn.Module):
 
     def setup(self) -> None:
         scheme = load_scheme(self.scheme)
-        head = partial(MapHead, len(scheme.boundaries), self.dtype)
+        head: Head = partial(MapHead, len(scheme.boundaries), self.dtype)
         if self.message_passing:
             head = partial(MessagePassing, tuple(scheme.boundaries), edges_of(scheme), self.dtype)
         self.estimator = StackedHourglass(head, self.stacks, self.width, self.depth, self.dtype)

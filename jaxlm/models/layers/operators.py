@@ -8,6 +8,7 @@ a function here with two forms that agree to rounding. jaxlm/models/layers/convo
 from __future__ import annotations
 
 import contextlib
+import operator
 from collections.abc import Iterator
 from contextvars import ContextVar
 from functools import reduce
@@ -76,7 +77,7 @@ def depthwise_conv_3x3(x: jax.Array, kernel: jax.Array, stride: int = 1) -> jax.
     if not rewritten():
         return _convolve(x, kernel, stride, groups=x.shape[-1])
     taps = kernel.reshape(9, 1, 1, 1, -1)
-    return sum(shifted * tap for shifted, tap in zip(_nine_shifts(x, stride), taps, strict=True))
+    return reduce(operator.add, (shifted * tap for shifted, tap in zip(_nine_shifts(x, stride), taps, strict=True)))
 
 
 def conv_transpose_4x4(x: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -198,8 +199,8 @@ def _conv_transpose_4x4_backward(residuals: Residuals, gradient: jax.Array) -> t
     products = [
         _product(x, blocks[:, row : row + height, column : column + width]) for row in range(2) for column in range(2)
     ]
-    products = jnp.stack(products).reshape(2, 2, inputs, 2, 2, -1)
-    return _convolve(gradient, kernel, stride=2), products.transpose(0, 3, 1, 4, 5, 2).reshape(kernel.shape)
+    stacked = jnp.stack(products).reshape(2, 2, inputs, 2, 2, -1)
+    return _convolve(gradient, kernel, stride=2), stacked.transpose(0, 3, 1, 4, 5, 2).reshape(kernel.shape)
 
 
 _conv_transpose_4x4.defvjp(_conv_transpose_4x4_forward, _conv_transpose_4x4_backward)

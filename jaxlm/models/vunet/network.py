@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +23,7 @@ from jax.typing import DTypeLike
 from jaxlm.models.vunet import layers
 from jaxlm.models.vunet.layers import ResidualBlock, Upsample, WeightNormConv
 
-Latents = tuple[jax.Array, jax.Array]
+Latents = tuple[jax.Array, ...]
 
 # Sides of the latents' maps, coarsest first; both encoders end at the first.
 LATENT_SIDES = (4, 8)
@@ -137,7 +137,7 @@ class Renderer(nn.Module):
         block = partial(ResidualBlock, self.dropout, self.dtype)
         conv = partial(WeightNormConv, dtype=self.dtype)
         prior = layers.AutoregressivePrior if self.prior == "autoregressive" else layers.FactorisedPrior
-        features, means = list(features), []
+        features, means = list(features), list[jax.Array]()
         x = conv(features[-1].shape[-1], size=1, name="bottleneck")(features[-1])
         while features:
             side = x.shape[1]
@@ -239,7 +239,7 @@ class VUNet(nn.Module):
 @partial(jax.jit, static_argnames="model")
 def transfer(model: VUNet, variables: Mapping[str, Any], styles: jax.Array, structures: jax.Array) -> jax.Array:
     """`VUNet.transfer` in one compiled call: [M, N, S, S, 3], (i, j) of style i and structure j."""
-    return model.apply(variables, styles, structures, method="transfer")
+    return cast(jax.Array, model.apply(variables, styles, structures, method="transfer"))
 
 
 def _check_side(images: jax.Array) -> int:

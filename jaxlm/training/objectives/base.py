@@ -39,11 +39,13 @@ class Objective(Protocol):
 
     Attributes:
       measure: The metric that says how good a model is; lower is better. `validator` and `loss` both give it.
-      model: The model that is trained.
     """
 
     measure: ClassVar[Measure]
-    model: nn.Module
+
+    @property
+    def model(self) -> nn.Module:
+        """The model that is trained."""
 
     @property
     def alarms(self) -> tuple[Alarm, ...]:

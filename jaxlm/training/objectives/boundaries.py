@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jaxlm.tasks.boundaries import BoundaryTask
 from jaxlm.tasks.boundary_losses import adversarial_loss, discriminator_loss, is_effective
 from jaxlm.training.objectives.base import Crops
 from jaxlm.training.objectives.detection import DetectionObjective
@@ -30,6 +31,8 @@ class BoundaryObjective(DetectionObjective):
     of the second only the estimator, so one step trains both. The discriminator's parameters are `discriminator`
     beside the others, for `optim.rates`. The authors train without it first.
     """
+
+    task: BoundaryTask
 
     def init(self, key: jax.Array, crops: Crops | None) -> Tree:
         """Variables of the model and of the discriminator, drawn by `key`."""

@@ -78,7 +78,8 @@ class DetectionObjective:
 
     def _outputs(self, params: Tree, batch_stats: Tree, crops: Crops, step: jax.Array) -> tuple[Any, Tree]:
         """Raw outputs in training, and the batch statistics after them."""
-        variables, options = {"params": params, "batch_stats": batch_stats}, {}
+        variables: Tree = {"params": params, "batch_stats": batch_stats}
+        options: dict[str, Any] = {}
         if models.takes_temperature(self.model):
             options["temperature"] = optim.temperature(self.config.temperature, step, self.steps_per_epoch)
         outputs, mutated = self.model.apply(variables, crops.images, train=True, mutable=["batch_stats"], **options)

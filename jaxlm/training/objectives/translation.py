@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import jax
 import jax.numpy as jnp
+from flax import linen as nn
 from jax.sharding import Mesh
 
 from jaxlm import models, tasks
 from jaxlm.config import Config
 from jaxlm.landmarks import Scheme, load_scheme
-from jaxlm.models.vunet import VUNet
+from jaxlm.models.vunet import VUNetOutputs
 from jaxlm.runtime.progress import Measure
 from jaxlm.styles import feature_networks, validation
 from jaxlm.tasks import translation_losses
@@ -34,7 +35,7 @@ class TranslationObjective:
     measure: ClassVar[Measure] = Measure("reconstruction", "reconstruction", 1.0)
     alarms: ClassVar[tuple[tasks.Alarm, ...]] = ()
 
-    model: VUNet
+    model: nn.Module
     task: TranslationTask
     network: FeatureNetwork
     scheme: Scheme
@@ -77,13 +78,9 @@ class TranslationObjective:
     ) -> tuple[jax.Array, tuple[dict[str, jax.Array], Tree]]:
         """The mean of `translation_loss`; values: it, those that it gives, `l1`, `reconstruction` and `beta`."""
         latent, dropout = jax.random.split(key)
-        outputs = self.model.apply(
-            {"params": params},
-            crops.images,
-            self._structures(crops.points),
-            train=True,
-            rngs={"latent": latent, "dropout": dropout},
-        )
+        structures, rngs = self._structures(crops.points), {"latent": latent, "dropout": dropout}
+        applied = self.model.apply({"params": params}, crops.images, structures, train=True, rngs=rngs)
+        outputs = cast(VUNetOutputs, applied)
         beta = self.task.kl_weight(self.total_steps)(step)
         network, scales = translation_losses.unpack_perception(self.network, batch_stats)
         losses, values = translation_losses.translation_loss(
