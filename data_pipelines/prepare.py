@@ -89,12 +89,15 @@ def prepare(source: Source, options: Options) -> Path:
       ImportError: There is a `data_dir`, and TensorFlow Datasets is not installed.
       ValueError: Not one face of a split can be used.
     """
-    return _prepare_pack(source, options) if options.data_dir is None else _prepare_set(source, options)
+    if options.data_dir is not None:
+        return _prepare_set(source, options, options.data_dir)
+    assert options.pack is not None  # Options refuses to have neither.
+    return _prepare_pack(source, options, options.pack)
 
 
-def _prepare_set(source: Source, options: Options) -> Path:
+def _prepare_set(source: Source, options: Options, data_dir: Path) -> Path:
     load_tfds("preparing a set (--data-dir; a pack alone, --pack, does not)")
-    folder = set_folder(options.data_dir, source.name, options.frame_size, options.margin)
+    folder = set_folder(data_dir, source.name, options.frame_size, options.margin)
     if folder.exists() and not options.overwrite:
         print(f"{source.name} is already prepared; --overwrite prepares it again.")
     else:
@@ -102,9 +105,9 @@ def _prepare_set(source: Source, options: Options) -> Path:
 
         on_bad, skipped = _bad_faces(options)
         beam = options.beam_options if options.beam else None
-        write_set(source, options.data_dir, options.frame_size, options.margin, on_bad, beam)
+        write_set(source, data_dir, options.frame_size, options.margin, on_bad, beam)
         _print_skipped(skipped)
-    splits = open_splits(f"{source.name}/{folder.parent.name}", options.data_dir)
+    splits = open_splits(f"{source.name}/{folder.parent.name}", data_dir)
     print(overview.count_table(splits))
     print(f"Set: {folder}\nContact sheet: {folder / 'contact_sheet.png'}")
     if options.pack:
@@ -113,8 +116,8 @@ def _prepare_set(source: Source, options: Options) -> Path:
     return folder
 
 
-def _prepare_pack(source: Source, options: Options) -> Path:
-    pack, sheet = options.pack, options.pack.with_suffix(".png")
+def _prepare_pack(source: Source, options: Options, pack: Path) -> Path:
+    sheet = pack.with_suffix(".png")
     if pack.exists() and not options.overwrite:
         print(f"{pack} is already prepared; --overwrite prepares it again.")
         splits = open_splits(str(pack), "")
@@ -135,7 +138,7 @@ def _prepare_pack(source: Source, options: Options) -> Path:
 
 def _bad_faces(options: Options) -> tuple[OnBad, list[str]]:
     """The function to call with the error of a bad face, and the list of errors that it fills with --skip-bad."""
-    skipped = []
+    skipped: list[str] = []
 
     def on_bad(error: BadFaceError) -> None:
         if not options.skip_bad:

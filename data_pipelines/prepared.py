@@ -83,7 +83,7 @@ def open_faces(dataset: str, split: str, data_dir: str | os.PathLike) -> Faces:
     unknown = [part for part, match in parts.items() if not match or match[1] not in splits]
     if unknown:
         raise ValueError(f"{dataset} has no split {'+'.join(unknown)}; it has {', '.join(splits)}")
-    faces = [_take(read_split(match[1]), match[2], match[3]) for match in parts.values()]
+    faces = [_take(read_split(match[1]), match[2], match[3]) for match in parts.values() if match]
     return dataclasses.replace(join(faces), split=split)
 
 
@@ -147,7 +147,7 @@ def _open_set(dataset: str, data_dir: Path) -> tuple[list[str], Callable[[str], 
 def write_labels(folder: Path) -> None:
     """Writes `LABELS_FILE`: the labels of all records of the set in `folder`."""
     builder = load_tfds("writing a prepared set").builder_from_directory(folder)
-    arrays = {}
+    arrays: dict[str, np.ndarray] = {}
     for split in builder.info.splits:
         records = _data_source(builder, split)
         labels = (dataclasses.replace(decode(records[i]), image=b"") for i in range(len(records)))

@@ -87,7 +87,7 @@ def _paint_lashes(
 ) -> None:
     """Long lashes, one by one."""
     upwards = 0.067 * (face.points[51] - face.points[57])
-    lines = []
+    lines: list[np.ndarray] = []
     for side in sides:
         inner, outer = (64, 60) if side == 0 else (68, 72)
         roots = polygons[f"eye{side}"][0:7:2] if side == 0 else polygons[f"eye{side}"][6:13:2]
