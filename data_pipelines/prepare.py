@@ -91,7 +91,7 @@ def prepare(source: Source, options: Options) -> Path:
     """
     if options.data_dir is not None:
         return _prepare_set(source, options, options.data_dir)
-    assert options.pack is not None
+    assert options.pack is not None  # Options refuses to have neither.
     return _prepare_pack(source, options, options.pack)
 
 
@@ -138,7 +138,7 @@ def _prepare_pack(source: Source, options: Options, pack: Path) -> Path:
 
 def _bad_faces(options: Options) -> tuple[OnBad, list[str]]:
     """The function to call with the error of a bad face, and the list of errors that it fills with --skip-bad."""
-    skipped = []
+    skipped: list[str] = []
 
     def on_bad(error: BadFaceError) -> None:
         if not options.skip_bad:

@@ -65,5 +65,5 @@ def relabel_faces(faces: Faces, teachers: Sequence[Trained], flip_test: bool) ->
             predictor = inference.Predictor(trained.model, trained.task, trained.config, faces.margin, mesh, flip=flip)
             found.append(predictor(trained.variables, faces, advance).points)
     points = np.mean(found, axis=0)
-    scheme = teachers[0].scheme
-    return dataclasses.replace(faces, scheme=scheme, points=points, visible=np.ones(points.shape[:2], bool))
+    visible = np.ones(points.shape[:2], bool)
+    return dataclasses.replace(faces, scheme=teachers[0].scheme, points=points, visible=visible)

@@ -131,7 +131,7 @@ def summarise(
     return Summary(
         count=count,
         nme=jnp.where(mask, nme, 0).sum() / count,
-        failure_rate=(mask[None] & ~(nme[None] <= limits)).sum(axis=1) / count,
+        failure_rate=jnp.asarray((mask[None] & ~(nme[None] <= limits)).sum(axis=1) / count),
         auc=below.sum(axis=1) / count / limits[:, 0],
     )
 
