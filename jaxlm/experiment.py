@@ -140,7 +140,6 @@ def from_json(text: str) -> Config:
 _DELETED = {
     "model.options.detach": False,
     "model.options.regressor_width": 16,
-    "model.options.unbiased_running_var": False,
     "task.options.landmark_weight": 1.0,
     "task.options.map_weight": 1.0,
 }

@@ -179,12 +179,13 @@ def test_attention_learns_nothing_while_the_sets_are_equal(form: str) -> None:
     np.testing.assert_allclose(run(layer, other, x)[0], run(layer, variables, x)[0], atol=1e-6)
 
 
-def test_running_statistics_keep_nine_tenths() -> None:
-    layer, x = SeparableBatchNorm(), inputs((2, 2, 2, 10))
+@pytest.mark.parametrize("unbiased", [False, True])
+def test_running_statistics_keep_nine_tenths(unbiased: bool) -> None:
+    layer, x = SeparableBatchNorm(unbiased_running_var=unbiased), inputs((2, 2, 2, 10))
     variables = variables_of(layer, x)
     new, old = run(layer, variables, x, train=True)[1]["batch_stats"], variables["batch_stats"]
     values = x.astype(np.float64).reshape(-1, 10)
-    var = values.var(0)
+    var = values.var(0, ddof=int(unbiased))
     np.testing.assert_allclose(new["mean"], 0.9 * old["mean"] + 0.1 * values.mean(0), atol=1e-6)
     np.testing.assert_allclose(new["var"], 0.9 * old["var"] + 0.1 * var, atol=1e-6)
 

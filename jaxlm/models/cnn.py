@@ -39,7 +39,7 @@ class CNN(nn.Module):
       widths: Channels of each block; every block halves the image.
       head_width: Width of the hidden dense layer.
       norm: Normalisation after each convolution: none (the paper's baseline), batch normalisation, or SepBN.
-      sets, groups, attention, ratio, pool: Options of SepBN; see `SeparableBatchNorm`.
+      sets, groups, attention, ratio, pool, unbiased_running_var: Options of SepBN; see `SeparableBatchNorm`.
       dtype: Type of the computation; parameters, statistics and the result are float32.
     """
 
@@ -52,6 +52,7 @@ class CNN(nn.Module):
     attention: Literal["code", "grouped"] = "code"
     ratio: float = 0.1
     pool: int = 1
+    unbiased_running_var: bool = False
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
@@ -86,6 +87,7 @@ class CNN(nn.Module):
                 attention=self.attention,
                 ratio=self.ratio,
                 pool=self.pool,
+                unbiased_running_var=self.unbiased_running_var,
                 dtype=self.dtype,
                 name="norm",
             )

@@ -32,6 +32,8 @@ class SeparableBatchNorm(nn.Module):
         softmax runs within each group, and the activation, are INFERRED. No map has a bias.
       ratio: Hidden width of the "code" form as a part of C, at least 1.
       pool: T of the "grouped" form; divides the height and the width of the input.
+      unbiased_running_var: Keep n / (n - 1) times the batch variance as the running one. PyTorch does, and so the
+        authors' code, whose training steps this option reproduces.
       momentum: Share of the old running statistics kept in each step.
       epsilon: Added to the variance.
       dtype: Type of the result; the input's if None.
@@ -42,6 +44,7 @@ class SeparableBatchNorm(nn.Module):
     attention: Literal["code", "grouped"] = "code"
     ratio: float = 0.1
     pool: int = 1
+    unbiased_running_var: bool = False
     momentum: float = 0.9
     epsilon: float = 1e-5
     dtype: DTypeLike | None = None
@@ -97,8 +100,10 @@ class SeparableBatchNorm(nn.Module):
             return running_mean.value, running_var.value
         mean, var = batch_statistics(x)
         if not self.is_initializing():
+            count = x.size // x.shape[-1]
+            kept_var = var * (count / (count - 1)) if self.unbiased_running_var else var
             running_mean.value = self.momentum * running_mean.value + (1 - self.momentum) * mean
-            running_var.value = self.momentum * running_var.value + (1 - self.momentum) * var
+            running_var.value = self.momentum * running_var.value + (1 - self.momentum) * kept_var
         return mean, var
 
     def _check(self, shape: tuple[int, ...]) -> None:
