@@ -13,7 +13,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 STEPS = """
 import resource, sys
 import jax, jax.numpy as jnp
-from jaxlm import allocation
+from jaxlm.runtime import allocation
 
 def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -44,4 +44,4 @@ def test_memory_is_kept_from_step_to_step():
 
 
 def test_beside_accelerators_the_c_library_is_left_as_it_is():
-    assert run("from jaxlm import allocation; print(allocation.keep_memory())", platforms="cuda,cpu") == ["False"]
+    assert run("from jaxlm.runtime import allocation; print(allocation.keep_memory())", platforms="cuda,cpu") == ["False"]

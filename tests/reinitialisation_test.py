@@ -148,7 +148,7 @@ def test_a_scheme_without_parts_is_refused():
 def test_mean_face_of_68_points_is_that_of_98():
     face = coordinates.mean_face(WFLW98)
     assert np.linalg.norm(face[60] - face[72]) == pytest.approx(0.519760, abs=1e-6)
-    np.testing.assert_array_equal(coordinates.mean_face(IBUG68), face[conversion("wflw98", "ibug68")])
+    np.testing.assert_array_equal(coordinates.mean_face(IBUG68), face[conversion(WFLW98, IBUG68)])
 
 
 def test_mean_parts_fill_their_frames():
