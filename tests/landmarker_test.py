@@ -15,6 +15,7 @@ from jaxlm.landmarks import FIVE, IBUG68, load_scheme
 from jaxlm.trained import Trained
 from tiny_landmarker import bright_spot, brightest, mean_face_bundle, mean_face_in
 from tiny_regressor import use_tiny_regressors
+from tolerances import assert_float32_close
 
 BOX = np.float64([40, 30, 99, 89])
 ASTRONAUT = pathlib.Path(__file__).parent / "data" / "astronaut.png"
@@ -63,8 +64,8 @@ def test_batches_of_any_size_compile_few_shapes_and_equal_single_faces():
     for count in (2, 3, 5, 17, 70):
         faces = spots.predict(photo, boxes[:count])
         for face, expected in zip(faces, alone[:count], strict=True):
-            np.testing.assert_allclose(face.points, expected.points, atol=1e-4)
-            np.testing.assert_allclose(face.confidence, expected.confidence, atol=1e-6)
+            assert_float32_close(face.points, expected.points, depth=20, scale=150)
+            assert_float32_close(face.confidence, expected.confidence, depth=24 * 24)
     assert spots._step._cache_size() == len(landmarker.BATCH_SIZES)
 
 
@@ -90,7 +91,7 @@ def test_the_flip_test_averages_with_the_mirrored_crop(weights: pathlib.Path):
     photo, mean = np.zeros((120, 150, 3), np.uint8), mean_face_in(tuple(BOX))
     mirrored = [40 + 99, 0] + mean[list(IBUG68.flip)] * [-1, 1]
     (face,) = Landmarker.load(weights, flip_test=True).predict(photo, BOX)
-    np.testing.assert_allclose(face.points, (mean + mirrored) / 2, atol=1e-4)
+    assert_float32_close(face.points, (mean + mirrored) / 2, depth=20, scale=150)
     assert np.abs(mirrored - mean).max() > 0.01
 
 
@@ -124,7 +125,7 @@ def test_bad_input_is_named(spots: Landmarker, image: np.ndarray, boxes: list, m
 
 def test_one_pixel_is_a_photo(weights: pathlib.Path):
     (face,) = Landmarker.load(weights, detector="whole").predict(np.zeros((2, 2), np.uint8))
-    np.testing.assert_allclose(face.points, mean_face_in((0, 0, 1, 1)), atol=1e-5)
+    assert_float32_close(face.points, mean_face_in((0, 0, 1, 1)), depth=20, scale=2)
 
 
 def test_a_file_is_a_landmarker(weights: pathlib.Path):
@@ -132,7 +133,7 @@ def test_a_file_is_a_landmarker(weights: pathlib.Path):
     assert loaded.scheme == IBUG68
     assert loaded.calibrations == {"finder": (2.0, 1.0, 0.5, 0.0)}
     (face,) = loaded.predict(bright_spot(1, 1), BOX)
-    np.testing.assert_allclose(face.points, mean_face_in(tuple(BOX)), atol=1e-4)
+    assert_float32_close(face.points, mean_face_in(tuple(BOX)), depth=20, scale=150)
     assert face.confidence is None
     assert not face.degenerate
 
@@ -179,11 +180,11 @@ def test_released_models_of_dpr_see_the_photo_through_the_box_as_it_is(monkeypat
     expected = np.float32([20, 30]) + mean * 128 * np.float32([79 / 127, 39 / 127])
     trained = gsr(step=0)
     (face,) = Landmarker(trained, IBUG68).predict(bright_spot(1, 1), [20, 30, 99, 69])
-    np.testing.assert_allclose(face.points, expected, atol=1e-3)
+    assert_float32_close(face.points, expected, depth=40, scale=256)
     assert not face.degenerate
     trained.variables["params"]["global_reinit"]["head"]["fc2"]["bias"] *= 0
     (flat,) = Landmarker(trained, IBUG68).predict(bright_spot(1, 1), [20, 30, 99, 69])
-    np.testing.assert_allclose(flat.points, expected, atol=1e-3)
+    assert_float32_close(flat.points, expected, depth=40, scale=256)
     assert flat.degenerate
 
 

@@ -14,6 +14,7 @@ from data_pipelines.input import Faces, hold_out, open_faces
 from jaxlm import augment, experiment, render_files, style_sources, stylize, train, translation
 from jaxlm.translation import Translator
 from tiny_translator import make_translator
+from tolerances import assert_float32_close
 
 SIZE = 8  # The smallest; larger crops have more layers to compile.
 
@@ -180,14 +181,14 @@ def test_photos_with_boxes_give_styles(translator: Translator, tmp_path: pathlib
     source = style_sources.open_styles(str(tmp_path), "", translator)
     assert source.names == ("a.png:0", "a.png:1")
     colour = augment.normalise(jnp.array([200.0, 100.0, 50.0]))
-    np.testing.assert_allclose(source.photos(np.array([0]))[0], jnp.broadcast_to(colour, (SIZE, SIZE, 3)), atol=1e-6)
+    assert_float32_close(source.photos(np.array([0]))[0], jnp.broadcast_to(colour, (SIZE, SIZE, 3)), depth=4)
     np.testing.assert_array_equal(source.photos(np.array([1, 1])), jnp.full((2, SIZE, SIZE, 3), augment.normalise(0.0)))
 
 
 def test_a_set_gives_styles_whatever_its_frames(translator: Translator, pack: pathlib.Path):
     source = style_sources.open_styles(str(pack), "", translator)
     expected = translation.crops_of(open_faces(str(pack), "train", ""), np.array([5, 2]), translator)[0]
-    np.testing.assert_allclose(source.photos(np.array([5, 2])), expected, atol=1e-5)
+    assert_float32_close(source.photos(np.array([5, 2])), expected, depth=16)
 
 
 def test_frames_that_show_too_little_give_no_styles(translator: Translator, pack: pathlib.Path):
