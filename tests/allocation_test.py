@@ -44,4 +44,6 @@ def test_memory_is_kept_from_step_to_step():
 
 
 def test_beside_accelerators_the_c_library_is_left_as_it_is():
-    assert run("from jaxlm.runtime import allocation; print(allocation.keep_memory())", platforms="cuda,cpu") == ["False"]
+    assert run("from jaxlm.runtime import allocation; print(allocation.keep_memory())", platforms="cuda,cpu") == [
+        "False"
+    ]

@@ -13,6 +13,7 @@ from jaxlm.data_pipelines.input import open_faces
 from jaxlm.data_pipelines.source import BadFaceError
 from jaxlm.data_pipelines.sources.annotation_pickle import AnnotationPickle, read_pickle
 from tiny_archives import ring, write_photo
+from tolerances import assert_float32_close
 
 POINTS = ring(68, (30.0, 30.0), 12.0)
 
@@ -157,7 +158,7 @@ def test_a_folder_is_prepared_under_its_name_and_split(tmp_path):
     faces = open_faces("aflw_val", "validation", tmp_path / "data")
     assert faces.names == tuple(names())
     in_photo = np.einsum("nij,npj->npi", faces.to_source[:, :, :2], faces.points) + faces.to_source[:, None, :, 2]
-    np.testing.assert_allclose(in_photo, np.broadcast_to(POINTS, (3, 68, 2)), atol=1e-4)
+    assert_float32_close(in_photo, np.broadcast_to(POINTS, (3, 68, 2)), depth=8)
 
 
 def test_wrong_options_say_what_to_do(tmp_path):

@@ -21,6 +21,7 @@ from jaxlm.training import objectives
 from jaxlm.training.objectives import Crops
 from jaxlm.training.objectives.boundaries import BoundaryObjective
 from jaxlm.training.objectives.detection import DetectionObjective
+from tolerances import assert_float32_close, assert_float32_trees_close
 
 SIZE = 32
 
@@ -53,8 +54,8 @@ def perfect(points: jax.Array, task: BoundaryTask) -> LABOutputs:
 def test_perfect_outputs_cost_nothing_and_give_their_points(scheme_file: str):
     points, task = places(2), task_of(scheme_file)
     outputs = perfect(points, task)
-    np.testing.assert_allclose(jax.jit(task.loss)(outputs, points, None), [0, 0], atol=1e-5)
-    np.testing.assert_allclose(task.points(outputs), points, atol=1e-5)
+    assert_float32_close(jax.jit(task.loss)(outputs, points, None), [0, 0], depth=4, scale=SIZE)
+    assert_float32_close(task.points(outputs), points, depth=4, scale=SIZE)
     assert task.confidence(outputs) is None
     assert task.degenerate(outputs) is None
 
@@ -74,7 +75,7 @@ def test_true_maps_are_drawn_about_the_centres_of_cells(scheme_file: str):
     maps = jax.jit(task_of(scheme_file).maps)(points)
     assert maps.shape == (1, 8, 8, 3)
     expected = np.exp(-0.5 * np.float32([2, 1, 0, 1, 2]) ** 2)
-    np.testing.assert_allclose(maps[0, 4, :, 0], [0, *expected, 0, 0], atol=1e-5)
+    assert_float32_close(maps[0, 4, :, 0], [0, *expected, 0, 0], depth=10, scale=8)
 
 
 def face() -> np.ndarray:
@@ -193,7 +194,7 @@ def test_each_loss_trains_its_own_side(scheme_file: str, monkeypatch: pytest.Mon
     assert set(variables["params"]) == {"estimator", "regressor", "discriminator"}
     step = gradients_of(idle, crops)
     gradients, weighted = step(variables)[0], gradients_of(active, crops)(variables)[0]
-    compare = functools.partial(jax.tree.map, functools.partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-5))
+    compare = functools.partial(assert_float32_trees_close, depth=400)
     compare(weighted["discriminator"], gradients["discriminator"])
     compare(weighted["regressor"], gradients["regressor"])
     assert any(map(np.any, jax.tree.leaves(gradients["discriminator"])))

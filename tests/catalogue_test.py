@@ -14,6 +14,7 @@ from jaxlm.data_pipelines.sources.aflw2k3d import AFLW2K3D
 from jaxlm.data_pipelines.sources.the300w_lp import The300WLP
 from jaxlm.data_pipelines.tfrecords import find_examples, parse
 from tiny_archives import ring, write_300w_lp, write_aflw2000
+from tolerances import assert_float32_close
 
 
 def stop(error):
@@ -58,8 +59,8 @@ def test_aflw2k3d_has_the_points_and_the_splits_of_the_official_folder(aflw, tmp
         assert len(official) == count
         frames = {frame: index for index, frame in enumerate(stored.read_encoded(np.arange(count)))}
         same = [frames[frame] for frame in official.read_encoded(np.arange(count))]
-        np.testing.assert_allclose(official.points, stored.points[same], atol=1e-3)
-        np.testing.assert_allclose(official.to_source, stored.to_source[same], atol=1e-6)
+        assert_float32_close(official.points, stored.points[same], depth=2, scale=450)
+        assert_float32_close(official.to_source, stored.to_source[same], depth=2, scale=450)
         assert np.isnan(stored.yaw).all()
         assert len(set(stored.groups)) == count
 
@@ -71,8 +72,8 @@ def test_the300w_lp_gives_the_projected_points_yaws_and_photos(the300w_lp, tmp_p
     in_photo = np.einsum("nij,npj->npi", faces.to_source[:, :, :2], faces.points) + faces.to_source[:, None, :, 2]
     for points, yaw in zip(in_photo, faces.yaw, strict=True):
         turned = yaw < 0
-        np.testing.assert_allclose(points, ring(68, (220.0, 230.0), 81.0 if turned else 80.0), atol=1e-2)
-        np.testing.assert_allclose(yaw, np.rad2deg(-1.0 if turned else 0.1), atol=1e-3)
+        assert_float32_close(points, ring(68, (220.0, 230.0), 81.0 if turned else 80.0), depth=8, scale=450)
+        assert_float32_close(yaw, np.rad2deg(-1.0 if turned else 0.1), depth=2, scale=180)
     assert sorted(faces.groups.count(group) for group in set(faces.groups)) == [2, 2]
     assert sorted(faces.yaw[[group == faces.groups[0] for group in faces.groups]] < 0) == [False, True]
 

@@ -13,6 +13,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from jaxlm import models
 from jaxlm.models.cnn import CNN
 from jaxlm.models.layers.operators import max_pool_2x2
+from tolerances import assert_float32_close, assert_float32_trees_close
 
 NARROW = {"widths": (10, 20), "head_width": 12}
 
@@ -89,7 +90,7 @@ def test_it_is_the_published_sequence_of_operations() -> None:
         y = y.reshape(4, -1) @ params["fc1"]["kernel"] + params["fc1"]["bias"][None]
         return jnp.where(y > 0, y, 0.01 * y) @ params["fc2"]["kernel"] + params["fc2"]["bias"][None]
 
-    np.testing.assert_allclose(run(model, variables, x)[0], expected(x), atol=1e-5)
+    assert_float32_close(run(model, variables, x)[0], expected(x), depth=27 + 90 + 320 + 12)
 
 
 def test_initial_weights_are_kaiming_uniform_and_biases_zero() -> None:
@@ -115,8 +116,8 @@ def test_norms_follow_the_convolution_with_momentum_0_9(norm: str) -> None:
     old = variables["batch_stats"]["block1"]["norm"]
     new = run(model, variables, x, train=True)[1]["batch_stats"]["block1"]["norm"]
     convolved = jax.jit(nn.Conv(10, (3, 3)).apply)({"params": variables["params"]["block1"]["conv"]}, x)
-    np.testing.assert_allclose(new["mean"], 0.9 * old["mean"] + 0.1 * np.mean(convolved, (0, 1, 2)), atol=1e-6)
-    np.testing.assert_allclose(new["var"], 0.9 * old["var"] + 0.1 * np.var(convolved, (0, 1, 2)), atol=1e-6)
+    assert_float32_close(new["mean"], 0.9 * old["mean"] + 0.1 * np.mean(convolved, (0, 1, 2)), depth=27 + 1024)
+    assert_float32_close(new["var"], 0.9 * old["var"] + 0.1 * np.var(convolved, (0, 1, 2)), depth=27 + 1024)
 
 
 def test_temperature_reaches_the_attention() -> None:
@@ -154,7 +155,8 @@ def test_gradients_are_the_same_on_four_devices() -> None:
     mesh = jax.make_mesh((4,), ("data",), axis_types=(AxisType.Auto,))
     sharded = jax.device_put(x, NamedSharding(mesh, PartitionSpec("data")))
     result = jax.block_until_ready(gradient(sharded))
-    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-5), result, expected)
+    largest = max(np.abs(leaf).max() for leaf in jax.tree.leaves(expected))
+    assert_float32_trees_close(result, expected, depth=8 * 16 * 16, scale=largest)
 
 
 def test_images_too_small_for_the_blocks_are_refused() -> None:

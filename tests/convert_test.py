@@ -21,6 +21,7 @@ from jaxlm.landmarks.schemes import WFLW98
 from jaxlm.models import load_weights, save_weights
 from jaxlm.models.layers import SeparableBatchNorm
 from jaxlm.tasks.reinitialisation import ReinitialisationTask
+from tolerances import assert_float32_close
 
 State = dict[str, np.ndarray]
 
@@ -162,7 +163,7 @@ def test_convolution():
     params = {name: array(entries, name, state) for name in ("kernel", "bias")}
     ours = nn.Conv(3, (3, 3), padding="VALID").apply({"params": params}, images.transpose(0, 2, 3, 1))
     expected = correlate(images, state["c.weight"]) + state["c.bias"][:, None, None]
-    np.testing.assert_allclose(ours.transpose(0, 3, 1, 2), expected, rtol=1e-5)
+    assert_float32_close(ours.transpose(0, 3, 1, 2), expected, depth=4 * 9)
 
 
 def test_depthwise_convolution():
@@ -172,7 +173,7 @@ def test_depthwise_convolution():
     ours = conv.apply({"params": params}, images.transpose(0, 2, 3, 1))
     for channel in range(4):
         expected = correlate(images[:, channel : channel + 1], state["c.weight"][channel : channel + 1])
-        np.testing.assert_allclose(ours[..., channel], expected[:, 0], rtol=1e-5)
+        assert_float32_close(ours[..., channel], expected[:, 0], depth=9)
 
 
 def test_the_first_convolution_takes_rgb_in_this_projects_range():
@@ -180,15 +181,14 @@ def test_the_first_convolution_takes_rgb_in_this_projects_range():
     theirs = correlate(((photo[..., ::-1] / 255 - 0.5) / 0.5).transpose(0, 3, 1, 2), weight)
     kernel = layers.bgr_kernel(weight).transpose(3, 2, 0, 1)
     ours = correlate(((photo - 127.5) / 128).transpose(0, 3, 1, 2), kernel)
-    np.testing.assert_allclose(ours, theirs, atol=1e-6)
+    assert_float32_close(ours, theirs, depth=3 * 9)
 
 
 def test_dense_layer_after_a_flattened_map():
     maps, state = draw(2, 5, 2, 3), weights("fc", 4, 30)
     kernel = array(layers.dense("fc", "fc", cells=6), "kernel", state)
-    np.testing.assert_allclose(
-        maps.transpose(0, 2, 3, 1).reshape(2, -1) @ kernel, maps.reshape(2, -1) @ state["fc.weight"].T, rtol=1e-5
-    )
+    ours = maps.transpose(0, 2, 3, 1).reshape(2, -1) @ kernel
+    assert_float32_close(ours, maps.reshape(2, -1) @ state["fc.weight"].T, depth=30)
 
 
 def test_sepbn_layer_is_the_mean_of_its_normalisations():
@@ -206,7 +206,7 @@ def test_sepbn_layer_is_the_mean_of_its_normalisations():
         normalised = (x - bn["running_mean"]) / np.sqrt(bn["running_var"] + 1e-5) * bn["weight"] + bn["bias"]
         expected = expected + shares[:, k, None, None, None] * normalised
     ours = SeparableBatchNorm(sets=sets).apply(variables, x, use_running_average=True)
-    np.testing.assert_allclose(ours, expected, rtol=1e-4)
+    assert_float32_close(ours, expected, depth=60)
 
 
 def test_released_global_networks():

@@ -21,6 +21,7 @@ from jaxlm.runtime import distributed
 from jaxlm.tasks import metrics
 from jaxlm.tasks.heatmaps import HeatMapTask
 from jaxlm.training import loop
+from tolerances import assert_float32_close
 
 
 @pytest.fixture(scope="module")
@@ -47,8 +48,8 @@ def test_points_do_not_depend_on_the_batch_size(trained: pathlib.Path, pack: pat
         predictor, run = predictor_of(trained, batch_size)
         results.append(predictor(run.variables, faces).points)
     assert np.isfinite(results[0]).all()
-    np.testing.assert_allclose(results[0], results[1], atol=1e-3)
-    np.testing.assert_allclose(results[0], results[2], atol=1e-3)
+    assert_float32_close(results[0], results[1], depth=1000)
+    assert_float32_close(results[0], results[2], depth=1000)
     assert len({points.tobytes() for points in results[0]}) == len(faces)
 
 
@@ -65,7 +66,7 @@ def test_crop_points_are_taken_back_to_the_frame(debug: Config, pack: pathlib.Pa
     task = tasks.build(config.task, config.model)
     predictor = inference.Predictor(Oracle(98), task, config, 2.0, distributed.make_mesh())
     points = predictor({}, input_lib.open_faces(str(pack), "test", "")).points
-    np.testing.assert_allclose(points, 31.5, atol=1e-4)
+    assert_float32_close(points, np.full(points.shape, 31.5), depth=8, scale=64)
 
 
 class Brightest(nn.Module):
@@ -82,9 +83,9 @@ def test_the_flip_test_averages_points_and_confidences_with_those_of_the_mirrore
     to_crop = cropping.crop_affine(64, 32, margin=2.0)
     predict = functools.partial(inference.predict_step, {}, frames, to_crop, model=Brightest(), task=task, size=32)
     plain, averaged = predict(), predict(flip=(1, 0, 2, 3))
-    np.testing.assert_allclose(plain.points, np.broadcast_to([24.0, 20.0], (2, 4, 2)), atol=1e-4)
-    np.testing.assert_allclose(averaged.points, plain.points, atol=1e-4)
-    np.testing.assert_allclose(averaged.confidence, plain.confidence, atol=1e-4)
+    assert_float32_close(plain.points, np.broadcast_to([24.0, 20.0], (2, 4, 2)), depth=8, scale=64)
+    assert_float32_close(averaged.points, plain.points, depth=8, scale=64)
+    assert_float32_close(averaged.confidence, plain.confidence, depth=32 * 32)
 
 
 class FromTheLeft(Brightest):
@@ -102,7 +103,7 @@ def test_the_flip_test_exchanges_left_and_right():
     to_crop = cropping.crop_affine(64, 32, margin=2.0)
     flipped = inference.predict_step({}, frames, to_crop, model=FromTheLeft(), task=task, size=32, flip=(1, 0, 2, 3))
     # Points 0 and 1 agree with their mirror images; 2 and 3 say right in both, and meet in the middle.
-    np.testing.assert_allclose(flipped.points[0, :, 0], [16, 47, 31.5, 31.5], atol=1e-3)
+    assert_float32_close(flipped.points[0, :, 0], [16, 47, 31.5, 31.5], depth=8, scale=64)
 
 
 def test_a_table_of_subsets():
@@ -110,7 +111,7 @@ def test_a_table_of_subsets():
     masks = {"full": np.ones(4, bool), "easy": np.asarray([True, True, False, False]), "none": np.zeros(4, bool)}
     full, easy = error_table.error_rows(nme, masks, (0.08, 0.1))
     assert (full.subset, full.faces, easy.subset, easy.faces) == ("full", 4, "easy", 2)
-    np.testing.assert_allclose([full.nme, easy.nme], [9.25, 3.0], rtol=1e-6)
+    assert_float32_close([full.nme, easy.nme], [9.25, 3.0], depth=6)
     np.testing.assert_allclose([full.failure_rate["8"], full.failure_rate["10"], easy.failure_rate["10"]], [50, 50, 0])
     np.testing.assert_allclose(
         [full.auc["10"], easy.auc["8"]], [(0.08 + 0.06) / 4 / 0.1, (0.06 + 0.04) / 2 / 0.08], rtol=1e-5
@@ -147,7 +148,7 @@ def test_predictions_are_in_pixels_of_the_source_photo(trained: pathlib.Path, pa
     evaluation = judging.Evaluation(shifted, everyone, "inter_ocular", predicted, nme, [], {})
     judging.write_evaluation(tmp_path, evaluation)
     stored = np.load(tmp_path / "predictions.npz")
-    np.testing.assert_allclose(stored["points"], 2 * predicted.points + np.float32([5, 7]), rtol=1e-6)
+    assert_float32_close(stored["points"], 2 * predicted.points + np.float32([5, 7]), depth=4)
 
 
 def test_validation_is_what_training_held_out(trained: pathlib.Path, pack: pathlib.Path):

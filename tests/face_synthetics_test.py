@@ -22,7 +22,7 @@ def run(source, data_dir):
 
 def test_the_first_68_rows_are_the_landmarks_as_they_are_stored(tmp_path):
     (tmp_path / "0_ldmks.txt").write_text(landmark_text(ring(68)))
-    np.testing.assert_allclose(read_landmarks(tmp_path / "0_ldmks.txt"), ring(68), atol=6e-4)
+    np.testing.assert_allclose(read_landmarks(tmp_path / "0_ldmks.txt"), ring(68), atol=6e-4)  # Of three decimals.
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_faces_are_prepared_in_the_order_of_their_names(tmp_path):
     assert (faces.scheme, faces.box) == (IBUG68, "bounding box of the landmarks x 1.1, made square")
     in_photo = np.einsum("nij,npj->npi", faces.to_source[:, :, :2], faces.points) + faces.to_source[:, None, :, 2]
     expected = np.stack([ring(68, (40.0 + i, 35.0)) for i in range(5)])
-    np.testing.assert_allclose(in_photo, expected, atol=2e-3)
+    np.testing.assert_allclose(in_photo, expected, atol=2e-3)  # Of three decimals.
     assert np.isnan(faces.yaw).all()
 
 

@@ -1,4 +1,4 @@
-"""Boxes, affine maps and similarity fits."""
+"""Boxes, affine maps and similarity fits, all in float64."""
 
 import numpy as np
 import pytest

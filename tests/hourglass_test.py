@@ -12,6 +12,7 @@ from flax import traverse_util
 from jaxlm import models
 from jaxlm.evaluation.cost import count_parameters
 from jaxlm.models.hourglass import Bottleneck, Hourglass, MapHead, Resize, StackedHourglass, interpolation
+from tolerances import assert_float32_close
 
 # Of the normalisation before each of the stem's two projected units, which published code builds and never uses.
 UNUSED = 384
@@ -50,8 +51,8 @@ def test_counts_of_the_published_estimator(stacks: int, published: int):
 
 
 def test_interpolation_in_numbers():
-    np.testing.assert_allclose(interpolation(2, 4, aligned_corners=True)[:, 1], [0, 1 / 3, 2 / 3, 1], rtol=1e-6)
-    np.testing.assert_allclose(interpolation(2, 4, aligned_corners=False)[:, 1], [0, 0.25, 0.75, 1], rtol=1e-6)
+    assert_float32_close(interpolation(2, 4, aligned_corners=True)[:, 1], [0, 1 / 3, 2 / 3, 1], depth=4)
+    assert_float32_close(interpolation(2, 4, aligned_corners=False)[:, 1], [0, 0.25, 0.75, 1], depth=4)
     np.testing.assert_allclose(interpolation(4, 2, aligned_corners=False), [[0.5, 0.5, 0, 0], [0, 0, 0.5, 0.5]])
     np.testing.assert_array_equal(interpolation(1, 3, aligned_corners=True), np.ones((3, 1)))
 
@@ -60,7 +61,7 @@ def test_interpolation_in_numbers():
 def test_resizing_is_bilinear_about_pixel_centres(new: int):
     x = np.random.default_rng(0).normal(size=(2, 8, 8, 3)).astype(np.float32)
     expected = jax.image.resize(x, (2, new, new, 3), "linear", antialias=False)
-    np.testing.assert_allclose(Resize(new).apply({}, x), expected, atol=1e-5)
+    assert_float32_close(Resize(new).apply({}, x), expected, depth=2 * 8)
 
 
 def without_branches(variables: dict) -> dict:
@@ -76,7 +77,7 @@ def test_an_hourglass_of_units_that_add_nothing_adds_coarser_maxima():
     halved = x.reshape(1, 2, 2, 2, 2, 4).max((2, 4))
     up = interpolation(2, 4, aligned_corners=True)
     inner = halved + halved.max((1, 2), keepdims=True)
-    np.testing.assert_allclose(out, x + np.einsum("ih,jw,bhwc->bijc", up, up, inner), rtol=1e-4)
+    assert_float32_close(out, x + np.einsum("ih,jw,bhwc->bijc", up, up, inner), depth=20)
 
 
 def test_a_projected_unit_adds_a_convolution_of_the_same_input():
@@ -84,7 +85,7 @@ def test_a_projected_unit_adds_a_convolution_of_the_same_input():
     module = Bottleneck(8, stride=2)
     variables = without_branches(drawn(module, 5, 5, 4))
     expected = x[:, ::2, ::2] @ variables["params"]["shortcut"]["kernel"][0, 0]
-    np.testing.assert_allclose(module.apply(variables, x, train=False), expected, rtol=1e-4)
+    assert_float32_close(module.apply(variables, x, train=False), expected, depth=8)
 
 
 def test_a_stack_sees_the_maps_of_the_one_before_and_nothing_of_the_next():

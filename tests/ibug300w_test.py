@@ -14,7 +14,7 @@ def stop(error):
 
 def test_points_count_from_zero(tmp_path):
     (tmp_path / "a.pts").write_text(pts_text(ring(68)))
-    np.testing.assert_allclose(read_pts(tmp_path / "a.pts", 68), ring(68), atol=1e-3)
+    np.testing.assert_allclose(read_pts(tmp_path / "a.pts", 68), ring(68), atol=1e-3)  # Of three decimals.
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_faces_of_one_photo_share_a_group():
 
 def test_box_is_the_landmarks_box_times_its_scale(tmp_path):
     label = IBUG300W(write_300w(tmp_path)).read(stop)["challenging"][0]
-    np.testing.assert_allclose(label.box, [45 - 16.5, 35 - 16.5, 45 + 16.5, 35 + 16.5], atol=1e-3)
+    np.testing.assert_allclose(label.box, [45 - 16.5, 35 - 16.5, 45 + 16.5, 35 + 16.5], atol=1e-3)  # Of three decimals.
 
 
 def test_a_missing_image_is_reported(tmp_path):

@@ -18,6 +18,7 @@ from jaxlm.models.dpr import coordinates
 from jaxlm.prediction import landmarker
 from tiny_landmarker import bright_spot, brightest, mean_face_bundle, mean_face_in
 from tiny_regressor import use_tiny_regressors
+from tolerances import assert_float32_close
 
 BOX = np.float64([40, 30, 99, 89])
 ASTRONAUT = pathlib.Path(__file__).parent / "data" / "astronaut.png"
@@ -66,8 +67,8 @@ def test_batches_of_any_size_compile_few_shapes_and_equal_single_faces():
     for count in (2, 3, 5, 17, 70):
         faces = spots.predict(photo, boxes[:count])
         for face, expected in zip(faces, alone[:count], strict=True):
-            np.testing.assert_allclose(face.points, expected.points, atol=1e-4)
-            np.testing.assert_allclose(face.confidence, expected.confidence, atol=1e-6)
+            assert_float32_close(face.points, expected.points, depth=20, scale=150)
+            assert_float32_close(face.confidence, expected.confidence, depth=24 * 24)
     assert spots._step._cache_size() == len(landmarker.BATCH_SIZES)
 
 
@@ -93,7 +94,7 @@ def test_the_flip_test_averages_with_the_mirrored_crop(weights: pathlib.Path):
     photo, mean = np.zeros((120, 150, 3), np.uint8), mean_face_in(tuple(BOX))
     mirrored = [40 + 99, 0] + mean[list(IBUG68.flip)] * [-1, 1]
     (face,) = Landmarker.load(weights, flip_test=True).predict(photo, BOX)
-    np.testing.assert_allclose(face.points, (mean + mirrored) / 2, atol=1e-4)
+    assert_float32_close(face.points, (mean + mirrored) / 2, depth=20, scale=150)
     assert np.abs(mirrored - mean).max() > 0.01
 
 
@@ -127,7 +128,7 @@ def test_bad_input_is_named(spots: Landmarker, image: np.ndarray, boxes: list, m
 
 def test_one_pixel_is_a_photo(weights: pathlib.Path):
     (face,) = Landmarker.load(weights, detector="whole").predict(np.zeros((2, 2), np.uint8))
-    np.testing.assert_allclose(face.points, mean_face_in((0, 0, 1, 1)), atol=1e-5)
+    assert_float32_close(face.points, mean_face_in((0, 0, 1, 1)), depth=20, scale=2)
 
 
 def test_a_file_is_a_landmarker(weights: pathlib.Path):
@@ -135,7 +136,7 @@ def test_a_file_is_a_landmarker(weights: pathlib.Path):
     assert loaded.scheme == IBUG68
     assert loaded.calibrations == {"finder": (2.0, 1.0, 0.5, 0.0)}
     (face,) = loaded.predict(bright_spot(1, 1), BOX)
-    np.testing.assert_allclose(face.points, mean_face_in(tuple(BOX)), atol=1e-4)
+    assert_float32_close(face.points, mean_face_in(tuple(BOX)), depth=20, scale=150)
     assert face.confidence is None
     assert not face.degenerate
 

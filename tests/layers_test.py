@@ -12,6 +12,7 @@ from jax import lax
 
 from jaxlm.models import layers
 from jaxlm.models.layers import operators
+from tolerances import assert_float32_close, float32_error
 
 Operator = Callable[..., jax.Array]
 
@@ -93,25 +94,30 @@ def assert_agree(ours: Operator, theirs: Operator, inputs: Sequence[np.ndarray],
 @pytest.mark.parametrize("name", OPERATORS)
 def test_operators_equal_those_of_xla_with_their_gradients(name: str, size: tuple[int, int]) -> None:
     ours, theirs, kernel = OPERATORS[name]
-    assert_agree(ours, theirs, (normal((2, *size, 6), 0), normal(kernel, 1)), 1e-5)
+    assert_agree(ours, theirs, (normal((2, *size, 6), 0), normal(kernel, 1)), float32_error(depth=2 * 8 * 10))
 
 
 @pytest.mark.parametrize("name", OPERATORS)
 def test_operators_map_over_an_axis(name: str) -> None:
     ours, theirs, kernel = OPERATORS[name]
-    assert_agree(jax.vmap(ours), jax.vmap(theirs), (normal((3, 2, 4, 5, 6), 0), normal((3, *kernel), 1)), 1e-5)
+    assert_agree(
+        jax.vmap(ours),
+        jax.vmap(theirs),
+        (normal((3, 2, 4, 5, 6), 0), normal((3, *kernel), 1)),
+        float32_error(depth=2 * 8 * 10),
+    )
 
 
 @pytest.mark.parametrize("name", OPERATORS)
 def test_operators_work_in_bfloat16(name: str) -> None:
     ours, theirs, kernel = OPERATORS[name]
-    assert_agree(ours, theirs, (normal((2, 6, 6, 6), 0, "bfloat16"), normal(kernel, 1, "bfloat16")), 3e-2)
+    assert_agree(ours, theirs, (normal((2, 6, 6, 6), 0, "bfloat16"), normal(kernel, 1, "bfloat16")), 3e-2)  # Of 8 bits.
 
 
 @pytest.mark.parametrize("size", [(8, 10), (7, 6), (2, 6)], ids=str)
 def test_convolution_of_photos_with_stride_2(size: tuple[int, int]) -> None:
     ours, theirs, _ = OPERATORS["conv, stride 2"]
-    assert_agree(ours, theirs, (normal((2, *size, 3), 0), normal((3, 3, 3, 5), 1)), 1e-5)
+    assert_agree(ours, theirs, (normal((2, *size, 3), 0), normal((3, 3, 3, 5), 1)), float32_error(depth=2 * 8 * 10))
     wide = size[0] % 2 == 0
     program = str(jax.make_jaxpr(ours)(jnp.zeros((2, *size, 3)), jnp.zeros((3, 3, 3, 5))))
     assert ("12,5]" in program) == wide
@@ -137,7 +143,7 @@ def test_max_pool_equals_that_of_flax_and_gives_ties_to_the_first(size: tuple[in
         for result, expected in zip(
             value_and_gradients(operators.max_pool_3x3, x), value_and_gradients(pool, x), strict=True
         ):
-            np.testing.assert_allclose(result, expected, atol=1e-6)
+            assert_float32_close(result, expected, depth=9)
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -149,7 +155,7 @@ def test_modules_have_the_parameters_of_flax(name: str) -> None:
     assert jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), variables) == jax.tree.map(
         lambda leaf: (leaf.shape, leaf.dtype), expected
     )
-    np.testing.assert_allclose(jax.jit(ours.apply)(variables, x), jax.jit(theirs.apply)(variables, x), atol=2e-5)
+    assert_float32_close(jax.jit(ours.apply)(variables, x), jax.jit(theirs.apply)(variables, x), depth=6 * 9)
 
 
 def test_transposed_convolution_is_that_of_pytorch() -> None:
@@ -161,7 +167,7 @@ def test_transposed_convolution_is_that_of_pytorch() -> None:
             patch = np.einsum("bc,cdij->bijd", x[:, row, column], kernel)
             expected[:, 2 * row : 2 * row + 4, 2 * column : 2 * column + 4] += patch
     result = jax.jit(operators.conv_transpose_4x4)(x, kernel.transpose(2, 3, 1, 0))
-    np.testing.assert_allclose(result, expected[:, 1:-1, 1:-1], atol=1e-5)
+    assert_float32_close(result, expected[:, 1:-1, 1:-1], depth=2 * 16)
 
 
 def test_weights_start_with_outputs_of_the_variance_that_relu_keeps() -> None:

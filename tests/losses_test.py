@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from jaxlm.tasks.point_losses import LOSSES, l1, smooth_l1, wing
+from tolerances import assert_float32_close
 
 JITTED = {name: jax.jit(loss) for name, loss in LOSSES.items()}
 GRADIENTS = {name: jax.jit(jax.grad(lambda *faces, loss=loss: loss(*faces).sum())) for name, loss in LOSSES.items()}
@@ -23,7 +24,7 @@ def _offset(error: float) -> tuple[jax.Array, jax.Array]:
 
 @pytest.mark.parametrize("offset", [1.0, -1.0])
 def test_l1_of_one_pixel_is_one(offset):
-    np.testing.assert_allclose(l1(*_offset(offset)), [1.0], rtol=1e-5)
+    assert_float32_close(l1(*_offset(offset)), [1.0], depth=10, scale=128)
 
 
 def test_l1_averages_over_the_coordinates():
@@ -33,12 +34,12 @@ def test_l1_averages_over_the_coordinates():
 
 @pytest.mark.parametrize(("error", "beta", "expected"), [(0.5, 1.0, 0.125), (3.0, 1.0, 2.5), (1.0, 4.0, 0.125)])
 def test_smooth_l1_on_both_sides_of_beta(error, beta, expected):
-    np.testing.assert_allclose(smooth_l1(*_offset(error), beta=beta), [expected], rtol=1e-4)
+    assert_float32_close(smooth_l1(*_offset(error), beta=beta), [expected], depth=10, scale=128)
 
 
 def test_wing_on_both_sides_of_the_width():
-    np.testing.assert_allclose(wing(*_offset(2.0)), [10 * np.log(2)], rtol=1e-4)
-    np.testing.assert_allclose(wing(*_offset(20.0)), [20 - (10 - 10 * np.log(6))], rtol=1e-4)
+    assert_float32_close(wing(*_offset(2.0)), [10 * np.log(2)], depth=10, scale=128)
+    assert_float32_close(wing(*_offset(20.0)), [20 - (10 - 10 * np.log(6))], depth=10, scale=128)
 
 
 def test_wing_is_continuous_and_steepest_at_small_errors():
@@ -65,7 +66,7 @@ def test_each_face_has_its_own_loss(name):
     whole = JITTED[name](predicted, truth)
     assert whole.shape == (3,)
     alone = [JITTED[name](predicted[i : i + 1], truth[i : i + 1])[0] for i in range(3)]
-    np.testing.assert_allclose(whole, alone, rtol=1e-6)
+    assert_float32_close(whole, alone, depth=10)
 
 
 @pytest.mark.parametrize("name", LOSSES)
@@ -74,7 +75,7 @@ def test_points_of_weight_zero_are_not_there(name):
     weight = jnp.asarray([[1, 1, 1, 0, 0]] * 3)
     spoilt = truth.at[:, 3:].set(jnp.nan)
     expected = JITTED[name](predicted[:, :3], truth[:, :3])
-    np.testing.assert_allclose(JITTED[name](predicted, spoilt, weight), expected, rtol=1e-6)
+    assert_float32_close(JITTED[name](predicted, spoilt, weight), expected, depth=10)
     gradient = GRADIENTS[name](predicted, spoilt, weight)
     np.testing.assert_array_equal(gradient[:, 3:], 0)
     assert (np.abs(gradient[:, :3]) > 0).all()
@@ -83,13 +84,12 @@ def test_points_of_weight_zero_are_not_there(name):
 @pytest.mark.parametrize("name", LOSSES)
 def test_weights_make_a_weighted_mean(name):
     predicted, truth = _faces(4)
-    np.testing.assert_allclose(
-        JITTED[name](predicted, truth, jnp.full((3, 5), 0.25)), JITTED[name](predicted, truth), rtol=1e-6
-    )
+    quarters = JITTED[name](predicted, truth, jnp.full((3, 5), 0.25))
+    assert_float32_close(quarters, JITTED[name](predicted, truth), depth=10)
     np.testing.assert_array_equal(JITTED[name](predicted, truth, jnp.zeros((3, 5))), np.zeros(3))
     twice = JITTED[name](predicted, truth, jnp.asarray([[2.0, 1, 1, 1, 1]] * 3))
     repeated = JITTED[name](*(jnp.concatenate([points, points[:, :1]], axis=1) for points in (predicted, truth)))
-    np.testing.assert_allclose(twice, repeated, rtol=1e-6)
+    assert_float32_close(twice, repeated, depth=12)
 
 
 @pytest.mark.parametrize("name", LOSSES)

@@ -48,7 +48,7 @@ def test_transparent_pixels_show_black(tmp_path: pathlib.Path):
         quality = (cv2.IMWRITE_WEBP_QUALITY, 101) if name == "a.webp" else ()
         read = photos.read_photo(write(tmp_path / name, image, *quality))
         assert read.dtype == np.uint8
-        np.testing.assert_allclose(read, expected, atol=1)
+        np.testing.assert_allclose(read, expected, atol=1)  # Of 255, in whole numbers.
 
 
 @pytest.mark.parametrize("ending", ["jpg", "png"])

@@ -8,6 +8,7 @@ from jaxlm.data_pipelines.sources.points_table import PointsTable
 from jaxlm.landmarks import FIVE, IBUG68
 from jaxlm.landmarks.geometry import transform
 from tiny_archives import ring, write_annotated, write_photo
+from tolerances import assert_float32_close
 
 
 def stop(error):
@@ -97,7 +98,7 @@ def test_a_list_of_avs_counts_from_zero_and_groups_the_styles_of_a_face(tmp_path
     labels = listed(tmp_path, lines).read(stop)["train"]
     assert [label.name for label in labels] == [f"{i}.jpg" for i in range(8)]
     assert labels[5].image == tmp_path / "5.jpg"
-    np.testing.assert_allclose(labels[5].points, faces[1], atol=1e-6)
+    np.testing.assert_allclose(labels[5].points, faces[1], atol=1e-6)  # Of six decimals.
     groups = [label.group for label in labels]
     assert groups == [groups[0]] * 4 + [groups[4]] * 4
     assert groups[0] != groups[4]
@@ -113,7 +114,7 @@ def test_a_list_of_avs_is_prepared_from_images_of_384_px(tmp_path):
     source = listed(tmp_path, [line_of(points, "0.jpg")])
     (label,) = source.read(stop)["train"]
     record = source.to_record(label, 64, 2.0)
-    np.testing.assert_allclose(transform(record.points, record.to_source), points, atol=1e-3)
+    assert_float32_close(transform(record.points, record.to_source), points, depth=4, scale=384)
 
 
 @pytest.mark.parametrize(
@@ -144,7 +145,7 @@ def test_point_files_lie_beside_the_images_or_in_a_folder_of_their_own(tmp_path)
     apart = PointsTable(tmp_path, "mine", FIVE, annotations=tmp_path / "points").read(stop)["train"]
     for (label,) in (beside, apart):
         assert label.image == tmp_path / "a.jpg"
-        np.testing.assert_allclose(label.points, ring(5), atol=1e-3)
+        np.testing.assert_allclose(label.points, ring(5), atol=1e-3)  # Of three decimals.
 
 
 def test_wrong_options_and_empty_folders_say_what_to_do(tmp_path):

@@ -24,6 +24,7 @@ from jaxlm.runtime import commands, distributed
 from jaxlm.training import loop
 from runs import ROOT, assert_same_bits, changed, command, final_state, losses_and_errors
 from tiny_landmarker import mean_face_bundle
+from tolerances import assert_float32_close, float32_error
 
 # 50 steps of batches that 1, 2, 3, 4 and 8 devices can share. By SGD, since Adam makes whole steps of gradients that
 # are rounding errors alone; with batch normalisation, which couples all faces of a batch.
@@ -165,7 +166,9 @@ def test_a_killed_process_ends_the_others_with_an_explanation(killed: Killed):
 
 
 def assert_same_curve(workdir: pathlib.Path, alone: pathlib.Path) -> None:
-    np.testing.assert_allclose(losses_and_errors(workdir), losses_and_errors(alone), rtol=1e-5)
+    # Each of 50 steps starts from the rounding errors of the one before, in means over 24 faces.
+    rtol = float32_error(depth=50 * 24)
+    np.testing.assert_allclose(losses_and_errors(workdir), losses_and_errors(alone), rtol=rtol)
 
 
 def test_its_checkpoint_is_restored_by_one_process(
@@ -189,7 +192,7 @@ def test_several_processes_go_on_from_it_like_one(
         for workdir in (tmp_path / "several", alone)
     )
     np.testing.assert_array_equal(predicted["names"], expected["names"])
-    np.testing.assert_allclose(predicted["points"], expected["points"], atol=1e-3)
+    assert_float32_close(predicted["points"], expected["points"], depth=50 * 24, scale=64)
 
 
 def test_eight_devices_that_split_parameters_and_batch_train_like_one(

@@ -26,6 +26,7 @@ from jaxlm.training import loop
 from jaxlm.training.objectives import Crops
 from jaxlm.training.step import init_state, make_recipe
 from tiny_faces import synthetic_faces
+from tolerances import assert_float32_close, assert_float32_trees_close
 
 BOTH = "wflw98+ibug68"
 
@@ -182,8 +183,8 @@ def test_a_face_is_taught_in_its_own_head_alone(name: str, options: dict):
     value, gradient = loss(outputs, own)
     alone = [np.stack([rows[face, ..., part] for face, part in enumerate(channels)]) for rows in (outputs, gradient)]
     expected, expected_gradient = loss(alone[0], np.stack([truth[face, place] for face, place in enumerate(places)]))
-    np.testing.assert_allclose(value, expected, rtol=1e-5)
-    np.testing.assert_allclose(alone[1], expected_gradient, rtol=1e-4, atol=1e-7)
+    assert_float32_close(value, expected, depth=400)
+    assert_float32_close(alone[1], expected_gradient, depth=400)
     for face, part in enumerate(channels):
         assert np.abs(gradient[face, ..., part]).max() > 0
         np.testing.assert_array_equal(np.delete(gradient[face], np.r_[part], axis=-1), 0)
@@ -221,9 +222,9 @@ def test_one_step_on_two_protocols_by_hand(heads: Config):
 
     (mixed, values), (first, first_values), (second, second_values) = of(0, 1), of(0, 0), of(1, 1)
     for name in ("loss", "nme"):
-        np.testing.assert_allclose(values[name], (first_values[name] + second_values[name]) / 2, rtol=1e-5)
+        assert_float32_close(values[name], (first_values[name] + second_values[name]) / 2, depth=400)
     halves = jax.tree.map(lambda one, other: (one + other) / 2, first, second)
-    jax.tree.map(lambda ours, theirs: np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-5), mixed, halves)
+    assert_float32_trees_close(mixed, halves, depth=1000)
     for gradient, own, foreign in ((first, slice(196), slice(196, None)), (second, slice(196, None), slice(196))):
         for leaf in jax.tree.leaves(gradient["fc2"]):
             assert np.abs(leaf[..., own]).max() > 0

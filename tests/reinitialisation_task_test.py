@@ -16,6 +16,7 @@ from jaxlm.landmarks.schemes import IBUG68
 from jaxlm.models.dpr import DPROutputs, coordinates
 from jaxlm.tasks.reinitialisation import ReinitialisationTask
 from jaxlm.tasks.reinitialisation_losses import affine_fit, landmark_weighted, landmark_weights, theta_loss
+from tolerances import assert_float32_close
 
 STAGES = ("global_reinit", "global_regress", "local_reinit", "part_regressors", "joint")
 SIZE = 256
@@ -81,7 +82,8 @@ def test_a_perfect_model_has_no_loss(weighting: str):
     outputs = perfect("ibug68", points)
     for stage in STAGES:
         loss = jax.jit(task(stage, weighting=weighting).loss)(outputs, points, jnp.ones((2, 68)))
-        # What is left of stages that predict maps is how far a similarity leaves these shapes from the mean ones.
+        # What is left of stages that predict maps is how far a similarity leaves these shapes from the mean ones; of
+        # others, squares of rounding errors.
         np.testing.assert_allclose(loss, 0, atol=0.01 if stage.endswith("reinit") else 1e-9)
 
 
@@ -139,7 +141,7 @@ def test_the_target_of_the_first_stage_is_the_least_squares_fit():
 def test_theta_loss_in_numbers():
     theta, target = jnp.asarray([np.eye(2, 3)]), jnp.asarray([[[1, 0, 0.5], [0, 1, 0]]])
     points, mean = jnp.asarray([[[0.0, 0.0], [64.0, 128.0]]]), np.float32([[0, 0], [0.5, 0.8]])
-    np.testing.assert_allclose(theta_loss(theta, target, points, mean, 128), [0.25 + 0.04 / 2], rtol=1e-6)
+    assert_float32_close(theta_loss(theta, target, points, mean, 128), [0.25 + 0.04 / 2], depth=10)
 
 
 def test_affine_fit_is_the_least_squares_solution():
@@ -191,7 +193,7 @@ def test_no_gradient_passes_through_the_weights(weighting: str):
 def test_landmark_weighted_in_numbers_and_where_a_point_is_exact():
     predicted = jnp.asarray([[[3.0, 4.0], [0.0, 0.0]]])
     truth, distance = jnp.zeros((1, 2, 2)), jnp.asarray([10.0])
-    np.testing.assert_allclose(landmark_weighted(predicted, truth, distance, "none"), [0.25 / 2])
+    assert_float32_close(landmark_weighted(predicted, truth, distance, "none"), [0.25 / 2], depth=8)
     loss, gradient = jax.value_and_grad(lambda p: landmark_weighted(p, truth, distance, "sample").sum())(predicted)
     np.testing.assert_allclose(loss, 2 * 0.25 / 2, rtol=1e-5)
     assert np.isfinite(gradient).all()

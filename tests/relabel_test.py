@@ -10,6 +10,7 @@ from jaxlm.checkpoints import save_bundle
 from jaxlm.data_pipelines.input import open_splits, open_training
 from jaxlm.landmarks import IBUG68
 from tiny_landmarker import mean_face_in, mean_face_model, shifted
+from tolerances import assert_float32_close
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ def test_points_are_the_mean_of_those_of_the_models_and_all_else_stays(
     for split, faces in new.items():
         assert faces.scheme == IBUG68
         assert faces.visible.all()
-        np.testing.assert_allclose(faces.points, np.broadcast_to(wanted, (len(faces), 68, 2)), atol=1e-3)
+        assert_float32_close(faces.points, np.broadcast_to(wanted, (len(faces), 68, 2)), depth=20, scale=64)
         assert (faces.names, faces.groups, faces.box) == (old[split].names, old[split].groups, old[split].box)
         everyone = np.arange(len(faces))
         assert faces.read_encoded(everyone) == old[split].read_encoded(everyone)
@@ -51,7 +52,7 @@ def test_how_far_points_moved_is_printed_and_the_flip_test_centres_them(
     plain, centred = open_splits(str(first), "")["train"].points, open_splits(str(second), "")["train"].points
     # In the mirrored crop the points are as far to the right, so to the left of the face: x is that of the mean face.
     x = mean_face_in((16, 16, 47, 47))[:, 0]
-    np.testing.assert_allclose(plain[0, :, 0], x + 3.2, atol=1e-3)
+    assert_float32_close(plain[0, :, 0], x + 3.2, depth=20, scale=64)
     np.testing.assert_allclose(centred[0, :, 0].mean(), 31.5, atol=0.1)
     eyes = np.linalg.norm(plain[0, 36] - plain[0, 45])
     np.testing.assert_allclose(moved[0], 100 * np.linalg.norm(centred - plain, axis=-1).mean() / eyes, rtol=0.01)
@@ -69,7 +70,8 @@ def test_students_hold_the_same_faces_out_of_both_kinds_of_labels(
     assert not set(training.groups) & set(validation.groups)
     half = len(training) // 2
     assert training.names[:half] == training.names[half:]
-    np.testing.assert_allclose(training.points[half:] - training.points[:half], 1.6, atol=1e-3)
+    moved = training.points[half:] - training.points[:half]
+    assert_float32_close(moved, np.full(moved.shape, 1.6), depth=20, scale=64)
 
 
 def test_what_cannot_be_used_is_told(weights: list[str], pack: pathlib.Path, tmp_path: pathlib.Path, capsys):

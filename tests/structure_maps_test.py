@@ -11,6 +11,7 @@ import pytest
 from jaxlm.images import structure_maps
 from jaxlm.landmarks import Scheme, load_scheme
 from jaxlm.landmarks.schemes import FIVE, IBUG68, WFLW98
+from tolerances import assert_float32_close, float32_error
 
 # A curve of three points and a straight one of two.
 PAIR = Scheme("pair", tuple(range(5)), boundaries={"bow": (0, 1, 2), "line": (3, 4)})
@@ -35,14 +36,15 @@ def test_dot_is_a_gaussian_of_the_distance_to_a_point_between_pixels() -> None:
     x, y = grid(16)
     dots = structure_maps.dot_map(jnp.asarray([[[5.3, 9.75]]]), 16, sigma=2.0)
     assert dots.shape == (1, 16, 16, 1)
-    np.testing.assert_allclose(dots[0, ..., 0], np.exp(-((x - 5.3) ** 2 + (y - 9.75) ** 2) / 8), rtol=1e-5)
+    expected = np.exp(-((x - 5.3) ** 2 + (y - 9.75) ** 2) / 8)  # Of -26 at most, whose error is relative here.
+    np.testing.assert_allclose(dots[0, ..., 0], expected, rtol=float32_error(depth=6, scale=26))
 
 
 def test_dots_are_1_at_landmarks_on_pixels_and_join_by_their_maximum() -> None:
     points = jnp.asarray([[[2.0, 3.0], [10.0, 3.0], [-40.0, 3.0]]])
     dots = structure_maps.dot_map(points, 16)[0, ..., 0]
     assert dots[3, 2] == dots[3, 10] == 1.0
-    assert dots[3, 6] == pytest.approx(np.exp(-8.0))
+    assert dots[3, 6] == pytest.approx(np.exp(-8.0), rel=float32_error(depth=1, scale=8))
 
 
 @pytest.mark.parametrize(("point", "pixel"), [((10.9, 10.2), (10, 10)), ((2.5, 9.0), (3, 9)), ((2.0, 0.0), (2, 0))])
@@ -52,7 +54,7 @@ def test_published_dots_sit_on_whole_pixels_in_a_window_of_seven(point: tuple, p
     x, y = x - pixel[0], y - pixel[1]
     expected = np.where((abs(x) <= 3) & (abs(y) <= 3), np.exp(-(x**2 + y**2) / 2), 0)
     for channel in range(3):
-        np.testing.assert_allclose(dots[0, ..., channel], expected, rtol=1e-6)
+        np.testing.assert_allclose(dots[0, ..., channel], expected, rtol=float32_error(depth=1, scale=9))
 
 
 def test_published_dots_outside_of_the_map_leave_it_empty() -> None:
@@ -61,24 +63,24 @@ def test_published_dots_outside_of_the_map_leave_it_empty() -> None:
 
 
 def test_straight_boundary_is_a_gaussian_of_the_distance_to_a_segment() -> None:
-    points = jnp.asarray([[[0, 0], [0, 5], [0, 9], [4.25, 6.5], [10.25, 6.5]]], jnp.float32)
+    points = jnp.asarray([[[0, 0], [0, 5], [0, 9], [4.25, 6.25], [10.25, 6.25]]], jnp.float32)
     x, y = grid(16)
-    distance = np.hypot(x - np.clip(x, 4.25, 10.25), y - 6.5)
+    distance = np.hypot(x - np.clip(x, 4.25, 10.25), y - 6.25)  # No pixel is where the map is cut off.
     expected = np.where(distance < 3 * 1.5, np.exp(-(distance**2) / (2 * 1.5**2)), 0)
     maps = boundary_maps(points, PAIR, 16, sigma=1.5)
     assert maps.shape == (1, 16, 16, 2)
-    np.testing.assert_allclose(maps[0, ..., 1], expected, atol=1e-6)
-    np.testing.assert_allclose(maps[0, 2, 0, 0], 1.0, atol=1e-6)
+    assert_float32_close(maps[0, ..., 1], expected, depth=10, scale=16)
+    assert_float32_close(maps[0, 2, 0, 0], 1.0, depth=4)
 
 
 def test_spline_is_natural_and_cubic() -> None:
     # By hand: chords 5 and 5, so 20 m = 6 (0.8 + 0.8) * (0, -1) and m = (0, -0.48) in the middle, 0 at the ends.
     curve = np.asarray(structure_maps.spline(jnp.asarray([[[0.0, 0.0], [3.0, 4.0], [6.0, 0.0]]])))[0]
     assert curve.shape == (9, 2)
-    np.testing.assert_allclose(curve[[0, 4, 8]], [[0, 0], [3, 4], [6, 0]], atol=1e-6)
+    assert_float32_close(curve[[0, 4, 8]], [[0, 0], [3, 4], [6, 0]], depth=10)
     # Half way, 25 / 6 * -0.48 * (1/8 - 1/2) = 0.75 above the chord's middle.
-    np.testing.assert_allclose(curve[2], [1.5, 2.75], atol=1e-5)
-    np.testing.assert_allclose(curve[6], [4.5, 2.75], atol=1e-5)
+    assert_float32_close(curve[2], [1.5, 2.75], depth=30)
+    assert_float32_close(curve[6], [4.5, 2.75], depth=30)
 
 
 def test_spline_through_a_circle_follows_it() -> None:
@@ -92,7 +94,8 @@ def test_coincident_landmarks_do_no_harm() -> None:
     points = jnp.asarray([[[4.0, 4.0], [4.0, 4.0], [4.0, 4.0], [9.0, 9.0], [9.0, 9.0]]])
     maps = boundary_maps(points, PAIR, 16)
     assert np.isfinite(maps).all()
-    np.testing.assert_allclose(maps[0], structure_maps.dot_map(points[0, ::3][:, None], 16)[..., 0].T, atol=0.012)
+    dots = structure_maps.dot_map(points[0, ::3][:, None], 16)[..., 0].T
+    np.testing.assert_allclose(maps[0], dots, atol=0.012)  # Boundaries are cut off at three sigma, exp(-4.5) = 0.011.
 
 
 @pytest.mark.parametrize(("scheme", "count"), [(IBUG68, 13), (WFLW98, 15)], ids=["68", "98"])
@@ -117,7 +120,7 @@ def test_mirrored_points_give_mirrored_maps_of_the_mirrored_boundaries(scheme: S
     order = [curves.index(frozenset(scheme.flip[i] for i in curve)) for curve in curves]
     maps = boundary_maps(jnp.asarray(points), scheme, 32)
     flipped = boundary_maps(jnp.asarray(mirrored, jnp.float32), scheme, 32)
-    np.testing.assert_allclose(flipped[..., order], maps[:, :, ::-1], atol=2e-4)
+    assert_float32_close(flipped[..., order], maps[:, :, ::-1], depth=30, scale=32)
 
 
 def test_boundaries_of_98_points_run_through_the_same_places_as_those_of_68() -> None:

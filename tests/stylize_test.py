@@ -17,6 +17,7 @@ from jaxlm.styles import render_files, rendering, sources, translation
 from jaxlm.styles.translation import Translator
 from jaxlm.training import loop
 from tiny_translator import make_translator
+from tolerances import assert_float32_close
 
 SIZE = 8  # The smallest; larger crops have more layers to compile.
 
@@ -192,7 +193,7 @@ def test_photos_with_boxes_give_styles(translator: Translator, tmp_path: pathlib
 def test_a_set_gives_styles_whatever_its_frames(translator: Translator, pack: pathlib.Path):
     source = sources.open_styles(str(pack), "", translator)
     expected = translation.crops_of(open_faces(str(pack), "train", ""), np.array([5, 2]), translator)[0]
-    np.testing.assert_allclose(source.photos(np.array([5, 2])), expected, atol=1e-5)
+    assert_float32_close(source.photos(np.array([5, 2])), expected, depth=16)
 
 
 def test_frames_that_show_too_little_give_no_styles(translator: Translator, pack: pathlib.Path):

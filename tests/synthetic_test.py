@@ -19,6 +19,7 @@ from jaxlm.data_pipelines.synthetic.shape.posed_face import PosedFace, pose_face
 from jaxlm.data_pipelines.synthetic.shape.sampling import RATES, sample_look
 from jaxlm.data_pipelines.synthetic.shape.template import template
 from jaxlm.landmarks.schemes import WFLW98
+from tolerances import assert_float32_close
 
 FACES = 100
 
@@ -72,7 +73,7 @@ def test_faces_have_the_declared_types(faces):
 @pytest.mark.parametrize("index", [2, 11])
 def test_size_only_rescales(index):
     large, small = synthetic.render(1, index, size=256), synthetic.render(1, index, size=128)
-    np.testing.assert_allclose((small.points + 0.5) * 2 - 0.5, large.points, atol=1e-3)
+    assert_float32_close((small.points + 0.5) * 2 - 0.5, large.points, depth=4, scale=256)
     np.testing.assert_array_equal(small.visible, large.visible)
     shrunk = cv2.resize(large.image, (128, 128), interpolation=cv2.INTER_AREA).astype(float)
     assert np.corrcoef(shrunk.ravel(), small.image.ravel())[0, 1] > 0.97
@@ -91,7 +92,7 @@ def test_the_face_fills_the_central_half(faces):
 
 def test_margin_sets_the_share_of_the_frame():
     wide, tight = synthetic.render(2, 4), synthetic.render(2, 4, margin=1.25)
-    np.testing.assert_allclose((wide.points - 127.5) * 2 / 1.25, tight.points - 127.5, atol=1e-2)
+    assert_float32_close((wide.points - 127.5) * 2 / 1.25, tight.points - 127.5, depth=8, scale=256)
 
 
 def test_attributes_are_as_common_as_declared():

@@ -11,6 +11,7 @@ from jaxlm import tasks
 from jaxlm.config import ModelConfig, TaskConfig
 from jaxlm.images import heatmaps
 from jaxlm.tasks import registry
+from tolerances import assert_float32_close
 
 
 def test_pixels_are_taken_as_they_are_in_the_order_x_y():
@@ -30,7 +31,7 @@ def test_the_loss_is_one_for_one_pixel_in_either_unit(units: str):
     task = tasks.build(TaskConfig(options={"units": units}), ModelConfig(input_size=64))
     outputs = jnp.linspace(-0.5, 0.5, 20).reshape(2, 10)
     loss = task.loss(outputs, task.points(outputs) + 1.0, jnp.ones((2, 5), bool))
-    np.testing.assert_allclose(loss, [1.0, 1.0], rtol=1e-6)
+    assert_float32_close(loss, [1.0, 1.0], depth=10, scale=64)
 
 
 def test_unknown_losses_and_options_are_named():
@@ -122,7 +123,7 @@ def test_points_far_outside_of_the_crop_do_not_count(options: dict):
     loss, gradient = value_and_gradient(outputs)
     np.testing.assert_array_equal(gradient[..., 1], 0)
     assert jnp.abs(gradient[..., 0]).sum() > 0
-    np.testing.assert_allclose(loss, value_and_gradient(outputs.at[..., 1].set(0.0))[0], rtol=1e-6)
+    assert_float32_close(loss, value_and_gradient(outputs.at[..., 1].set(0.0))[0], depth=2 * 16 * 16)
 
 
 @pytest.mark.parametrize(
@@ -157,6 +158,6 @@ def test_all_stages_are_supervised_and_the_last_is_read():
     first, last = (jnp.asarray(rng.random((2, 16, 16, 3)), jnp.float32) for _ in range(2))
     points, visible = jnp.asarray(rng.uniform(0, 63, (2, 3, 2)), jnp.float32), jnp.ones((2, 3))
     one_by_one = [task.loss(maps, points, visible) for maps in (first, last)]
-    np.testing.assert_allclose(task.loss((first, last), points, visible), sum(one_by_one) / 2, rtol=1e-6)
+    assert_float32_close(task.loss((first, last), points, visible), sum(one_by_one) / 2, depth=3 * 16 * 16)
     np.testing.assert_array_equal(task.points((first, last)), task.points(last))
     np.testing.assert_array_equal(task.confidence((first, last)), task.confidence(last))

@@ -1,0 +1,36 @@
+"""How far float32 results may lie from what they should be: one rule for all tests and every processor."""
+
+import jax
+import numpy as np
+from numpy.typing import ArrayLike
+
+EPSILON = float(np.finfo(np.float32).eps)
+
+
+def float32_error(depth: int, scale: float = 1.0) -> float:
+    """The largest difference that rounding explains.
+
+    An operation rounds by half an epsilon of its value at most, up as often as down. So the errors of a chain or of a
+    sum grow with the square root of their number (Higham and Mary, 2019), not with their number. 8 epsilons for one
+    operation, 16 times what it rounds by at most: the worst of thousands of values has a few deviations, and exp, log
+    and sqrt may differ by some epsilons from one processor's library to another's.
+
+    Args:
+      depth: Operations one after another between the inputs and a result. A sum of n products counts n, layers add up.
+      scale: The largest value on the way. That of the results, unless they are differences of larger values. With 1
+        the result is a relative error, for values that are computed each by itself or from terms of one sign.
+    """
+    return 8 * EPSILON * scale * depth**0.5
+
+
+def assert_float32_close(actual: ArrayLike, expected: ArrayLike, depth: int, scale: float | None = None) -> None:
+    """Asserts that arrays agree within `float32_error`, for `scale` by default the largest of `expected`."""
+    expected = np.asarray(expected, np.float64)
+    largest = np.abs(expected).max(initial=0.0, where=np.isfinite(expected))
+    tolerance = float32_error(depth, largest if scale is None else scale)
+    np.testing.assert_allclose(np.asarray(actual, np.float64), expected, rtol=0, atol=tolerance)
+
+
+def assert_float32_trees_close(actual: object, expected: object, depth: int, scale: float | None = None) -> None:
+    """`assert_float32_close` for every array of two trees of the same structure."""
+    jax.tree.map(lambda ours, theirs: assert_float32_close(ours, theirs, depth, scale), actual, expected)
