@@ -1,8 +1,13 @@
 """What pyproject.toml cannot say: data_pipelines/ and experiments/ are installed inside jaxlm, in nobody's way."""
 
+import shutil
+
 import setuptools
 
 INSIDE = ("data_pipelines", "experiments")
+
+# What an earlier build has left would be packed again, files that have moved since among it.
+shutil.rmtree("build", ignore_errors=True)
 
 setuptools.setup(
     packages=[

@@ -61,6 +61,13 @@ def test_an_unknown_command_gets_a_suggestion(capsys: pytest.CaptureFixture[str]
     assert "no command 'predcit'. Did you mean predict?" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("misspelt", "meant"), [("--workdri", "--workdir"), ("--datset=x", "--dataset")])
+def test_a_misspelt_option_gets_a_suggestion(misspelt: str, meant: str, capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit):
+        cli.main(["evaluate", misspelt, "x"])
+    assert f"no option {misspelt.partition('=')[0]}. Did you mean {meant}?" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("name", [*COMMANDS, "limited_data"])
 def test_every_command_tells_how_it_is_used(name: str, capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit) as ended:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import difflib
 import pathlib
 import sys
 import textwrap
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 # Errors that say in words what is wrong with the input or the machine.
@@ -93,6 +94,20 @@ class _Help(argparse.HelpFormatter):
         return f"{action.help} (default: {shown.replace('%', '%%')})"
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser that suggests an option for a misspelt one, before it asks for others that are missing."""
+
+    def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:
+        words = list(sys.argv[1:] if args is None else args)
+        known = [option for option in self._option_string_actions if option.startswith("--")]
+        for word in words[: words.index("--")] if "--" in words else words:
+            option = word.partition("=")[0]
+            near = difflib.get_close_matches(option, known, n=1)
+            if near and option.startswith("--") and not any(name.startswith(option) for name in known):
+                self.error(f"no option {option}. Did you mean {near[0]}?")
+        return super().parse_args(args, namespace)
+
+
 def parser(name: str, doc: str | None, **settings: Any) -> argparse.ArgumentParser:
     """The parser of the command `name`.
 
@@ -105,4 +120,4 @@ def parser(name: str, doc: str | None, **settings: Any) -> argparse.ArgumentPars
     module = f"jaxlm.{name.replace('-', '_')}"
     by_module = started is not None and started.name == module
     prog = f"python -m {module}" if by_module else f"jaxlm {name}"
-    return argparse.ArgumentParser(prog=prog, description=doc, formatter_class=_Help, **settings)
+    return _Parser(prog=prog, description=doc, formatter_class=_Help, **settings)

@@ -16,7 +16,7 @@ from jax.extend.core import Primitive
 
 from jaxlm.config import Config
 from jaxlm.images import augment_faces, normalise, plain_crops
-from jaxlm.landmarks import Scheme, load_scheme
+from jaxlm.landmarks import Scheme
 from jaxlm.training import objectives, optim
 from jaxlm.training.objectives import Crops, Objective
 
@@ -47,7 +47,6 @@ class Recipe:
     Attributes:
       config: The config of the experiment.
       objective: What is minimised.
-      scheme: The scheme of the points.
       optimiser: From gradients to updates.
       learning_rate: The learning rate by step, which the optimiser follows.
       steps_per_epoch: How many steps make an epoch.
@@ -56,11 +55,15 @@ class Recipe:
 
     config: Config
     objective: Objective
-    scheme: Scheme
     optimiser: optax.GradientTransformation
     learning_rate: optax.Schedule
     steps_per_epoch: int
     margin: float
+
+    @property
+    def scheme(self) -> Scheme:
+        """The scheme of the points."""
+        return self.objective.scheme
 
     @property
     def total_steps(self) -> int:
@@ -73,7 +76,6 @@ def make_recipe(config: Config, num_faces: int, margin: float) -> Recipe:
     Raises:
       ValueError: There are fewer faces than a batch has.
     """
-    scheme = load_scheme(config.data.scheme)
     steps_per_epoch = config.steps_per_epoch or num_faces // config.data.batch_size
     if num_faces < config.data.batch_size:
         raise ValueError(
@@ -84,7 +86,6 @@ def make_recipe(config: Config, num_faces: int, margin: float) -> Recipe:
     return Recipe(
         config=config,
         objective=objectives.kind(config).of(config, steps_per_epoch),
-        scheme=scheme,
         optimiser=optimiser,
         learning_rate=learning_rate,
         steps_per_epoch=steps_per_epoch,

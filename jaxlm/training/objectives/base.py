@@ -11,6 +11,7 @@ from jax.sharding import Mesh
 
 from jaxlm.config import Config
 from jaxlm.data_pipelines.input import Faces
+from jaxlm.landmarks import Scheme
 from jaxlm.runtime.progress import Measure
 from jaxlm.tasks import Alarm
 
@@ -46,6 +47,10 @@ class Objective(Protocol):
     @property
     def model(self) -> nn.Module:
         """The model that is trained."""
+
+    @property
+    def scheme(self) -> Scheme:
+        """The scheme of the points, those of all heads."""
 
     @property
     def alarms(self) -> tuple[Alarm, ...]:

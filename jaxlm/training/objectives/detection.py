@@ -32,6 +32,7 @@ class DetectionObjective:
       model: The detector.
       task: What its raw outputs mean.
       scheme: The scheme of its points, those of all heads.
+      heads: One for each data set that the model learns; their points are side by side.
       config: The config of the experiment.
       steps_per_epoch: How many steps make an epoch.
     """
@@ -41,6 +42,7 @@ class DetectionObjective:
     model: nn.Module
     task: tasks.Task
     scheme: Scheme
+    heads: tuple[Head, ...]
     config: Config
     steps_per_epoch: int
 
@@ -49,17 +51,13 @@ class DetectionObjective:
         """The objective of an experiment whose model is a detector."""
         scheme = load_scheme(config.data.scheme)
         model = models.build(config.model.name, scheme.num_points, config.model.options, jnp.dtype(config.dtype))
-        return cls(model, tasks.build(config.task, config.model), scheme, config, steps_per_epoch)
+        heads = heads_of(config.data.dataset, config.data.scheme)
+        return cls(model, tasks.build(config.task, config.model), scheme, heads, config, steps_per_epoch)
 
     @property
     def alarms(self) -> tuple[tasks.Alarm, ...]:
         """See `Objective`: those of the task."""
         return self.task.alarms
-
-    @property
-    def heads(self) -> tuple[Head, ...]:
-        """The heads, one for each data set that the model learns; their points are side by side."""
-        return heads_of(self.config.data.dataset, self.config.data.scheme)
 
     def init(self, key: jax.Array, crops: Crops | None) -> Tree:
         """Variables drawn by `key`; detectors need no faces."""
