@@ -10,7 +10,7 @@ from jaxlm.checkpoints.opening import is_weights, open_model, open_models, open_
 from jaxlm.checkpoints.runs import (
     CheckpointError,
     Checkpoints,
-    ConfigMismatchError,
+    MismatchError,
     directory_of,
     fingerprints,
     write_config,
@@ -21,7 +21,7 @@ __all__ = [
     "Calibration",
     "CheckpointError",
     "Checkpoints",
-    "ConfigMismatchError",
+    "MismatchError",
     "Trained",
     "average_weights",
     "directory_of",

@@ -5,7 +5,10 @@ from __future__ import annotations
 import argparse
 import contextlib
 import difflib
+import errno
+import os
 import pathlib
+import re
 import sys
 import textwrap
 import traceback
@@ -30,11 +33,33 @@ def told_errors() -> Iterator[None]:
         from jaxlm.runtime import distributed
 
         several = distributed.has_joined()
+        if told := _fault_of_the_machine(error):
+            distributed.fail(OSError(told), at_once=True)
         if not several and not isinstance(error, _EXPECTED):
             raise
         if not isinstance(error, (*_EXPECTED, jax.errors.JaxRuntimeError)):
             traceback.print_exc()
         distributed.fail(error)
+
+
+def _fault_of_the_machine(error: BaseException) -> str | None:
+    """A sentence for an error whose cause is the disk or JAX's choice of devices; libraries bury both in many lines."""
+    cause: BaseException | None = error
+    while cause is not None:
+        text = " ".join(str(cause).split())
+        place = getattr(cause, "filename", None) or next(iter(re.findall(r"(?<![\w:/])/[^\s\"':,;\])]+", text)), "")
+        where = f" ({place})" if place else ""
+        number = cause.errno if isinstance(cause, OSError) else None
+        if number in (errno.ENOSPC, errno.EDQUOT) or "No space left on device" in text:
+            return f"the disk is full{where}; make room, and give the same command again. Results saved before are kept"
+        if number == errno.EROFS or "Read-only file system" in text:
+            return f"the disk is read-only{where}; name a folder that can be written"
+        if "Unable to initialize backend" in text or "Unknown backend" in text:
+            return (
+                f"JAX cannot use the devices that JAX_PLATFORMS={os.environ.get('JAX_PLATFORMS', '')} asks for: {text}"
+            )
+        cause = cause.__cause__ or cause.__context__
+    return None
 
 
 def add_model_arguments(parser: argparse.ArgumentParser, *, several: bool = False, required: bool = True) -> None:
