@@ -150,12 +150,12 @@ def test_several_sources_start_a_network_each(debug: Config, tmp_path: pathlib.P
     state = state_of(debug)
     shapes = jax.tree.map(np.shape, state.params)
     head = weights_file(tmp_path / "head.npz", fc1=kernel(1, *shapes["fc1"]["kernel"]), fc2=kernel(1, 3))
-    block = weights_file(tmp_path / "block.npz", conv=kernel(2, *shapes["block2"]["conv"]["kernel"]))
-    started, report = starting.start_from(state, ((head, ""), (block, "block2")))
-    assert sorted(report.taken) == ["params/block2/conv/kernel", "params/fc1/kernel"]
+    block = weights_file(tmp_path / "block.npz", conv=kernel(2, *shapes["block1"]["conv"]["kernel"]))
+    started, report = starting.start_from(state, ((head, ""), (block, "block1")))
+    assert sorted(report.taken) == ["params/block1/conv/kernel", "params/fc1/kernel"]
     assert report.reshaped == report.left_over == ["params/fc2/kernel"]
     np.testing.assert_array_equal(started.params["fc1"]["kernel"], 1)
-    np.testing.assert_array_equal(started.params["block2"]["conv"]["kernel"], 2)
+    np.testing.assert_array_equal(started.params["block1"]["conv"]["kernel"], 2)
     np.testing.assert_array_equal(started.params["fc1"]["bias"], state.params["fc1"]["bias"])
 
 
