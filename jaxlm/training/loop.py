@@ -156,8 +156,12 @@ def _fit(config: Config, workdir: pathlib.Path, recipe: Recipe, training: Faces,
         start, state, shardings = start_or_resume(recipe, training, checkpoints, mesh)
         if jax.process_index() == 0:
             write_config(workdir, config)
-            if start:
-                print(f"Going on from step {start} of {recipe.total_steps}", file=sys.stderr)
+            print(
+                f"{len(training)} faces to train on, {len(validation)} held out; {recipe.steps_per_epoch} steps an"
+                f" epoch, {recipe.total_steps} in all{f', going on from step {start}' if start else ''}."
+                " The step is compiled first.",
+                file=sys.stderr,
+            )
         step = functools.partial(train_step, recipe=recipe)
         if config.data.cache == "device":
             advance = feeding.cached(step, training, config, mesh, shardings)
