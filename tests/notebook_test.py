@@ -8,8 +8,7 @@ import matplotlib.pyplot as plt
 import pytest
 
 from jaxlm import experiment
-from jaxlm.checkpoints import load_bundle
-from jaxlm.prediction.landmarker import SHIPPED
+from jaxlm.checkpoints import open_model
 
 NOTEBOOKS = pathlib.Path(__file__).parents[1] / "notebooks"
 
@@ -42,5 +41,5 @@ def test_own_points(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, cap
 
 def test_the_shipped_weights_are_those_of_the_whole_network():
     whole = experiment.spell_out(experiment.load("resunet_300w")).model
-    shipped = load_bundle(SHIPPED).config.model
+    shipped = open_model("shipped").config.model
     assert (shipped.name, shipped.options) == (whole.name, whole.options)
