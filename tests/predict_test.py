@@ -11,7 +11,7 @@ import pytest
 
 from jaxlm import convert, predict
 from jaxlm.landmarks import photos
-from jaxlm.prediction import landmarker, predicting
+from jaxlm.prediction import predicting
 from jaxlm.prediction.files import Entry, FoundFace, picture_names, write_csv, write_json
 from tiny_landmarker import bright_spot, brightest, mean_face_bundle, mean_face_in
 
@@ -184,12 +184,7 @@ def test_predictions_without_confidence_or_faces(tmp_path: pathlib.Path):
     ]
 
 
-def test_the_astronaut_with_the_model_that_comes_with_it(
-    tmp_path: pathlib.Path, weights: pathlib.Path, monkeypatch: pytest.MonkeyPatch
-):
-    if not landmarker.SHIPPED.exists():
-        monkeypatch.setattr(landmarker, "SHIPPED", weights)
-        monkeypatch.setattr(landmarker, "SHIPPED_SHA256", None)
+def test_the_astronaut_with_the_model_that_comes_with_it(tmp_path: pathlib.Path):
     box = (174, 82, 267, 175)
     assert predict.main([str(ASTRONAUT), "--box", *map(str, box), "--out", str(tmp_path / "out")]) == 0
     ((face,),) = (entry["faces"] for entry in document(tmp_path / "out"))

@@ -171,8 +171,10 @@ def _fit(config: Config, workdir: pathlib.Path, recipe: Recipe, training: Faces,
         boundary = config.eval_every * recipe.steps_per_epoch
         length = config.steps_per_call * -(-_STEPS_BETWEEN_REPORTS // config.steps_per_call)
         silent = jax.process_index() > 0
-        progress = Progress(workdir, recipe.total_steps, start, config.data.batch_size, measure, silent)
-        with progress, distributed.StopSignal() as stop_signal:
+        with (
+            distributed.StopSignal() as stop_signal,
+            Progress(workdir, recipe.total_steps, start, config.data.batch_size, measure, silent) as progress,
+        ):
             for begin, end in segments(start, recipe.total_steps, length, boundary):
                 state, values = advance(state, begin, end)
                 check_alarms(values, recipe.objective.alarms, begin, directory)
