@@ -12,7 +12,7 @@ import re
 import sys
 import textwrap
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 # Errors that say in words what is wrong with the input or the machine.
@@ -136,7 +136,7 @@ class _Help(argparse.HelpFormatter):
 class _Parser(argparse.ArgumentParser):
     """A parser that suggests an option for a misspelt one, before it asks for others that are missing."""
 
-    def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:
+    def parse_args(self, args: Iterable[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
         words = list(sys.argv[1:] if args is None else args)
         known = [option for option in self._option_string_actions if option.startswith("--")]
         for word in words[: words.index("--")] if "--" in words else words:
