@@ -11,7 +11,8 @@ import jax
 
 from jaxlm.checkpoints import shipped
 from jaxlm.checkpoints.bundle import load_bundle
-from jaxlm.checkpoints.runs import CheckpointError, directory_of, load_run
+from jaxlm.checkpoints.records import CheckpointError
+from jaxlm.checkpoints.runs import directory_of, load_run
 from jaxlm.checkpoints.trained import Trained
 from jaxlm.models import load_weights
 
