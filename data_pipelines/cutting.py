@@ -74,8 +74,8 @@ def parse_places(tokens: Sequence[str], where: str, known: np.ndarray | None = N
     chosen = np.ones(len(tokens), bool) if known is None else known
     chosen = chosen & [token.strip().lower() not in ("", "nan") for token in tokens]
     numbers = np.full(len(tokens), np.nan)
-    for i in np.flatnonzero(chosen):
-        numbers[i] = _number(tokens[i], int(i), where)
+    for i in np.flatnonzero(chosen).tolist():
+        numbers[i] = _number(tokens[i], i, where)
         if not np.isfinite(numbers[i]):
             raise BadFaceError(f"{where}: value {i + 1} is {tokens[i]!r}, not a finite number")
     return numbers
