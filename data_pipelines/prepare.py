@@ -11,14 +11,15 @@ import dataclasses
 import importlib.util
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Union
 
+import numpy as np
 import tyro
 
 from jaxlm.data_pipelines import overview
-from jaxlm.data_pipelines.faces import faces_of_records
+from jaxlm.data_pipelines.faces import Faces, faces_of_records
 from jaxlm.data_pipelines.optional import load_tfds
 from jaxlm.data_pipelines.prepared import check_pack_name, open_splits, set_folder, write_pack
 from jaxlm.data_pipelines.selection import join
@@ -87,7 +88,7 @@ def prepare(source: Source, options: Options) -> Path:
       BadFaceError: A face cannot be used, and `skip_bad` is off.
       FileNotFoundError: The source's files are missing.
       ImportError: There is a `data_dir`, and TensorFlow Datasets is not installed.
-      ValueError: Not one face of a split can be used.
+      ValueError: Not one face of a split can be used; or a file that is no contact sheet has that name.
     """
     if options.data_dir is not None:
         return _prepare_set(source, options, options.data_dir)
@@ -108,9 +109,11 @@ def _prepare_set(source: Source, options: Options, data_dir: Path) -> Path:
         write_set(source, data_dir, options.frame_size, options.margin, on_bad, beam)
         _print_skipped(skipped)
     splits = open_splits(f"{source.name}/{folder.parent.name}", data_dir)
-    print(overview.count_table(splits))
+    _print_counts(splits)
     print(f"Set: {folder}\nContact sheet: {folder / 'contact_sheet.png'}")
-    if options.pack:
+    if options.pack and options.pack.exists() and not options.overwrite:
+        print(f"{options.pack} is there already and stays as it is; --overwrite writes it again.")
+    elif options.pack:
         write_pack(options.pack, splits)
         print(f"Pack: {options.pack}")
     return folder
@@ -118,6 +121,10 @@ def _prepare_set(source: Source, options: Options, data_dir: Path) -> Path:
 
 def _prepare_pack(source: Source, options: Options, pack: Path) -> Path:
     sheet = pack.with_suffix(".png")
+    if sheet.exists() and not pack.exists() and not options.overwrite:
+        raise ValueError(
+            f"{sheet} is there already, where the pack's contact sheet goes; give --pack another name, or --overwrite"
+        )
     if pack.exists() and not options.overwrite:
         print(f"{pack} is already prepared; --overwrite prepares it again.")
         splits = open_splits(str(pack), "")
@@ -131,7 +138,7 @@ def _prepare_pack(source: Source, options: Options, pack: Path) -> Path:
         write_pack(pack, splits)
         pictures.save_image(sheet, overview.contact_sheet(join(list(splits.values()))))
         _print_skipped(skipped)
-    print(overview.count_table(splits))
+    _print_counts(splits)
     print(f"Pack: {pack}\nContact sheet: {sheet}")
     return pack
 
@@ -146,6 +153,14 @@ def _bad_faces(options: Options) -> tuple[OnBad, list[str]]:
         skipped.append(str(error))
 
     return on_bad, skipped
+
+
+def _print_counts(splits: Mapping[str, Faces]) -> None:
+    """Prints the table of faces and, where there are some, how many points have no place."""
+    print(overview.count_table(splits))
+    hidden = np.concatenate([np.isnan(faces.points).any(-1) for faces in splits.values()])
+    if hidden.any():
+        print(f"Hidden: {hidden.sum()} of {hidden.size} points, in {hidden.any(-1).sum()} faces, have no place.")
 
 
 def _print_skipped(errors: Sequence[str]) -> None:

@@ -21,6 +21,9 @@ from jaxlm.landmarks import Scheme, geometry
 from jaxlm.landmarks.face_checks import find_faults
 from jaxlm.landmarks.tables import LineError
 
+# The points of a record are float32; a face that was just large enough in its photo stays so.
+_SLACK = 1.001
+
 CHUNK = 32
 """Number of faces that a worker process takes at a time."""
 
@@ -184,7 +187,7 @@ def checked_record(source: Source, scheme: Scheme, frame_size: int, margin: floa
     first = (frame_size - frame_size / margin) / 2 - 0.5
     ends = np.array([[first, first], [frame_size - 1 - first, frame_size - 1 - first]])
     points, box = (geometry.transform(part.astype(np.float64), record.to_source) for part in (record.points, ends))
-    for _, fault in find_faults(points[None], record.visible[None], box.reshape(1, 4), scheme):
+    for _, fault in find_faults(_SLACK * points[None], record.visible[None], _SLACK * box.reshape(1, 4), scheme):
         raise BadFaceError(f"{getattr(label, 'where', record.name)}: {fault}")
     return record
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import typing
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,8 +22,10 @@ from jaxlm.landmarks.tables import files_with_ending
 NUM_POINTS = 68
 VALIDATION_SHARE = 0.1
 SPLIT_SEED = b"0"
-Angle = typing.TypeVar("Angle", np.ndarray, float)
 """Hashed with each image; another seed gives another split."""
+
+Angle = typing.TypeVar("Angle", np.ndarray, float)
+_MOST_BYTES = 2 << 20  # A file holds some hundred numbers; what is compressed grows a thousandfold at most.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,6 +116,8 @@ def read_matrix(path: Path, name: str, shape: tuple[int, int]) -> np.ndarray:
     Raises:
       BadFaceError: The file cannot be read, or it has no such matrix of finite numbers.
     """
+    if path.stat().st_size > _MOST_BYTES:
+        raise BadFaceError(f"{path} has more than {_MOST_BYTES >> 20} MB, which no file of AFLW2000-3D has")
     try:
         matrix = scipy.io.loadmat(path, variable_names=[name]).get(name)
     except Exception as error:  # Damaged files raise nearly anything: OSError, zlib.error, TypeError, IndexError.
@@ -131,8 +136,11 @@ def read_poses(path: Path, count: int) -> np.ndarray:
       ValueError: The file holds something else.
     """
     try:
-        yaws = np.load(path)
-    except (ValueError, EOFError):
+        yaws = np.load(path, mmap_mode="r")  # A header that promises more than the file holds is then refused.
+        yaws = np.array(yaws) if isinstance(yaws, np.ndarray) else None
+    except (ValueError, EOFError, TypeError, SyntaxError, zipfile.BadZipFile):
+        yaws = None
+    if yaws is None:
         raise ValueError(f"{path} is not a .npy file of numbers") from None
     if yaws.shape != (count,) or yaws.dtype.kind not in "iuf" or not np.isfinite(yaws).all():
         raise ValueError(f"{path} holds {yaws.dtype} {list(yaws.shape)}, not a yaw for each of the {count} .mat files")
