@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import typing
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,6 +24,7 @@ SPLIT_SEED = b"0"
 """Hashed with each image; another seed gives another split."""
 
 Angle = typing.TypeVar("Angle", np.ndarray, float)
+_WHOLE_TURN = 360.0
 _MOST_BYTES = 2 << 20  # A file holds some hundred numbers; what is compressed grows a thousandfold at most.
 
 
@@ -99,6 +99,8 @@ def read_label(path: Path) -> Label:
     """
     points = read_matrix(path, "pt3d_68", (3, NUM_POINTS))[:2].T
     yaw = float(np.rad2deg(read_matrix(path, "Pose_Para", (1, 7))[0, 1]))
+    if abs(yaw) > _WHOLE_TURN:
+        raise BadFaceError(f"{path}: the yaw in Pose_Para is {yaw:g} degrees, more than a whole turn")
     return Label(
         image=find_image(path),
         points=points,
@@ -138,12 +140,17 @@ def read_poses(path: Path, count: int) -> np.ndarray:
     try:
         yaws = np.load(path, mmap_mode="r")  # A header that promises more than the file holds is then refused.
         yaws = np.array(yaws) if isinstance(yaws, np.ndarray) else None
-    except (ValueError, EOFError, TypeError, SyntaxError, zipfile.BadZipFile):
+    except OSError:
+        raise
+    except Exception:  # Damaged headers raise nearly anything, from SyntaxError to TokenError.
         yaws = None
     if yaws is None:
         raise ValueError(f"{path} is not a .npy file of numbers") from None
     if yaws.shape != (count,) or yaws.dtype.kind not in "iuf" or not np.isfinite(yaws).all():
         raise ValueError(f"{path} holds {yaws.dtype} {list(yaws.shape)}, not a yaw for each of the {count} .mat files")
+    if len(yaws) and np.abs(yaws).max() > _WHOLE_TURN:
+        worst = int(np.argmax(np.abs(yaws)))
+        raise ValueError(f"{path}: yaw {worst} is {yaws[worst]:g}, and yaws are -360 to 360 degrees")
     return wrap_degrees(yaws)
 
 
