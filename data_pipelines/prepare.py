@@ -88,7 +88,8 @@ def prepare(source: Source, options: Options) -> Path:
       BadFaceError: A face cannot be used, and `skip_bad` is off.
       FileNotFoundError: The source's files are missing.
       ImportError: There is a `data_dir`, and TensorFlow Datasets is not installed.
-      ValueError: Not one face of a split can be used; or a file that is no contact sheet has that name.
+      ValueError: Not one face of a split can be used; or another file has the name of
+        the pack or of its contact sheet.
     """
     if options.data_dir is not None:
         return _prepare_set(source, options, options.data_dir)
@@ -98,6 +99,7 @@ def prepare(source: Source, options: Options) -> Path:
 
 def _prepare_set(source: Source, options: Options, data_dir: Path) -> Path:
     load_tfds("preparing a set (--data-dir; a pack alone, --pack, does not)")
+    kept = options.pack is not None and _keeps_pack(source, options, options.pack)
     folder = set_folder(data_dir, source.name, options.frame_size, options.margin)
     if folder.exists() and not options.overwrite:
         print(f"{source.name} is already prepared; --overwrite prepares it again.")
@@ -111,9 +113,7 @@ def _prepare_set(source: Source, options: Options, data_dir: Path) -> Path:
     splits = open_splits(f"{source.name}/{folder.parent.name}", data_dir)
     _print_counts(splits)
     print(f"Set: {folder}\nContact sheet: {folder / 'contact_sheet.png'}")
-    if options.pack and options.pack.exists() and not options.overwrite:
-        print(f"{options.pack} is there already and stays as it is; --overwrite writes it again.")
-    elif options.pack:
+    if options.pack and not kept:
         write_pack(options.pack, splits)
         print(f"Pack: {options.pack}")
     return folder
@@ -125,8 +125,7 @@ def _prepare_pack(source: Source, options: Options, pack: Path) -> Path:
         raise ValueError(
             f"{sheet} is there already, where the pack's contact sheet goes; give --pack another name, or --overwrite"
         )
-    if pack.exists() and not options.overwrite:
-        print(f"{pack} is already prepared; --overwrite prepares it again.")
+    if _keeps_pack(source, options, pack):
         splits = open_splits(str(pack), "")
     else:
         size, margin = options.frame_size, options.margin
@@ -141,6 +140,21 @@ def _prepare_pack(source: Source, options: Options, pack: Path) -> Path:
     _print_counts(splits)
     print(f"Pack: {pack}\nContact sheet: {sheet}")
     return pack
+
+
+def _keeps_pack(source: Source, options: Options, pack: Path) -> bool:
+    """Whether the pack is there already and stays as it is, which is then told.
+
+    Raises:
+      ValueError: The file is something else.
+    """
+    if not pack.exists() or options.overwrite:
+        return False
+    held = next(iter(open_splits(str(pack), "").values())).dataset
+    if held != source.name:
+        raise ValueError(f"{pack} is a pack of {held}, not of {source.name}; give another name, or --overwrite")
+    print(f"{pack} is already prepared; --overwrite prepares it again.")
+    return True
 
 
 def _bad_faces(options: Options) -> tuple[OnBad, list[str]]:

@@ -80,7 +80,8 @@ class Source(Protocol):
                 labels = []
                 for path in files_with_ending(self.source, ".txt"):
                     with passing_bad(on_bad):
-                        numbers = parse_numbers(sum((line.text.split() for line in read_lines(path)), []), str(path))
+                        words = " ".join(line.text for line in read_lines(path)).split()
+                        numbers = parse_numbers(words, str(path))
                         if len(numbers) != 10:
                             raise BadFaceError(f"{path}: {len(numbers)} numbers instead of 10")
                         points, photo = numbers.reshape(5, 2), path.with_suffix(".jpg")

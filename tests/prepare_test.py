@@ -222,10 +222,18 @@ def test_files_that_are_there_stay_unless_they_are_to_be_overwritten(tmp_path, c
     assert sheet.read_text() == "of the user"
     assert not pack.exists()
     pack.write_text("of the user, too")
-    prepare_pack(tmp_path, "--pack", pack, "--data-dir", tmp_path / "data")
+    for more in ((), ("--data-dir", tmp_path / "data")):
+        with pytest.raises(SystemExit, match=r"mine\.npz is not a pack"):
+            prepare_pack(tmp_path, "--pack", pack, *more)
     assert pack.read_text() == "of the user, too"
-    assert "mine.npz is there already and stays as it is" in capsys.readouterr().out
     prepare_pack(tmp_path, "--pack", pack, "--overwrite")
+    written = pack.read_bytes()
+    for more in ((), ("--data-dir", tmp_path / "data")):
+        prepare_pack(tmp_path, "--pack", pack, *more)
+        assert "mine.npz is already prepared; --overwrite" in capsys.readouterr().out
+        with pytest.raises(SystemExit, match=r"mine\.npz is a pack of mine, not of other; give another name"):
+            prepare_pack(tmp_path, "--pack", pack, *more, "--name", "other")
+    assert pack.read_bytes() == written
     assert len(open_faces(str(pack), "train", "")) == 1
     assert cv2.imread(str(sheet)) is not None
 
