@@ -63,8 +63,11 @@ def test_a_split_must_have_a_plain_name(tmp_path):
     ("row", "message"),
     [
         ("a_1.jpg,1,2,3,4,5,6,7,8,9", "line 3: 10 values instead of 11"),
-        ("a_1.jpg,1,2,3,4,5,6,7,8,9,nan", "line 3: value 10 is 'nan', not a finite number"),
-        ("a_1.jpg,1,,3,4,5,6,7,8,9,10", "line 3: value 2 is '', not a number"),
+        ("a_1.jpg,1,2,3,4,5,6,7,8,9,nan", r"line 3: point 4 has one coordinate of two: \(9, nan\)"),
+        ("a_1.jpg,1,inf,3,4,5,6,7,8,9,10", "line 3: value 2 is 'inf', not a finite number"),
+        ("a_1.jpg,1,2;5,3,4,5,6,7,8,9,10", "line 3: value 2 is '2;5', not a number"),
+        ('"a_1.jpg,1,2,3,4,5,6,7,8,9,10', "line 3: a quote is opened and not closed"),
+        ("a_1.jpg ,1,2,3,4,5,6,7,8,9,10", "line 3: the image's name 'a_1.jpg ' begins or ends with a blank"),
         ("a1.jpg,1,2,3,4,5,6,7,8,9,10", "line 3: --group-by .* does not match"),
     ],
 )
@@ -79,7 +82,7 @@ def test_bad_rows_name_file_and_line_and_are_skipped_alone(tmp_path, row, messag
 
 def test_a_table_of_another_scheme_is_refused(tmp_path):
     source = PointsTable(tmp_path, "mine", IBUG68, annotations=write_table(tmp_path, []))
-    with pytest.raises(ValueError, match="line 1: 10 columns of coordinates; scheme ibug68 has 68 points, so 136"):
+    with pytest.raises(ValueError, match="line 1: 5 columns of x; scheme ibug68 has 68 points, so 136"):
         source.read(stop)
 
 
@@ -123,7 +126,7 @@ def test_a_list_of_avs_is_prepared_from_images_of_384_px(tmp_path):
         ("1 2 3 4 5 6 7 8 9 b.jpg", r"line 2: 10 values instead of 11 \(x and y of 5 points, the image\)"),
         ("1 2 3 4 5 6 7 8 9 10 11 b.jpg", "line 2: 12 values instead of 11"),
         ("1 2 3 4 5 6 7 8 9 10 my b.jpg", "line 2: 12 values instead of 11"),
-        ("", "line 2: 0 values instead of 11"),
+        ("1,2,3,4,5,6,7,8,9,10,b.jpg", "line 2: 1 values instead of 11 .*; a table with a header"),
         ("1 2 3 4 5 6 x 8 9 10 b.jpg", "line 2: value 7 is 'x', not a number"),
         ("b.jpg 1 2 3 4 5 6 7 8 9 10", "line 2: value 1 is 'b.jpg', not a number"),
     ],
@@ -156,3 +159,42 @@ def test_wrong_options_and_empty_folders_say_what_to_do(tmp_path):
     write_photo(tmp_path / "a.jpg")
     with pytest.raises(FileNotFoundError, match="no usable annotations"):
         PointsTable(tmp_path, "mine", FIVE).read(stop)
+    (tmp_path / "a.pts").write_text("version: 1")
+    with pytest.raises(ValueError, match=r"not one of the 1 faces .* the first: .*a\.pts: no points between"):
+        PointsTable(tmp_path, "mine", FIVE).read(lambda error: None)
+    with pytest.raises(ValueError, match=r"a\.pts: annotations are a \.csv or \.tsv table, a \.txt list, or a folder"):
+        PointsTable(tmp_path, "mine", FIVE, tmp_path / "a.pts").read(stop)
+    with pytest.raises(ValueError, match="--hidden 'x'"):
+        PointsTable(tmp_path, "mine", FIVE, hidden="x")
+
+
+@pytest.mark.parametrize("ending", [".PTS", ".Pts"])
+def test_endings_count_in_any_case(tmp_path, ending):
+    write_annotated(tmp_path / "a.jpg", ring(5))
+    write_annotated(tmp_path / "b.jpg", ring(5))
+    (tmp_path / "b.pts").rename(tmp_path / f"b{ending}")
+    (tmp_path / "b.jpg").rename(tmp_path / "b.Jpg")
+    labels = PointsTable(tmp_path, "mine", FIVE).read(stop)["train"]
+    assert [label.image.name for label in labels] == ["a.jpg", "b.Jpg"]
+    table(tmp_path, [row_of("a.jpg", ring(5))]).annotations.rename(tmp_path / "T.CSV")
+    assert len(PointsTable(tmp_path, "mine", FIVE, tmp_path / "T.CSV").read(stop)["train"]) == 1
+    listed(tmp_path, [line_of(ring(5), "a.jpg")]).annotations.rename(tmp_path / "T.TXT")
+    assert len(PointsTable(tmp_path, "mine", FIVE, tmp_path / "T.TXT").read(stop)["train"]) == 1
+
+
+def test_a_point_file_says_how_many_points_it_has(tmp_path):
+    write_annotated(tmp_path / "a.jpg", ring(5))
+    path = tmp_path / "a.pts"
+    path.write_text(path.read_text().replace("n_points:  5", "n_points:  68"))
+    with pytest.raises(BadFaceError, match=r"a\.pts: n_points is 68, and there are 5 points"):
+        PointsTable(tmp_path, "mine", FIVE).read(stop)
+
+
+def test_the_header_says_the_order_of_the_columns(tmp_path):
+    points = np.round(ring(5), 2)
+    header = "split;y_0;y_1;y_2;y_3;y_4;x_0;x_1;x_2;x_3;x_4;Path"
+    row = ";".join(["test", *(f"{value:.2f}" for value in points.T[::-1].reshape(-1)), "a.jpg"])
+    (label,) = table(tmp_path, ["", row, "  "], header).read(stop)["test"]
+    np.testing.assert_array_equal(label.points, points)
+    assert label.where.endswith("table.csv, line 3")
+    assert label.visible.all()

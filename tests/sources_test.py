@@ -117,7 +117,9 @@ def test_a_pack_alone_holds_what_that_of_a_set_holds(tmp_path, capsys):
     for name, archive in archives.items():
         options = ["--source", str(archive)] if archive else ["--train-faces", "3", "--test-faces", "2"]
         command = [name, *options, "--frame-size", "32", "--margin", "1.5"]
-        prepare.main([*command, "--data-dir", str(tmp_path / "data"), "--pack", str(tmp_path / "both.npz")])
+        prepare.main(
+            [*command, "--data-dir", str(tmp_path / "data"), "--pack", str(tmp_path / "both.npz"), "--overwrite"]
+        )
         capsys.readouterr()
         prepare.main([*command, "--pack", str(tmp_path / f"{name}.npz"), "--overwrite"])
         assert f"Pack: {tmp_path / name}.npz" in capsys.readouterr().out

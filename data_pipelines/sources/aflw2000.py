@@ -12,16 +12,20 @@ import numpy as np
 import scipy.io
 
 from jaxlm.data_pipelines.cutting import BOX_SCALE, LANDMARK_BOX, Label, make_record
-from jaxlm.data_pipelines.source import BadFaceError, OnBad
+from jaxlm.data_pipelines.source import BadFaceError, OnBad, passing_bad
 from jaxlm.data_pipelines.sources.ibug300w import find_image
 from jaxlm.landmarks import IBUG68, Scheme
 from jaxlm.landmarks.geometry import box_around
+from jaxlm.landmarks.tables import files_with_ending
 
 NUM_POINTS = 68
 VALIDATION_SHARE = 0.1
 SPLIT_SEED = b"0"
-Angle = typing.TypeVar("Angle", np.ndarray, float)
 """Hashed with each image; another seed gives another split."""
+
+Angle = typing.TypeVar("Angle", np.ndarray, float)
+_WHOLE_TURN = 360.0
+_MOST_BYTES = 2 << 20  # A file holds some hundred numbers; what is compressed grows a thousandfold at most.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,19 +54,16 @@ class AFLW2000:
           FileNotFoundError: The folder holds no .mat files, or the file `poses` does not exist.
           ValueError: The `poses` are not one number for each .mat file.
         """
-        paths = sorted(self.source.glob("*.mat"))
+        paths = files_with_ending(self.source, ".mat")
         if not paths:
             raise FileNotFoundError(f"{self.source} holds no .mat files; --source is the folder of image00002.mat")
         yaws = [None] * len(paths) if self.poses is None else read_poses(self.poses, len(paths))
         labels, images = [], []
         for path, yaw in zip(paths, yaws, strict=True):
-            try:
+            with passing_bad(on_bad):
                 label = read_label(path)
-            except BadFaceError as error:
-                on_bad(error)
-                continue
-            labels.append(label if yaw is None else dataclasses.replace(label, yaw=yaw))
-            images.append(label.image.read_bytes())
+                labels.append(label if yaw is None else dataclasses.replace(label, yaw=yaw))
+                images.append(label.image.read_bytes())
         return split_validation(labels, images)
 
 
@@ -98,6 +99,8 @@ def read_label(path: Path) -> Label:
     """
     points = read_matrix(path, "pt3d_68", (3, NUM_POINTS))[:2].T
     yaw = float(np.rad2deg(read_matrix(path, "Pose_Para", (1, 7))[0, 1]))
+    if abs(yaw) > _WHOLE_TURN:
+        raise BadFaceError(f"{path}: the yaw in Pose_Para is {yaw:g} degrees, more than a whole turn")
     return Label(
         image=find_image(path),
         points=points,
@@ -115,6 +118,8 @@ def read_matrix(path: Path, name: str, shape: tuple[int, int]) -> np.ndarray:
     Raises:
       BadFaceError: The file cannot be read, or it has no such matrix of finite numbers.
     """
+    if path.stat().st_size > _MOST_BYTES:
+        raise BadFaceError(f"{path} has more than {_MOST_BYTES >> 20} MB, which no file of AFLW2000-3D has")
     try:
         matrix = scipy.io.loadmat(path, variable_names=[name]).get(name)
     except Exception as error:  # Damaged files raise nearly anything: OSError, zlib.error, TypeError, IndexError.
@@ -133,11 +138,19 @@ def read_poses(path: Path, count: int) -> np.ndarray:
       ValueError: The file holds something else.
     """
     try:
-        yaws = np.load(path)
-    except (ValueError, EOFError):
+        yaws = np.load(path, mmap_mode="r")  # A header that promises more than the file holds is then refused.
+        yaws = np.array(yaws) if isinstance(yaws, np.ndarray) else None
+    except OSError:
+        raise
+    except Exception:  # Damaged headers raise nearly anything, from SyntaxError to TokenError.
+        yaws = None
+    if yaws is None:
         raise ValueError(f"{path} is not a .npy file of numbers") from None
     if yaws.shape != (count,) or yaws.dtype.kind not in "iuf" or not np.isfinite(yaws).all():
         raise ValueError(f"{path} holds {yaws.dtype} {list(yaws.shape)}, not a yaw for each of the {count} .mat files")
+    if len(yaws) and np.abs(yaws).max() > _WHOLE_TURN:
+        worst = int(np.argmax(np.abs(yaws)))
+        raise ValueError(f"{path}: yaw {worst} is {yaws[worst]:g}, and yaws are -360 to 360 degrees")
     return wrap_degrees(yaws)
 
 
