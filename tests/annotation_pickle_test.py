@@ -205,12 +205,13 @@ def test_lists_of_names_and_of_arrays_that_numpy_holds_as_objects_are_read(tmp_p
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        (laughs(60), r"its lists lie more than 16 deep in each other"),
+        (laughs(60), r"it holds more than 10,000 values"),
+        ([[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]], r"its lists lie more than 16 deep in each other"),
         ([[laughs(5)] * 20] * 20, r"it holds more than 10,000 values"),
         ([2**64], r"an integer has more than 64 bits"),
         ({1.5: 2}, r"a dict whose keys are not strings or integers"),
     ],
-    ids=["laughs", "many", "integer", "keys"],
+    ids=["laughs", "deep", "many", "integer", "keys"],
 )
 def test_what_grows_without_bounds_is_refused_at_once(tmp_path, monkeypatch, value, message):
     monkeypatch.setattr(pickles, "MOST_VALUES", 10_000)

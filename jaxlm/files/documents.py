@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import re
 import tomllib
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -18,6 +19,9 @@ MOST_BYTES = 64 * 2**20
 
 MOST_TOML_BYTES = 2**20
 """Size of the largest TOML file; one that names a thousand points and their boundaries has a tenth of it."""
+
+# A dotted key of nine parts or more, for which tomllib takes memory in the square of its parts.
+_DOTTED = re.compile(r"""(?<![\w-])(?:(?:"[^"\n]*"|'[^'\n]*'|[\w-]+)[ \t]*\.[ \t]*){8}""")
 
 
 def as_schema(value: Any, schema: type[T], where: str) -> T:
@@ -55,10 +59,16 @@ def read_json(path: str | os.PathLike[str], schema: type[T]) -> T:
 
 def read_toml(path: str | os.PathLike[str], schema: type[T]) -> T:
     """The value in a TOML file, as the type `schema`; see `read_json`."""
-    where, content = os.fspath(path), _read(path, MOST_TOML_BYTES)
     return as_schema(
-        _parsed(lambda data: tomllib.loads(data.decode("utf-8-sig")), content, "TOML", where), schema, where
+        _parsed(_parse_toml, _read(path, MOST_TOML_BYTES), "TOML", os.fspath(path)), schema, os.fspath(path)
     )
+
+
+def _parse_toml(content: bytes) -> Any:
+    text = content.decode("utf-8-sig")
+    if dotted := _DOTTED.search(text):
+        raise ValueError(f"line {text.count(chr(10), 0, dotted.start()) + 1}: a key has too many dots")
+    return tomllib.loads(text)
 
 
 def _parsed(parse: Callable[[Any], Any], content: str | bytes, kind: str, where: str) -> Any:
