@@ -71,7 +71,7 @@ class Archive:
             raise ValueError(f"{path} is a folder or a device, not {kind}")
         file = self.path.open("rb")
         try:
-            with self._told():
+            with self._told(f"is not {kind}, or it is damaged"):
                 self._zip = zipfile.ZipFile(file)
                 self.members = self._read_headers(os.fstat(file.fileno()).st_size)
         except BaseException:
@@ -79,13 +79,13 @@ class Archive:
             raise
 
     @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
+    def _told(self, beginning: str) -> Iterator[None]:
         """Turns all that a damaged archive raises into a ValueError that names the file."""
         try:
             yield
         except (*_DAMAGE, OSError) as error:
             said = str(error).partition("\n")[0][:200] or type(error).__name__
-            raise ValueError(f"{self.path} is not {self._kind}, or it is damaged: {said}") from None
+            raise ValueError(f"{self.path} {beginning}: {said}") from None
 
     def _read_headers(self, size: int) -> dict[str, Member]:
         members = {}
@@ -129,7 +129,7 @@ class Archive:
                     "'any'", "any"
                 )
             )
-        with self._told(), self._zip.open(f"{name}.npy") as file:
+        with self._told(f"is damaged: {name}"), self._zip.open(f"{name}.npy") as file:
             _read_header(file)
             return _read_values(file, member)
 
@@ -185,7 +185,7 @@ def _read_header(file: IO[bytes]) -> tuple[Member, int]:
         dtype = np.dtype(f"{order}{kind}{width}")
     except TypeError as error:
         raise ValueError(str(error)) from None
-    if len(shape) > 32 or not dtype.itemsize:
+    if len(shape) > 32 or not dtype.itemsize or (dtype.itemsize > 8 and kind != "U"):
         raise ValueError(f"an array of {dtype} {list(shape)} cannot be")
     return Member(dtype, shape, by_columns == "True"), 8 + len(size) + length
 
@@ -203,4 +203,5 @@ def _read_values(file: IO[bytes], member: Member) -> np.ndarray:
         done += len(piece)
     file.read(1)  # At the end, the archive compares its checksum.
     check_characters(values)
+    values = values.astype(member.dtype.newbyteorder("="), copy=False)
     return values.reshape(member.shape, order="F" if member.by_columns else "C")
