@@ -40,8 +40,10 @@ class Description(msgspec.Struct):
     box: Annotated[str, msgspec.Meta(max_length=1000)]
 
 
-def read_scheme(text: str, file: Path) -> Scheme:
+def read_scheme(text: str, file: Path, where: Path) -> Scheme:
     """The scheme that a description names: built in, given by its tables, or in `file` where the text ends in .toml.
+
+    `where` is the file of the description, for messages.
 
     Raises:
       ValueError, FileNotFoundError: See `landmarks.load_scheme`; no other file is opened.
@@ -51,7 +53,7 @@ def read_scheme(text: str, file: Path) -> Scheme:
     try:
         return scheme_of_text(text)
     except ValueError as error:
-        raise ValueError(f"{file.with_suffix('')}: {error}") from None
+        raise ValueError(f"{where}: {error}") from None
 
 
 def read_labels(archive: Archive, split: str, scheme: Scheme, frame_size: int, margin: float) -> dict[str, Any]:
@@ -105,7 +107,9 @@ def _faults(fields: dict[str, np.ndarray], frame_size: int, margin: float) -> li
     corners = np.array([(centre - half, centre - half), (centre + half, centre + half)])
     boxes = np.einsum("nij,pj->npi", maps[:, :, :2], corners) + maps[:, None, :, 2]
     boxes = np.concatenate([boxes.min(1), boxes.max(1)], axis=-1)
-    return list(find_faults(_SLACK * points, fields["visible"], _SLACK * boxes))
+    faults = list(find_faults(points, fields["visible"], boxes))
+    still = dict(find_faults(_SLACK * points, fields["visible"], _SLACK * boxes)) if faults else {}
+    return [(face, fault) for face, fault in faults if face in still]
 
 
 def check_frames(frames: Sequence[bytes], indices: np.ndarray, size: int, where: str) -> list[bytes]:

@@ -85,7 +85,7 @@ def open_pack(path: Path) -> tuple[list[str], Callable[[str], Faces]]:
     if stored.get("version") != VERSION:
         raise ValueError(f"{path} is a pack of an earlier version; prepare the set again, with --pack {path}")
     metadata = as_schema(stored, Metadata, f"{path} is not {_KIND}: metadata")
-    scheme = read_scheme(metadata.scheme, path.with_suffix(".toml"))
+    scheme = read_scheme(metadata.scheme, path.with_suffix(".toml"), path)
 
     def read_split(split: str) -> Faces:
         labels = read_labels(archive, split, scheme, metadata.frame_size, metadata.margin)

@@ -50,7 +50,7 @@ def open_set(folder: Path, name: str) -> tuple[list[str], Callable[[str], Faces]
     module = load_array_records(f"opening the prepared set {name}")
     info = read_json(folder / "dataset_info.json", _Info)
     described = read_json(folder / "metadata.json", Description)
-    scheme = read_scheme(described.scheme, folder / SCHEME_FILE)
+    scheme = read_scheme(described.scheme, folder / SCHEME_FILE, folder / "metadata.json")
     labels_file = folder / LABELS_FILE
     if not labels_file.exists():
         raise ValueError(f"{labels_file} is missing; prepare the set again with --overwrite")
