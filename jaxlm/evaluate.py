@@ -25,6 +25,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     allocation.keep_memory()
     with commands.told_errors():
         distributed.start()
+        distributed.require_agreement({"arguments": repr(sorted(vars(arguments).items()))})
         evaluate_and_write(**vars(arguments))
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import json
+import math
 import pathlib
 import sys
 import traceback
 import typing
+from collections.abc import Callable
 from typing import Any
 
 from jaxlm import config as config_lib
@@ -44,6 +46,8 @@ def load(name: str) -> Config:
         file = pathlib.Path(name)
     else:
         known = files()
+        if "/" in name:
+            raise ValueError(f"no experiment is called {name!r}; to give a file, write {name}.py")
         config_lib.check_known(name, known, f"unknown experiment {name!r}; the path of a file ends in .py")
         file = known[name]
     try:
@@ -92,6 +96,7 @@ def said_by_data(config: Config) -> dict[str, tuple[str, Any]]:
 
 def check(config: Config) -> None:
     """Raises ValueError where a field holds what no run can use, before any data is read."""
+    check_ranges(config)
     heads = landmarks.heads_of(config.data.dataset, config.data.scheme)
     knows_one = "scheme" in config.model.options or config.model.name in models.TRANSLATORS
     if knows_one and heads[-1].start:
@@ -106,20 +111,58 @@ def check(config: Config) -> None:
         asked = config.model.options.get(option, value)
         if asked != value:
             raise ValueError(f"model.options.{option} = {asked} and {field} = {value} must be the same")
+
+
+_AT_LEAST_1 = ("epochs", "eval_every", "keep", "steps_per_call", "fsdp", "data.batch_size", "optim.accumulate")
+_ABOVE_0 = ("optim.learning_rate", "optim.clip_norm", "data.crop", "temperature", "max_megabytes")
+_AT_LEAST_0 = (
+    "seed",
+    "optim.warmup_epochs",
+    "optim.weight_decay",
+    "augment.rotation",
+    "augment.shear",
+    "augment.shift",
+)
+_SHARES = ("data.styled_ratio", "augment.probability", "augment.grey", "augment.blur", "augment.occlusion")
+# Fields by what their values must be.
+_RANGES: tuple[tuple[tuple[str, ...], Callable[[float], bool], str], ...] = (
+    ((*_AT_LEAST_1, "steps_per_epoch"), lambda value: value >= 1, "at least 1"),
+    (_ABOVE_0, lambda value: value > 0, "above 0"),
+    ((*_AT_LEAST_0, "augment.shift", "augment.colour"), lambda value: value >= 0, "at least 0"),
+    (_SHARES, lambda value: 0 <= value <= 1, "in 0..1"),
+    (("augment.scale", "optim.ema_decay"), lambda value: 0 <= value < 1, "at least 0 and below 1"),
+    (("augment.hue",), lambda value: 0 <= value <= 0.5, "in 0..0.5"),
+    (("data.validation_percent",), lambda value: 0 <= value < 100, "in 0..99"),
+    (("data.label_percent",), lambda value: 0 < value <= 100, "above 0 and at most 100"),
+    (("model.input_size",), lambda value: 8 <= value <= 4096, "in 8..4096"),
+)
+
+
+def check_ranges(config: Config) -> None:
+    """Raises ValueError where the number in a field is none that training could use."""
     fields = flatten(dataclasses.asdict(config))
-    for name in ("epochs", "eval_every", "keep", "steps_per_call", "fsdp", "data.batch_size", "optim.accumulate"):
-        if fields[name] < 1:
-            raise ValueError(f"{name} must be at least 1, not {fields[name]}")
-    if any(factor < 0 for _, factor in config.optim.rates):
-        raise ValueError(f"factors of optim.rates must be at least 0: {config.optim.rates}")
-    if not 0 <= config.data.validation_percent < 100:
-        raise ValueError(f"data.validation_percent must be in 0..99, not {config.data.validation_percent}")
-    if not 0 < config.data.label_percent <= 100:
-        raise ValueError(f"data.label_percent must be above 0 and at most 100, not {config.data.label_percent}")
-    if config.steps_per_epoch is not None and config.steps_per_epoch < 1:
-        raise ValueError(f"steps_per_epoch must be at least 1, not {config.steps_per_epoch}")
-    if not 0 <= config.data.styled_ratio <= 1:
-        raise ValueError(f"data.styled_ratio must be in 0..1, not {config.data.styled_ratio}")
+    for names, fits, text in _RANGES:
+        for name in names:
+            value = fields[name]
+            if value is not None and not (math.isfinite(value) and fits(value)):
+                raise ValueError(f"{name} must be {text}, not {value}")
+    if not all(0 <= beta < 1 for beta in config.optim.betas):
+        raise ValueError(f"optim.betas must be at least 0 and below 1: {config.optim.betas}")
+    for name, pairs in (("rates", config.optim.rates), ("decay", config.optim.decay)):
+        if not all(math.isfinite(factor) and factor >= 0 for _, factor in pairs):
+            raise ValueError(f"factors of optim.{name} must be at least 0: {pairs}")
+
+
+def with_schemes_spelled_out(config: Config) -> Config:
+    """`config` with the tables of a user's own schemes in place of the paths of their files."""
+    options = {
+        name: landmarks.spell_out(value) if name == "scheme" else value for name, value in config.model.options.items()
+    }
+    return dataclasses.replace(
+        config,
+        model=dataclasses.replace(config.model, options=options),
+        data=dataclasses.replace(config.data, scheme=landmarks.spell_out(config.data.scheme)),
+    )
 
 
 def to_json(config: Config) -> str:

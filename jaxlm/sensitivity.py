@@ -26,6 +26,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     with commands.told_errors():
         distributed.start()
+        distributed.require_agreement({"arguments": repr(sorted(vars(arguments).items()))})
         box_sensitivity.measure_and_write(**vars(arguments))
 
 

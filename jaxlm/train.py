@@ -13,17 +13,19 @@ from __future__ import annotations
 import pathlib
 import sys
 from collections.abc import Sequence
+from types import TracebackType
 
 import absl.logging
 import jax
 
+from jaxlm import config as config_lib
 from jaxlm import models, overrides
 from jaxlm.config import Config
 from jaxlm.evaluation import cost, judging
 from jaxlm.runtime import allocation, commands, distributed
 from jaxlm.runtime.progress import read_metrics
 from jaxlm.styles import report_translator
-from jaxlm.training import fit, make_synthetic_faces, objectives
+from jaxlm.training import fit, loop, make_synthetic_faces, objectives
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -33,10 +35,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     distributed.add_arguments(parser)
     arguments, config = overrides.parse_arguments(parser, argv)
     workdir = pathlib.Path(arguments.workdir or f"runs/{pathlib.Path(arguments.experiment).stem}")
-    absl.logging.set_verbosity(absl.logging.ERROR)  # Orbax warns at each step that was not validated.
+    _silence_orbax()
     allocation.keep_memory()
     with commands.told_errors():
         distributed.start(arguments.cluster, arguments.coordinator, arguments.num_processes, arguments.process_id)
+        layout = f"{config.fsdp} {config.data.cache} {config.steps_per_call}"
+        distributed.require_agreement(
+            {"config": "\n".join(config_lib.differences(Config(), config)), "layout on devices": layout}
+        )
         cost.check_size(config)
         make_synthetic_faces(config)
         if not fit(config, workdir):
@@ -51,17 +57,31 @@ def main(argv: Sequence[str] | None = None) -> None:
         report_held_out(config, workdir)
 
 
+def _silence_orbax() -> None:
+    """Leaves what goes wrong in saving to the one line of `told_errors`.
+
+    Orbax warns at each step that was not validated, and logs a page for each of its threads that fails; TensorStore's
+    threads then call event loops that are closed.
+    """
+    absl.logging.set_verbosity(absl.logging.FATAL)
+
+    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if not (isinstance(error, RuntimeError) and str(error) == "Event loop is closed"):
+            sys.__excepthook__(kind, error, trace)
+
+    sys.excepthook = hook
+
+
 def report_held_out(config: Config, workdir: pathlib.Path) -> None:
     """Judges the best checkpoint of a run by its held-out faces: prints a table, and writes metrics and pictures."""
-    if config.model.name in models.TRANSLATORS:
-        if config.data.validation_percent:
-            report_translator(workdir)
-        else:
+    _, _, held_out = loop.prepare_run(config)
+    if not len(held_out):
+        if jax.process_index() == 0:
             print(f"No faces were held out to judge by. The checkpoints are in {workdir}")
-    elif config.data.validation_percent:
-        judging.evaluate_and_write(workdir, split=judging.VALIDATION)
+    elif config.model.name in models.TRANSLATORS:
+        report_translator(workdir)
     else:
-        print(f"No faces were held out. Evaluate on a test split: jaxlm evaluate --workdir {workdir}")
+        judging.evaluate_and_write(workdir, split=judging.VALIDATION)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 import logging
 import pathlib
 import shutil
@@ -9,9 +10,11 @@ import numpy as np
 import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
-from jaxlm.checkpoints import CheckpointError, Checkpoints, ConfigMismatchError, directory_of, fingerprints, open_model
+from jaxlm import models
+from jaxlm.checkpoints import CheckpointError, Checkpoints, MismatchError, directory_of, fingerprints, open_model
 from jaxlm.checkpoints.orbax_steps import Steps
 from jaxlm.config import Config
+from jaxlm.landmarks import load_scheme
 from jaxlm.runtime import distributed
 
 
@@ -144,9 +147,40 @@ def test_left_overs_of_a_killed_deletion_and_a_killed_save_do_no_harm(tmp_path, 
     assert restore(tmp_path, debug)[0] == 3
 
 
+SCHEME = """
+name = "mask"
+names = ["left_eye", "right_eye", "chin"]
+flip = [[0, 1]]
+eye_corners = [0, 1]
+"""
+
+
+def test_a_run_keeps_its_scheme_whatever_becomes_of_the_file(tmp_path, debug, monkeypatch):
+    """It can be opened from anywhere, and only with the same scheme it goes on."""
+    file = tmp_path / "mask.toml"
+    file.write_text(SCHEME)
+    config = dataclasses.replace(debug, data=dataclasses.replace(debug.data, scheme=str(file)))
+    network = models.build(config.model.name, 3, config.model.options, jnp.float32)
+    images = jax.ShapeDtypeStruct((1, 32, 32, 3), jnp.float32)
+    shapes = jax.eval_shape(functools.partial(network.init, train=False), jax.random.key(0), images)
+    model, state = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape), dict(shapes)), {"step": jnp.asarray(1)}
+    with Checkpoints(directory_of(tmp_path), config, 2) as checkpoints:
+        checkpoints.save(1, model, state)
+    learnt = load_scheme(str(file))
+    file.write_text(SCHEME.replace("[[0, 1]]", "[[0, 2]]"))
+    assert open_model(tmp_path).scheme == learnt
+    with (
+        Checkpoints(directory_of(tmp_path), config, 2) as checkpoints,
+        pytest.raises(MismatchError, match=r"data.scheme: flip of the scheme mask changed since"),
+    ):
+        checkpoints.restore(abstract(model), abstract(state))
+    file.unlink()
+    assert open_model(tmp_path).scheme == learnt
+
+
 def test_another_config_is_refused_and_its_differences_are_shown(tmp_path, debug):
     save_steps(tmp_path, debug, {1: 0.2})
-    with pytest.raises(ConfigMismatchError, match="seed: 0 here, 5 asked for"):
+    with pytest.raises(MismatchError, match="seed: 0 here, 5 asked for"):
         restore(tmp_path, dataclasses.replace(debug, seed=5))
     assert steps_in(tmp_path) == [1]
     assert restore(tmp_path, dataclasses.replace(debug, fsdp=2))[0] == 1

@@ -194,6 +194,17 @@ def test_three_processes_go_on_from_it_like_one(
     assert_float32_close(predicted["points"], expected["points"], depth=50 * 24, scale=64)
 
 
+def test_processes_that_were_given_different_configs_say_so_and_end(pack: pathlib.Path, tmp_path: pathlib.Path):
+    """They would train different runs into one folder, or wait for each other for ever."""
+    cluster = ("--coordinator", f"127.0.0.1:{free_port()}", "--num-processes", "2", "--process-id")
+    processes = [start_one(pack, tmp_path, 1, *cluster, str(index), "--seed", str(index)) for index in range(2)]
+    with ended(processes):
+        printed = [process.communicate(timeout=60)[1] for process in processes]
+    assert [process.returncode for process in processes] == [1, 1], printed
+    assert any("process 1 has not the same config as process 0" in text for text in printed)
+    assert not (tmp_path / "checkpoints").exists()
+
+
 def test_eight_devices_that_split_parameters_and_batch_train_like_one(
     pack: pathlib.Path, alone: pathlib.Path, tmp_path: pathlib.Path
 ):
@@ -244,21 +255,22 @@ def test_where_one_process_fails_before_it_meets_the_others_all_end(pack: pathli
     weights = mean_face_bundle(tmp_path / "mean.npz")
     environment = {"OMPI_MCA_orte_hnp_uri": "4096.0;tcp://127.0.0.1:1", "OMPI_COMM_WORLD_SIZE": "2"}
     environment |= {"OMPI_COMM_WORLD_LOCAL_RANK": "0", "JAX_COORDINATOR_PORT": str(free_port())}
+    environment |= {"PYTHONPATH": str(ROOT)}
     processes = [
         subprocess.Popen(
-            [sys.executable, "-m", "jaxlm.evaluate", "--weights", weights, "--dataset", dataset, "--split", "test"],
-            cwd=ROOT,
+            [sys.executable, "-m", "jaxlm.evaluate", "--weights", weights, "--dataset", pack.name, "--split", "test"],
+            cwd=folder,
             env=os.environ | environment | {"OMPI_COMM_WORLD_RANK": str(index), "JAX_NUM_CPU_DEVICES": "1"},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
         )
-        for index, dataset in enumerate((tmp_path / "none.npz", pack))
+        for index, folder in enumerate((tmp_path, pack.parent))
     ]
     with ended(processes):
         printed = processes[0].communicate(timeout=120)[1]
         assert processes[0].returncode == 1, printed
-        assert "none.npz: no such file" in printed
+        assert "faces.npz: no such file" in printed
         assert "The other processes end, too" in printed
         assert processes[1].wait(timeout=40) != 0
 

@@ -6,11 +6,11 @@ runs.py saves and restores steps; bundle.py is the one-file form; opening.py tel
 
 from jaxlm.checkpoints.averaging import average_weights
 from jaxlm.checkpoints.bundle import load_bundle, read_card, save_bundle
-from jaxlm.checkpoints.opening import is_weights, open_model, open_models, open_variables, results_folder
+from jaxlm.checkpoints.opening import check_exists, is_weights, open_model, open_models, open_variables, results_folder
 from jaxlm.checkpoints.runs import (
     CheckpointError,
     Checkpoints,
-    ConfigMismatchError,
+    MismatchError,
     directory_of,
     fingerprints,
     write_config,
@@ -21,9 +21,10 @@ __all__ = [
     "Calibration",
     "CheckpointError",
     "Checkpoints",
-    "ConfigMismatchError",
+    "MismatchError",
     "Trained",
     "average_weights",
+    "check_exists",
     "directory_of",
     "fingerprints",
     "is_weights",

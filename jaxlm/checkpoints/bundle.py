@@ -28,7 +28,7 @@ from flax import traverse_util
 from jaxlm import experiment, models
 from jaxlm.checkpoints.trained import Calibration, Trained
 from jaxlm.config import Config
-from jaxlm.landmarks import Head, load_scheme, spell_out, text_of
+from jaxlm.landmarks import Head, load_scheme, text_of
 from jaxlm.landmarks import scheme as scheme_lib
 from jaxlm.models import load_weights, save_weights
 
@@ -125,19 +125,15 @@ def metadata_of(config: Config, num_points: int, head: Head | None = None, step:
       head: The head whose points are read; None for all points.
       step: The checkpoint's step.
     """
-    scheme = spell_out(config.data.scheme)
-    options = {name: spell_out(value) if name == "scheme" else value for name, value in config.model.options.items()}
+    config = experiment.with_schemes_spelled_out(config)
     # Paths of the machine that trained are private, and of no use elsewhere.
     data = dataclasses.replace(
         config.data,
-        scheme=scheme,
         dataset="+".join(map(_last_part, config.data.dataset.split("+"))),
         data_dir=_last_part(config.data.data_dir),
         styled=config.data.styled and _last_part(config.data.styled),
     )
-    config = dataclasses.replace(
-        config, model=dataclasses.replace(config.model, options=options), data=data, init_from=None, init_copies=()
-    )
+    config = dataclasses.replace(config, data=data, init_from=None, init_copies=())
     return {
         "format": FORMAT,
         "model": config.model.name,
@@ -145,7 +141,7 @@ def metadata_of(config: Config, num_points: int, head: Head | None = None, step:
         "config": json.loads(experiment.to_json(config)),
         "num_points": num_points,
         "head": head and head._asdict() | {"dataset": _last_part(head.dataset), "scheme": text_of(head.scheme)},
-        "scheme": scheme_lib.to_table(load_scheme(scheme)),
+        "scheme": scheme_lib.to_table(load_scheme(config.data.scheme)),
         "step": step,
         "card": {},
         "boxes": {},

@@ -10,6 +10,7 @@ import logging
 import os
 import pathlib
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -21,7 +22,9 @@ from jaxlm import experiment, models
 from jaxlm.checkpoints.trained import Trained
 from jaxlm.config import Config
 from jaxlm.landmarks import load_scheme
+from jaxlm.landmarks.scheme import to_table
 from jaxlm.runtime import distributed
+from jaxlm.runtime.workdirs import replace_text
 
 if TYPE_CHECKING:
     from jaxlm.checkpoints.orbax_steps import Steps
@@ -35,8 +38,8 @@ class CheckpointError(OSError):
     """There is no run, or none of its checkpoints can be used."""
 
 
-class ConfigMismatchError(ValueError):
-    """A workdir belongs to a run with another config."""
+class MismatchError(ValueError):
+    """A workdir belongs to another run: its config, or the faces that it learns from, are others."""
 
 
 @jax.jit
@@ -76,13 +79,18 @@ class Checkpoints:
 
     Args:
       directory: The folder of the steps; made if absent.
-      config: Stored with every step and compared at resuming.
+      config: Stored with every step, with the tables of a user's own scheme in place of its file, and compared at
+        resuming.
       keep: The number of last steps that stay, beside the best one.
+      data: What the run learns from, checksums by what they are about; stored with every step, and compared.
     """
 
-    def __init__(self, directory: str | os.PathLike[str], config: Config, keep: int) -> None:
+    def __init__(
+        self, directory: str | os.PathLike[str], config: Config, keep: int, data: Mapping[str, str] | None = None
+    ) -> None:
         self._directory = pathlib.Path(directory).absolute()
-        self._config = config
+        self._config = experiment.with_schemes_spelled_out(config)
+        self._data = dict(data or {})
         self._steps = _open(self._directory, keep)
 
     def save(self, step: int, model: Tree, state: Tree, error: float | None = None) -> None:
@@ -90,7 +98,8 @@ class Checkpoints:
         if step in self._steps.all:
             return
         items = {"model": model, "state": state}
-        record = {"config": experiment.to_json(self._config), "fingerprints": _named(fingerprints(items))}
+        config, words = experiment.to_json(self._config), _named(fingerprints(items))
+        record = {"config": config, "data": self._data, "fingerprints": words}
         self._steps.save(step, items, record, error)
 
     def restore(self, model: Tree, state: Tree) -> tuple[int, Tree, Tree] | None:
@@ -101,14 +110,14 @@ class Checkpoints:
 
         Raises:
           CheckpointError: Steps exist, but none can be read.
-          ValueError: The steps belong to a run with another config; the differences are listed.
+          MismatchError: The steps belong to a run with another config or other faces; the differences are listed.
         """
         steps = self._steps.all
         for step in steps:
             try:
-                self._check_config(_read_config(self._steps, step))
+                self._check(self._steps.read_record(step))
                 tree = _read(self._steps, step, {"model": model, "state": state})
-            except (ConfigMismatchError, experiment.DeletedFieldError):
+            except (MismatchError, experiment.DeletedFieldError):
                 raise
             except Exception as error:  # Orbax and TensorStore raise many types for damaged files.
                 self._set_aside(step, error)
@@ -121,13 +130,21 @@ class Checkpoints:
             )
         return None
 
-    def _check_config(self, stored: Config) -> None:
-        different = config_lib.differences(stored, self._config)
-        if different:
+    def _check(self, record: Mapping[str, Any]) -> None:
+        """Raises MismatchError where a step is of a run with another config or on other faces."""
+        stored = experiment.with_schemes_spelled_out(experiment.from_json(record["config"]))
+        if different := _changed_schemes(stored, self._config) or config_lib.differences(stored, self._config):
             lines = "\n  ".join(different)
-            raise ConfigMismatchError(
+            raise MismatchError(
                 f"{self._directory.parent} holds a run with another config;"
                 f" take another --workdir, or match it:\n  {lines}"
+            )
+        faces = record.get("data") or {}  # Older runs stored nothing of their faces.
+        if changed := [about for about, checksum in self._data.items() if faces.get(about, checksum) != checksum]:
+            raise MismatchError(
+                f"{self._directory.parent} holds a run on other faces: {self._config.data.dataset} has changed since"
+                f" ({', '.join(changed)}). Take another --workdir, with --init-from {self._directory.parent} to start"
+                " from its weights, or bring the old data back."
             )
 
     def _set_aside(self, step: int, error: Exception) -> None:
@@ -147,6 +164,16 @@ class Checkpoints:
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+
+def _changed_schemes(stored: Config, asked: Config) -> list[str]:
+    """A line where two configs name schemes of one name that differ, which would be pages of tables side by side."""
+    ours, theirs = (load_scheme(config.data.scheme) for config in (stored, asked))
+    if ours == theirs or ours.name != theirs.name:
+        return []
+    before, now = to_table(ours), to_table(theirs)
+    changed = [key for key in sorted(before | now) if before.get(key) != now.get(key)]
+    return [f"data.scheme: {', '.join(changed)} of the scheme {ours.name} changed since"]
 
 
 def _first_line(error: Exception) -> str:
@@ -215,7 +242,7 @@ def _load_step(steps: Steps, step: int) -> Trained:
 
 def write_config(workdir: str | os.PathLike[str], config: Config) -> None:
     """Writes `config.json`, for people; the checkpoints hold their own copy."""
-    (pathlib.Path(workdir) / "config.json").write_text(experiment.to_json(config) + "\n")
+    replace_text(pathlib.Path(workdir) / "config.json", experiment.to_json(config) + "\n")
 
 
 def directory_of(workdir: str | os.PathLike[str]) -> pathlib.Path:

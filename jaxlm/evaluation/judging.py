@@ -7,8 +7,10 @@ faces at once, never averaged over batches.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import pathlib
+import re
 from collections.abc import Mapping, Sequence
 
 import jax
@@ -161,7 +163,8 @@ def evaluate_and_write(
 ) -> Sequence[ErrorRow]:
     """Evaluates the model of a run or a file, prints the table, and writes metrics, predictions and pictures.
 
-    They go to `WORKDIR/evaluation/DATASET-SPLIT/`, and those of a named head to `DATASET-SPLIT-HEAD/`. For a file of
+    They go to `WORKDIR/evaluation/DATASET-SPLIT/`, with what else is asked for behind it: the head, the step, the
+    normaliser, `flip`. Where another evaluation lies there, by another protocol, a number follows. For a file of
     weights NAME.npz, `runs/NAME` takes the place of the workdir.
 
     For `path`, `step` and `head` see `checkpoints.open_model`, for the other arguments `evaluate_model`.
@@ -177,10 +180,26 @@ def evaluate_and_write(
     evaluation = evaluate_model(trained, name, dataset, data_dir, split, normaliser, flip_test)
     if jax.process_index() == 0:
         print_error_rows(evaluation.rows, evaluation.protocol)
-        folder = "-".join([evaluation.faces.dataset, evaluation.faces.split, *([head] if head else [])])
-        files = write_evaluation(results_folder(path) / "evaluation" / folder, evaluation)
+        asked = [head, None if step is None else f"step{step}", normaliser, "flip" if flip_test else None]
+        title = "-".join([evaluation.faces.dataset, evaluation.faces.split, *filter(None, asked)])
+        folder = free_folder(results_folder(path) / "evaluation", title, evaluation.protocol)
+        files = write_evaluation(folder, evaluation)
         print("Wrote " + "\n      ".join(str(file) for file in files))
     return evaluation.rows
+
+
+def free_folder(parent: pathlib.Path, title: str, protocol: Mapping[str, str]) -> pathlib.Path:
+    """The folder in `parent` for results called `title`: a new one, or one with results by the same protocol.
+
+    What a name must not hold in a folder's name, such as a / in the name of a data set, becomes _.
+    """
+    name = re.sub(r"[^\w.+\[\]-]", "_", title).lstrip(".") or "_"
+    for number in itertools.count(1):
+        folder = parent / (name if number == 1 else f"{name}-{number}")
+        stored = folder / "metrics.json"
+        if not stored.exists() or json.loads(stored.read_text()).get("protocol") == dict(protocol):
+            return folder
+    raise AssertionError("numbers do not end")
 
 
 def write_evaluation(directory: pathlib.Path, evaluation: Evaluation) -> list[pathlib.Path]:

@@ -20,6 +20,8 @@ def relabel_and_write(
 ) -> None:
     """Writes a pack of all splits of a set with new points, and prints how far the points have moved.
 
+    The new set is called `NAME_relabelled`, so that numbers on it are never taken for numbers on NAME.
+
     Args:
       teachers: The models; all points are the mean of theirs.
       dataset: A prepared set or a packed file.
@@ -66,4 +68,5 @@ def relabel_faces(faces: Faces, teachers: Sequence[Trained], flip_test: bool) ->
             found.append(predictor(trained.variables, faces, advance).points)
     points = np.mean(found, axis=0)
     visible = np.ones(points.shape[:2], bool)
-    return dataclasses.replace(faces, scheme=teachers[0].scheme, points=points, visible=visible)
+    name = f"{faces.dataset}_relabelled"
+    return dataclasses.replace(faces, dataset=name, scheme=teachers[0].scheme, points=points, visible=visible)

@@ -99,7 +99,7 @@ def _coordinates(matrix: jax.Array, size: int) -> jax.Array:
     row, column = jnp.meshgrid(*[jnp.arange(size, dtype=jnp.float32)] * 2, indexing="ij")
     grid = jnp.stack([column, row, jnp.ones_like(row)]).reshape(3, -1)
     found = jnp.matmul(jnp.moveaxis(inverse, -1, 0), grid, precision=jax.lax.Precision.HIGHEST)
-    return found.reshape(len(matrix), 2, size, size)
+    return found.reshape(matrix.shape[0], 2, size, size)
 
 
 def _sample(image: jax.Array, coordinates: jax.Array) -> jax.Array:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import argparse
 import contextlib
 import difflib
+import errno
+import os
 import pathlib
+import re
 import sys
 import textwrap
 import traceback
@@ -14,6 +17,10 @@ from typing import Any
 
 # Errors that say in words what is wrong with the input or the machine.
 _EXPECTED = (ValueError, OSError, ImportError, FloatingPointError)
+
+
+# The commands that write files of weights.
+_MAKERS = "jaxlm export, calibrate, average or convert"
 
 
 @contextlib.contextmanager
@@ -30,11 +37,33 @@ def told_errors() -> Iterator[None]:
         from jaxlm.runtime import distributed
 
         several = distributed.has_joined()
+        if told := _fault_of_the_machine(error):
+            distributed.fail(OSError(told), at_once=True)
         if not several and not isinstance(error, _EXPECTED):
             raise
         if not isinstance(error, (*_EXPECTED, jax.errors.JaxRuntimeError)):
             traceback.print_exc()
         distributed.fail(error)
+
+
+def _fault_of_the_machine(error: BaseException) -> str | None:
+    """A sentence for an error whose cause is the disk or JAX's choice of devices; libraries bury both in many lines."""
+    cause: BaseException | None = error
+    while cause is not None:
+        text = " ".join(str(cause).split())
+        place = getattr(cause, "filename", None) or next(iter(re.findall(r"(?<![\w:/])/[^\s\"':,;\])]+", text)), "")
+        where = f" ({place})" if place else ""
+        number = cause.errno if isinstance(cause, OSError) else None
+        if number in (errno.ENOSPC, errno.EDQUOT) or "No space left on device" in text:
+            return f"the disk is full{where}; make room, and give the same command again. Results saved before are kept"
+        if number == errno.EROFS or "Read-only file system" in text:
+            return f"the disk is read-only{where}; name a folder that can be written"
+        if "Unable to initialize backend" in text or "Unknown backend" in text:
+            return (
+                f"JAX cannot use the devices that JAX_PLATFORMS={os.environ.get('JAX_PLATFORMS', '')} asks for: {text}"
+            )
+        cause = cause.__cause__ or cause.__context__
+    return None
 
 
 def add_model_arguments(parser: argparse.ArgumentParser, *, several: bool = False, required: bool = True) -> None:
@@ -49,12 +78,22 @@ def add_model_arguments(parser: argparse.ArgumentParser, *, several: bool = Fals
     if several:
         many: dict[str, Any] = {"nargs": "+", "action": "extend", "type": pathlib.Path, "dest": "paths", "default": []}
         group.add_argument("--workdir", metavar="DIR", help="folders of training runs; may be repeated", **many)
-        group.add_argument("--weights", metavar="FILE.npz", help="files of jaxlm export or jaxlm convert", **many)
+        group.add_argument(
+            "--weights",
+            metavar="FILE.npz",
+            help="files of jaxlm export, calibrate, average or convert; or shipped",
+            **many,
+        )
     else:
         one: dict[str, Any] = {"type": pathlib.Path, "dest": "path"}
         either = group.add_mutually_exclusive_group(required=required)
         either.add_argument("--workdir", metavar="DIR", help="folder of a training run", **one)
-        either.add_argument("--weights", metavar="FILE.npz", help="file of jaxlm export or jaxlm convert", **one)
+        either.add_argument(
+            "--weights",
+            metavar="FILE.npz",
+            help="file of jaxlm export, calibrate, average or convert; or shipped",
+            **one,
+        )
     group.add_argument(
         "--head", metavar="SET", help="of a run on several data sets: the name of one (default: the first)"
     )

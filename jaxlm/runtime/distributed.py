@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
 import signal
 import sys
@@ -14,6 +15,8 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+import jaxlm
 
 DATA, FSDP = "data", "fsdp"
 
@@ -60,18 +63,48 @@ def one_of_several(environment: Mapping[str, str]) -> bool:
     return max(counts) > 1 or "," in environment.get("TPU_WORKER_HOSTNAMES", "")
 
 
+def require_agreement(facts: Mapping[str, str]) -> None:
+    """Compares what the processes of a run must have in common, and their versions, before they wait for each other.
+
+    Args:
+      facts: Texts by what they are about, in the same order in every process.
+
+    Raises:
+      ValueError: A process has another text than the first one.
+    """
+    if jax.process_count() == 1:
+        return
+    facts = {**facts, "versions": f"jaxlm {jaxlm.__version__}, jax {jax.__version__}, numpy {np.__version__}"}
+    digests = [np.frombuffer(hashlib.sha256(text.encode()).digest(), np.uint8) for text in facts.values()]
+    of_processes = np.asarray(multihost_utils.process_allgather(np.stack(digests)))
+    others = (of_processes != of_processes[0]).any(axis=-1)
+    if others.any():
+        process = int(np.flatnonzero(others.any(axis=1))[0])
+        about = [name for name, differs in zip(facts, others[process], strict=True) if differs]
+        raise ValueError(
+            f"process {process} has not the same {', '.join(about)} as process 0; give the same command, data and"
+            " versions of the packages to every process"
+        )
+
+
 def has_joined() -> bool:
     """Whether `start` has joined other processes."""
     return jax.distributed.is_initialized()
 
 
-def fail(error: Exception) -> NoReturn:
+def fail(error: Exception, at_once: bool = False) -> NoReturn:
     """Prints what was wrong and ends this process, and with it the others of its run.
 
     What is wrong may be the input, or that another process was lost, which JAX tells in errors of many types.
+
+    Args:
+      error: Its text is printed.
+      at_once: Without an orderly end, in which what still cannot be written would fail once more.
     """
-    print(f"error: {error}", file=sys.stderr)
+    print(f"error: {error}", file=sys.stderr, flush=True)
     if not has_joined():
+        if at_once:
+            os._exit(1)
         sys.exit(1)
     print(
         "The other processes end, too. If one was lost, or could not be reached, give the same command in every process"

@@ -8,9 +8,11 @@ import pathlib
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TextIO
 
 import tqdm
+
+from jaxlm.runtime.workdirs import replace_text
 
 
 class Measure(NamedTuple):
@@ -50,11 +52,7 @@ class Progress:
         self._silent, self._measure = silent, measure
         if silent:
             return
-        self._file = workdir / "metrics.jsonl"
-        kept = [row for row in read_metrics(self._file) if row["step"] <= start_step] if self._file.exists() else []
-        self._rows = self._file.open("w")
-        for row in kept:
-            self._rows.write(json.dumps(row) + "\n")
+        self._rows = _reopen(workdir / "metrics.jsonl", start_step)
         import tensorboardX  # Not at the top: it is slow to start, and other commands only count.
 
         self._events = tensorboardX.SummaryWriter(str(workdir / "tensorboard"), purge_step=start_step + 1)
@@ -132,11 +130,21 @@ def counting(
 
 
 def read_metrics(file: pathlib.Path) -> list[dict[str, Any]]:
-    """Rows of a `metrics.jsonl`; a last line that was cut off is left out."""
+    """Rows of a `metrics.jsonl`; lines that were cut off, or hold something else, are left out."""
     rows = []
-    for line in file.read_text().splitlines():
-        try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
+    for line in file.read_bytes().splitlines():
+        with contextlib.suppress(ValueError):
+            row = json.loads(line)
+            if isinstance(row, dict) and isinstance(row.get("step"), int) and isinstance(row.get("split"), str):
+                rows.append(row)
     return rows
+
+
+def _reopen(file: pathlib.Path, start_step: int) -> TextIO:
+    """Opens a `metrics.jsonl` to append to, without rows after `start_step` and without a line that was cut off."""
+    before = file.read_text(errors="replace") if file.exists() else ""
+    kept = [row for row in read_metrics(file) if row["step"] <= start_step] if before else []
+    after = "".join(json.dumps(row) + "\n" for row in kept)
+    if before != after:
+        replace_text(file, after)
+    return file.open("a")

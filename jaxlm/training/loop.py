@@ -6,6 +6,7 @@ itself, from its last whole checkpoint, to the same numbers.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib.util
 import pathlib
@@ -16,15 +17,16 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from jaxlm.checkpoints import Checkpoints, directory_of, write_config
+from jaxlm.checkpoints import Checkpoints, check_exists, directory_of, write_config
 from jaxlm.config import Config
 from jaxlm.data_pipelines import input as input_lib
 from jaxlm.data_pipelines import prepared
 from jaxlm.data_pipelines.input import Faces
-from jaxlm.runtime import distributed
+from jaxlm.runtime import distributed, workdirs
 from jaxlm.runtime.progress import Progress
 from jaxlm.tasks import TASKS, Alarm
 from jaxlm.training import feeding, starting
+from jaxlm.training.identity import identity_of
 from jaxlm.training.step import Recipe, TrainState, from_items, init_state, make_recipe, to_items, train_step
 
 # Metrics are fetched after at least so many steps. Fetching waits for the device, so the host cannot run far ahead.
@@ -143,15 +145,36 @@ def start_or_resume(
 
 
 def fit(config: Config, workdir: pathlib.Path) -> bool:
-    """Starts or resumes the run in `workdir`; True when it reached its end, False when a signal stopped it before."""
-    workdir.mkdir(parents=True, exist_ok=True)
+    """Starts or resumes the run in `workdir`; True when it reached its end, False when a signal stopped it before.
+
+    Raises:
+      OSError: The workdir cannot be used, or another process trains in it.
+      ValueError: It holds another run; the processes of this one differ in their data; or see `prepare_run`.
+      FloatingPointError: The loss, or what a task watches, says that training has failed.
+    """
+    prepared_run = prepare_run(config)
+    for source in starting.sources_of(config.init_from):
+        check_exists(source)
+    with workdirs.claimed(workdir) if jax.process_index() == 0 else contextlib.nullcontext():
+        return _fit(config, workdir, *prepared_run)
+
+
+def _fit(config: Config, workdir: pathlib.Path, recipe: Recipe, training: Faces, validation: Faces) -> bool:
     mesh = distributed.make_mesh(config.fsdp)
-    recipe, training, validation = prepare_run(config)
+    data = {f"{about} to train on": checksum for about, checksum in identity_of(training).items()}
+    data |= {f"{about} held out": checksum for about, checksum in identity_of(validation).items()}
+    distributed.require_agreement(data)
     directory = directory_of(workdir)
-    with Checkpoints(directory, config, config.keep) as checkpoints:
+    with Checkpoints(directory, config, config.keep, data) as checkpoints:
         start, state, shardings = start_or_resume(recipe, training, checkpoints, mesh)
         if jax.process_index() == 0:
             write_config(workdir, config)
+            print(
+                f"{len(training)} faces to train on, {len(validation)} held out; {recipe.steps_per_epoch} steps an"
+                f" epoch, {recipe.total_steps} in all{f', going on from step {start}' if start else ''}."
+                " The step is compiled first.",
+                file=sys.stderr,
+            )
         step = functools.partial(train_step, recipe=recipe)
         if config.data.cache == "device":
             advance = feeding.cached(step, training, config, mesh, shardings)
