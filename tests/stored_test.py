@@ -119,7 +119,7 @@ def test_faces_and_margins_that_may_be_are_left(faces, tmp_path):
 
 def test_objects_and_structures_are_refused_before_they_are_read(pack):
     change(pack, yaw=np.array([{}, 1, 2, 3], object))
-    refused(pack, "faces.npz is not a pack that `prepare --pack` wrote, or it is damaged: an array of numbers or")
+    refused(pack, "faces.npz is not a pack that `prepare --pack` wrote, or a damaged one: an array of numbers or")
 
 
 def test_an_encrypted_member_is_refused(pack):
@@ -218,7 +218,7 @@ def test_no_path_that_a_set_names_is_followed(data_dir, tmp_path):
         ("dataset_info.json", b"[" * 100_000, r"dataset_info\.json is no usable JSON: it is nested too deep"),
         ("metadata.json", b'{"scheme": 3}', r"metadata\.json: Expected `str`, got `int` - at `scheme`"),
         ("metadata.json", b"\xff", r"metadata\.json is not UTF-8 text, at byte 0"),
-        ("labels.npz", b"", r"labels\.npz is not the labels of a prepared set, or it is damaged"),
+        ("labels.npz", b"", r"labels\.npz is not the labels of a prepared set, or a damaged one"),
         ("labels.npz", None, r"labels\.npz is missing; prepare the set again"),
         ("synthetic-train.array_record-00000-of-00001", b"x" * 70_000, r"synthetic-train\S+ cannot be read"),
         ("synthetic-train.array_record-00000-of-00001", None, r"has 0 of the 1 files of train"),

@@ -24,7 +24,7 @@ from jaxlm.data_pipelines.stored.labels import (
 from jaxlm.files import Archive, as_schema, replacing
 from jaxlm.landmarks import text_of
 
-_KIND = "a pack that `prepare --pack` wrote"
+_KIND = "not a pack that `prepare --pack` wrote"
 
 
 class Metadata(Description):
@@ -84,7 +84,7 @@ def open_pack(path: Path) -> tuple[list[str], Callable[[str], Faces]]:
     stored = archive.read_json("metadata", dict[str, Any])
     if stored.get("version") != VERSION:
         raise ValueError(f"{path} is a pack of an earlier version; prepare the set again, with --pack {path}")
-    metadata = as_schema(stored, Metadata, f"{path} is not {_KIND}: metadata")
+    metadata = as_schema(stored, Metadata, f"{path} is {_KIND}: metadata")
     scheme = read_scheme(metadata.scheme, path.with_suffix(".toml"), path)
 
     def read_split(split: str) -> Faces:

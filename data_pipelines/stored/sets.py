@@ -54,7 +54,7 @@ def open_set(folder: Path, name: str) -> tuple[list[str], Callable[[str], Faces]
     labels_file = folder / LABELS_FILE
     if not labels_file.exists():
         raise ValueError(f"{labels_file} is missing; prepare the set again with --overwrite")
-    archive = Archive(labels_file, "the labels of a prepared set")
+    archive = Archive(labels_file, "not the labels of a prepared set")
 
     def read_split(split: str) -> Faces:
         labels = read_labels(archive, split, scheme, described.frame_size, described.margin)

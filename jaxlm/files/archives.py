@@ -56,7 +56,7 @@ class Archive:
 
     Args:
       path: The file.
-      kind: What it should be, for messages: `a pack that prepare wrote`.
+      kind: What a wrong file is, for messages: `no pack that prepare wrote`.
 
     Raises:
       OSError: The file cannot be read.
@@ -68,10 +68,10 @@ class Archive:
         self.path = pathlib.Path(path)
         self._kind = kind
         if self.path.exists() and not self.path.is_file():
-            raise ValueError(f"{path} is a folder or a device, not {kind}")
+            raise ValueError(f"{path} is {kind}: it is a folder or a device")
         file = self.path.open("rb")
         try:
-            with self._told(f"is not {kind}, or it is damaged"):
+            with self._told(f"is {kind}, or a damaged one"):
                 self._zip = zipfile.ZipFile(file)
                 self.members = self._read_headers(os.fstat(file.fileno()).st_size)
         except BaseException:
@@ -119,7 +119,7 @@ class Archive:
         """
         member = self.members.get(name)
         if member is None:
-            raise ValueError(f"{self.path} is not {self._kind}: it has no {name}")
+            raise ValueError(f"{self.path} is {self._kind}: it has no {name[:100]}")
         fits = shape is None or len(shape) == len(member.shape)
         if member.dtype.kind not in kinds or not fits or (shape and not _fits(member.shape, shape)):
             wanted = "" if shape is None else f" {['any' if n is None else n for n in shape]}"

@@ -44,7 +44,11 @@ def parse_json(text: str | bytes, schema: type[T], where: str) -> T:
     Raises:
       ValueError: It is no JSON, or something else; the message starts with `where`.
     """
-    return as_schema(_parsed(json.loads, text, "JSON", where), schema, where)
+    return as_schema(_parsed(_parse_json, text, "JSON", where), schema, where)
+
+
+def _parse_json(content: str | bytes) -> Any:
+    return json.loads(content if isinstance(content, str) else content.decode("utf-8-sig"))
 
 
 def read_json(path: str | os.PathLike[str], schema: type[T]) -> T:
