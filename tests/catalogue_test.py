@@ -84,7 +84,7 @@ def test_examples_of_several_files_are_all_found(aflw, tmp_path):
     examples = find_examples(tmp_path, "aflw2k3d")
     assert [example.number for example in examples] == list(range(20))
     assert len({example.path for example in examples}) == 3
-    assert {parse(example).bytes("image") for example in examples} == {
+    assert {parse(example).one("image") for example in examples} == {
         path.read_bytes() for path in archive.glob("*.jpg")
     }
 

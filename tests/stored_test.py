@@ -249,9 +249,9 @@ def test_examples_are_those_of_tensorflow():
     }
     data = tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
     example = parse_example(data)
-    assert example.bytes("image") == b"\x00photo"
+    assert example.one("image") == b"\x00photo"
     np.testing.assert_array_equal(example.floats("points"), np.float32([1.5, -2]))
     np.testing.assert_array_equal(example.integers("style"), [-1, 2**40])
-    for wrong in (lambda: example.bytes("points"), lambda: example.floats("none"), lambda: parse_example(data[:-3])):
+    for wrong in (lambda: example.one("points"), lambda: example.floats("none"), lambda: parse_example(data[:-3])):
         with pytest.raises(ValueError, match=r"another kind|has no none|cut off"):
             wrong()

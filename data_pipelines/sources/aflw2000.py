@@ -14,6 +14,7 @@ import scipy.io
 from jaxlm.data_pipelines.cutting import BOX_SCALE, LANDMARK_BOX, Label, make_record
 from jaxlm.data_pipelines.source import BadFaceError, OnBad, passing_bad
 from jaxlm.data_pipelines.sources.ibug300w import find_image
+from jaxlm.files import read_array
 from jaxlm.landmarks import IBUG68, Scheme
 from jaxlm.landmarks.geometry import box_around
 from jaxlm.landmarks.tables import files_with_ending
@@ -21,6 +22,7 @@ from jaxlm.landmarks.tables import files_with_ending
 NUM_POINTS = 68
 VALIDATION_SHARE = 0.1
 SPLIT_SEED = b"0"
+_TURNS = 3600.0  # No angle is larger, in degrees.
 Angle = typing.TypeVar("Angle", np.ndarray, float)
 """Hashed with each image; another seed gives another split."""
 
@@ -114,7 +116,14 @@ def read_matrix(path: Path, name: str, shape: tuple[int, int]) -> np.ndarray:
       BadFaceError: The file cannot be read, or it has no such matrix of finite numbers.
     """
     try:
-        matrix = scipy.io.loadmat(path, variable_names=[name]).get(name)
+        # The headers alone; a damaged one may promise more than memory holds.
+        found = [(size, kind) for known, size, kind in scipy.io.whosmat(path) if known == name]
+        if any(size != shape for size, _ in found):
+            size, kind = found[0]
+            raise BadFaceError(f"{path}: {name} is {kind} {list(size)}, not {list(shape)} finite numbers")
+        matrix = scipy.io.loadmat(path, variable_names=[name]).get(name) if found else None
+    except BadFaceError:
+        raise
     except Exception as error:  # Damaged files raise nearly anything: OSError, zlib.error, TypeError, IndexError.
         raise BadFaceError(f"{path} is not a readable .mat file: {error}") from None
     if matrix is None:
@@ -130,12 +139,11 @@ def read_poses(path: Path, count: int) -> np.ndarray:
     Raises:
       ValueError: The file holds something else.
     """
-    try:
-        yaws = np.load(path)
-    except (ValueError, EOFError):
-        raise ValueError(f"{path} is not a .npy file of numbers") from None
-    if yaws.shape != (count,) or yaws.dtype.kind not in "iuf" or not np.isfinite(yaws).all():
-        raise ValueError(f"{path} holds {yaws.dtype} {list(yaws.shape)}, not a yaw for each of the {count} .mat files")
+    yaws = read_array(path, "iuf").astype(np.float64)
+    if yaws.shape != (count,) or not (np.abs(yaws) <= _TURNS).all():
+        raise ValueError(
+            f"{path} holds {list(yaws.shape)} values, not a yaw in degrees for each of the {count} .mat files"
+        )
     return wrap_degrees(yaws)
 
 

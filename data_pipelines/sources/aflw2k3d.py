@@ -40,7 +40,7 @@ class AFLW2K3D:
             try:
                 features = parse(example)
                 with told(example):
-                    images.append(features.bytes("image"))
+                    images.append(features.one("image"))
             except BadFaceError as error:
                 on_bad(error)
                 continue
@@ -51,6 +51,6 @@ class AFLW2K3D:
         """Cuts the frame of one example; see `cutting.cut_face`."""
         features = parse(label)
         with told(label):
-            image, landmarks = features.bytes("image"), features.floats("landmarks_68_3d_xy_normalized")
+            image, landmarks = features.one("image"), features.floats("landmarks_68_3d_xy_normalized")
         face = face_label(label, f"{self.name}/{label.number:06d}", landmarks)
         return cut_face(face, decode_photo(image, face.image, face.where), frame_size, margin)

@@ -51,7 +51,7 @@ class The300WLP:
         features = parse(label)
         with told(label):
             landmarks, shape, pose = (features.floats(key) for key in ("landmarks_3d", "shape_params", "pose_params"))
-            image, yaw = features.bytes("image"), float(pose[1]) if len(pose) > 1 else np.nan
+            image, yaw = features.one("image"), float(pose[1]) if len(pose) > 1 else np.nan
         face = dataclasses.replace(
             face_label(label, f"{self.name}/{label.number:06d}", landmarks),
             group=hashlib.sha256(shape.tobytes()).hexdigest()[:16],

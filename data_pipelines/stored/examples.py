@@ -21,7 +21,7 @@ class Example:
 
     features: dict[str, tuple[int, bytes]]
 
-    def bytes(self, name: str) -> bytes:
+    def one(self, name: str) -> bytes:
         """The one value of a list of bytes; raises ValueError where there is no such list."""
         values = [value for number, _, value in _fields(self._list(name, _BYTES_LIST)) if number == 1]
         if len(values) != 1 or not isinstance(values[0], bytes):

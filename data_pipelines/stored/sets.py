@@ -63,7 +63,7 @@ def open_set(folder: Path, name: str) -> tuple[list[str], Callable[[str], Faces]
             raise ValueError(f"{labels_file} has {len(labels['names'])} faces in {split}, and there are {len(records)}")
 
         def read_encoded(indices: np.ndarray) -> list[bytes]:
-            frames = [_read(records, int(i), folder, split).bytes("image") for i in indices]
+            frames = [_read(records, int(i), folder, split).one("image") for i in indices]
             return check_frames(frames, indices, described.frame_size, f"{folder}, split {split}")
 
         return Faces(
@@ -129,8 +129,8 @@ def _labels(example: Example) -> Record:
         visible=example.integers("visible").astype(bool),
         attributes=example.integers("attributes").astype(bool),
         to_source=example.floats("to_source").reshape(2, 3),
-        name=example.bytes("name").decode(),
-        group=example.bytes("group").decode(),
+        name=example.one("name").decode(),
+        group=example.one("group").decode(),
         style=int(example.integers("style")[0]),
         yaw=float(example.floats("yaw")[0]),
     )

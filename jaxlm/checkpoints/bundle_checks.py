@@ -74,21 +74,26 @@ def trained_of(variables: Mapping[str, Any], metadata: Metadata) -> Trained:
         scheme_of_text(options.get("scheme", config.data.scheme))
     scheme_of_text(config.data.scheme)
     tasks.check(config.task, config.model)
-    stored = metadata.head
-    if stored and not stored.start < stored.stop <= metadata.num_points:
-        raise ValueError(f"the head has points {stored.start} to {stored.stop} of {metadata.num_points}")
     return Trained(
         config=config,
         model=models.build(config.model.name, metadata.num_points, config.model.options, jnp.dtype(config.dtype)),
         variables=variables,
         step=metadata.step,
         scheme=parse_tables(metadata.scheme, "scheme"),
-        head=stored
-        and Head(stored.name, last_part(stored.dataset), scheme_of_text(stored.scheme), stored.start, stored.stop),
+        head=_head_of(metadata),
         card=metadata.card,
         boxes=calibrations_of(metadata.boxes),
         least_confidence=metadata.least_confidence,
     )
+
+
+def _head_of(metadata: Metadata) -> Head | None:
+    stored = metadata.head
+    if stored is None:
+        return None
+    if not stored.start < stored.stop <= metadata.num_points:
+        raise ValueError(f"the head has points {stored.start} to {stored.stop} of {metadata.num_points}")
+    return Head(stored.name, last_part(stored.dataset), scheme_of_text(stored.scheme), stored.start, stored.stop)
 
 
 def _check_sizes(value: Any) -> None:

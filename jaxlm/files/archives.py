@@ -193,7 +193,7 @@ def _read_header(file: IO[bytes]) -> tuple[Member, int]:
 def _read_values(file: IO[bytes], member: Member) -> np.ndarray:
     """The values after a header, whose size was compared with the file's."""
     values = np.empty(math.prod(member.shape), member.dtype)
-    target = memoryview(values.view(np.uint8) if values.size else b"").cast("B")
+    target = values.reshape(-1).view(np.uint8).data
     done = 0
     while done < len(target):
         piece = file.read(min(_PIECE, len(target) - done))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import pathlib
 import secrets
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 _KEPT = 40  # Characters of a name that its unfinished file has, too: 160 bytes at most, so that any name fits.
 
@@ -47,3 +48,8 @@ def write_whole(path: str | os.PathLike[str], content: bytes | str) -> None:
     """Writes bytes, or text as UTF-8, to a file that appears only when it is whole; see `replacing`."""
     with replacing(path) as file:
         file.write(content.encode() if isinstance(content, str) else content)
+
+
+def write_json(path: str | os.PathLike[str], document: Any) -> None:
+    """Writes JSON, indented, to a file that appears only when it is whole; see `replacing`."""
+    write_whole(path, json.dumps(document, indent=2) + "\n")
