@@ -141,9 +141,7 @@ def read_poses(path: Path, count: int) -> np.ndarray:
     """
     yaws = read_array(path, "iuf").astype(np.float64)
     if yaws.shape != (count,) or not (np.abs(yaws) <= _TURNS).all():
-        raise ValueError(
-            f"{path} holds {list(yaws.shape)} values, not a yaw in degrees for each of the {count} .mat files"
-        )
+        raise ValueError(f"{path} holds {yaws.dtype} {list(yaws.shape)}, not a yaw for each of the {count} .mat files")
     return wrap_degrees(yaws)
 
 
