@@ -155,8 +155,9 @@ def write_set(
         write_labels(builder.data_path)
         faces = join(list(open_splits(source.name, unfinished).values()))
         pictures.save_image(builder.data_path / "contact_sheet.png", overview.contact_sheet(faces))
-        shutil.rmtree(folder, ignore_errors=True)
         folder.parent.mkdir(parents=True, exist_ok=True)
+        if folder.exists():
+            folder.replace(unfinished / "replaced")  # Deleting takes longer, and a kill would leave half a set.
         Path(builder.data_dir).replace(folder)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)

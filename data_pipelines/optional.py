@@ -15,6 +15,11 @@ def load_tfds(purpose: str) -> ModuleType:
     return _load("tensorflow_datasets", "TensorFlow Datasets", purpose)
 
 
+def load_array_records(purpose: str) -> ModuleType:
+    """The module that reads ArrayRecord files, which TensorFlow Datasets brings; see `load_tfds`."""
+    return _load("array_record.python.array_record_data_source", "TensorFlow Datasets", purpose)
+
+
 def load_tensorflow(purpose: str) -> ModuleType:
     """The package `tensorflow`; see `load_tfds`."""
     return _load("tensorflow", "TensorFlow", purpose)

@@ -3,41 +3,40 @@
 from __future__ import annotations
 
 import dataclasses
-import json
+import glob
 import os
 import re
-import zipfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jaxlm.data_pipelines.faces import LABELS, Faces, collect_labels, pack_labels, unpack_labels
-from jaxlm.data_pipelines.optional import load_tfds
-from jaxlm.data_pipelines.record import VERSION, decode
+from jaxlm.data_pipelines.faces import Faces
+from jaxlm.data_pipelines.record import VERSION
 from jaxlm.data_pipelines.selection import join
-from jaxlm.landmarks import is_built_in, load_scheme
-from jaxlm.landmarks.scheme import to_toml
+from jaxlm.data_pipelines.stored.labels import SCHEME_FILE
+from jaxlm.data_pipelines.stored.packs import check_pack_name, open_pack, write_pack
+from jaxlm.data_pipelines.stored.sets import open_set, write_labels
 
-if TYPE_CHECKING:
-    import tensorflow_datasets as tfds
+__all__ = [
+    "SCHEME_FILE",
+    "SPLIT_UNIONS",
+    "check_pack_name",
+    "find_sets",
+    "named_pack",
+    "open_faces",
+    "open_splits",
+    "set_folder",
+    "variant_name",
+    "write_labels",
+    "write_pack",
+]
 
 SPLIT_UNIONS = {"full": "common+challenging"}
 """Names for several splits together: `full` is the full test set of 300-W."""
 
-METADATA = ("scheme", "frame_size", "margin", "box")
-
-SCHEME_FILE = "scheme.toml"
-"""Name of the file of a user's own scheme, in the folder of the set."""
-
-LABELS_FILE = "labels.npz"
-"""Name of the file with the labels of all splits, in the folder of the set; to open a set reads it and no record."""
-
-PACK_ARRAYS = ("encoded", "offsets", *LABELS)
-NPZ_ERRORS = (ValueError, KeyError, EOFError, zipfile.BadZipFile)
-
-_SPLIT = re.compile(r"(\w+)(?:\[(\d*):(\d*)\])?")
+_SPLIT = re.compile(r"(.+?)(?:\[(\d{0,15}):(\d{0,15})\])?")
+_SET = re.compile(r"[^/\\\0]+(/[^/\\\0]+)?")
 
 
 def variant_name(frame_size: int, margin: float) -> str:
@@ -53,7 +52,13 @@ def set_folder(data_dir: Path, name: str, frame_size: int, margin: float) -> Pat
 def find_sets(dataset: str, data_dir: Path) -> list[Path]:
     """The folders of the prepared variants of `NAME` or `NAME/VARIANT`."""
     name, _, variant = dataset.partition("/")
-    return sorted(path.parent for path in data_dir.glob(f"{name}/{variant or '*'}/{VERSION}/dataset_info.json"))
+    found = data_dir.glob(f"{glob.escape(name)}/{glob.escape(variant) or '*'}/{VERSION}/dataset_info.json")
+    return sorted(path.parent for path in found)
+
+
+def all_sets(data_dir: Path) -> list[Path]:
+    """The folders of all prepared sets."""
+    return sorted(path.parent for path in data_dir.glob(f"*/*/{VERSION}/dataset_info.json"))
 
 
 def named_pack(name: str, data_dir: Path) -> Path:
@@ -106,16 +111,18 @@ def open_splits(dataset: str, data_dir: str | os.PathLike) -> dict[str, Faces]:
 def _open(dataset: str, data_dir: Path) -> tuple[list[str], Callable[[str], Faces]]:
     """The names of the splits, and the function that reads one."""
     if dataset.endswith(".npz"):
-        return _open_pack(Path(dataset))
+        return open_pack(Path(dataset))
+    if not _SET.fullmatch(dataset) or ".." in dataset.split("/"):
+        raise ValueError(f"{dataset!r} names no set: give NAME or NAME/VARIANT, or the path of a pack, FILE.npz")
     pack = named_pack(dataset, data_dir)
-    return _open_pack(pack) if pack.exists() and not find_sets(dataset, data_dir) else _open_set(dataset, data_dir)
+    return open_pack(pack) if pack.exists() and not find_sets(dataset, data_dir) else _open_set(dataset, data_dir)
 
 
 def _open_set(dataset: str, data_dir: Path) -> tuple[list[str], Callable[[str], Faces]]:
     name = dataset.partition("/")[0]
     folders = find_sets(dataset, data_dir)
     if not folders:
-        there = ", ".join(str(path.relative_to(data_dir).parent) for path in find_sets("*", data_dir))
+        there = ", ".join(str(path.relative_to(data_dir).parent) for path in all_sets(data_dir))
         raise FileNotFoundError(
             f"{dataset} is not prepared in {data_dir} (there: {there or 'nothing'}). Prepare it first: "
             f"jaxlm prepare {name} --data-dir {data_dir}; --help lists what else it needs"
@@ -124,125 +131,4 @@ def _open_set(dataset: str, data_dir: Path) -> tuple[list[str], Callable[[str], 
         variants = ", ".join(f"{name}/{folder.parent.name}" for folder in folders)
         raise ValueError(f"{dataset} is prepared in several variants; name one of {variants}")
 
-    builder = load_tfds(f"opening the prepared set {name}").builder_from_directory(folders[0])
-    metadata, labels_file = _metadata(builder.info.metadata, folders[0] / SCHEME_FILE), folders[0] / LABELS_FILE
-    try:
-        labels = np.load(labels_file)
-    except (OSError, *NPZ_ERRORS):
-        raise ValueError(f"{labels_file} is missing or damaged; prepare the set again with --overwrite") from None
-
-    def read_split(split: str) -> Faces:
-        records = _data_source(builder, split)
-        return Faces(
-            dataset=name,
-            split=split,
-            **metadata,
-            **unpack_labels(_arrays_of(split, LABELS, labels, labels_file)),
-            read_encoded=lambda indices: [records[int(i)]["image"] for i in indices],
-        )
-
-    return list(builder.info.splits), read_split
-
-
-def write_labels(folder: Path) -> None:
-    """Writes `LABELS_FILE`: the labels of all records of the set in `folder`."""
-    builder = load_tfds("writing a prepared set").builder_from_directory(folder)
-    arrays: dict[str, Any] = {}
-    for split in builder.info.splits:
-        records = _data_source(builder, split)
-        labels = (dataclasses.replace(decode(records[i]), image=b"") for i in range(len(records)))
-        arrays |= {f"{split}/{key}": array for key, array in collect_labels(labels).items()}
-    np.savez(folder / LABELS_FILE, **arrays)
-
-
-def _data_source(builder: tfds.core.DatasetBuilder, split: str) -> Sequence[dict[str, Any]]:
-    """The records of a split, read by index, their images still encoded."""
-    tfds = load_tfds("reading a prepared set")
-    return builder.as_data_source(split, decoders={"image": tfds.decode.SkipDecoding()})
-
-
-def _arrays_of(split: str, keys: Iterable[str], arrays: Mapping[str, np.ndarray], path: Path) -> dict[str, np.ndarray]:
-    """The arrays of a split in the .npz file `path`, by their keys."""
-    try:
-        return {key: arrays[f"{split}/{key}"] for key in keys}
-    except NPZ_ERRORS as error:
-        raise ValueError(f"{path} is damaged: {error}") from None
-
-
-def _metadata(stored: Mapping[str, Any], scheme_file: Path) -> dict[str, Any]:
-    """The fields of `Faces` that describe a set; a user's own scheme lies in a file beside it."""
-    text = str(stored["scheme"])
-    scheme = load_scheme(str(scheme_file) if text.endswith(".toml") else text)
-    return {key: stored[key] for key in METADATA} | {"scheme": scheme}
-
-
-def check_pack_name(path: Path) -> None:
-    """Raises ValueError where a file has no name for a pack."""
-    if path.suffix != ".npz":
-        raise ValueError(f"{path}: the name of a pack ends in .npz")
-
-
-def write_pack(file: str | os.PathLike, splits: Mapping[str, Faces]) -> None:
-    """Writes the splits of a set as one .npz file, which appears only when it is whole.
-
-    A user's own scheme goes to a file beside it, of the same name with the ending .toml.
-
-    Raises:
-      ValueError: The file's name does not end in .npz.
-    """
-    path = Path(file)
-    check_pack_name(path)
-    first = next(iter(splits.values()))
-    metadata = {key: getattr(first, key) for key in METADATA} | {"scheme": first.scheme.name}
-    metadata |= {"version": VERSION, "dataset": first.dataset, "splits": list(splits)}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not is_built_in(first.scheme):
-        scheme_file = path.with_suffix(".toml")
-        scheme_file.write_text(to_toml(first.scheme))
-        metadata["scheme"] = scheme_file.name
-    arrays: dict[str, Any] = {"metadata": np.array(json.dumps(metadata))}
-    for split, faces in splits.items():
-        arrays |= {f"{split}/{key}": array for key, array in _pack_arrays(faces).items()}
-    unfinished = path.with_suffix(".incomplete")
-    try:
-        with unfinished.open("wb") as target:
-            np.savez(target, **arrays)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
-
-
-def _pack_arrays(faces: Faces) -> dict[str, np.ndarray]:
-    frames = faces.read_encoded(np.arange(len(faces)))
-    return {
-        "encoded": np.frombuffer(b"".join(frames), np.uint8),
-        "offsets": np.cumsum([0] + [len(frame) for frame in frames]),
-        **pack_labels(faces),
-    }
-
-
-def _open_pack(path: Path) -> tuple[list[str], Callable[[str], Faces]]:
-    if not path.exists():
-        raise FileNotFoundError(f"{path}: no such file; jaxlm prepare ... --pack {path} writes it")
-    try:
-        arrays = np.load(path)
-        metadata = json.loads(str(arrays["metadata"]))
-    except NPZ_ERRORS:
-        raise ValueError(f"{path} is not a pack that `prepare --pack` wrote, or it is damaged") from None
-    if metadata.get("version") != VERSION:
-        raise ValueError(f"{path} is a pack of an earlier version; prepare the set again, with --pack {path}")
-
-    described = _metadata(metadata, path.with_suffix(".toml"))
-
-    def read_split(split: str) -> Faces:
-        stored = _arrays_of(split, PACK_ARRAYS, arrays, path)
-        encoded, offsets = stored["encoded"], stored["offsets"]
-        return Faces(
-            dataset=metadata["dataset"],
-            split=split,
-            **described,
-            **unpack_labels(stored),
-            read_encoded=lambda indices: [encoded[offsets[i] : offsets[i + 1]].tobytes() for i in indices],
-        )
-
-    return metadata["splits"], read_split
+    return open_set(folders[0], name)

@@ -81,11 +81,6 @@ def encode(record: Record) -> dict[str, typing.Any]:
     return {field.name: getattr(record, field.name) for field in dataclasses.fields(record)}
 
 
-def decode(example: dict[str, typing.Any]) -> Record:
-    """The record in an example that TFDS read with the decoding of the image skipped."""
-    return Record(**(example | {"name": example["name"].decode(), "group": example["group"].decode()}))
-
-
 def encode_image(image: np.ndarray) -> bytes:
     """JPEG bytes of an RGB image uint8 [H, W, 3], at quality 95 and with full colour resolution (4:4:4)."""
     options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]

@@ -9,8 +9,9 @@ from __future__ import annotations
 import collections
 import csv
 import dataclasses
+import io
 import itertools
-import json
+import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,10 +21,14 @@ import numpy as np
 
 from jaxlm.data_pipelines.faces import Faces
 from jaxlm.data_pipelines.prepared import open_faces
+from jaxlm.files import read_json, write_json, write_whole
 
 FOLDER, MANIFEST, SETTINGS = "renders", "manifest.csv", "renders.json"
 
 Kind = Literal["transfer", "self", "prior"]
+
+_LARGEST_CROP = 100.0
+_FILE = re.compile(r"[^/\\\0]{1,200}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -171,13 +176,12 @@ def begin(folder: Path, settings: Settings, rows: Sequence[Render], overwrite: b
 def write_renders(folder: Path, settings: Settings, rows: Sequence[Render]) -> None:
     """Begins a folder of renders: writes `renders.json` and, last, `manifest.csv`, which makes it one."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / SETTINGS).write_text(json.dumps(dataclasses.asdict(settings), indent=2) + "\n")
-    unfinished = folder / f"{MANIFEST}.incomplete"
-    with unfinished.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(Render._fields)
-        writer.writerows(rows)
-    unfinished.replace(folder / MANIFEST)
+    write_json(folder / SETTINGS, dataclasses.asdict(settings))
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(Render._fields)
+    writer.writerows(rows)
+    write_whole(folder / MANIFEST, text.getvalue().encode(errors="surrogateescape"))
 
 
 def read_settings(folder: Path) -> Settings:
@@ -190,10 +194,10 @@ def read_settings(folder: Path) -> Settings:
     path = folder / SETTINGS
     if not path.exists():
         raise FileNotFoundError(f"{path} is missing; --source is a folder that jaxlm stylize made")
-    try:
-        return Settings(**json.loads(path.read_text()))
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"{path} is damaged: {error}") from None
+    settings = read_json(path, Settings)
+    if not 0 < settings.crop <= _LARGEST_CROP or settings.styles < 1 or settings.step < 0:
+        raise ValueError(f"{path} is damaged: crop {settings.crop}, styles {settings.styles}, step {settings.step}")
+    return settings
 
 
 def read_manifest(folder: Path) -> list[Render]:
@@ -202,14 +206,22 @@ def read_manifest(folder: Path) -> list[Render]:
     if not path.exists():
         raise FileNotFoundError(f"{path} is missing; --source is a folder that jaxlm stylize made")
     rows = []
-    with path.open(newline="") as file:
+    with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
         reader = csv.reader(file)
-        if tuple(next(reader, ())) != Render._fields:
-            raise ValueError(f"{path}, line 1: the columns are {', '.join(Render._fields)}")
-        for row in reader:
-            try:
-                fields: dict[str, Any] = dict(zip(Render._fields, row, strict=True))
-                rows.append(Render(**fields | {"seed": int(fields["seed"]), "step": int(fields["step"])}))
-            except ValueError as error:
-                raise ValueError(f"{path}, line {reader.line_num}: {error}") from None
+        try:
+            if tuple(next(reader, ())) != Render._fields:
+                raise ValueError(f"the columns are {', '.join(Render._fields)}")
+            rows += [_to_render(row) for row in reader]
+        except (ValueError, csv.Error) as error:
+            raise ValueError(f"{path}, line {reader.line_num}: {error}") from None
     return rows
+
+
+def _to_render(row: Sequence[str]) -> Render:
+    """A row of a manifest; raises ValueError where it is none."""
+    if len(row) != len(Render._fields):
+        raise ValueError(f"{len(row)} values instead of {len(Render._fields)}")
+    fields: dict[str, Any] = dict(zip(Render._fields, row, strict=True))
+    if not _FILE.fullmatch(fields["file"]):
+        raise ValueError(f"{fields['file'][:100]!r} is no picture beside the manifest")
+    return Render(**fields | {"seed": int(fields["seed"]), "step": int(fields["step"])})

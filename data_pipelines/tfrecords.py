@@ -6,25 +6,23 @@ needs neither TensorFlow nor memory for all images.
 
 from __future__ import annotations
 
-import functools
+import contextlib
 import os
 import typing
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
 from jaxlm.data_pipelines.cutting import BOX_SCALE, Label
-from jaxlm.data_pipelines.optional import load_tfds
 from jaxlm.data_pipelines.source import BadFaceError
+from jaxlm.data_pipelines.stored import examples
+from jaxlm.files import read_json
 from jaxlm.landmarks.geometry import box_around
 
-if typing.TYPE_CHECKING:
-    import tensorflow_datasets as tfds
-
 IMAGE_SIZE = 450
-
-_PURPOSE = "reading a set of the TFDS catalogue"
+NUM_POINTS = 68
 
 
 class Example(typing.NamedTuple):
@@ -44,13 +42,15 @@ class Example(typing.NamedTuple):
 
 
 def face_label(example: Example, name: str, landmarks: np.ndarray) -> Label:
-    """The face of an example, in a group of its own; `landmarks` [68, 2] are fractions of the image's side.
+    """The face of an example, in a group of its own; `landmarks` [136], x and y in turn, are fractions of the image.
 
     Raises:
-      BadFaceError: A landmark is not finite.
+      BadFaceError: There is another number of landmarks, or one is not finite.
     """
     where = f"{example.path}, example {example.number}"
-    points = landmarks.astype(np.float64) * IMAGE_SIZE
+    if landmarks.shape != (2 * NUM_POINTS,):
+        raise BadFaceError(f"{where}: {len(landmarks)} values instead of {2 * NUM_POINTS}")
+    points = landmarks.astype(np.float64).reshape(NUM_POINTS, 2) * IMAGE_SIZE
     if not np.isfinite(points).all():
         raise BadFaceError(f"{where}: a landmark is not finite")
     return Label(
@@ -58,21 +58,30 @@ def face_label(example: Example, name: str, landmarks: np.ndarray) -> Label:
     )
 
 
+class _Info(msgspec.Struct, rename="camel"):
+    """What dataset_info.json of a catalogue set says; paths and classes in it are not followed."""
+
+    file_format: str = "tfrecord"
+
+
 def find_examples(data_dir: Path, name: str) -> list[Example]:
     """The examples in the `train` split of a catalogue set, in the order of its files.
 
     Raises:
-      FileNotFoundError: The set has not been downloaded.
-      ImportError: TensorFlow Datasets is not installed.
+      FileNotFoundError: The set has not been downloaded, or files of it are missing.
       ValueError: The set's files are not TFRecords, or one is truncated.
     """
     folders = sorted(path.parent for path in data_dir.glob(f"{name}/*/dataset_info.json"))
     if not folders:
         raise FileNotFoundError(f"{data_dir} holds no {name}; download it: tfds build {name} --data_dir {data_dir}")
-    info = _builder(folders[-1]).info
-    if info.file_format.value != "tfrecord":
-        raise ValueError(f"{folders[-1]} is stored as {info.file_format.value}; only tfrecord can be read")
-    spans = [(Path(path), *span) for path in info.splits["train"].filepaths for span in scan_tfrecords(Path(path))]
+    info = read_json(folders[-1] / "dataset_info.json", _Info)
+    if info.file_format != "tfrecord":
+        raise ValueError(f"{folders[-1]} is stored as {info.file_format[:40]}; only tfrecord can be read")
+    files = sorted(folders[-1].glob(f"{name}-train.tfrecord-*-of-*"))
+    count = int(files[0].name.rpartition("-")[2]) if files and files[0].name.rpartition("-")[2].isdecimal() else 0
+    if not files or len(files) != count:
+        raise FileNotFoundError(f"{folders[-1]} holds {len(files)} of the {count} files of train; download it again")
+    spans = [(path, *span) for path in files for span in scan_tfrecords(path)]
     return [Example(number, *span) for number, span in enumerate(spans)]
 
 
@@ -95,23 +104,23 @@ def scan_tfrecords(path: Path) -> Iterator[tuple[int, int]]:
             file.seek(length + 4, os.SEEK_CUR)
 
 
-def parse(example: Example) -> dict[str, typing.Any]:
-    """The features of an example as numpy arrays; `image` stays encoded, as bytes.
+def parse(example: Example) -> examples.Example:
+    """The features of an example; its image stays encoded.
 
     Raises:
       BadFaceError: The example is damaged.
     """
-    tfds = load_tfds(_PURPOSE)
     with example.path.open("rb") as file:
         file.seek(example.offset)
         data = file.read(example.length)
-    features = _builder(example.path.parent).info.features
+    with told(example):
+        return examples.parse_example(data)
+
+
+@contextlib.contextmanager
+def told(example: Example) -> Iterator[None]:
+    """Turns a ValueError about an example into a BadFaceError that names it."""
     try:
-        return features.deserialize_example_np(data, decoders={"image": tfds.decode.SkipDecoding()})
-    except Exception as error:  # A damaged example raises nearly anything, from protobuf's errors to KeyError.
+        yield
+    except ValueError as error:
         raise BadFaceError(f"{example.path}, example {example.number} is damaged: {error}") from None
-
-
-@functools.cache
-def _builder(folder: Path) -> tfds.core.DatasetBuilder:
-    return load_tfds(_PURPOSE).builder_from_directory(folder)

@@ -16,6 +16,7 @@ from typing import Any
 from jaxlm import config as config_lib
 from jaxlm import experiments, landmarks, models, tasks
 from jaxlm.config import Config, flatten
+from jaxlm.files import as_schema
 
 
 def files() -> dict[str, pathlib.Path]:
@@ -174,9 +175,16 @@ def from_json(text: str) -> Config:
     """The config that `to_json` wrote; tuples among the options come back as tuples.
 
     Raises:
-      ValueError: It has an option that its model or task does not have; `DeletedFieldError` if that existed once.
+      ValueError: It has an option that its model or task does not have, or a value of another type than its field;
+        `DeletedFieldError` if that existed once.
     """
-    return spell_out(_from_dict(Config, without_deleted(json.loads(text))))
+    try:
+        config = spell_out(_from_dict(Config, without_deleted(json.loads(text))))
+    except KeyError as error:
+        raise ValueError(f"the field {error} is missing or unknown") from None
+    except (AttributeError, TypeError, RecursionError) as error:
+        raise ValueError(f"the config is damaged: {error}") from None
+    return as_schema(dataclasses.asdict(config), Config, "config")
 
 
 # Fields that no longer exist, by their dotted paths, each with the value whose effect all configs have now.

@@ -11,7 +11,8 @@ import pytest
 from jaxlm.data_pipelines import prepare
 from jaxlm.data_pipelines.input import open_faces
 from jaxlm.data_pipelines.source import BadFaceError
-from jaxlm.data_pipelines.sources.annotation_pickle import AnnotationPickle, read_pickle
+from jaxlm.data_pipelines.sources.annotation_pickle import AnnotationPickle
+from jaxlm.files import pickles, read_pickle
 from tiny_archives import ring, write_photo
 from tolerances import assert_float32_close
 
@@ -166,3 +167,69 @@ def test_wrong_options_say_what_to_do(tmp_path):
         AnnotationPickle(tmp_path, split="a b")
     with pytest.raises(FileNotFoundError, match=r"annot\.pkl is missing; --source is the folder of annot\.pkl"):
         AnnotationPickle(tmp_path).read(stop)
+
+
+def laughs(levels):
+    """A list of two references to a list of two references, and so on: 2**levels values in a few bytes."""
+    value = [1.0]
+    for _ in range(levels):
+        value = [value, value]
+    return value
+
+
+def test_a_pointer_in_the_bytes_of_an_object_array_is_refused(tmp_path):
+    # numpy.ndarray((1,), dtype("O"), bytes): CPython's unpickler makes a pointer of the bytes and jumps to it.
+    pointer = b"\x41" * 8
+    dtype = b"cnumpy\ndtype\n(X\x02\x00\x00\x00O8tR"
+    calls = {
+        "a call of numpy.ndarray": b"cnumpy\nndarray\n((I1\nt" + dtype + b"C\x08" + pointer + b"tR",
+        "no dtype of numbers": b"cnumpy._core.numeric\n_frombuffer\n(C\x08" + pointer + dtype + b"(I1\ntX\x01\0\0\0CtR",
+        "an array of objects that is no list": b"cnumpy._core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(I0\n"
+        b"tC\x01btR(I1\n(I1\nt" + dtype + b"I00\nC\x08" + pointer + b"tb",
+    }
+    for message, call in calls.items():
+        (tmp_path / "annot.pkl").write_bytes(b"\x80\x03" + call + b".")
+        with pytest.raises(ValueError, match=rf"annot\.pkl .*{message}"):
+            read_pickle(tmp_path / "annot.pkl")
+
+
+def test_lists_of_names_and_of_arrays_that_numpy_holds_as_objects_are_read(tmp_path):
+    landmarks = np.empty(3, object)
+    landmarks[:] = [(POINTS + i).tolist() for i in range(3)]
+    for kept in (np.array(names(), object), np.array(names())):
+        labels = AnnotationPickle(write(tmp_path, [kept, landmarks])).read(stop)["train"]
+        assert [label.name for label in labels] == names()
+        np.testing.assert_array_equal(labels[2].points, POINTS + 2)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (laughs(60), r"it holds more than 10,000 values"),
+        ([[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]], r"its lists lie more than 16 deep in each other"),
+        ([[laughs(5)] * 20] * 20, r"it holds more than 10,000 values"),
+        ([2**64], r"an integer has more than 64 bits"),
+        ({1.5: 2}, r"a dict whose keys are not strings or integers"),
+    ],
+    ids=["laughs", "deep", "many", "integer", "keys"],
+)
+def test_what_grows_without_bounds_is_refused_at_once(tmp_path, monkeypatch, value, message):
+    monkeypatch.setattr(pickles, "MOST_VALUES", 10_000)
+    (tmp_path / "annot.pkl").write_bytes(pickle.dumps(value))
+    with pytest.raises(ValueError, match=rf"annot\.pkl .*{message}"):
+        read_pickle(tmp_path / "annot.pkl")
+
+
+def test_the_bytes_of_one_array_make_no_thousand_arrays(tmp_path):
+    values = np.zeros(1000).tobytes()
+    shared = [RunsCode(np._core.numeric._frombuffer, values, np.dtype("f8"), (1000,), "C") for _ in range(1000)]
+    (tmp_path / "annot.pkl").write_bytes(pickle.dumps(shared))
+    with pytest.raises(ValueError, match=r"annot\.pkl is not a readable pickle: its arrays hold more than the file"):
+        read_pickle(tmp_path / "annot.pkl")
+
+
+@pytest.mark.parametrize("name", ["/etc/passwd", "../0.png", "images/../../0.png", "a\0b.png", "", "a" * 2000])
+def test_a_name_of_no_file_in_the_folder_is_refused(tmp_path, name):
+    content = [["images/0.png", name], [POINTS, POINTS]]
+    with pytest.raises(BadFaceError, match=r"annot\.pkl, face 2: .* names no file in"):
+        AnnotationPickle(write(tmp_path, content)).read(stop)

@@ -172,13 +172,24 @@ def test_files_that_are_no_bundles(file: pathlib.Path, tmp_path: pathlib.Path):
     [
         ({"format": 2}, "is of version 2 of the format, and this jaxlm reads version 1"),
         ({"num_points": 98}, "2 arrays are of another shape, the first is params/fc2/bias"),
-        ({"scheme": {"name": "five", "count": 5}}, "scheme five has 5 points, and the model predicts 68"),
+        ({"scheme": {"name": "cinq", "count": 5}}, "scheme cinq has 5 points, and the model predicts 68"),
         ({"scheme": {"count": 5}}, "`name` is missing"),
         (
             {"config": {"model": {"name": "cnnn"}}},
             "unknown model 'cnnn'; models are entered in jaxlm/models/registry.py. Did you mean cnn",
         ),
         ({"config": {"colour": 1}}, "the field 'colour' is missing or unknown"),
+        ({"scheme": {"name": "five", "count": 7}}, "five is the name of a built-in scheme"),
+        ({"config": {"data": {"scheme": "/etc/mask.toml"}}}, "unknown landmark scheme '/etc/mask.toml'"),
+        ({"config": {"data": {"crop": "wide"}}}, "config: Expected `float`, got `str` - at `data.crop`"),
+        ({"config": {"data": {"crop": -1.0}}}, "data.crop must be above 0, not -1.0"),
+        ({"config": {"model": {"name": "cnn", "options": {"widths": 10**9}}}}, "an option is 1000000000"),
+        ({"config": {"model": {"name": "cnn", "options": {"widths": "wide"}}}}, "cannot be used"),
+        ({"config": [1]}, "metadata: Expected `object`, got `array` - at `config`"),
+        ({"num_points": 10**9}, "metadata: Expected `int` <= 10000 - at `num_points`"),
+        ({"head": {"name": "a", "dataset": "a", "scheme": "five", "start": 3, "stop": 90}}, "points 3 to 90 of 68"),
+        ({"least_confidence": 2}, "metadata: Expected `float` <= 1"),
+        ({"boxes": {"dlib": ["1", 1, 0, 0]}}, "Expected `float`, got `str`"),
         ({"boxes": {"dlib": [1, 1]}}, "calibration of dlib is scale_x, scale_y, shift_x, shift_y, not"),
     ],
 )
@@ -203,6 +214,33 @@ def test_arrays_that_do_not_fit(file: pathlib.Path, tmp_path: pathlib.Path):
         "1 arrays are of another shape, the first is params/fc2/bias",
     ):
         assert part in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.full(136, np.nan, np.float32), "params/fc2/bias holds NaN or infinity"),
+        (np.full(136, True), r"params/fc2/bias is bool \[136\], not integers or"),
+        (np.full(136, "1.0"), r"params/fc2/bias is <U3 \[136\], not"),
+        (np.full(136, {}, object), "an array of numbers or strings should have another header"),
+        (np.zeros(136, np.int32), "1 arrays are of another type, the first is params/fc2/bias"),
+    ],
+    ids=["NaN", "bool", "strings", "objects", "integers"],
+)
+def test_weights_that_are_no_numbers(file: pathlib.Path, tmp_path: pathlib.Path, array: np.ndarray, message: str):
+    stored = dict(np.load(file))
+    np.savez(tmp_path / "wrong.npz", **stored | {"params/fc2/bias": array})
+    with pytest.raises(ValueError, match=message) as caught:
+        load_bundle(tmp_path / "wrong.npz")
+    assert str(tmp_path / "wrong.npz") in str(caught.value)
+
+
+def test_no_path_in_a_bundle_is_followed(file: pathlib.Path, tmp_path: pathlib.Path):
+    _, metadata = load_weights(file)
+    metadata["config"]["data"] |= {"dataset": "/home/me/faces.npz", "data_dir": "/etc", "styled": "../styled.npz"}
+    metadata["config"]["init_from"] = "/home/me/runs/first"
+    data = load_bundle(rewrite(file, tmp_path / "paths.npz", config=metadata["config"])).config.data
+    assert (data.dataset, data.data_dir, data.styled) == ("faces.npz", "etc", "styled.npz")
 
 
 def test_what_cannot_be_saved(trained: Trained, tmp_path: pathlib.Path):

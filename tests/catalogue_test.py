@@ -84,7 +84,9 @@ def test_examples_of_several_files_are_all_found(aflw, tmp_path):
     examples = find_examples(tmp_path, "aflw2k3d")
     assert [example.number for example in examples] == list(range(20))
     assert len({example.path for example in examples}) == 3
-    assert {parse(example)["image"] for example in examples} == {path.read_bytes() for path in archive.glob("*.jpg")}
+    assert {parse(example).one("image") for example in examples} == {
+        path.read_bytes() for path in archive.glob("*.jpg")
+    }
 
 
 def test_a_set_that_is_not_there_or_no_tfrecord_says_what_to_do(aflw, tmp_path):

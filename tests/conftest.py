@@ -54,6 +54,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: _FIRST.index(item.path.stem) if item.path.stem in _FIRST else len(_FIRST))
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The option of tests/fuzz_test.py."""
+    parser.addoption("--count", type=int, default=100, help="mutated files of each format that the readers get")
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> pathlib.Path:
     """The folder of research data; tests that want it are skipped without."""

@@ -11,6 +11,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 # From what needs nothing to what needs all; a module imports its own room and rooms above it in this table.
 ORDER = (
     "config",
+    "files",
     "landmarks",
     "drawing",
     "data_pipelines",
@@ -30,7 +31,7 @@ ORDER = (
     "commands",
 )
 # What data_pipelines, which never loads JAX, may use of jaxlm.
-WITHOUT_JAX = ("landmarks", "drawing")
+WITHOUT_JAX = ("files", "landmarks", "drawing")
 MOST_LINES, MOST_FILES = 250, 15
 
 

@@ -3,7 +3,18 @@ import dataclasses
 import numpy as np
 import pytest
 
-from jaxlm.landmarks import FIVE, IBUG68, SCHEMES, WFLW98, Scheme, conversion, is_built_in, load_scheme, text_of
+from jaxlm.landmarks import (
+    FIVE,
+    IBUG68,
+    SCHEMES,
+    WFLW98,
+    Scheme,
+    conversion,
+    is_built_in,
+    load_scheme,
+    scheme_of_text,
+    text_of,
+)
 from jaxlm.landmarks.scheme import to_toml
 
 COUNTS = {"wflw98": 98, "ibug68": 68, "cofw29": 29, "aflw19": 19, "five": 5}
@@ -101,6 +112,19 @@ def test_a_scheme_of_ones_own(tmp_path):
         (("flip = [[0, 1]]", "flip = [[0, 1], [1, 2]]"), "must exchange points in pairs"),
         (('names = ["left_eye", "right_eye", "chin"]', ""), "give `count`"),
         (("edges = [[0, 1, 2]]", "edges = [[0, 1"), "mask.toml"),
+        (("eye_corners = [0, 1]", "eye_corners = [0]"), "Expected `array` of length 2, got 1 - at `eye_corners`"),
+        (("eye_corners = [0, 1]", "eye_corners = [1, 1]"), "`eye_corners` are two points, not 1 twice"),
+        (("pupils = [[0], [1]]", "pupils = [[0], []]"), "`pupils` are the points of one eye and those of the other"),
+        (("pupils = [[0], [1]]", 'pupils = "ab"'), r"Expected `array \| null`, got `str` - at `pupils`"),
+        (("flip = [[0, 1]]", 'flip = [[0, "1"]]'), r"Expected `int`, got `str` - at `flip\[(0|\.\.\.)\]\[1\]`"),
+        (('name = "mask"', 'name = "mask"\ncount = -3'), "Expected `int` >= 1 - at `count`"),
+        (('name = "mask"', 'name = "mask"\ncount = 1000000000'), "Expected `int` <= 10000 - at `count`"),
+        (('name = "mask"', "name = 3"), "Expected `str`, got `int` - at `name`"),
+        (('name = "mask"', 'name = "five"'), "five is the name of a built-in scheme of 5 points"),
+        (("[parts]", "mean_face = [[0, 0], [1, nan], [1, 1]]\n[parts]"), r"3 points \(x, y\) of finite numbers"),
+        (("[parts]", "[parts]\n" + "a." * 100_000 + "b = 1"), "line 9: a key has too many dots"),
+        (("edges = [[0, 1, 2]]", "edges = " + "[" * 100_000), "is nested too deep"),
+        (("[parts]", "# " + "x" * 2**20), "more than 1,048,576 bytes"),
     ],
 )
 def test_a_wrong_scheme_file_is_named_with_what_is_wrong(tmp_path, change, message):
@@ -109,6 +133,15 @@ def test_a_wrong_scheme_file_is_named_with_what_is_wrong(tmp_path, change, messa
     with pytest.raises(ValueError, match=message) as caught:
         load_scheme(str(file))
     assert str(file) in str(caught.value)
+
+
+def test_text_from_others_is_never_a_path(tmp_path):
+    file = tmp_path / "mask.toml"
+    file.write_text(OWN_SCHEME)
+    assert scheme_of_text(text_of(load_scheme(str(file)))).names[2] == "chin"
+    for text in (str(file), f"wflw98+{file}", '{"name": "mask", "count": true}'):
+        with pytest.raises(ValueError, match=r"unknown landmark scheme|Expected `int \| null`, got `bool`"):
+            scheme_of_text(text)
 
 
 def test_a_misspelt_scheme_gets_a_suggestion():

@@ -14,6 +14,7 @@ import scipy.io
 from jaxlm.data_pipelines.cutting import BOX_SCALE, LANDMARK_BOX, Label, make_record
 from jaxlm.data_pipelines.source import BadFaceError, OnBad, passing_bad
 from jaxlm.data_pipelines.sources.ibug300w import find_image
+from jaxlm.files import read_array
 from jaxlm.landmarks import IBUG68, Scheme
 from jaxlm.landmarks.geometry import box_around
 from jaxlm.landmarks.tables import files_with_ending
@@ -121,7 +122,14 @@ def read_matrix(path: Path, name: str, shape: tuple[int, int]) -> np.ndarray:
     if path.stat().st_size > _MOST_BYTES:
         raise BadFaceError(f"{path} has more than {_MOST_BYTES >> 20} MB, which no file of AFLW2000-3D has")
     try:
-        matrix = scipy.io.loadmat(path, variable_names=[name]).get(name)
+        # The headers alone; a damaged one may promise more than memory holds.
+        found = [(size, kind) for known, size, kind in scipy.io.whosmat(path) if known == name]
+        if any(size != shape for size, _ in found):
+            size, kind = found[0]
+            raise BadFaceError(f"{path}: {name} is {kind} {list(size)}, not {list(shape)} finite numbers")
+        matrix = scipy.io.loadmat(path, variable_names=[name]).get(name) if found else None
+    except BadFaceError:
+        raise
     except Exception as error:  # Damaged files raise nearly anything: OSError, zlib.error, TypeError, IndexError.
         raise BadFaceError(f"{path} is not a readable .mat file: {error}") from None
     if matrix is None:
@@ -137,19 +145,12 @@ def read_poses(path: Path, count: int) -> np.ndarray:
     Raises:
       ValueError: The file holds something else.
     """
-    try:
-        yaws = np.load(path, mmap_mode="r")  # A header that promises more than the file holds is then refused.
-        yaws = np.array(yaws) if isinstance(yaws, np.ndarray) else None
-    except OSError:
-        raise
-    except Exception:  # Damaged headers raise nearly anything, from SyntaxError to TokenError.
-        yaws = None
-    if yaws is None:
-        raise ValueError(f"{path} is not a .npy file of numbers") from None
-    if yaws.shape != (count,) or yaws.dtype.kind not in "iuf" or not np.isfinite(yaws).all():
+    yaws = read_array(path, "iuf").astype(np.float64)
+    if yaws.shape != (count,):
         raise ValueError(f"{path} holds {yaws.dtype} {list(yaws.shape)}, not a yaw for each of the {count} .mat files")
-    if len(yaws) and np.abs(yaws).max() > _WHOLE_TURN:
-        worst = int(np.argmax(np.abs(yaws)))
+    wrong = np.flatnonzero(~(np.abs(yaws) <= _WHOLE_TURN))
+    if len(wrong):
+        worst = wrong[0]
         raise ValueError(f"{path}: yaw {worst} is {yaws[worst]:g}, and yaws are -360 to 360 degrees")
     return wrap_degrees(yaws)
 

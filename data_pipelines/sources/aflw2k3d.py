@@ -10,7 +10,7 @@ from jaxlm.data_pipelines.cutting import LANDMARK_BOX, cut_face, decode_photo
 from jaxlm.data_pipelines.record import Record
 from jaxlm.data_pipelines.source import BadFaceError, OnBad
 from jaxlm.data_pipelines.sources.aflw2000 import split_validation
-from jaxlm.data_pipelines.tfrecords import Example, face_label, find_examples, parse
+from jaxlm.data_pipelines.tfrecords import Example, face_label, find_examples, parse, told
 from jaxlm.landmarks import IBUG68, Scheme
 
 
@@ -33,13 +33,14 @@ class AFLW2K3D:
 
         Raises:
           FileNotFoundError: The set has not been downloaded.
-          ImportError: TensorFlow Datasets is not installed.
           ValueError: The set's files are damaged, or not TFRecords.
         """
         examples, images = [], []
         for example in find_examples(self.source, self.name):
             try:
-                images.append(parse(example)["image"])
+                features = parse(example)
+                with told(example):
+                    images.append(features.one("image"))
             except BadFaceError as error:
                 on_bad(error)
                 continue
@@ -49,5 +50,7 @@ class AFLW2K3D:
     def to_record(self, label: Example, frame_size: int, margin: float) -> Record:
         """Cuts the frame of one example; see `cutting.cut_face`."""
         features = parse(label)
-        face = face_label(label, f"{self.name}/{label.number:06d}", features["landmarks_68_3d_xy_normalized"])
-        return cut_face(face, decode_photo(features["image"], face.image, face.where), frame_size, margin)
+        with told(label):
+            image, landmarks = features.one("image"), features.floats("landmarks_68_3d_xy_normalized")
+        face = face_label(label, f"{self.name}/{label.number:06d}", landmarks)
+        return cut_face(face, decode_photo(image, face.image, face.where), frame_size, margin)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import pickle
 import re
 import typing
 from pathlib import Path
@@ -13,18 +12,14 @@ import numpy as np
 from jaxlm.data_pipelines.cutting import Label, make_sized_record
 from jaxlm.data_pipelines.record import Record
 from jaxlm.data_pipelines.source import BadFaceError, OnBad
+from jaxlm.files import read_pickle
 from jaxlm.landmarks import IBUG68, Scheme
 
 NUM_POINTS = 68
 ANNOTATIONS = "annot.pkl"
-ADMITTED = {
-    ("numpy", "ndarray"),
-    ("numpy", "dtype"),
-    ("numpy._core.multiarray", "_reconstruct"),
-    ("numpy._core.multiarray", "scalar"),
-    ("numpy._core.numeric", "_frombuffer"),
-}
-"""The classes and functions that a pickle of numpy arrays is made with."""
+
+_SHOWN = 100  # Characters of a name that a message quotes.
+_INSIDE = re.compile(r"[^\0-\x1f\ud800-\udfff]{1,1000}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +74,9 @@ class AnnotationPickle:
 
     def _label(self, name: typing.Any, points: typing.Any, where: str) -> Label:
         if not isinstance(name, str):
-            raise BadFaceError(f"{where}: the file name is {type(name).__name__} {name!r}, not a string")
+            raise BadFaceError(f"{where}: the file name is {type(name).__name__} {f'{name}'[:_SHOWN]}, not a string")
+        if not _INSIDE.fullmatch(name) or ".." in name.split("/") or name.startswith("/"):
+            raise BadFaceError(f"{where}: {name[:_SHOWN]!r} names no file in {self.source}")
         points = to_points(points, f"{where} ({name})")
         return Label(
             image=self.source / name,
@@ -122,42 +119,3 @@ def to_points(value: typing.Any, where: str) -> np.ndarray:
     if points.dtype.kind not in "iuf" or not np.isfinite(points).all():
         raise BadFaceError(f"{where}: a landmark is not a finite number")
     return points.astype(np.float64)
-
-
-def read_pickle(path: Path) -> typing.Any:
-    """The content of a pickle of plain values and numpy arrays; everything else is refused, so no code can run.
-
-    Raises:
-      ValueError: The file is no whole pickle, or needs a class or function that is not in `ADMITTED`.
-    """
-    with path.open("rb") as file:
-        try:
-            return _Unpickler(file).load()
-        except _RefusedError as error:
-            raise ValueError(
-                f"{path} asks for {error}, which is refused: only lists, tuples, strings, numbers and numpy arrays "
-                "are read"
-            ) from None
-        except Exception as error:  # A damaged pickle raises nearly anything.
-            raise ValueError(f"{path} is not a readable pickle: {error}") from None
-
-
-def _latin1_bytes(text: str, encoding: str) -> bytes:
-    """The bytes of an array in pickle protocols 0 to 2; it stands in for `_codecs.encode`, which could do more."""
-    if encoding != "latin1":
-        raise _RefusedError(f"_codecs.encode to {encoding}")
-    return text.encode("latin1")
-
-
-class _RefusedError(pickle.UnpicklingError):
-    """A pickle asks for a class or function that is refused; the message is its name."""
-
-
-class _Unpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> typing.Any:
-        if (module, name) == ("_codecs", "encode"):
-            return _latin1_bytes
-        current = module.replace("numpy.core.", "numpy._core.")  # Renamed with numpy 2.0.
-        if (current, name) in ADMITTED:
-            return super().find_class(current, name)
-        raise _RefusedError(f"{module}.{name}")

@@ -13,7 +13,7 @@ from jaxlm.data_pipelines.cutting import LANDMARK_BOX, cut_face, decode_photo
 from jaxlm.data_pipelines.record import Record
 from jaxlm.data_pipelines.source import OnBad
 from jaxlm.data_pipelines.sources.aflw2000 import wrap_degrees
-from jaxlm.data_pipelines.tfrecords import Example, face_label, find_examples, parse
+from jaxlm.data_pipelines.tfrecords import Example, face_label, find_examples, parse, told
 from jaxlm.landmarks import IBUG68, Scheme
 
 
@@ -36,7 +36,6 @@ class The300WLP:
 
         Raises:
           FileNotFoundError: The set has not been downloaded.
-          ImportError: TensorFlow Datasets is not installed.
           ValueError: The set's files are damaged, or not TFRecords.
         """
         del on_bad
@@ -50,9 +49,12 @@ class The300WLP:
         shape. INFERRED.
         """
         features = parse(label)
+        with told(label):
+            landmarks, shape, pose = (features.floats(key) for key in ("landmarks_3d", "shape_params", "pose_params"))
+            image, yaw = features.one("image"), float(pose[1]) if len(pose) > 1 else np.nan
         face = dataclasses.replace(
-            face_label(label, f"{self.name}/{label.number:06d}", features["landmarks_3d"]),
-            group=hashlib.sha256(features["shape_params"].tobytes()).hexdigest()[:16],
-            yaw=wrap_degrees(np.rad2deg(features["pose_params"][1])),
+            face_label(label, f"{self.name}/{label.number:06d}", landmarks),
+            group=hashlib.sha256(shape.tobytes()).hexdigest()[:16],
+            yaw=wrap_degrees(np.rad2deg(yaw)),
         )
-        return cut_face(face, decode_photo(features["image"], face.image, face.where), frame_size, margin)
+        return cut_face(face, decode_photo(image, face.image, face.where), frame_size, margin)

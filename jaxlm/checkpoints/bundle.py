@@ -13,21 +13,28 @@ The file is an .npz archive of arrays by path; see jaxlm/models/weights.py. Its 
 from __future__ import annotations
 
 import dataclasses
-import functools
 import hashlib
 import json
 import os
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
-from flax import traverse_util
 
 from jaxlm import experiment, models
-from jaxlm.checkpoints.trained import Calibration, Trained
+from jaxlm.checkpoints.bundle_checks import (
+    Metadata,
+    calibrations_of,
+    check_variables,
+    last_part,
+    needed_arrays,
+    trained_of,
+    without_paths,
+)
+from jaxlm.checkpoints.trained import Trained
 from jaxlm.config import Config
+from jaxlm.files import as_schema, read_json
 from jaxlm.landmarks import Head, load_scheme, text_of
 from jaxlm.landmarks import scheme as scheme_lib
 from jaxlm.models import load_weights, save_weights
@@ -53,7 +60,7 @@ def save_bundle(path: str | os.PathLike[str], trained: Trained) -> None:
         raise ValueError(f"model {name} finds no landmarks; a bundle holds one of {', '.join(models.DETECTORS)}")
     metadata = metadata_of(trained.config, trained.model.num_points, head=trained.head, step=trained.step) | {
         "card": dict(trained.card),
-        "boxes": _calibrations(trained.boxes),
+        "boxes": calibrations_of(trained.boxes),
         "least_confidence": trained.least_confidence,
     }
     save_weights(path, jax.device_get(trained.variables), metadata)
@@ -72,16 +79,18 @@ def load_bundle(path: str | os.PathLike[str]) -> Trained:
     variables, metadata = load_weights(path)
     _check_format(path, metadata)
     try:
-        trained = _trained(variables, metadata)
-    except (KeyError, TypeError, ValueError, FileNotFoundError) as error:
-        raise ValueError(f"{path}: the description of its model cannot be used: {_explain(error)}") from error
+        trained = trained_of(variables, as_schema(metadata, Metadata, "metadata"))
+        needed = needed_arrays(trained)
+    except Exception as error:  # A model built with wrong options raises nearly anything.
+        said = str(error).partition("\n")[0][:500]
+        raise ValueError(f"{path}: the description of its model cannot be used: {said}") from error
     scheme, head = trained.scheme, trained.head
     predicted = head.stop - head.start if head else trained.model.num_points
     if predicted != scheme.num_points:
         raise ValueError(
             f"{path}: scheme {scheme.name} has {scheme.num_points} points, and the model predicts {predicted}"
         )
-    _check_variables(path, trained)
+    check_variables(path, trained, needed)
     return dataclasses.replace(trained, variables=jax.device_put(variables))
 
 
@@ -92,10 +101,7 @@ def read_card(path: str | os.PathLike[str]) -> dict[str, Any]:
       OSError: The file cannot be read.
       ValueError: It holds something else.
     """
-    try:
-        card = json.loads(pathlib.Path(path).read_text())
-    except ValueError as error:
-        raise ValueError(f"{path} is no JSON: {error}") from error
+    card = read_json(path, Any)
     if not isinstance(card, dict):
         raise ValueError(f'{path} must hold a JSON object, such as {{"data": "...", "licence": "..."}}')
     return card
@@ -125,32 +131,20 @@ def metadata_of(config: Config, num_points: int, head: Head | None = None, step:
       head: The head whose points are read; None for all points.
       step: The checkpoint's step.
     """
-    config = experiment.with_schemes_spelled_out(config)
-    # Paths of the machine that trained are private, and of no use elsewhere.
-    data = dataclasses.replace(
-        config.data,
-        dataset="+".join(map(_last_part, config.data.dataset.split("+"))),
-        data_dir=_last_part(config.data.data_dir),
-        styled=config.data.styled and _last_part(config.data.styled),
-    )
-    config = dataclasses.replace(config, data=data, init_from=None, init_copies=())
+    config = without_paths(experiment.with_schemes_spelled_out(config))
     return {
         "format": FORMAT,
         "model": config.model.name,
         "pixels": _PIXELS,
         "config": json.loads(experiment.to_json(config)),
         "num_points": num_points,
-        "head": head and head._asdict() | {"dataset": _last_part(head.dataset), "scheme": text_of(head.scheme)},
+        "head": head and head._asdict() | {"dataset": last_part(head.dataset), "scheme": text_of(head.scheme)},
         "scheme": scheme_lib.to_table(load_scheme(config.data.scheme)),
         "step": step,
         "card": {},
         "boxes": {},
         "least_confidence": 0.0,
     }
-
-
-def _last_part(path: str) -> str:
-    return pathlib.PurePath(path).name
 
 
 def _check_format(path: str | os.PathLike[str], metadata: Mapping[str, Any]) -> None:
@@ -165,55 +159,3 @@ def _check_format(path: str | os.PathLike[str], metadata: Mapping[str, Any]) -> 
             f"{path} is of version {metadata['format']} of the format, and this jaxlm reads version {FORMAT};"
             " export it again, or take the jaxlm that wrote it"
         )
-
-
-def _trained(variables: Mapping[str, Any], metadata: Mapping[str, Any]) -> Trained:
-    config = experiment.from_json(json.dumps(metadata["config"]))
-    stored = metadata["head"]
-    return Trained(
-        config=config,
-        model=models.build(config.model.name, metadata["num_points"], config.model.options, jnp.dtype(config.dtype)),
-        variables=variables,
-        step=metadata["step"],
-        scheme=scheme_lib.parse(metadata["scheme"]),
-        head=Head(**stored | {"scheme": load_scheme(stored["scheme"])}) if stored else None,
-        card=metadata["card"],
-        boxes=_calibrations(metadata["boxes"]),
-        least_confidence=float(metadata.get("least_confidence", 0.0)),
-    )
-
-
-def _check_variables(path: str | os.PathLike[str], trained: Trained) -> None:
-    """Raises ValueError where variables are not those of their model."""
-    size, model = trained.config.model.input_size, trained.model
-    image = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
-    needed = _shapes(jax.eval_shape(functools.partial(model.init, train=False), jax.random.key(0), image))
-    found = _shapes(trained.variables)
-    kinds = {
-        "missing": needed.keys() - found.keys(),
-        "left over": found.keys() - needed.keys(),
-        "of another shape": {name for name in needed.keys() & found.keys() if needed[name] != found[name]},
-    }
-    wrong = [f"{len(names)} arrays are {kind}, the first is {min(names)}" for kind, names in kinds.items() if names]
-    if wrong:
-        raise ValueError(f"{path} does not hold what {trained.config.model.name} needs: {'; '.join(wrong)}")
-
-
-def _shapes(variables: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
-    return {path: leaf.shape for path, leaf in traverse_util.flatten_dict(dict(variables), sep="/").items()}
-
-
-def _calibrations(boxes: Mapping[str, Sequence[float]]) -> dict[str, Calibration]:
-    calibrations: dict[str, Calibration] = {}
-    for detector, numbers in boxes.items():
-        if len(numbers) != 4:
-            raise ValueError(
-                f"the box calibration of {detector} is scale_x, scale_y, shift_x, shift_y, not {list(numbers)}"
-            )
-        scale_x, scale_y, shift_x, shift_y = map(float, numbers)
-        calibrations[detector] = (scale_x, scale_y, shift_x, shift_y)
-    return calibrations
-
-
-def _explain(error: Exception) -> str:
-    return f"the field {error} is missing or unknown" if isinstance(error, KeyError) else str(error)

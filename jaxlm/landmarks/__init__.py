@@ -6,21 +6,9 @@ photos.py, which needs OpenCV, so it is imported by itself.
 """
 
 from jaxlm.landmarks.heads import Head, find_head, heads_of
+from jaxlm.landmarks.loading import load_scheme, parse_tables, scheme_of_text, spell_out, split_names, text_of
 from jaxlm.landmarks.scheme import Scheme
-from jaxlm.landmarks.schemes import (
-    AFLW19,
-    COFW29,
-    FIVE,
-    IBUG68,
-    SCHEMES,
-    WFLW98,
-    conversion,
-    is_built_in,
-    load_scheme,
-    spell_out,
-    split_names,
-    text_of,
-)
+from jaxlm.landmarks.schemes import AFLW19, COFW29, FIVE, IBUG68, SCHEMES, WFLW98, conversion, is_built_in
 
 __all__ = [
     "AFLW19",
@@ -36,6 +24,8 @@ __all__ = [
     "heads_of",
     "is_built_in",
     "load_scheme",
+    "parse_tables",
+    "scheme_of_text",
     "spell_out",
     "split_names",
     "text_of",

@@ -17,8 +17,8 @@ import itertools
 import pathlib
 from typing import NamedTuple
 
+from jaxlm.landmarks.loading import load_scheme, split_names
 from jaxlm.landmarks.scheme import Scheme
-from jaxlm.landmarks.schemes import load_scheme, split_names
 
 
 class Head(NamedTuple):

@@ -10,9 +10,15 @@ import dataclasses
 import itertools
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 import numpy as np
+
+from jaxlm.files import as_schema
+
+MOST_POINTS = 10_000
+"""The number of points that a scheme may have."""
 
 Edges = tuple[tuple[int, int], ...]
 
@@ -57,19 +63,23 @@ class Scheme:
             raise ValueError(f"scheme {self.name}: `flip` must exchange points in pairs, each of 0..{count - 1} once")
         if self.names and len(self.names) != count:
             raise ValueError(f"scheme {self.name}: {len(self.names)} names for {count} points")
-        if self.mean_face and np.shape(self.mean_face) != (count, 2):
-            raise ValueError(f"scheme {self.name}: `mean_face` holds {count} points (x, y)")
+        if self.mean_face and (np.shape(self.mean_face) != (count, 2) or not np.isfinite(self.mean_face).all()):
+            raise ValueError(f"scheme {self.name}: `mean_face` holds {count} points (x, y) of finite numbers")
+        if self.eye_corners and self.eye_corners[0] == self.eye_corners[1]:
+            raise ValueError(f"scheme {self.name}: `eye_corners` are two points, not {self.eye_corners[0]} twice")
+        if self.pupils and (not all(self.pupils) or set(self.pupils[0]) == set(self.pupils[1])):
+            raise ValueError(f"scheme {self.name}: `pupils` are the points of one eye and those of the other")
         used = {"eye_corners": self.eye_corners or (), "pupils": sum(self.pupils or ((), ()), ())}
         used |= {f"parts.{part}": points for part, points in self.parts.items()}
         used |= {f"boundaries.{name}": points for name, points in self.boundaries.items()}
-        used["edges"] = sum(self.edges, ())
+        used["edges"] = tuple(itertools.chain.from_iterable(self.edges))
         short = [name for name, points in self.boundaries.items() if len(points) < 2]
         if short:
             raise ValueError(f"scheme {self.name}: `boundaries` {short} have fewer than two points")
         for field, points in used.items():
             outside = [i for i in points if not 0 <= i < count]
             if outside:
-                raise ValueError(f"scheme {self.name}: `{field}` names points {outside}; there are 0..{count - 1}")
+                raise ValueError(f"scheme {self.name}: `{field}` names points {outside[:5]}; there are 0..{count - 1}")
 
 
 def permutation(count: int, pairs: Iterable[Sequence[int]]) -> tuple[int, ...]:
@@ -97,38 +107,61 @@ def side_by_side(schemes: Sequence[Scheme]) -> Scheme:
     return Scheme(name="+".join(scheme.name for scheme in schemes), flip=flip)
 
 
-def parse(table: Mapping[str, Any]) -> Scheme:
+_Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+_Points = Annotated[tuple[int, ...], msgspec.Meta(max_length=MOST_POINTS)]
+
+
+class _Tables(msgspec.Struct):
+    """What a scheme's tables hold; `landmarks.load_scheme` describes them."""
+
+    name: _Name
+    count: Annotated[int, msgspec.Meta(ge=1, le=MOST_POINTS)] | None = None
+    names: Annotated[tuple[str, ...], msgspec.Meta(max_length=MOST_POINTS)] = ()
+    flip: tuple[tuple[int, int], ...] = ()
+    eye_corners: tuple[int, int] | None = None
+    pupils: tuple[_Points, _Points] | None = None
+    edges: tuple[_Points, ...] = ()
+    parts: dict[str, _Points] = {}  # msgspec copies it.
+    mean_face: Annotated[tuple[tuple[float, float], ...], msgspec.Meta(max_length=MOST_POINTS)] = ()
+    boundaries: dict[str, _Points] = {}
+
+
+def parse(tables: Any, where: str = "scheme") -> Scheme:
     """A scheme from its tables, as a .toml file holds them; `landmarks.load_scheme` describes them.
 
     Raises:
-      ValueError: A key is missing or unknown, or the tables contradict each other.
+      ValueError: A key is missing, unknown or of the wrong type, or the tables contradict each other; the message
+        starts with `where`.
     """
-    known = {"name", "count", "names", "flip", "eye_corners", "pupils", "edges", "parts", "mean_face", "boundaries"}
-    unknown = sorted(set(table) - known)
+    if not isinstance(tables, dict):
+        raise ValueError(f"{where}: the tables of a scheme are {type(tables).__name__}")
+    known = _Tables.__struct_fields__
+    unknown = sorted(str(key)[:50] for key in set(tables) - set(known))
     if unknown:
-        raise ValueError(f"unknown keys {unknown}; known: {sorted(known)}")
-    if "name" not in table:
-        raise ValueError("`name` is missing")
-    names = tuple(table.get("names", ()))
-    count = table.get("count", len(names))
+        raise ValueError(f"{where}: unknown keys {unknown[:5]}; known: {sorted(known)}")
+    if "name" not in tables:
+        raise ValueError(f"{where}: `name` is missing")
+    table = as_schema(tables, _Tables, where)
+    count = len(table.names) if table.count is None else table.count
     if not count:
-        raise ValueError("give `count`, the number of points, or `names`, one for each")
-    pairs = table.get("flip", [])
-    if any(len(pair) != 2 or not all(0 <= point < count for point in pair) for pair in pairs):
-        raise ValueError(f"`flip` holds pairs of points between 0 and {count - 1}, found {pairs}")
-    corners = table.get("eye_corners")
-    pupils = table.get("pupils")
-    return Scheme(
-        name=table["name"],
-        flip=permutation(count, pairs),
-        eye_corners=tuple(corners) if corners else None,
-        pupils=(tuple(pupils[0]), tuple(pupils[1])) if pupils else None,
-        parts={part: tuple(points) for part, points in table.get("parts", {}).items()},
-        edges=sum((line(points) for points in table.get("edges", [])), ()),
-        names=names,
-        mean_face=tuple((float(x), float(y)) for x, y in table.get("mean_face", [])),
-        boundaries={name: tuple(points) for name, points in table.get("boundaries", {}).items()},
-    )
+        raise ValueError(f"{where}: give `count`, the number of points, or `names`, one for each")
+    outside = [pair for pair in table.flip if not all(0 <= point < count for point in pair)]
+    if outside:
+        raise ValueError(f"{where}: `flip` holds pairs of points between 0 and {count - 1}, found {list(outside[0])}")
+    try:
+        return Scheme(
+            name=table.name,
+            flip=permutation(count, table.flip),
+            eye_corners=table.eye_corners,
+            pupils=table.pupils,
+            parts=table.parts,
+            edges=tuple(itertools.chain.from_iterable(map(line, table.edges))),
+            names=table.names,
+            mean_face=table.mean_face,
+            boundaries=table.boundaries,
+        )
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from None
 
 
 def to_table(scheme: Scheme) -> dict[str, Any]:

@@ -1,16 +1,11 @@
-"""The built-in landmark schemes, schemes from a user's file, and conversions from one scheme to another."""
+"""The built-in landmark schemes, and conversions from one scheme to another."""
 
 from __future__ import annotations
-
-import difflib
-import json
-import os
-import tomllib
 
 import numpy as np
 
 from jaxlm.landmarks import boundaries, mean_faces
-from jaxlm.landmarks.scheme import Scheme, line, parse, permutation, side_by_side, to_table
+from jaxlm.landmarks.scheme import Scheme, line, permutation
 
 
 def _span(first: int, last: int) -> tuple[int, ...]:
@@ -178,58 +173,3 @@ def conversion(source: Scheme, target: Scheme) -> np.ndarray:
 def is_built_in(scheme: Scheme) -> bool:
     """Whether the scheme is a built-in one; a user's own scheme may have the name of one and differ."""
     return SCHEMES.get(scheme.name) == scheme
-
-
-def split_names(text: str) -> list[str]:
-    """The names that `text` joins with +; the path of an existing file is one name, even with a + in it."""
-    return [text] if os.path.exists(text) else text.split("+")
-
-
-def spell_out(name: str) -> str:
-    """The same name of schemes without paths: the path of a .toml file is replaced by the scheme's `text_of`.
-
-    Raises:
-      ValueError, FileNotFoundError: See `load_scheme`.
-    """
-    return "+".join(text_of(load_scheme(part)) if part.endswith(".toml") else part for part in split_names(name))
-
-
-def text_of(scheme: Scheme) -> str:
-    """The text of which `load_scheme` makes the scheme again, without a file: its name, or its tables as JSON."""
-    if all(part in SCHEMES for part in scheme.name.split("+")) and load_scheme(scheme.name) == scheme:
-        return scheme.name
-    return json.dumps(to_table(scheme)).replace("+", "\\u002b")  # As + joins names.
-
-
-def load_scheme(name: str) -> Scheme:
-    """The scheme of a built-in name or of a user's .toml file; several names, joined with +, give one scheme of all.
-
-    Text from outside (config, command line, metadata of a pack) is loaded once, and the `Scheme` is passed on.
-
-    A file holds `name`, then `count` or `names`, and any of `flip` (pairs of points that change places when the face
-    is mirrored), `eye_corners` (two points), `pupils` (two lists of points), `edges` (lists of points, each drawn as a
-    line), `mean_face` (its points, from 0 to 1) and the tables `parts` and `boundaries` (lists of points). JSON text of
-    the same tables may stand in place of a path; see `text_of`.
-
-    Raises:
-      ValueError: No scheme has that name, or the file's tables contradict each other.
-      FileNotFoundError: The .toml file does not exist.
-    """
-    if name in SCHEMES:
-        return SCHEMES[name]
-    names = split_names(name)
-    if len(names) > 1:
-        return side_by_side([load_scheme(part) for part in names])
-    if name.startswith("{"):
-        return parse(json.loads(name))
-    if not name.endswith(".toml"):
-        near = difflib.get_close_matches(name, SCHEMES, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        raise ValueError(f"unknown landmark scheme {name!r}{hint} Known: {', '.join(SCHEMES)}, or a .toml file.")
-    if not os.path.exists(name):
-        raise FileNotFoundError(f"{name}: no such scheme file")
-    with open(name, "rb") as file:
-        try:
-            return parse(tomllib.load(file))
-        except (ValueError, TypeError, KeyError) as error:
-            raise ValueError(f"{name}: {error}") from error

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
-import zipfile
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from flax import traverse_util
 
+from jaxlm.files import Archive, replacing
+
 _METADATA = "metadata"
+_KIND = "no file of weights that jaxlm wrote"
+_MOST_PARTS = 32  # Of an array's path.
 
 
 def save_weights(path: str | os.PathLike[str], variables: Mapping[str, Any], metadata: Mapping[str, Any]) -> None:
-    """Writes variables and metadata to a file.
+    """Writes variables and metadata to a file, which appears only when it is whole.
 
     Args:
       path: Path of the file; `.npz` is not appended.
@@ -27,7 +31,7 @@ def save_weights(path: str | os.PathLike[str], variables: Mapping[str, Any], met
     flat: dict[str, Any] = traverse_util.flatten_dict(dict(variables), sep="/")
     arrays: dict[str, Any] = {key: np.asarray(value) for key, value in flat.items()}
     arrays[_METADATA] = np.asarray(json.dumps(dict(metadata)))
-    with open(path, "wb") as file:
+    with replacing(path) as file:
         np.savez(file, **arrays)
 
 
@@ -36,15 +40,21 @@ def load_weights(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str
 
     Raises:
       FileNotFoundError: There is no such file.
-      ValueError: The file is damaged, or holds something else.
+      ValueError: The file is damaged, or holds something else; or a weight is no finite number.
     """
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {key: archive[key] for key in archive.files}
-        metadata = json.loads(str(arrays.pop(_METADATA)))
-    except (ValueError, KeyError, EOFError, AttributeError, zipfile.BadZipFile) as error:
-        raise ValueError(
-            f"{path} is no file of weights that jaxlm wrote, or a damaged one ({error});"
-            " jaxlm convert makes one from a PyTorch checkpoint"
-        ) from error
+    archive = Archive(path, _KIND)
+    metadata = archive.read_json(_METADATA, dict[str, Any])
+    if not isinstance(metadata.get("model"), str):
+        raise ValueError(f"{path} is {_KIND}: its metadata name no model")
+    names = sorted(archive.members.keys() - {_METADATA})
+    for name, following in itertools.pairwise([*names, ""]):
+        parts = name.split("/")
+        if not all(parts) or len(parts) > _MOST_PARTS or following.startswith(f"{name}/"):
+            raise ValueError(f"{path} is {_KIND}: {name[:100]!r} is no place of an array")
+    arrays = {name: archive.read(name, "iuf") for name in names}
+    for name, array in arrays.items():
+        if not np.isfinite(array).all():
+            raise ValueError(
+                f"{path}: {name} holds NaN or infinity; the training that made it diverged, or it is damaged"
+            )
     return traverse_util.unflatten_dict(arrays, sep="/"), metadata

@@ -7,12 +7,15 @@ import itertools
 import json
 import pathlib
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
+
+import msgspec
 
 from jaxlm import config as config_lib
 from jaxlm import experiment
 from jaxlm.config import Config
 from jaxlm.data_pipelines import input as input_lib
+from jaxlm.files import read_json, write_json
 from jaxlm.studies.limited_data_arms import (
     ARMS,
     SELF_SET,
@@ -191,14 +194,20 @@ def remember(plan: Plan, workdir: pathlib.Path) -> None:
             raise ValueError(f"{file} is another plan; take another --workdir, or match it:\n  {lines}")
     workdir.mkdir(parents=True, exist_ok=True)
     document = dataclasses.asdict(plan) | {"pieces": [piece._asdict() for piece in pieces_of(plan)]}
-    write_whole(file, document)
+    write_json(file, document)
 
 
-def write_whole(file: pathlib.Path, document: Any) -> None:
-    """Writes JSON to a file, which takes its place only when it is whole."""
-    unfinished = file.with_suffix(".incomplete")
-    unfinished.write_text(json.dumps(document, indent=2) + "\n")
-    unfinished.replace(file)
+class _Stored(msgspec.Struct):
+    """What plan.json holds; see `Plan`."""
+
+    detector: dict[str, Any]
+    translator: dict[str, Any]
+    styles: Annotated[int, msgspec.Meta(ge=1)]
+    fractions: tuple[Annotated[float, msgspec.Meta(gt=0, le=100)], ...]
+    seeds: tuple[Annotated[int, msgspec.Meta(ge=0)], ...]
+    arms: tuple[str, ...]
+    faces: dict[str, int]
+    held_out: int
 
 
 def read_plan(file: pathlib.Path) -> Plan:
@@ -207,13 +216,12 @@ def read_plan(file: pathlib.Path) -> Plan:
     Raises:
       ValueError: The file is damaged.
     """
+    stored = read_json(file, _Stored)
     try:
-        stored = json.loads(file.read_text())
-        fields = {field.name: stored[field.name] for field in dataclasses.fields(Plan)}
-        fields |= {name: experiment.from_json(json.dumps(stored[name])) for name in ("detector", "translator")}
-    except (ValueError, KeyError, TypeError) as error:
+        configs = {name: experiment.from_json(json.dumps(getattr(stored, name))) for name in ("detector", "translator")}
+    except ValueError as error:
         raise ValueError(f"{file} is damaged: {error}") from None
-    return Plan(**fields | {name: tuple(stored[name]) for name in ("fractions", "seeds", "arms")})
+    return Plan(**msgspec.structs.asdict(stored) | configs)
 
 
 def differences(stored: Plan, asked: Plan) -> list[str]:

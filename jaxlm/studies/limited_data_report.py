@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxlm.drawing import plots
+from jaxlm.files import write_json
 from jaxlm.landmarks import load_scheme
 from jaxlm.studies.limited_data_arms import PHOTOMETRIC, photometric, total_steps
-from jaxlm.studies.limited_data_plan import Plan, plan_lines, write_whole
+from jaxlm.studies.limited_data_plan import Plan, plan_lines
 from jaxlm.tasks import metrics
 
 # By percent and arm: the NME of each face for each seed [seeds, faces], fractions.
@@ -178,7 +179,7 @@ def report_study(plan: Plan, workdir: pathlib.Path, errors: Mapping[str, Errors]
             for arm in plan.arms
         }
     files = workdir / "limited_data.json", workdir / "limited_data.png"
-    write_whole(files[0], {"protocol": protocol, "splits": splits})
+    write_json(files[0], {"protocol": protocol, "splits": splits})
     title = f"{plan.detector.model.name}, {plan.detector.data.dataset}, {_normaliser(plan)}"
     plots.limited_data_plot(files[1], panels, protocol=title)
     print(f"Wrote {files[0]}\n      {files[1]}")

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import json
 import pathlib
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
@@ -20,6 +19,7 @@ from jaxlm.data_pipelines import renders
 from jaxlm.data_pipelines.sources import styled
 from jaxlm.evaluation import inference
 from jaxlm.evaluation.judging import VALIDATION, open_evaluation
+from jaxlm.files import read_json, write_json
 from jaxlm.runtime import distributed
 from jaxlm.studies import limited_data_report
 from jaxlm.studies.limited_data_arms import SELF_SET, total_steps
@@ -34,27 +34,49 @@ from jaxlm.studies.limited_data_plan import (
     plan_lines,
     remember,
     renders_of_each,
-    write_whole,
 )
 from jaxlm.styles import rendering, translation
 from jaxlm.training import loop
 
-# What the file of a finished piece holds: the `seconds` that it took, null if it was stopped in between; and for a
-# detector `splits`, by name. In each, `faces` are the names of the faces that judged it, `nme` their errors, fractions.
-Result = dict[str, Any]
+
+class Judged(TypedDict):
+    """The names of the faces that judged a detector, and their errors, fractions."""
+
+    faces: list[str]
+    nme: list[float]
+
+
+class Result(TypedDict, total=False):
+    """What the file of a finished piece holds.
+
+    `seconds` is the time that it took, null if it was stopped in between; for a detector `splits` has what judged it,
+    by name.
+    """
+
+    seconds: float | None
+    splits: dict[str, Judged]
+
 
 _RESULT = "result.json"
 
 
 def read_result(piece: Piece, workdir: pathlib.Path) -> Result:
-    """The result of a piece, read from its file; empty if it is not finished."""
+    """The result of a piece, read from its file; empty if it is not finished.
+
+    Raises:
+      ValueError: The file is damaged.
+    """
     file = piece.folder(workdir) / _RESULT
-    return json.loads(file.read_text()) if file.exists() else {}
+    result = read_json(file, Result) if file.exists() else Result()
+    for split, judged in result.get("splits", {}).items():
+        if len(judged["faces"]) != len(judged["nme"]):
+            raise ValueError(f"{file} is damaged: {len(judged['faces'])} faces in {split}, {len(judged['nme'])} errors")
+    return result
 
 
 def is_finished(piece: Piece, result: Result, splits: Sequence[str]) -> bool:
     """Whether a piece is done, and, if it is a detector, judged by all the splits."""
-    return bool(result) and (piece.kind != "detector" or all(split in result["splits"] for split in splits))
+    return bool(result) and (piece.kind != "detector" or all(split in result.get("splits", {}) for split in splits))
 
 
 def run_pieces(plan: Plan, workdir: pathlib.Path, splits: Sequence[str]) -> bool:
@@ -76,7 +98,7 @@ def run_pieces(plan: Plan, workdir: pathlib.Path, splits: Sequence[str]) -> bool
             judged = result.get("splits", {})
             missing = [split for split in splits if split not in judged]
             result["splits"] = judged | {split: judge_detector(plan, piece, workdir, split) for split in missing}
-        write_whole(piece.folder(workdir) / _RESULT, result)
+        write_json(piece.folder(workdir) / _RESULT, result)
         results[piece] = result
     return True
 
@@ -89,7 +111,7 @@ def time_left(pieces: Sequence[Piece], results: Mapping[Piece, Result]) -> str:
         timed = [piece for piece in ours if results[piece].get("seconds")]
         if not timed:
             return "time left not known yet"
-        rate = sum(results[piece]["seconds"] for piece in timed) / sum(piece.work for piece in timed)
+        rate = sum(results[piece].get("seconds") or 0.0 for piece in timed) / sum(piece.work for piece in timed)
         seconds += rate * sum(piece.work for piece in ours if not results[piece])
     return f"about {datetime.timedelta(seconds=round(seconds))} left"
 
@@ -109,7 +131,7 @@ def draw_set(plan: Plan, piece: Piece, workdir: pathlib.Path) -> None:
     input_lib.write_pack(pack_of(folder), {"train": styled.open_renders(folder / renders.FOLDER, piece.name)})
 
 
-def judge_detector(plan: Plan, piece: Piece, workdir: pathlib.Path, split: str) -> dict[str, list]:
+def judge_detector(plan: Plan, piece: Piece, workdir: pathlib.Path, split: str) -> Judged:
     """Names of the faces of a split, and the NME of each, a fraction, by the last step of a detector."""
     trained = checkpoints.open_model(piece.folder(workdir), step=total_steps(plan.detector))
     config = trained.config

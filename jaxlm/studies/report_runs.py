@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import itertools
-import json
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
+import msgspec
 import numpy as np
 
 from jaxlm import checkpoints, models, tasks
@@ -17,6 +17,7 @@ from jaxlm.checkpoints import Trained
 from jaxlm.drawing import pictures
 from jaxlm.evaluation import cost, judging
 from jaxlm.evaluation.error_table import ErrorRow
+from jaxlm.files import Archive, read_json
 from jaxlm.landmarks import Scheme
 from jaxlm.runtime.progress import read_metrics
 from jaxlm.styles import translation, translator_report
@@ -103,6 +104,14 @@ ResultT = TypeVar("ResultT", bound=Result)
 _WORST = 12
 
 
+class _Evaluation(msgspec.Struct):
+    """A metrics.json: of a detector with `rows`, of a translator with `figures`."""
+
+    protocol: dict[str, str]
+    rows: list[ErrorRow] = []  # msgspec copies it.
+    figures: dict[str, float] = {}
+
+
 def open_runs(paths: Sequence[pathlib.Path], step: int | None = None, head: str | None = None) -> list[Run]:
     """The runs and files of weights at some paths; for `step` and `head` see `checkpoints.open_model`.
 
@@ -184,29 +193,40 @@ def _translate(run: Run, dataset: str | None, data_dir: str | None, split: str |
 def _stored(run: Run, split: str | None) -> Result | None:
     """The last evaluation in a run's folder, of `split` if one is given."""
     files = sorted((run.folder / "evaluation").glob("*/metrics.json"), key=lambda file: file.stat().st_mtime)
-    documents = {file.parent: json.loads(file.read_text()) for file in files}
+    documents = {file.parent: read_json(file, _Evaluation) for file in files}
     found = [
         (folder, document)
         for folder, document in documents.items()
-        if split is None or f", {split}: " in document["protocol"]["data"]
+        if split is None or f", {split}: " in document.protocol.get("data", "")
     ]
     if not found:
         return None
     folder, document = found[-1]
-    protocol = _without_run(document["protocol"])
+    protocol = _without_run(document.protocol)
     if run.translates:
-        return Translation(run, protocol, (), folder, document["figures"], (folder / "transfer.png").read_bytes())
-    predictions = np.load(folder / "predictions.npz")
+        if missing := [name for name in translator_report.ROWS if name not in document.figures]:
+            raise ValueError(f"{folder / 'metrics.json'} has no {', '.join(missing)}; judge {run.name} again")
+        return Translation(run, protocol, (), folder, document.figures, _read_png(folder / "transfer.png"))
+    predictions = Archive(folder / "predictions.npz", "not what jaxlm evaluate wrote")
+    names = predictions.read("names", "U", (None,))
     return Detection(
         run=run,
         protocol=protocol,
-        names=tuple(predictions["names"].tolist()),
+        names=tuple(names.tolist()),
         folder=folder,
-        rows=[ErrorRow(**row) for row in document["rows"]],
-        nme=predictions["nme"],
-        worst=(folder / "worst.png").read_bytes(),
+        rows=document.rows,
+        nme=predictions.read("nme", "f", names.shape),
+        worst=_read_png(folder / "worst.png"),
         evaluation=None,
     )
+
+
+def _read_png(path: pathlib.Path) -> bytes:
+    """The bytes of a PNG file; raises ValueError where it is none."""
+    content = path.read_bytes()
+    if not content.startswith(b"\x89PNG\r\n\x1a\n"):
+        raise ValueError(f"{path} is no PNG file; judge the model again")
+    return content
 
 
 def _without_run(protocol: Mapping[str, str]) -> dict[str, str]:

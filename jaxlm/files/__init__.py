@@ -1,0 +1,24 @@
+"""Files: what others hand in is read without trust, what we write appears only when it is whole. No JAX, no OpenCV.
+
+In: paths, and the schema that a file must keep. Out: plain values and numeric arrays, or a ValueError that names the
+file. Nothing that a file holds is run, imported, unpickled or followed as a path.
+"""
+
+from jaxlm.files.archives import Archive, Member, read_array
+from jaxlm.files.documents import as_schema, parse_json, read_json, read_toml
+from jaxlm.files.pickles import read_pickle
+from jaxlm.files.writing import replacing, write_json, write_whole
+
+__all__ = [
+    "Archive",
+    "Member",
+    "as_schema",
+    "parse_json",
+    "read_array",
+    "read_json",
+    "read_pickle",
+    "read_toml",
+    "replacing",
+    "write_json",
+    "write_whole",
+]
