@@ -99,7 +99,8 @@ def prepare(source: Source, options: Options) -> Path:
 
 def _prepare_set(source: Source, options: Options, data_dir: Path) -> Path:
     load_tfds("preparing a set (--data-dir; a pack alone, --pack, does not)")
-    kept = options.pack is not None and _keeps_pack(source, options, options.pack)
+    if options.pack is not None:
+        _check_target(options.pack, options)
     folder = set_folder(data_dir, source.name, options.frame_size, options.margin)
     if folder.exists() and not options.overwrite:
         print(f"{source.name} is already prepared; --overwrite prepares it again.")
@@ -113,7 +114,7 @@ def _prepare_set(source: Source, options: Options, data_dir: Path) -> Path:
     splits = open_splits(f"{source.name}/{folder.parent.name}", data_dir)
     _print_counts(splits)
     print(f"Set: {folder}\nContact sheet: {folder / 'contact_sheet.png'}")
-    if options.pack and not kept:
+    if options.pack:
         write_pack(options.pack, splits)
         print(f"Pack: {options.pack}")
     return folder
@@ -125,36 +126,36 @@ def _prepare_pack(source: Source, options: Options, pack: Path) -> Path:
         raise ValueError(
             f"{sheet} is there already, where the pack's contact sheet goes; give --pack another name, or --overwrite"
         )
-    if _keeps_pack(source, options, pack):
-        splits = open_splits(str(pack), "")
-    else:
-        size, margin = options.frame_size, options.margin
-        on_bad, skipped = _bad_faces(options)
-        splits = {}
-        for split, labels in source.read(on_bad).items():
-            records = list(good_records(source, split, labels, size, margin, on_bad))
-            splits[split] = faces_of_records(records, source.name, split, source.scheme, size, margin, source.box)
-        write_pack(pack, splits)
-        pictures.save_image(sheet, overview.contact_sheet(join(list(splits.values()))))
-        _print_skipped(skipped)
+    _check_target(pack, options)
+    size, margin = options.frame_size, options.margin
+    on_bad, skipped = _bad_faces(options)
+    splits = {}
+    for split, labels in source.read(on_bad).items():
+        records = list(good_records(source, split, labels, size, margin, on_bad))
+        splits[split] = faces_of_records(records, source.name, split, source.scheme, size, margin, source.box)
+    write_pack(pack, splits)
+    pictures.save_image(sheet, overview.contact_sheet(join(list(splits.values()))))
+    _print_skipped(skipped)
     _print_counts(splits)
     print(f"Pack: {pack}\nContact sheet: {sheet}")
     return pack
 
 
-def _keeps_pack(source: Source, options: Options, pack: Path) -> bool:
-    """Whether the pack is there already and stays as it is, which is then told.
+def _check_target(pack: Path, options: Options) -> None:
+    """Tells where an earlier pack is replaced.
 
     Raises:
-      ValueError: The file is something else.
+      ValueError: The file is something else, and not to be overwritten.
     """
     if not pack.exists() or options.overwrite:
-        return False
-    held = next(iter(open_splits(str(pack), "").values())).dataset
-    if held != source.name:
-        raise ValueError(f"{pack} is a pack of {held}, not of {source.name}; give another name, or --overwrite")
-    print(f"{pack} is already prepared; --overwrite prepares it again.")
-    return True
+        return
+    try:
+        held = next(iter(open_splits(str(pack), "").values())).dataset
+    except ValueError as error:
+        raise ValueError(
+            f"{pack} is there already and is no whole pack ({error}); give --pack another name, or --overwrite"
+        ) from None
+    print(f"{pack} is there already, a pack of {held}; it is replaced")
 
 
 def _bad_faces(options: Options) -> tuple[OnBad, list[str]]:
