@@ -56,7 +56,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """The option of tests/fuzz_test.py."""
-    parser.addoption("--count", type=int, default=30, help="mutated files of each format that the readers get")
+    parser.addoption("--count", type=int, default=200, help="mutated files of each format that the readers get")
 
 
 @pytest.fixture(scope="session")
