@@ -10,7 +10,7 @@ from typing import Any
 import apache_beam as beam
 
 from jaxlm.data_pipelines import record
-from jaxlm.data_pipelines.source import BadFaceError, Source
+from jaxlm.data_pipelines.source import BadFaceError, Source, checked_record
 
 _GOOD, _BAD = "good", "bad"
 
@@ -54,10 +54,11 @@ class MakeExamples(beam.DoFn):
     def setup(self) -> None:
         # Labels do not travel with the transform, whose size runners limit.
         self._labels = self._source.read(lambda error: None)[self._split]
+        self._scheme = self._source.scheme
 
     def process(self, index: int) -> Iterator[tuple[int, dict[str, Any]] | beam.pvalue.TaggedOutput]:
         try:
-            made = self._source.to_record(self._labels[index], self._frame_size, self._margin)
+            made = checked_record(self._source, self._scheme, self._frame_size, self._margin, self._labels[index])
         except BadFaceError as error:
             yield beam.pvalue.TaggedOutput(_BAD, (index, str(error)))
         else:

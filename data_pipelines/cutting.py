@@ -11,7 +11,7 @@ import numpy as np
 
 from jaxlm.data_pipelines.record import ATTRIBUTES, Record, encode_image
 from jaxlm.data_pipelines.source import BadFaceError
-from jaxlm.landmarks import geometry, photos
+from jaxlm.landmarks import Scheme, face_checks, geometry, photos
 
 BOX_SCALE = 1.1
 LANDMARK_BOX = f"bounding box of the landmarks x {BOX_SCALE}, made square"
@@ -24,13 +24,15 @@ class Label:
 
     Attributes:
       image: File of the photo, or file that holds the photo.
-      points: Landmarks [N, 2], (x, y) in pixels of the photo, pixel centres at integers.
+      points: Landmarks [N, 2], (x, y) in pixels of the photo, pixel centres at integers; NaN where a hidden one has no
+        place.
       box: Face box [x1, y1, x2, y2], its first and its last pixel.
       where: File and line of the annotation, for error messages.
       name: Name of the face within its set.
       group: Name of the photo or person; see `Record`.
       attributes: bool [6], in the order of `record.ATTRIBUTES`.
       yaw: Yaw in degrees, NaN where it is not known; see `Record`.
+      visible: bool [N], False where a landmark is hidden; None where all are visible.
     """
 
     image: Path
@@ -41,6 +43,12 @@ class Label:
     group: str
     attributes: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(len(ATTRIBUTES), bool))
     yaw: float = math.nan
+    visible: np.ndarray | None = None
+
+    @property
+    def seen(self) -> np.ndarray:
+        """Whether each landmark is visible, bool [N]."""
+        return np.ones(len(self.points), bool) if self.visible is None else self.visible
 
 
 def parse_numbers(tokens: Sequence[str], where: str) -> np.ndarray:
@@ -51,13 +59,68 @@ def parse_numbers(tokens: Sequence[str], where: str) -> np.ndarray:
     """
     numbers = np.empty(len(tokens))
     for i, token in enumerate(tokens):
-        try:
-            numbers[i] = float(token)
-        except ValueError:
-            raise BadFaceError(f"{where}: value {i + 1} is {token!r}, not a number") from None
+        numbers[i] = _number(token, i, where)
         if not np.isfinite(numbers[i]):
             raise BadFaceError(f"{where}: value {i + 1} is {token!r}, not a finite number")
     return numbers
+
+
+def parse_places(tokens: Sequence[str], where: str, known: np.ndarray | None = None) -> np.ndarray:
+    """The tokens as coordinates, float64 [len(tokens)]; NaN for an empty one, for `nan`, and where `known` is false.
+
+    Raises:
+      BadFaceError: Another token is not a finite number; the message starts with `where`.
+    """
+    chosen = np.ones(len(tokens), bool) if known is None else known
+    chosen = chosen & [token.strip().lower() not in ("", "nan") for token in tokens]
+    numbers = np.full(len(tokens), np.nan)
+    for i in np.flatnonzero(chosen).tolist():
+        numbers[i] = _number(tokens[i], i, where)
+        if not np.isfinite(numbers[i]):
+            raise BadFaceError(f"{where}: value {i + 1} is {tokens[i]!r}, not a finite number")
+    return numbers
+
+
+def parse_flags(tokens: Sequence[str], where: str) -> np.ndarray:
+    """The visibility of points as 0 and 1, or false and true, bool [len(tokens)].
+
+    Raises:
+      BadFaceError: A token is something else; the message starts with `where`.
+      ValueError: One is 2, as in COCO's sets, where 1 means hidden; so the whole file means something else.
+    """
+    flags = {"0": False, "0.0": False, "false": False, "1": True, "1.0": True, "true": True}
+    for i, token in enumerate(tokens):
+        if token.strip() in ("2", "2.0"):
+            raise ValueError(
+                f"{where}: visibility {i + 1} is 2, as COCO has it; write 1 for a visible point, 0 for a hidden one"
+            )
+        if token.strip().lower() not in flags:
+            raise BadFaceError(f"{where}: visibility {i + 1} is {token!r}, not 0 or 1")
+    return np.array([flags[token.strip().lower()] for token in tokens], bool)
+
+
+def _number(token: str, index: int, where: str) -> float:
+    try:
+        return float(token)
+    except ValueError:
+        comma = "; write decimals with a point" if "," in token else ""
+        raise BadFaceError(f"{where}: value {index + 1} is {token!r}, not a number{comma}") from None
+
+
+def check_face(
+    points: np.ndarray, visible: np.ndarray, box: np.ndarray, where: str, scheme: Scheme | None = None
+) -> None:
+    """Raises BadFaceError where an annotated face is impossible; see `face_checks.find_faults`.
+
+    Args:
+      points: Landmarks [N, 2], (x, y) in pixels of the photo; NaN where a hidden one has no place.
+      visible: bool [N], False where a landmark is hidden.
+      box: Face box [x1, y1, x2, y2] in the same pixels.
+      where: File and line, or the face's name; the message starts with it.
+      scheme: Scheme of the points; None leaves the eye corners out.
+    """
+    for _, fault in face_checks.find_faults(points[None], visible[None], np.asarray(box)[None], scheme):
+        raise BadFaceError(f"{where}: {fault}")
 
 
 def make_record(label: Label, frame_size: int, margin: float) -> Record:
@@ -93,11 +156,10 @@ def cut_face(label: Label, image: np.ndarray, frame_size: int, margin: float) ->
     """Cuts the frame of one face from its photo, RGB uint8 [H, W, 3]; see `make_record`.
 
     Raises:
-      BadFaceError: The box has zero size, or the face is not in the photo.
+      BadFaceError: The face is impossible (see `check_face`), or not in the photo.
     """
+    check_face(label.points, label.seen, label.box, label.where)
     x1, y1, x2, y2 = label.box
-    if x2 <= x1 or y2 <= y1:
-        raise BadFaceError(f"{label.where}: the face box x {x1:g} to {x2:g}, y {y1:g} to {y2:g} has zero size")
     height, width = image.shape[:2]
     inside = np.all((label.points > -0.5) & (label.points < (width - 0.5, height - 0.5)), axis=-1)
     if not inside.any() or x2 < 0 or y2 < 0 or x1 >= width or y1 >= height:
@@ -110,7 +172,7 @@ def cut_face(label: Label, image: np.ndarray, frame_size: int, margin: float) ->
     return Record(
         image=encode_image(photos.cut_region(image, region, frame_size)),
         points=geometry.transform(label.points, to_frame).astype(np.float32),
-        visible=np.ones(len(label.points), bool),
+        visible=label.seen,
         attributes=label.attributes,
         to_source=geometry.invert(to_frame).astype(np.float32),
         name=label.name,

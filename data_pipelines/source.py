@@ -13,10 +13,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import cv2
+import numpy as np
 import tqdm
 
 from jaxlm.data_pipelines.record import Record
-from jaxlm.landmarks import Scheme
+from jaxlm.landmarks import Scheme, geometry
+from jaxlm.landmarks.face_checks import find_faults
+from jaxlm.landmarks.tables import LineError
 
 CHUNK = 32
 """Number of faces that a worker process takes at a time."""
@@ -27,6 +30,17 @@ class BadFaceError(ValueError):
 
 
 OnBad = Callable[[BadFaceError], None]
+
+
+@contextlib.contextmanager
+def passing_bad(on_bad: OnBad) -> Iterator[None]:
+    """Passes the error of a face or of its line to `on_bad`, and leaves the context."""
+    try:
+        yield
+    except BadFaceError as error:
+        on_bad(error)
+    except LineError as error:
+        on_bad(BadFaceError(str(error)))
 
 
 class Source(Protocol):
@@ -41,9 +55,10 @@ class Source(Protocol):
         from typing import ClassVar
 
         from jaxlm.data_pipelines.cutting import BOX_SCALE, LANDMARK_BOX, Label, make_record, parse_numbers
-        from jaxlm.data_pipelines.source import BadFaceError, OnBad
+        from jaxlm.data_pipelines.source import BadFaceError, OnBad, passing_bad
         from jaxlm.landmarks import FIVE, Scheme
         from jaxlm.landmarks.geometry import box_around
+        from jaxlm.landmarks.tables import files_with_ending, read_lines
 
 
         @dataclasses.dataclass(frozen=True)
@@ -60,17 +75,14 @@ class Source(Protocol):
 
             def read(self, on_bad: OnBad) -> dict[str, list[Label]]:
                 labels = []
-                for path in sorted(self.source.glob("*.txt")):
-                    try:
-                        numbers = parse_numbers(path.read_text().split(), str(path))
+                for path in files_with_ending(self.source, ".txt"):
+                    with passing_bad(on_bad):
+                        numbers = parse_numbers(sum((line.text.split() for line in read_lines(path)), []), str(path))
                         if len(numbers) != 10:
                             raise BadFaceError(f"{path}: {len(numbers)} numbers instead of 10")
-                    except BadFaceError as error:
-                        on_bad(error)
-                        continue
-                    points, photo = numbers.reshape(5, 2), path.with_suffix(".jpg")
-                    box = box_around(points, BOX_SCALE)
-                    labels.append(Label(photo, points, box, where=str(path), name=path.stem, group=path.stem))
+                        points, photo = numbers.reshape(5, 2), path.with_suffix(".jpg")
+                        box = box_around(points, BOX_SCALE)
+                        labels.append(Label(photo, points, box, where=str(path), name=path.stem, group=path.stem))
                 return {"train": labels}
 
     Attributes:
@@ -120,7 +132,7 @@ def records(
 
     It is a context, so that an interrupt ends the worker processes. A bad face gives its error instead of a record.
     """
-    work = functools.partial(_record_or_error, source, frame_size, margin)
+    work = functools.partial(_record_or_error, source, source.scheme, frame_size, margin)
     num_workers = min(os.cpu_count() or 1, -(-len(labels) // CHUNK))
     if num_workers <= 1:
         yield map(work, labels)
@@ -161,9 +173,27 @@ def good_records(
         raise ValueError(f"split {split} of {source.name}: not one of its {len(labels)} faces can be used")
 
 
-def _record_or_error(source: Source, frame_size: int, margin: float, label: Any) -> Record | BadFaceError:
+def checked_record(source: Source, scheme: Scheme, frame_size: int, margin: float, label: Any) -> Record:
+    """The record of one label, whose face is possible in its photo; see `face_checks.find_faults`.
+
+    Raises:
+      BadFaceError: The face cannot be used.
+    """
+    record = source.to_record(label, frame_size, margin)
+    # The face box is the central square of the frame.
+    first = (frame_size - frame_size / margin) / 2 - 0.5
+    ends = np.array([[first, first], [frame_size - 1 - first, frame_size - 1 - first]])
+    points, box = (geometry.transform(part.astype(np.float64), record.to_source) for part in (record.points, ends))
+    for _, fault in find_faults(points[None], record.visible[None], box.reshape(1, 4), scheme):
+        raise BadFaceError(f"{getattr(label, 'where', record.name)}: {fault}")
+    return record
+
+
+def _record_or_error(
+    source: Source, scheme: Scheme, frame_size: int, margin: float, label: Any
+) -> Record | BadFaceError:
     try:
-        return source.to_record(label, frame_size, margin)
+        return checked_record(source, scheme, frame_size, margin, label)
     except BadFaceError as error:
         return error
 

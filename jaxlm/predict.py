@@ -23,7 +23,8 @@ import jax
 import numpy as np
 
 from jaxlm.prediction import Landmarker
-from jaxlm.prediction.predicting import boxes_of_table, find_files, predict_files
+from jaxlm.prediction.box_tables import boxes_of_table
+from jaxlm.prediction.predicting import find_files, predict_files
 from jaxlm.runtime import commands
 
 

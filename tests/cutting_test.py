@@ -96,8 +96,8 @@ def test_truncated_images_are_noticed(tmp_path):
     [
         ({"box": (30, 20, 30, 49)}, "box .* has zero size"),
         ({"box": (30, 49, 60, 20)}, "box .* has zero size"),
-        ({"points": ring(5, (300.0, 35.0))}, "wholly outside its image"),
-        ({"box": (300, 20, 330, 50)}, "wholly outside its image"),
+        ({"points": ring(5, (300.0, 35.0)), "box": (285, 20, 315, 50)}, "wholly outside its image"),
+        ({"box": (300, 20, 330, 50)}, "box .* lies far from the points"),
         ({"box": (0, 0, 5000, 5000)}, "far larger than its image"),
     ],
 )

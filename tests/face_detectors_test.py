@@ -1,4 +1,4 @@
-"""Face detectors, boxes from tables, and how boxes of one convention become those of another."""
+"""Face detectors, and how boxes of one convention become those of another."""
 
 import dataclasses
 import importlib.util
@@ -146,20 +146,6 @@ def test_a_wrong_pair_does_not_matter():
 def test_overlap_is_intersection_over_union():
     boxes = np.float64([[0, 0, 4, 4], [2, 0, 6, 4], [8, 8, 9, 9], [4, 0, 5, 4]])
     np.testing.assert_allclose(face_detectors.overlap(boxes[0], boxes), [1, 8 / 24, 0, 0])
-
-
-def test_a_table_of_boxes(tmp_path: pathlib.Path):
-    table = tmp_path / "boxes.csv"
-    table.write_text("\ufefffile, x1, y1, x2, y2, score\na.png,1,2,3,4.5,0.9\nb.png,5,6,7,8,1\na.png,2,2,3,3,1\n")
-    boxes = face_detectors.read_boxes(table)
-    np.testing.assert_array_equal(boxes["a.png"], [[1, 2, 3, 4.5], [2, 2, 3, 3]])
-    np.testing.assert_array_equal(boxes["b.png"], [[5, 6, 7, 8]])
-    table.write_text("file,x1,y1,x2,y2\na.png,1,2,3,4\nb.png,5,6,seven,8\n")
-    with pytest.raises(ValueError, match=r"boxes\.csv:3: .* four numbers"):
-        face_detectors.read_boxes(table)
-    table.write_text("a.png,1,2,3,4\n")
-    with pytest.raises(ValueError, match=r"boxes\.csv:1: .*file, x1, y1, x2, y2 not found"):
-        face_detectors.read_boxes(table)
 
 
 @pytest.fixture

@@ -114,18 +114,10 @@ def test_boxes_that_do_not_fit_are_left_out(tmp_path: pathlib.Path):
     assert len(document(tmp_path / "out")[0]["faces"]) == 1
 
 
-def test_a_table_names_photos_by_path_or_by_bare_name(tmp_path: pathlib.Path):
-    files = [write(tmp_path / "photos" / name) for name in ("a.png", "b.png", "deeper/c.png", "none.png")]
-    table = tmp_path / "photos" / "boxes.csv"
-    table.write_text("file,x1,y1,x2,y2\na.png,1,2,3,4\ndeeper/c.png,5,6,7,8\nb.png,1,1,2,2\na.png,2,2,3,3\n")
-    boxes = predicting.boxes_of_table(table, files)
-    assert [len(boxes[file]) for file in files] == [2, 1, 1, 0]
-    np.testing.assert_array_equal(boxes[files[2]], [[5, 6, 7, 8]])
-    elsewhere = tmp_path / "boxes.csv"
-    elsewhere.write_text("file,x1,y1,x2,y2\nc.png,1,2,3,4\n")
-    assert [len(found) for found in predicting.boxes_of_table(elsewhere, files).values()] == [0, 0, 1, 0]
-    problems = predicting.predict_files(files[3:], SPOTS, tmp_path / "out", boxes)
-    assert problems == [f"{files[3]}: there is no box for it"]
+def test_a_photo_without_a_box_is_told(tmp_path: pathlib.Path):
+    file = write(tmp_path / "a.png")
+    problems = predicting.predict_files([file], SPOTS, tmp_path / "out", {file: []})
+    assert problems == [f"{file}: there is no box for it"]
 
 
 def test_huge_photos_are_read_reduced_and_points_scaled_back(

@@ -8,6 +8,7 @@ import pytest
 from jaxlm.data_pipelines.source import BadFaceError
 from jaxlm.data_pipelines.sources.wflw import WFLW, parse_line
 from jaxlm.landmarks import geometry
+from jaxlm.landmarks.tables import Line, read_lines
 from tiny_archives import LISTS, ring, wflw_line, write_wflw
 
 
@@ -16,7 +17,7 @@ def stop(error):
 
 
 def parse(line):
-    return parse_line(line, Path("list.txt"), 7, Path("images"))
+    return parse_line(Line(Path("list.txt"), 7, line), Path("images"))
 
 
 def test_a_line_is_read_in_full():
@@ -61,8 +62,7 @@ def test_a_missing_list_says_what_source_must_be(tmp_path):
 
 def test_subset_sizes_and_eye_distances_of_the_official_test_set(shared_data: Path):
     file = shared_data / "wflw" / "labels_only" / "list_98pt_rect_attr_test_1966.txt"
-    lines = file.read_text().splitlines()
-    labels = [parse_line(line, file, number, Path()) for number, line in enumerate(lines, start=1)]
+    labels = [parse_line(line, Path()) for line in read_lines(file)]
     attributes = np.stack([label.attributes for label in labels])
     np.testing.assert_array_equal(attributes.sum(axis=0), [326, 314, 698, 206, 736, 773])
     distances = []

@@ -12,10 +12,11 @@ import numpy as np
 import scipy.io
 
 from jaxlm.data_pipelines.cutting import BOX_SCALE, LANDMARK_BOX, Label, make_record
-from jaxlm.data_pipelines.source import BadFaceError, OnBad
+from jaxlm.data_pipelines.source import BadFaceError, OnBad, passing_bad
 from jaxlm.data_pipelines.sources.ibug300w import find_image
 from jaxlm.landmarks import IBUG68, Scheme
 from jaxlm.landmarks.geometry import box_around
+from jaxlm.landmarks.tables import files_with_ending
 
 NUM_POINTS = 68
 VALIDATION_SHARE = 0.1
@@ -50,19 +51,16 @@ class AFLW2000:
           FileNotFoundError: The folder holds no .mat files, or the file `poses` does not exist.
           ValueError: The `poses` are not one number for each .mat file.
         """
-        paths = sorted(self.source.glob("*.mat"))
+        paths = files_with_ending(self.source, ".mat")
         if not paths:
             raise FileNotFoundError(f"{self.source} holds no .mat files; --source is the folder of image00002.mat")
         yaws = [None] * len(paths) if self.poses is None else read_poses(self.poses, len(paths))
         labels, images = [], []
         for path, yaw in zip(paths, yaws, strict=True):
-            try:
+            with passing_bad(on_bad):
                 label = read_label(path)
-            except BadFaceError as error:
-                on_bad(error)
-                continue
-            labels.append(label if yaw is None else dataclasses.replace(label, yaw=yaw))
-            images.append(label.image.read_bytes())
+                labels.append(label if yaw is None else dataclasses.replace(label, yaw=yaw))
+                images.append(label.image.read_bytes())
         return split_validation(labels, images)
 
 

@@ -10,9 +10,10 @@ import numpy as np
 
 from jaxlm.data_pipelines.cutting import BOX_SCALE, LANDMARK_BOX, Label, make_sized_record, parse_numbers
 from jaxlm.data_pipelines.record import Record
-from jaxlm.data_pipelines.source import BadFaceError, OnBad
+from jaxlm.data_pipelines.source import BadFaceError, OnBad, passing_bad
 from jaxlm.landmarks import IBUG68, Scheme
 from jaxlm.landmarks.geometry import box_around
+from jaxlm.landmarks.tables import files_with_ending, read_lines
 
 NUM_ROWS = 70
 NUM_POINTS = 68
@@ -41,15 +42,13 @@ class FaceSynthetics:
         Raises:
           FileNotFoundError: The folder holds no landmark files.
         """
-        paths = sorted(self.source.glob("*" + LANDMARKS_SUFFIX))
+        paths = files_with_ending(self.source, LANDMARKS_SUFFIX)
         if not paths:
             raise FileNotFoundError(f"{self.source} holds no files like 000000{LANDMARKS_SUFFIX}")
         labels = []
         for path in paths:
-            try:
+            with passing_bad(on_bad):
                 labels.append(read_label(path))
-            except BadFaceError as error:
-                on_bad(error)
         return {"train": labels}
 
     def to_record(self, label: Label, frame_size: int, margin: float) -> Record:
@@ -63,7 +62,7 @@ def read_label(path: Path) -> Label:
     Raises:
       BadFaceError: See `read_landmarks`.
     """
-    name = path.name.removesuffix(LANDMARKS_SUFFIX)
+    name = path.name[: -len(LANDMARKS_SUFFIX)]
     points = read_landmarks(path)
     return Label(
         image=path.with_name(f"{name}.png"),
@@ -85,14 +84,15 @@ def read_landmarks(path: Path) -> np.ndarray:
 
     Raises:
       BadFaceError: The file has another number of lines, or a line is not two numbers.
+      LineError: It is no text.
     """
-    lines = path.read_text(errors="replace").splitlines()
-    rows = [(number, line.split()) for number, line in enumerate(lines, start=1) if line.strip()]
+    rows = read_lines(path)
     points = np.empty((len(rows), 2))
-    for i, (number, tokens) in enumerate(rows):
-        if len(tokens) != 2:
-            raise BadFaceError(f"{path}, line {number}: {len(tokens)} values instead of x and y")
-        points[i] = parse_numbers(tokens, f"{path}, line {number}")
+    for i, row in enumerate(rows):
+        words = row.text.split()
+        if len(words) != 2:
+            raise BadFaceError(f"{row.where}: {len(words)} values instead of x and y")
+        points[i] = parse_numbers(words, row.where)
     if len(points) != NUM_ROWS:
         raise BadFaceError(f"{path}: {len(points)} rows instead of {NUM_ROWS} (68 landmarks and 2 pupils)")
     return points[:NUM_POINTS]

@@ -6,14 +6,16 @@ import dataclasses
 import logging
 import re
 import typing
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from jaxlm.data_pipelines.cutting import BOX_SCALE, LANDMARK_BOX, Label, make_record, parse_numbers
-from jaxlm.data_pipelines.source import BadFaceError, OnBad
+from jaxlm.data_pipelines.source import BadFaceError, OnBad, passing_bad
 from jaxlm.landmarks import IBUG68, Scheme
 from jaxlm.landmarks.geometry import box_around
+from jaxlm.landmarks.tables import files_with_ending, read_lines
 
 FOLDERS = {
     "train": ("afw", "helen/trainset", "lfpw/trainset"),
@@ -21,7 +23,7 @@ FOLDERS = {
     "challenging": ("ibug",),
 }
 NUM_POINTS = 68
-IMAGE_SUFFIXES = (".jpg", ".png", ".jpeg", ".JPG", ".PNG", ".JPEG")
+IMAGE_SUFFIXES = (".jpg", ".png", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,23 +63,18 @@ class IBUG300W:
 
     def _read_folder(self, folder: str, on_bad: OnBad) -> list[Label]:
         labels = []
-        for path in sorted((self.source / folder).glob("*.pts")):
-            try:
+        for path in files_with_ending(self.source / folder, ".pts"):
+            with passing_bad(on_bad):
                 points = read_pts(path, NUM_POINTS)
-                image = find_image(path)
-            except BadFaceError as error:
-                on_bad(error)
-                continue
-            labels.append(
-                Label(
-                    image=image,
+                label = Label(
+                    image=find_image(path),
                     points=points,
                     box=box_around(points, BOX_SCALE),
                     where=str(path),
                     name=f"{folder}/{path.stem}",
                     group=photo_of(folder, path.stem),
                 )
-            )
+                labels.append(label)
         return labels
 
 
@@ -94,32 +91,49 @@ def find_image(path: Path, images: Path | None = None) -> Path:
     Raises:
       BadFaceError: There is no such image.
     """
-    candidates = [(images or path.parent) / (path.stem + suffix) for suffix in IMAGE_SUFFIXES]
-    for candidate in candidates:
-        if candidate.exists():
-            return candidate
-    raise BadFaceError(f"{path}: its image {candidates[0]} (or .png) is missing")
+    folder = images or path.parent
+    for suffix in IMAGE_SUFFIXES:
+        for candidate in (folder / (path.stem + suffix), folder / (path.stem + suffix.upper())):
+            if candidate.exists():
+                return candidate
+    raise BadFaceError(f"{path}: its image {folder / (path.stem + IMAGE_SUFFIXES[0])} (or .png) is missing")
 
 
 def read_pts(path: Path, num_points: int) -> np.ndarray:
     """The landmarks in a .pts file, [num_points, 2], in pixels with the first pixel's centre at (0, 0).
 
-    The file counts from 1: `version: 1`, `n_points: N`, then the points between braces, one `x y` a line.
+    Raises:
+      BadFaceError, LineError: See `read_pts_values`; or a value is not finite.
+    """
+    return read_pts_values(path, num_points, parse_numbers) - 1.0
+
+
+def read_pts_values(path: Path, num_points: int, parse: Callable[[Sequence[str], str], np.ndarray]) -> np.ndarray:
+    """The landmarks in a .pts file as they are written, [num_points, 2], in pixels that count from 1.
+
+    The file holds `version: 1`, `n_points: N`, then the points between braces, one `x y` a line.
+
+    Args:
+      path: The file.
+      num_points: How many points it should hold.
+      parse: `cutting.parse_numbers`, or `cutting.parse_places` where points may be hidden.
 
     Raises:
       BadFaceError: The file has another form or another number of points.
+      LineError: It is no text.
     """
-    lines = [line.strip() for line in path.read_text(errors="replace").splitlines()]
-    if "{" not in lines or "}" not in lines:
+    lines = read_lines(path)
+    texts = [line.text.strip() for line in lines]
+    if "{" not in texts or "}" not in texts:
         raise BadFaceError(f"{path}: no points between lines '{{' and '}}'; the file is truncated or not a .pts file")
-    first, last = lines.index("{") + 1, lines.index("}")
-    rows = [(number, line) for number, line in enumerate(lines[first:last], start=first + 1) if line]
+    first, last = texts.index("{") + 1, texts.index("}")
+    rows = lines[first:last]
     if len(rows) != num_points:
-        raise BadFaceError(f"{path}, line {last + 1}: {len(rows)} points instead of {num_points}")
+        raise BadFaceError(f"{lines[last].where}: {len(rows)} points instead of {num_points}")
     points = np.empty((num_points, 2))
-    for i, (number, line) in enumerate(rows):
-        tokens = line.split()
-        if len(tokens) != 2:
-            raise BadFaceError(f"{path}, line {number}: {len(tokens)} values instead of x and y")
-        points[i] = parse_numbers(tokens, f"{path}, line {number}")
-    return points - 1.0
+    for i, row in enumerate(rows):
+        words = row.text.split()
+        if len(words) != 2:
+            raise BadFaceError(f"{row.where}: {len(words)} values instead of x and y")
+        points[i] = parse(words, row.where)
+    return points

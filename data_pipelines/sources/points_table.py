@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import hashlib
 import re
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from jaxlm.data_pipelines.cutting import BOX_SCALE, LANDMARK_BOX, Label, make_record, parse_numbers
-from jaxlm.data_pipelines.source import BadFaceError, OnBad
-from jaxlm.data_pipelines.sources.ibug300w import find_image, read_pts
+from jaxlm.data_pipelines.cutting import BOX_SCALE, LANDMARK_BOX, Label, make_record, parse_flags, parse_places
+from jaxlm.data_pipelines.source import BadFaceError, OnBad, passing_bad
+from jaxlm.data_pipelines.sources.ibug300w import find_image, read_pts_values
 from jaxlm.landmarks import Scheme
 from jaxlm.landmarks.geometry import box_around
+from jaxlm.landmarks.hidden import hide_points, parse_mark
+from jaxlm.landmarks.point_columns import find_columns
+from jaxlm.landmarks.tables import Line, files_with_ending, read_lines, read_table, shorten
 
-SPLIT_COLUMN = "split"
+TABLE_ENDINGS = (".csv", ".tsv")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,14 +31,18 @@ class PointsTable:
       source: Folder of the images.
       name: Name of the prepared set: letters, digits and _.
       scheme: A built-in landmark scheme, or a .toml file that defines one.
-      annotations: The landmarks. A .csv file has a header, and its rows hold the image's name in `source`, then
-        x0, y0, x1, y1, ... counted from 0; a column `split` is optional. A .txt file has no header, and its lines hold
-        x0 y0 x1 y1 ... counted from 0, then the image's name; AVS (ICCV 2019) has such lists. A folder holds .pts
-        files, counted from 1. By default, the .pts files lie beside the images.
+      annotations: The landmarks. A .csv or .tsv file has a header, and its rows hold the image's name in `source` and
+        x0, y0, x1, y1, ... counted from 0, in the order that the header says; columns `split` and v0, v1, ... (whether
+        a point is visible) are optional. A .txt file has no header, and its lines hold x0 y0 x1 y1 ... counted from 0,
+        then the image's name; AVS (ICCV 2019) has such lists. A folder holds .pts files, counted from 1. By default,
+        the .pts files lie beside the images.
       group_by: Regular expression that is matched at the start of an image's name. Images with the same first group,
         as in '(.*)_', are of one person or photo, and stay together when the set is split. By default, every image is
         a group of its own; in a .txt list, images with equal points are one group, since they are one face in several
         styles. So photos and their styled faces, prepared as two sets, share groups (--data.styled).
+      hidden: What stands for a hidden point, beside NaN and empty cells: its two values, as in '-1 -1' or '0 0';
+        `negative`, as in MERL-RAV, for every point with two negative values; or `none`, where such values are places
+        outside of the photo. Hidden points get no place.
     """
 
     source: Path
@@ -44,6 +50,7 @@ class PointsTable:
     scheme: Scheme
     annotations: Path | None = None
     group_by: str | None = None
+    hidden: str | None = None
 
     box: typing.ClassVar[str] = LANDMARK_BOX
 
@@ -54,13 +61,14 @@ class PointsTable:
             raise ValueError(f"--name {self.name!r}: a set needs a name of letters, digits and _")
         if self.group_by is not None and re.compile(self.group_by).groups < 1:
             raise ValueError(f"--group-by {self.group_by!r} has no group in parentheses")
+        parse_mark(self.hidden)
 
     def read(self, on_bad: OnBad) -> dict[str, list[Label]]:
         """The annotated faces of each split; without a column `split`, all are in `train`.
 
         Raises:
           FileNotFoundError: There are no annotations.
-          ValueError: The table's header does not fit the scheme.
+          ValueError: The table's header is not understood or does not fit the scheme.
         """
         path = self.annotations or self.source
         if not path.exists():
@@ -77,60 +85,81 @@ class PointsTable:
     def _read_file(self, path: Path, on_bad: OnBad) -> Iterator[tuple[str, Label]]:
         if path.is_dir():
             return self._read_pts_files(path, on_bad)
-        return self._read_list(path, on_bad) if path.suffix == ".txt" else self._read_table(path, on_bad)
+        ending = path.suffix.lower()
+        if ending in TABLE_ENDINGS:
+            return self._read_table(path, on_bad)
+        if ending == ".txt":
+            return self._read_list(path, on_bad)
+        raise ValueError(f"{path}: annotations are a .csv or .tsv table, a .txt list, or a folder of .pts files")
 
     def _read_pts_files(self, folder: Path, on_bad: OnBad) -> Iterator[tuple[str, Label]]:
-        num_points = self.scheme.num_points
-        for path in sorted(folder.glob("*.pts")):
-            try:
+        for path in files_with_ending(folder, ".pts"):
+            with passing_bad(on_bad):
                 image = find_image(path, self.source)
-                yield "train", self._label(image.name, read_pts(path, num_points), str(path), image.name)
-            except BadFaceError as error:
-                on_bad(error)
+                places = read_pts_values(path, self.scheme.num_points, parse_places)
+                yield "train", self._label(image.name, places, None, str(path), image.name, first=1)
 
     def _read_table(self, path: Path, on_bad: OnBad) -> Iterator[tuple[str, Label]]:
-        num_points = self.scheme.num_points
-        with path.open(newline="") as file:
-            reader = csv.reader(file)
-            header = next(reader, [])
-            split_at = header.index(SPLIT_COLUMN) if SPLIT_COLUMN in header else None
-            num_coordinates = len(header) - 1 - (split_at is not None)
-            if num_coordinates != 2 * num_points:
-                raise ValueError(
-                    f"{path}, line 1: {num_coordinates} columns of coordinates; "
-                    f"scheme {self.scheme.name} has {num_points} points, so {2 * num_points} are needed"
-                )
-            for row in reader:
-                where = f"{path}, line {reader.line_num}"
-                try:
-                    if len(row) != len(header):
-                        raise BadFaceError(f"{where}: {len(row)} values instead of {len(header)}")
-                    split = row.pop(split_at) if split_at is not None else "train"
-                    if not re.fullmatch(r"\w+", split):
-                        raise BadFaceError(f"{where}: the split {split!r} needs a name of letters, digits and _")
-                    points = parse_numbers(row[1:], where).reshape(num_points, 2)
-                    yield split, self._label(row[0], points, where, row[0])
-                except BadFaceError as error:
-                    on_bad(error)
+        table = read_table(path)
+        columns = find_columns(table, self.scheme)
+        for row in table.rows:
+            with passing_bad(on_bad):
+                cells = table.cells(row)
+                split = "train" if columns.split is None else cells[columns.split].strip()
+                if not re.fullmatch(r"\w+", split):
+                    raise BadFaceError(f"{row.where}: the split {split!r} needs a name of letters, digits and _")
+                visible = None
+                if columns.visible is not None:
+                    visible = parse_flags([cells[column] for column in columns.visible], row.where)
+                order = columns.points.reshape(-1)
+                known = None if visible is None else np.repeat(visible, 2)
+                places = parse_places([cells[column] for column in order], row.where, known)
+                image = cells[columns.name]
+                yield split, self._label(image, places.reshape(-1, 2), visible, row.where, image)
 
     def _read_list(self, path: Path, on_bad: OnBad) -> Iterator[tuple[str, Label]]:
-        num_points = self.scheme.num_points
-        for number, line in enumerate(path.read_text().splitlines(), start=1):
-            where = f"{path}, line {number}"
-            try:
-                values = line.split()
-                if len(values) != 2 * num_points + 1:
-                    layout = f"x and y of {num_points} points, the image"
-                    raise BadFaceError(f"{where}: {len(values)} values instead of {2 * num_points + 1} ({layout})")
-                *tokens, image = values
-                points = parse_numbers(tokens, where).reshape(num_points, 2)
-                structure = hashlib.sha256(points.tobytes()).hexdigest()[:16]
-                yield "train", self._label(image, points, where, structure)
-            except BadFaceError as error:
-                on_bad(error)
+        for line in read_lines(path):
+            with passing_bad(on_bad):
+                tokens, image = self._split_line(line)
+                places = parse_places(tokens, line.where).reshape(-1, 2)
+                yield "train", self._label(image, places, None, line.where, None)
 
-    def _label(self, image: str, points: np.ndarray, where: str, group: str) -> Label:
-        """The face of an image; it is in `group` where there is no --group-by."""
+    def _split_line(self, line: Line) -> tuple[Sequence[str], str]:
+        """The coordinates and the image's name in a line of a .txt list."""
+        words, count = line.text.split(), self.scheme.num_points
+        if len(words) != 2 * count + 1:
+            text = shorten(line.text.strip())
+            hint = f"; it reads {text!r}; a table with a header and delimiters is a .csv file" if len(words) < 3 else ""
+            raise BadFaceError(
+                f"{line.where}: {len(words)} values instead of {2 * count + 1} (x and y of {count} points, the"
+                f" image){hint}"
+            )
+        return words[:-1], words[-1]
+
+    def _label(
+        self, image: str, places: np.ndarray, visible: np.ndarray | None, where: str, group: str | None, first: int = 0
+    ) -> Label:
+        """The face of an image; it is in `group`, or that of equal points, where there is no --group-by.
+
+        Args:
+          image: Name of the image.
+          places: Values of the points [N, 2] as they are written, NaN where there is none.
+          visible: bool [N], what the annotations say; None where they say nothing.
+          where: File and line.
+          group: Name of the group; None for that of equal points.
+          first: What the annotations call the first pixel, 0 or 1.
+        """
+        if image != image.strip() and not (self.source / image).exists():
+            raise BadFaceError(f"{where}: the image's name {image!r} begins or ends with a blank")
+        try:
+            points = hide_points(places, visible, self.hidden) - first
+        except ValueError as error:
+            raise BadFaceError(f"{where}: {error}") from None
+        seen = ~np.isnan(points).any(-1)
+        if not seen.any():
+            raise BadFaceError(f"{where}: all of its points are hidden")
+        if group is None:
+            group = hashlib.sha256(points.tobytes()).hexdigest()[:16]
         if self.group_by is not None:
             match = re.match(self.group_by, image)
             if not match:
@@ -139,8 +168,9 @@ class PointsTable:
         return Label(
             image=self.source / image,
             points=points,
-            box=box_around(points, BOX_SCALE),
+            box=box_around(points[seen], BOX_SCALE),
             where=where,
             name=image,
             group=group,
+            visible=seen,
         )

@@ -10,8 +10,9 @@ import numpy as np
 
 from jaxlm.data_pipelines.cutting import Label, make_record, parse_numbers
 from jaxlm.data_pipelines.record import ATTRIBUTES
-from jaxlm.data_pipelines.source import BadFaceError, OnBad
+from jaxlm.data_pipelines.source import BadFaceError, OnBad, passing_bad
 from jaxlm.landmarks import WFLW98, Scheme
+from jaxlm.landmarks.tables import Line, read_lines
 
 NUM_POINTS = 98
 NUM_TOKENS = 2 * NUM_POINTS + 4 + len(ATTRIBUTES) + 1
@@ -48,17 +49,14 @@ class WFLW:
         if not path.exists():
             raise FileNotFoundError(f"{path} is missing; --source is the folder of WFLW_images and WFLW_annotations")
         labels = []
-        for number, line in enumerate(path.read_text().splitlines(), start=1):
-            try:
-                if line.strip():
-                    labels.append(parse_line(line, path, number, self.source / "WFLW_images"))
-            except BadFaceError as error:
-                on_bad(error)
+        for line in read_lines(path):
+            with passing_bad(on_bad):
+                labels.append(parse_line(line, self.source / "WFLW_images"))
         return labels
 
 
-def parse_line(line: str, path: Path, number: int, images: Path) -> Label:
-    """The face in line `number` of the official list `path`.
+def parse_line(line: Line, images: Path) -> Label:
+    """The face in a line of an official list.
 
     The line holds 207 values: 98 points x y, the face rectangle x1 y1 x2 y2 (its first and its last pixel), six flags
     in the order of `ATTRIBUTES`, and the photo's path in the folder `images`.
@@ -66,8 +64,8 @@ def parse_line(line: str, path: Path, number: int, images: Path) -> Label:
     Raises:
       BadFaceError: The line holds something else.
     """
-    where = f"{path}, line {number}"
-    *tokens, image = line.split()
+    where = line.where
+    *tokens, image = line.text.split()
     if len(tokens) + 1 != NUM_TOKENS:
         layout = "196 coordinates, 4 of the rectangle, 6 attributes, the image"
         raise BadFaceError(f"{where}: {len(tokens) + 1} values instead of {NUM_TOKENS} ({layout})")
@@ -79,7 +77,7 @@ def parse_line(line: str, path: Path, number: int, images: Path) -> Label:
         points=points.reshape(NUM_POINTS, 2),
         box=box,
         where=where,
-        name=f"{image}:{number}",
+        name=f"{image}:{line.number}",
         group=image,
         attributes=flags.astype(bool),
     )

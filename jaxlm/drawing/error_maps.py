@@ -20,21 +20,25 @@ _LARGEST = 190
 
 
 def mean_by_point(errors: np.ndarray) -> np.ndarray:
-    """Mean error of each point [N], from the errors of faces [n, N]."""
-    return np.mean(errors, axis=0)
+    """Mean error of each point [N], from the errors of faces [n, N]; NaN does not count."""
+    return np.nanmean(errors, axis=0)
 
 
 def mean_by_part(errors: np.ndarray, scheme: Scheme) -> dict[str, float]:
-    """Mean error of each part of the scheme, over its points, from the errors of faces [n, N]."""
-    return {part: float(np.mean(errors[:, points])) for part, points in scheme.parts.items()}
+    """Mean error of each part of the scheme, over its points, from the errors of faces [n, N]; NaN does not count."""
+    return {part: float(np.nanmean(errors[:, points])) for part, points in scheme.parts.items()}
 
 
 def mean_shape(points: np.ndarray) -> np.ndarray:
     """The mean [N, 2] of shapes [n, N, 2] after similarity alignment: two rounds of Procrustes analysis (Gower, 1975).
 
-    The first round aligns all shapes to the first one, the second round to the mean of the first round.
+    The first round aligns all shapes to the first one, the second round to the mean of the first round. Shapes with NaN
+    do not count; where all have some, the mean is that of the points as they are.
     """
-    mean = points[0]
+    whole = points[np.isfinite(points).all((1, 2))]
+    if not len(whole):
+        return np.nanmean(points, axis=0)
+    points, mean = whole, whole[0]
     for _ in range(2):
         mean = geometry.transform(points, geometry.similarity_fit(points, mean)).mean(axis=0)
     return mean
@@ -55,10 +59,10 @@ def error_map(errors: Mapping[str, np.ndarray], shape: np.ndarray, scheme: Schem
     grid = figure.subplots(rows, columns, squeeze=False)
     for axes in grid.flat:
         axes.set_axis_off()
-    largest = max(values.max() for values in errors.values())
+    largest = max(np.nanmax(values) for values in errors.values())
     for axes, (label, values) in zip(grid.flat, errors.items(), strict=False):
         discs = _draw(axes, shape, values, largest, scheme)
-        axes.set_title(f"{label}: {100 * values.mean():.2f} %", fontsize=11)
+        axes.set_title(f"{label}: {100 * np.nanmean(values):.2f} %", fontsize=11)
     figure.colorbar(discs, ax=grid, label="mean error of the point (%)", shrink=0.8, aspect=30, pad=0.02)
     return figure
 

@@ -21,6 +21,7 @@ from jaxlm.data_pipelines.input import Faces
 from jaxlm.evaluation import inference
 from jaxlm.evaluation.inference import BoxError
 from jaxlm.evaluation.judging import open_evaluation
+from jaxlm.evaluation.left_out import notes_on
 from jaxlm.runtime import distributed, progress
 from jaxlm.tasks import metrics
 
@@ -60,7 +61,7 @@ def error_curves(trained: Trained, faces: Faces, normaliser: str, title: str = "
     with progress.counting(len(faces) * len(errors), title, silent=jax.process_index() > 0) as advance:
         found = predictor.with_box_errors(trained.variables, faces, errors, advance)
     nme = {
-        error: np.mean(inference.face_errors(predicted.points, faces, trained.scheme, normaliser))
+        error: np.nanmean(inference.face_errors(predicted.points, faces, trained.scheme, normaliser))
         for error, predicted in zip(errors, found, strict=True)
     }
 
@@ -124,11 +125,13 @@ def measure_and_write(
         )
     first, scheme = judged[str(paths[0])], seen[0][1]
     normaliser = metrics.default_normaliser(scheme)
+    notes = notes_on(first, scheme, normaliser)
     curves = {name: error_curves(trained, judged[name], normaliser) for name, trained in models.items()}
     protocol = {
         "data": f"{first.dataset}, {first.split}: {len(first)} faces ({scheme.name})",
         "box": first.box,
         "NME": f"mean over points and faces, by {normaliser.replace('_', '-')} distance",
+        **notes,
         "frame": f"{first.margin:g} boxes wide; leaves, black: share of the crops, and of their area, outside of it",
     }
     if jax.process_index() == 0:

@@ -189,12 +189,20 @@ def box_error_affine(side: int, size: int, margin: float, crop: float, error: Bo
 
 
 def face_errors(predicted: np.ndarray, faces: Faces, scheme: Scheme, normaliser: str | None = None) -> np.ndarray:
-    """NME [len(faces)] of predicted points [n, N, 2] in frame pixels, as fractions."""
-    return np.asarray(_face_nme(predicted, jnp.asarray(faces.points), _distance(faces, scheme, normaliser)))
+    """NME [len(faces)] of predicted points [n, N, 2] in frame pixels, as fractions, over the points with a place.
+
+    It is NaN for a face whose errors cannot be divided: the normaliser's points are equal, or have no place.
+    """
+    placed = np.isfinite(faces.points).all(-1)
+    nme = _face_nme(predicted, jnp.asarray(faces.points), _distance(faces, scheme, normaliser), jnp.asarray(placed))
+    return np.asarray(nme)
 
 
 def point_errors(predicted: np.ndarray, faces: Faces, scheme: Scheme, normaliser: str | None = None) -> np.ndarray:
-    """Error of each point [n, N], a fraction, whose mean over a face's points is its NME; as `face_errors`."""
+    """Error of each point [n, N], a fraction, whose mean over a face's points is its NME; NaN as in `face_errors`.
+
+    A point without a place is NaN, too.
+    """
     distance = np.asarray(_distance(faces, scheme, normaliser))
     return np.linalg.norm(predicted - faces.points, axis=-1) / distance[:, None]
 
@@ -204,7 +212,8 @@ def _distance(faces: Faces, scheme: Scheme, normaliser: str | None) -> jax.Array
     normaliser = normaliser or metrics.default_normaliser(scheme)
     # The image normaliser is the side of the face box's central square, the crop that models see.
     side = faces.frame_size / faces.margin
-    return metrics.normaliser_distance(jnp.asarray(faces.points), scheme, normaliser, image_size=side)
+    distance = metrics.normaliser_distance(jnp.asarray(faces.points), scheme, normaliser, image_size=side)
+    return jnp.where(distance > 0, distance, jnp.nan)
 
 
 _face_nme = jax.jit(metrics.face_nme)

@@ -23,6 +23,7 @@ from jaxlm.data_pipelines.input import Faces
 from jaxlm.drawing import pictures
 from jaxlm.evaluation import inference
 from jaxlm.evaluation.error_table import ErrorRow, error_rows, mean_of_bins, print_error_rows
+from jaxlm.evaluation.left_out import notes_on
 from jaxlm.landmarks import Scheme, load_scheme
 from jaxlm.runtime import distributed, progress
 from jaxlm.tasks import metrics
@@ -42,7 +43,7 @@ class Evaluation:
       subsets: Masks [n] over the faces; see `open_evaluation`.
       normaliser: What errors are divided by, one of `metrics.NORMALISERS`.
       predicted: The model's points, in frame pixels.
-      nme: The NME of each face [n], fractions.
+      nme: The NME of each face [n], fractions; NaN for faces that cannot be judged, which are in no subset.
       rows: The table, one row a subset.
       protocol: All that numbers depend on, by what each line is about; `run` says what was judged.
     """
@@ -127,11 +128,13 @@ def evaluate_model(
     faces, subsets = open_evaluation(config, dataset or config.data.dataset, split, data_dir or config.data.data_dir)
     # Where yaws are known the convention is that of AFLW2000-3D.
     normaliser = normaliser or ("box" if np.isfinite(faces.yaw).any() else metrics.default_normaliser(scheme))
+    notes = notes_on(faces, scheme, normaliser)
     flip, mesh = scheme.flip if flip_test else None, distributed.make_mesh()
     predictor = inference.Predictor(trained.model, trained.task, config, faces.margin, mesh, flip=flip)
     with progress.counting(len(faces), "evaluation", silent=jax.process_index() > 0) as advance:
         predicted = predictor(trained.variables, faces, advance)
     nme = inference.face_errors(predicted.points, faces, scheme, normaliser)
+    subsets = {subset: mask & np.isfinite(nme) for subset, mask in subsets.items()}
     rows = error_rows(nme, subsets, thresholds_of(scheme))
     bins = mean_of_bins(rows)
     rows += [bins] if bins else []
@@ -142,6 +145,7 @@ def evaluate_model(
         "NME": f"mean over points and faces, by {normaliser.replace('_', '-')} distance",
         "FR, AUC": "FR at t: share of faces with NME > t; AUC to t: exact area; t in % beside them",
     }
+    protocol |= notes
     if flip_test:
         protocol["flip test"] = "points averaged with those of the mirrored crop"
     return Evaluation(faces, subsets, normaliser, predicted, nme, rows, protocol)
@@ -225,7 +229,7 @@ def write_evaluation(directory: pathlib.Path, evaluation: Evaluation) -> list[pa
 
 def worst_faces(evaluation: Evaluation, count: int) -> np.ndarray:
     """The picture of `pictures.worst_faces` for the `count` faces of the largest NME."""
-    worst = np.argsort(-evaluation.nme)[:count]
+    worst = np.argsort(-evaluation.nme)[: min(count, int(np.isfinite(evaluation.nme).sum()))]  # NaN comes last.
     return pictures.worst_faces(
         evaluation.faces.images(worst),
         evaluation.predicted.points[worst],

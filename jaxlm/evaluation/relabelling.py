@@ -40,7 +40,7 @@ def relabel_and_write(
         line = f"{faces.dataset}, {split}: {len(faces)} faces"
         if faces.points.shape == relabelled[split].points.shape:
             moved = inference.face_errors(relabelled[split].points, faces, teachers[0].scheme)
-            line += f", whose points moved by {100 * moved.mean():.2f} % (NME)"
+            line += f", whose points moved by {100 * np.nanmean(moved):.2f} % (NME)"
         print(line)
     print(f"Wrote {out}")
 

@@ -97,7 +97,7 @@ def measure_detector(faces: Faces, detector: FaceDetector) -> Measured:
 
 def measure_landmarks(faces: Faces) -> Measured:
     """The calibration of the tight bounding boxes of the true points."""
-    tight = np.concatenate([faces.points.min(axis=1), faces.points.max(axis=1)], axis=1)
+    tight = np.concatenate([np.nanmin(faces.points, axis=1), np.nanmax(faces.points, axis=1)], axis=1)
     return _measure(tight, true_box(faces), LANDMARKS)
 
 

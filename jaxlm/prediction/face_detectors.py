@@ -1,4 +1,4 @@
-"""Face detectors: dlib's, OpenCV's YuNet, the whole photo as one face; and boxes from a table.
+"""Face detectors: dlib's, OpenCV's YuNet, the whole photo as one face.
 
 A detector's boxes follow a convention of its own, which differs from that of the boxes a model was trained on;
 `calibrate_boxes` brings one to the other, by the numbers of `fit_calibration`.
@@ -6,7 +6,6 @@ A detector's boxes follow a convention of its own, which differs from that of th
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import importlib.util
 import logging
@@ -20,7 +19,6 @@ import numpy as np
 
 # Larger photos are looked at reduced to this many pixels, and where nothing is found in smaller ones, twice as large.
 _MAX_PIXELS = 4_000_000
-_COLUMNS = ("file", "x1", "y1", "x2", "y2")
 _NAMES = "dlib, yunet:MODEL.onnx or whole"
 
 
@@ -176,27 +174,3 @@ def overlap(box: np.ndarray, boxes: np.ndarray) -> np.ndarray:
     low, high = np.maximum(box[:2], boxes[:, :2]), np.minimum(box[2:], boxes[:, 2:])
     shared = np.prod(np.maximum(high - low, 0), axis=1)
     return shared / (np.prod(box[2:] - box[:2]) + np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) - shared)
-
-
-def read_boxes(file: pathlib.Path) -> dict[str, list[np.ndarray]]:
-    """Boxes [x1, y1, x2, y2] by the name of their photo, from a CSV file with the columns file, x1, y1, x2, y2.
-
-    Raises:
-      OSError: The file cannot be read.
-      ValueError: A column is missing, or a value is no number; the message names file and line.
-    """
-    if not file.exists():
-        raise FileNotFoundError(f"{file}: there is no such table of face boxes; its columns are {', '.join(_COLUMNS)}")
-    boxes: dict[str, list[np.ndarray]] = {}
-    with open(file, newline="", encoding="utf-8-sig") as lines:
-        rows = csv.DictReader(lines, skipinitialspace=True)
-        missing = [column for column in _COLUMNS if column not in (rows.fieldnames or ())]
-        if missing:
-            raise ValueError(f"{file}:1: the columns are {', '.join(_COLUMNS)}; {', '.join(missing)} not found")
-        for row in rows:
-            try:
-                box = np.asarray([float(row[column]) for column in _COLUMNS[1:]])
-            except (TypeError, ValueError):
-                raise ValueError(f"{file}:{rows.line_num}: x1, y1, x2 and y2 must be four numbers") from None
-            boxes.setdefault(row["file"], []).append(box)
-    return boxes

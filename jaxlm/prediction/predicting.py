@@ -16,7 +16,7 @@ import numpy as np
 from jaxlm.drawing import pictures
 from jaxlm.evaluation import inference
 from jaxlm.landmarks import photos
-from jaxlm.prediction import face_detectors, video
+from jaxlm.prediction import video
 from jaxlm.prediction.files import Entry, FoundFace, picture_names, write_csv, write_json
 from jaxlm.prediction.landmarker import Landmarker
 from jaxlm.runtime import progress
@@ -47,17 +47,6 @@ def find_files(arguments: Sequence[str]) -> list[pathlib.Path]:
             raise ValueError(f"{argument}: there are no photos or videos")
         files |= dict.fromkeys(found)
     return list(files)
-
-
-def boxes_of_table(file: pathlib.Path, photo_files: Sequence[pathlib.Path]) -> dict[pathlib.Path, list[np.ndarray]]:
-    """The boxes of each photo, which a table calls by its path from the table's folder, or by its bare name.
-
-    Raises:
-      OSError, ValueError: See `face_detectors.read_boxes`.
-    """
-    table = face_detectors.read_boxes(file)
-    by_path = {(file.parent / name).resolve(): found for name, found in table.items()}
-    return {path: by_path.get(path.resolve(), table.get(path.name, [])) for path in photo_files}
 
 
 def predict_photo(

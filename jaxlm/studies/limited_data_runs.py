@@ -117,7 +117,11 @@ def judge_detector(plan: Plan, piece: Piece, workdir: pathlib.Path, split: str) 
     predictor = inference.Predictor(trained.model, trained.task, config, faces.margin, distributed.make_mesh())
     points = predictor(trained.variables, faces).points
     nme = inference.face_errors(points, faces, faces.scheme)
-    return {"faces": list(faces.names), "nme": nme.tolist()}
+    judged = np.isfinite(nme)
+    return {
+        "faces": [name for name, known in zip(faces.names, judged, strict=True) if known],
+        "nme": nme[judged].tolist(),
+    }
 
 
 def collect_errors(plan: Plan, workdir: pathlib.Path, split: str) -> dict[tuple[float, str], np.ndarray]:

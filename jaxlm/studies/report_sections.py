@@ -112,7 +112,7 @@ def worst_faces(group: Sequence[Detection]) -> Section:
     parts = [page.paragraph("The faces of the largest NME: annotated points green, predicted ones pink.")]
     for result in group:
         parts += [page.heading(result.run.name), page.photo(result.worst, f"worst faces of {result.run.name}")]
-        worst = np.argsort(-result.nme)[:24]
+        worst = np.argsort(-result.nme)[: min(24, int(np.isfinite(result.nme).sum()))]  # NaN comes last.
         names = ", ".join(f"{result.names[face]} ({100 * result.nme[face]:.2f} %)" for face in worst)
         parts.append(page.folded(f"Names of the {len(worst)} worst", names))
     return Section("Worst faces", parts)

@@ -118,6 +118,11 @@ def check_translator(
     photos, pairs = translation.to_uint8(images), render_pairs(translator, images, structures)
     truth = points_in_crops(chosen.in_scheme(scheme), translator)
     distance = metrics.normaliser_distance(truth, scheme, metrics.default_normaliser(scheme))
+    if not (distance > 0).all():
+        name = chosen.names[int(np.argmin(np.asarray(distance)))]
+        raise ValueError(
+            f"{chosen.dataset}, {chosen.split}: {name} has a normaliser of 0, so it cannot be judged by it"
+        )
     network = feature_networks.LaplacianFeatures()
     scales = distances.texture_scales(network, images)
     measures = Measures(

@@ -68,7 +68,16 @@ def renderer(
 
 
 def points_in_crops(faces: Faces, translator: Translator) -> np.ndarray:
-    """The faces' points [n, N, 2] in pixels of the translator's crops."""
+    """The faces' points [n, N, 2] in pixels of the translator's crops.
+
+    Raises:
+      ValueError: A point has no place.
+    """
+    if np.isnan(faces.points).any():
+        name = faces.names[int(np.argmax(np.isnan(faces.points).any((1, 2))))]
+        raise ValueError(
+            f"{faces.dataset}, {faces.split}: {name} has hidden points without a place, which a translator cannot draw"
+        )
     config = translator.config
     plain = cropping.crop_affine(faces.frame_size, config.model.input_size, faces.margin, config.data.crop)
     return geometry.transform(faces.points, plain)

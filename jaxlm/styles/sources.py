@@ -14,7 +14,7 @@ from jaxlm.data_pipelines import input as input_lib
 from jaxlm.data_pipelines.input import Faces
 from jaxlm.images import cropping
 from jaxlm.landmarks import photos
-from jaxlm.prediction.face_detectors import read_boxes
+from jaxlm.prediction.box_tables import read_boxes
 from jaxlm.styles.translation import Translator
 
 BOXES = "boxes.csv"
@@ -70,7 +70,9 @@ def styles_of_photos(folder: pathlib.Path, translator: Translator) -> StyleSourc
       FileNotFoundError: There are no boxes.
       ValueError: The table is wrong, or holds no box, or a photo cannot be read, or a box is not in it.
     """
-    boxes = read_boxes(folder / BOXES)
+    boxes: dict[str, list[np.ndarray]] = {}
+    for row in read_boxes(folder / BOXES):
+        boxes.setdefault(row.name, []).append(row.box)
     entries = [(name, number, box) for name, found in boxes.items() for number, box in enumerate(found)]
     if not entries:
         raise ValueError(f"{folder / BOXES} holds no box")

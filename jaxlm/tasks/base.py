@@ -43,13 +43,18 @@ class Task(abc.ABC):
 
     Attributes:
       alarms: Values that stop the run where they are not 0.
+      needs_all_places: Whether its loss needs a place for every point; else points that are NaN do not count.
     """
 
     alarms: ClassVar[tuple[Alarm, ...]] = ()
+    needs_all_places: ClassVar[bool] = False
 
     @abc.abstractmethod
     def loss(self, outputs: Any, points: jax.Array, visible: jax.Array) -> jax.Array:
-        """Losses [B] of raw outputs for true points [B, N, 2], visible [B, N]; points of other heads are NaN."""
+        """Losses [B] of raw outputs for true points [B, N, 2], visible [B, N].
+
+        Points of other heads are NaN, and so are hidden ones without a place.
+        """
 
     @abc.abstractmethod
     def points(self, outputs: Any) -> jax.Array:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
+from typing import ClassVar, Literal
 
 import jax
 
@@ -33,6 +33,8 @@ class BoundaryTask(Task):
       loss_name, units: Loss and units of the coordinates; see `CoordinateTask`. Published coordinates are pixels.
       adversarial: Weight of the adversarial term of `BoundaryObjective`, which an experiment has where it is above 0.
     """
+
+    needs_all_places: ClassVar[bool] = True
 
     input_size: int
     scheme: str

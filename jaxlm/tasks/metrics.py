@@ -40,7 +40,8 @@ def normaliser_distance(
     """The length [B] in pixels by which the errors of each face are divided.
 
     Args:
-      truth: True points [B, N, 2] in pixels.
+      truth: True points [B, N, 2] in pixels; NaN where a hidden one has no place. The length is NaN where points that
+        it needs have none.
       scheme: The scheme of the points.
       kind: `inter_ocular`, the distance of the outer eye corners (WFLW, 300-W); `inter_pupil`, the distance of the
         pupils, each the mean of its points in the scheme; `box`, sqrt(width * height) of the tight box of the true
@@ -60,10 +61,10 @@ def normaliser_distance(
     if kind == "inter_pupil":
         if scheme.pupils is None:
             raise ValueError(_missing(scheme, kind, "pupils"))
-        pupils = [truth[:, np.asarray(points)].mean(axis=1) for points in scheme.pupils]
+        pupils = [jnp.nanmean(truth[:, np.asarray(points)], axis=1) for points in scheme.pupils]
         return jnp.linalg.norm(pupils[0] - pupils[1], axis=-1)
     if kind == "box":
-        return jnp.sqrt(jnp.prod(truth.max(axis=1) - truth.min(axis=1), axis=-1))
+        return jnp.sqrt(jnp.prod(jnp.nanmax(truth, axis=1) - jnp.nanmin(truth, axis=1), axis=-1))
     if kind == "image":
         if image_size is None:
             raise ValueError("normaliser image needs `image_size`, the side of the image in pixels")

@@ -39,6 +39,7 @@ class ReinitialisationTask(Task):
       weighting: How landmarks are weighted by their errors; `none` weighs all alike; see `landmark_weights`.
     """
 
+    needs_all_places: ClassVar[bool] = True
     alarms: ClassVar[tuple[Alarm, ...]] = (
         Alarm(
             name="degenerate",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
+from typing import ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
@@ -29,6 +29,8 @@ class TranslationTask:
       warmup: `linear` from 0, or `published`: almost nothing for half of the training, then linear for a quarter.
       warmup_share: Share of the training that the linear warm-up takes.
     """
+
+    needs_all_places: ClassVar[bool] = True
 
     structure: Literal["dots", "boundaries", "dots_and_boundaries", "published"] = "dots_and_boundaries"
     sigma: float = 1.0

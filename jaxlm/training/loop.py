@@ -24,7 +24,7 @@ from jaxlm.data_pipelines import prepared
 from jaxlm.data_pipelines.input import Faces
 from jaxlm.runtime import distributed, workdirs
 from jaxlm.runtime.progress import Progress
-from jaxlm.tasks import Alarm
+from jaxlm.tasks import TASKS, Alarm
 from jaxlm.training import feeding, starting
 from jaxlm.training.identity import identity_of
 from jaxlm.training.step import Recipe, TrainState, from_items, init_state, make_recipe, to_items, train_step
@@ -68,6 +68,17 @@ def check_alarms(
             )
 
 
+def check_places(faces: Faces, what: str) -> None:
+    """Raises ValueError where a point of a face has no place; `what` needs all of them."""
+    hidden = np.flatnonzero(np.isnan(faces.points).any((1, 2)))
+    if len(hidden):
+        raise ValueError(
+            f"{what} needs a place for every point; {len(hidden)} of the {len(faces)} faces of {faces.dataset},"
+            f" {faces.split}, have hidden points without one, {faces.names[hidden[0]]} first; take task coordinates,"
+            " heatmaps or san, or leave these faces out"
+        )
+
+
 def prepare_run(config: Config) -> tuple[Recipe, Faces, Faces]:
     """The recipe of an experiment, the faces to train on and those held out.
 
@@ -86,6 +97,8 @@ def prepare_run(config: Config) -> tuple[Recipe, Faces, Faces]:
         data.label_percent,
         config.seed,
     )
+    if TASKS[config.task.name].needs_all_places:
+        check_places(training, f"task {config.task.name}")
     return make_recipe(config, training.num_photos, training.margin), training, validation
 
 

@@ -86,7 +86,7 @@ class DetectionObjective:
     def _loss_and_values(self, outputs: Any, crops: Crops) -> tuple[jax.Array, dict[str, jax.Array]]:
         """The loss of raw outputs, and the values to log."""
         loss = jnp.mean(self.task.loss(outputs, crops.points, crops.visible))
-        values = {"loss": loss, "nme": jnp.mean(self._face_nme(self.task.points(outputs), crops.points))}
+        values = {"loss": loss, "nme": jnp.nanmean(self._face_nme(self.task.points(outputs), crops.points))}
         degenerate = self.task.degenerate(outputs)
         if degenerate is not None:
             values["degenerate"] = jnp.mean(degenerate, dtype=jnp.float32)
@@ -100,16 +100,21 @@ class DetectionObjective:
 
         def validate(variables: Tree, faces: Faces) -> dict[str, float]:
             predicted = predictor(variables, faces).points
-            return {"nme": float(np.mean(inference.face_errors(predicted, faces, scheme)))}
+            return {"nme": float(np.nanmean(inference.face_errors(predicted, faces, scheme)))}
 
         return validate
 
     def _face_nme(self, predicted: jax.Array, truth: jax.Array) -> jax.Array:
-        """NME [B] of points [B, N, 2], of each face in its own head and by that head's normaliser."""
+        """NME [B] of points [B, N, 2], of each face in its own head and by that head's normaliser.
+
+        It is NaN where the normaliser is 0 or its points have no place.
+        """
         nme = jnp.full(len(truth), jnp.nan)
         for head in self.heads:
             ours, scheme = truth[:, head.points], head.scheme
             distance = metrics.normaliser_distance(ours, scheme, metrics.default_normaliser(scheme))
-            of_head = metrics.face_nme(predicted[:, head.points], ours, distance)
-            nme = jnp.where(jnp.isfinite(ours).any(axis=(1, 2)), of_head, nme)
+            distance = jnp.where(distance > 0, distance, jnp.nan)
+            placed = jnp.isfinite(ours).all(axis=-1)
+            of_head = metrics.face_nme(predicted[:, head.points], ours, distance, placed)
+            nme = jnp.where(placed.any(axis=1), of_head, nme)
         return nme

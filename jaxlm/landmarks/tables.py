@@ -1,0 +1,183 @@
+"""Text files of people, line by line: the one set of rules for lists, tables and .pts files.
+
+- Text is UTF-8, with or without a byte order mark. UTF-16 and other bytes are refused by their names.
+- Lines end as those of any system, and blank ones are passed over. A cell never runs over several lines, so a quote
+  that is not closed spoils its own line alone.
+- Values of a list stand between blanks. Cells of a table stand between commas, semicolons or tabs, whichever its header
+  has most of; blanks in front of a cell do not count.
+- Endings of files count in any case.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import dataclasses
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+DELIMITERS = ",;\t"
+NAME_WORDS = frozenset(
+    (
+        "file",
+        "filename",
+        "filepath",
+        "files",
+        "image",
+        "imagefile",
+        "imageid",
+        "imagename",
+        "imagepath",
+        "img",
+        "imgname",
+        "imgpath",
+        "name",
+        "path",
+        "photo",
+        "photoname",
+        "picture",
+    )
+)
+"""What people call the column of the photos' names, as `plain` spells it."""
+
+_MARKS = {
+    codecs.BOM_UTF32_LE: "UTF-32",
+    codecs.BOM_UTF32_BE: "UTF-32",
+    codecs.BOM_UTF16_LE: "UTF-16",
+    codecs.BOM_UTF16_BE: "UTF-16",
+}
+_SHOWN = 60  # Characters of a line that a message quotes.
+
+
+class LineError(ValueError):
+    """A file or a line of it cannot be read; the message names both."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """One line of a text file.
+
+    Attributes:
+      path: The file.
+      number: Number of the line, counted from 1.
+      text: The line, without its end.
+    """
+
+    path: Path
+    number: int
+    text: str
+
+    @property
+    def where(self) -> str:
+        """File and line, for messages."""
+        return f"{self.path}, line {self.number}"
+
+    def cells(self, delimiter: str) -> list[str]:
+        """The cells between delimiters, without quotes and without blanks in front of a cell.
+
+        Raises:
+          LineError: A quote is not closed, or stands inside a cell.
+        """
+        try:
+            (cells,) = csv.reader([self.text], delimiter=delimiter, strict=True, skipinitialspace=True)
+        except csv.Error as error:
+            open_quote = "unexpected end of data" in str(error)
+            fault = "a quote is opened and not closed" if open_quote else str(error)
+            raise LineError(f"{self.where}: {fault}: {shorten(self.text)!r}") from None
+        return cells
+
+
+class Table(NamedTuple):
+    """A table with a header.
+
+    Attributes:
+      path: The file.
+      header: The words of its first line that is not blank, without blanks around them.
+      first: That line.
+      rows: The other lines that are not blank.
+      delimiter: What stands between cells.
+    """
+
+    path: Path
+    header: list[str]
+    first: Line
+    rows: list[Line]
+    delimiter: str
+
+    def cells(self, row: Line) -> list[str]:
+        """The cells of a row.
+
+        Raises:
+          LineError: Their number is not that of the header, or see `Line.cells`.
+        """
+        cells = row.cells(self.delimiter)
+        if len(cells) != len(self.header):
+            raise LineError(f"{row.where}: {len(cells)} values instead of {len(self.header)}, as the header has")
+        return cells
+
+
+def read_lines(path: Path) -> list[Line]:
+    """The lines of a text file that are not blank.
+
+    Raises:
+      OSError: The file cannot be read.
+      LineError: It is no text, or not of UTF-8.
+    """
+    data = path.read_bytes()
+    for mark, name in _MARKS.items():
+        if data.startswith(mark):
+            raise LineError(f"{path}, line 1: the file is {name}; save it as UTF-8")
+    data = data.removeprefix(codecs.BOM_UTF8)
+    if (at := data.find(b"\0")) >= 0:
+        number = len(data[:at].splitlines()) or 1
+        raise LineError(f"{path}, line {number}: a zero byte; the file is UTF-16 or no text; save it as UTF-8 text")
+    lines = enumerate(data.splitlines(), start=1)
+    return [Line(path, number, _decode(path, number, line)) for number, line in lines if line.strip()]
+
+
+def _decode(path: Path, number: int, line: bytes) -> str:
+    try:
+        return line.decode()
+    except UnicodeDecodeError as error:
+        around = line[max(error.start - 20, 0) : error.start + 20].decode("latin-1")
+        raise LineError(
+            f"{path}, line {number}: the byte {line[error.start]:#04x} is no UTF-8; as Latin-1 it reads {around!r};"
+            " save the file as UTF-8"
+        ) from None
+
+
+def read_table(path: Path) -> Table:
+    """The table in a text file; its first line is the header.
+
+    Raises:
+      OSError: The file cannot be read.
+      LineError: It is empty or no text, or its header cannot be read.
+    """
+    lines = read_lines(path)
+    if not lines:
+        raise LineError(f"{path}: the file is empty; its first line should name the columns")
+    first, *rows = lines
+    delimiter = max(DELIMITERS, key=re.sub('"[^"]*"', "", first.text).count)
+    return Table(path, [cell.strip() for cell in first.cells(delimiter)], first, rows, delimiter)
+
+
+def plain(word: str) -> str:
+    """A word of a header in lower case and without blanks, `_`, `-` and `.`, so that spellings agree."""
+    return re.sub(r"[\s_.\-]+", "", word).lower()
+
+
+def shorten(text: str) -> str:
+    """The beginning of a text, for a message."""
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
+
+
+def files_with_ending(folder: Path, ending: str) -> list[Path]:
+    """The files of a folder whose names end so, in any case, by name; none where there is no such folder.
+
+    Raises:
+      OSError: The folder cannot be read.
+    """
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if path.name.lower().endswith(ending.lower()))
