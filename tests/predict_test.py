@@ -162,17 +162,17 @@ def test_pictures_of_one_name_do_not_meet():
 
 def test_predictions_without_confidence_or_faces(tmp_path: pathlib.Path):
     face = FoundFace(np.float32([1, 2, 3, 4]), np.float32([[1.00049, 2], [3, 4]]), None, track=7)
-    entries = [Entry("a.mp4", [face], 3), Entry("b.png", [])]
+    entries = [Entry("a.mp4", [face], 3, 0.12), Entry("b.png", [])]
     write_json(tmp_path / "p.json", entries)
     faces = [{"track": 7, "box": [1, 2, 3, 4], "points": [[1, 2], [3, 4]], "confidence": None}]
     assert json.loads((tmp_path / "p.json").read_text()) == [
-        {"file": "a.mp4", "frame": 3, "faces": faces},
+        {"file": "a.mp4", "frame": 3, "time": 0.12, "faces": faces},
         {"file": "b.png", "faces": []},
     ]
     write_csv(tmp_path / "p.csv", entries, 2, confidence=False)
     assert (tmp_path / "p.csv").read_text().split() == [
-        "file,frame,face,box_x1,box_y1,box_x2,box_y2,x0,y0,x1,y1",
-        "a.mp4,3,7,1.0,2.0,3.0,4.0,1.0,2.0,3.0,4.0",
+        "file,frame,time,face,box_x1,box_y1,box_x2,box_y2,x0,y0,x1,y1",
+        "a.mp4,3,0.12,7,1.0,2.0,3.0,4.0,1.0,2.0,3.0,4.0",
     ]
 
 

@@ -1,61 +1,19 @@
-"""Faces in videos: followed, lost and found again, smoothed; and the files."""
+"""Faces in videos: followed, lost and found again, smoothed."""
 
-import json
-import pathlib
-
-import cv2
 import numpy as np
 import pytest
 
-from jaxlm import predict
-from jaxlm.landmarks import photos
-from jaxlm.landmarks.schemes import FIVE
-from jaxlm.prediction import Face, one_euro, predicting, video
-from jaxlm.prediction.face_detectors import overlap
-from tiny_landmarker import mean_face_bundle
-
-RATE = 25.0
+from jaxlm.prediction import one_euro, video
+from jaxlm.prediction.video_files import Frame
+from tiny_videos import RATE, Squares, frame_with
 
 
-class Squares:
-    """Stands in for a Landmarker: finds bright squares; a face's points are the corners and the centre of its own."""
-
-    calibrations: dict[str, tuple[float, ...]] = {}  # noqa: RUF012
-
-    def __init__(self, confidence: bool = True) -> None:
-        self.looks, self.confidence = 0, confidence
-
-    def detect(self, frame: np.ndarray) -> np.ndarray:
-        self.looks += 1
-        _, _, stats, _ = cv2.connectedComponentsWithStats((frame[:, :, 0] > 127).astype(np.uint8))
-        corner, size = stats[1:, :2], stats[1:, 2:4]
-        return np.concatenate([corner, corner + size - 1], axis=1).astype(np.float32)
-
-    def predict(self, frame: np.ndarray, boxes: np.ndarray) -> list[Face]:
-        squares = self.detect(frame)
-        self.looks -= 1
-        return [self._face(np.asarray(box), squares) for box in boxes]
-
-    def sees(self, face: Face) -> bool:
-        return face.confidence is None or face.confidence.mean() > 0.5
-
-    def _face(self, box: np.ndarray, squares: np.ndarray) -> Face:
-        shared = overlap(box, squares)
-        found = len(squares) and shared.max() > 0.1
-        x1, y1, x2, y2 = squares[shared.argmax()] if found else box
-        points = np.float32([[x1, y1], [x2, y1], [(x1 + x2) / 2, (y1 + y2) / 2], [x1, y2], [x2, y2]])
-        return Face(box, points, np.full(5, float(found), np.float32) if self.confidence else None, FIVE)
-
-
-def frame_with(*corners: tuple[int, int], side: int = 20) -> np.ndarray:
-    frame = np.zeros((80, 120, 3), np.uint8)
-    for x, y in corners:
-        frame[max(y, 0) : max(y + side, 0), max(x, 0) : max(x + side, 0)] = 255
-    return frame
+def at_rate(images: list[np.ndarray], rate: float = RATE) -> list[Frame]:
+    return [Frame(image, index / rate) for index, image in enumerate(images)]
 
 
 def follow(frames: list[np.ndarray], landmarker: Squares, **options) -> list[list[video.Track]]:
-    return [tracks for _, tracks in video.track(frames, landmarker, RATE, **options)]
+    return [tracks for _, tracks in video.track(at_rate(frames), landmarker, **options)]
 
 
 def test_faces_are_followed_by_their_points_and_keep_their_numbers():
@@ -74,6 +32,15 @@ def test_faces_that_come_later_are_found_within_a_second():
     tracks = follow(frames, squares := Squares())
     assert [len(found) for found in tracks] == [1] * 25 + [2] * 15
     assert squares.looks == 2
+
+
+@pytest.mark.parametrize("times", [np.arange(40) / 30, np.cumsum([0.001, 0.099] * 20)])
+def test_a_second_is_one_by_the_times_of_the_frames(times: np.ndarray):
+    """The second face comes at once; it is found by the first frame at a second, however many came before."""
+    images = [frame_with((5, 10)), *[frame_with((5, 10), (80, 50))] * 39]
+    frames = [Frame(image, float(time)) for image, time in zip(images, times, strict=True)]
+    tracks = [len(found) for _, found in video.track(frames, Squares())]
+    assert tracks == [2 if time - times[0] > 1 - 1e-9 else 1 for time in times]
 
 
 @pytest.mark.parametrize("confidence", [True, False])
@@ -114,7 +81,7 @@ def smoothed(points: np.ndarray, size: float = 100.0, rate: float = RATE) -> np.
     """The filter's points [T, N, 2] for points [T, N, 2]."""
     states = [one_euro.start(points[0])]
     for point in points[1:]:
-        states.append(one_euro.smooth(states[-1], point, size, rate))
+        states.append(one_euro.smooth(states[-1], point, size, 1 / rate))
     return np.stack([state.points for state in states])
 
 
@@ -125,6 +92,15 @@ def test_the_filter_equals_its_formula():
     expected = 10 / (1 + RATE / (2 * np.pi * cutoff))
     result = smoothed(np.float64([[[0, 0]], [[10, 0]]]))
     np.testing.assert_allclose(result[1], [[expected, 0]])
+
+
+def test_a_frame_that_comes_later_is_smoothed_less():
+    """A factor of 1 / (1 + 1 / (2 pi f dt)), with the cut-off f of the speed that the longer step gives."""
+    step, points = 0.5, np.float64([[10, 0]])
+    speed = 10 / step / (1 + 1 / (2 * np.pi * step))
+    cutoff = one_euro.MIN_CUTOFF + one_euro.BETA * speed / 100
+    state = one_euro.smooth(one_euro.start(np.zeros((1, 2))), points, 100.0, step)
+    np.testing.assert_allclose(state.points, [[10 / (1 + 1 / (2 * np.pi * cutoff * step)), 0]])
 
 
 def test_the_filter_takes_jitter_and_leaves_motion():
@@ -150,55 +126,3 @@ def test_motion_is_in_sizes_of_the_face():
     assert video.motion([moving]) == pytest.approx(np.sqrt((0.25**2 + 0) / 2))
     assert video.motion([moving, [face, face]]) == pytest.approx(np.sqrt(0.25**2 / 3))
     assert np.isnan(video.motion([[face]]))
-
-
-def write(file: pathlib.Path, frames: list[np.ndarray]) -> pathlib.Path:
-    writer = video.Writer(file, RATE, frames[0].shape)
-    for frame in frames:
-        writer.write(frame)
-    writer.close()
-    return writer.file
-
-
-def test_videos_come_back(tmp_path: pathlib.Path):
-    frames = [np.full((48, 64, 3), (value, 100, 30), np.uint8) for value in (0, 80, 160, 240)]
-    opened = video.read(write(tmp_path / "a.mp4", frames))
-    assert (opened.rate, opened.shape, opened.count) == (RATE, (48, 64, 3), 4)
-    for frame, expected in zip(opened.frames, frames, strict=True):
-        assert np.abs(frame.astype(int) - expected).max() < 20
-    with pytest.raises(OSError, match="could not be written"):
-        write(tmp_path / "none" / "a.mp4", frames)
-
-
-def test_files_that_are_no_video_are_named(tmp_path: pathlib.Path):
-    with pytest.raises(photos.PhotoError, match=r"none\.mp4 is missing"):
-        video.read(tmp_path / "none.mp4")
-    (tmp_path / "empty.mp4").touch()
-    with pytest.raises(photos.PhotoError, match=r"empty\.mp4 is not a readable video"):
-        video.read(tmp_path / "empty.mp4")
-
-
-def test_a_video_without_a_face_is_reported(tmp_path: pathlib.Path):
-    file = write(tmp_path / "dark.mp4", [frame_with()] * 2)
-    problems: list[str] = []
-    entries = predicting.predict_video(file, Squares(), None, tmp_path / "out.mp4", problems.append)
-    assert [(entry.frame, entry.faces) for entry in entries] == [(0, []), (1, [])]
-    assert problems == [f"{file}: no face is found in it"]
-
-
-def test_the_command_writes_a_video_and_a_row_for_each_frame(tmp_path: pathlib.Path, capsys):
-    weights = mean_face_bundle(tmp_path / "mean.npz")
-    file = write(tmp_path / "clip.mp4", [frame_with((20, 20), side=40)] * 3)
-    out = tmp_path / "out"
-    options = ["--box", "20", "20", "59", "59", "--weights", str(weights), "--out", str(out)]
-    assert predict.main([str(file), *options]) == 0
-    assert "clip.mp4: 1 face, 3 frames; points move by" in capsys.readouterr().out
-    entries = json.loads((out / "predictions.json").read_text())
-    assert [(entry["frame"], [face["track"] for face in entry["faces"]]) for entry in entries] == [
-        (0, [0]),
-        (1, [0]),
-        (2, [0]),
-    ]
-    frames = list(video.read(out / "clip_landmarks.mp4").frames)
-    assert len(frames) == 3
-    assert np.abs(frames[0].astype(int) - frame_with((20, 20), side=40)).max() > 100

@@ -31,15 +31,17 @@ class FoundFace(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """The faces of a photo, or of the frame of a video with that number, from 0."""
+    """The faces of a photo, or of the frame of a video with that number, from 0, which is shown at `time` seconds."""
 
     file: str
     faces: Sequence[FoundFace]
     frame: int | None = None
+    time: float | None = None
 
 
 def write_json(path: pathlib.Path, entries: Iterable[Entry]) -> None:
-    """Writes a list with an object for each photo or frame: its `file`, its `frame` in a video, and its `faces`.
+    """Writes a list with an object for each photo or frame: its `file`, its `frame` and `time` in a video, and its
+    `faces`.
 
     A face is an object of `box` [4], `points` [N][x, y], `confidence` [N] or null, and in a video `track`.
     """
@@ -49,10 +51,10 @@ def write_json(path: pathlib.Path, entries: Iterable[Entry]) -> None:
 def write_csv(path: pathlib.Path, entries: Iterable[Entry], num_points: int, confidence: bool) -> None:
     """Writes a table with a row for each face.
 
-    Columns are file, frame, face (its number in the photo, or its track in the video), box_x1, box_y1, box_x2, box_y2,
-    x0, y0, x1, y1, ... and, with `confidence`, c0, c1, ...
+    Columns are file, frame, time (in seconds), face (its number in the photo, or its track in the video), box_x1,
+    box_y1, box_x2, box_y2, x0, y0, x1, y1, ... and, with `confidence`, c0, c1, ...
     """
-    columns = ["file", "frame", "face", "box_x1", "box_y1", "box_x2", "box_y2"]
+    columns = ["file", "frame", "time", "face", "box_x1", "box_y1", "box_x2", "box_y2"]
     columns += [f"{axis}{point}" for point in range(num_points) for axis in "xy"]
     columns += [f"c{point}" for point in range(num_points)] if confidence else []
     with open(path, "w", newline="") as file:
@@ -60,7 +62,7 @@ def write_csv(path: pathlib.Path, entries: Iterable[Entry], num_points: int, con
         table.writerow(columns)
         for entry in entries:
             for number, face in enumerate(entry.faces):
-                where = [entry.file, entry.frame, number if face.track is None else face.track]
+                where = [entry.file, entry.frame, _seconds(entry.time), number if face.track is None else face.track]
                 sure = _rounded(face.confidence) if confidence and face.confidence is not None else []
                 table.writerow([*where, *_rounded(face.box), *_rounded(np.ravel(face.points)), *sure])
 
@@ -83,13 +85,19 @@ def picture_names(files: Sequence[pathlib.Path]) -> list[pathlib.Path]:
 
 def _to_json(entry: Entry) -> dict[str, Any]:
     frame = {} if entry.frame is None else {"frame": entry.frame}
-    return {"file": entry.file, **frame, "faces": [_face_to_json(face) for face in entry.faces]}
+    time = {} if entry.time is None else {"time": _seconds(entry.time)}
+    return {"file": entry.file, **frame, **time, "faces": [_face_to_json(face) for face in entry.faces]}
 
 
 def _face_to_json(face: FoundFace) -> dict[str, Any]:
     confidence = None if face.confidence is None else _rounded(face.confidence)
     track = {} if face.track is None else {"track": face.track}
     return {**track, "box": _rounded(face.box), "points": _rounded(face.points), "confidence": confidence}
+
+
+def _seconds(time: float | None) -> float | None:
+    """A time to a millionth of a second."""
+    return None if time is None else round(time, 6)
 
 
 def _rounded(values: np.ndarray) -> list[Any]:

@@ -16,13 +16,14 @@ import numpy as np
 from jaxlm.drawing import pictures
 from jaxlm.evaluation import inference
 from jaxlm.landmarks import photos
-from jaxlm.prediction import video
 from jaxlm.prediction.files import Entry, FoundFace, picture_names, write_csv, write_json
 from jaxlm.prediction.landmarker import Landmarker
+from jaxlm.prediction.predict_videos import VideoPrediction
+from jaxlm.prediction.video_kinds import is_video
 from jaxlm.runtime import progress
 
 PHOTOS = frozenset((".bmp", ".jfif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"))
-"""Endings of the files that are taken from a folder, beside `video.ENDINGS`."""
+"""Endings of the files that are taken from a folder, beside videos."""
 
 # Called with a line that says what is wrong with a file.
 TellProblem = Callable[[str], object]
@@ -38,7 +39,7 @@ def find_files(arguments: Sequence[str]) -> list[pathlib.Path]:
     for argument in arguments:
         path = pathlib.Path(argument)
         if path.is_dir():
-            found = sorted(file for file in path.rglob("*") if file.suffix.lower() in PHOTOS | video.ENDINGS)
+            found = sorted(file for file in path.rglob("*") if file.suffix.lower() in PHOTOS or is_video(file))
         elif glob.has_magic(argument) and not path.exists():
             found = [pathlib.Path(file) for file in sorted(glob.glob(argument, recursive=True))]
         else:
@@ -80,47 +81,6 @@ def predict_photo(
     return Entry(str(path), rows), pictures.draw_faces(photo, [face.points for face in faces], landmarker.scheme)
 
 
-def predict_video(
-    path: pathlib.Path,
-    landmarker: Landmarker,
-    boxes: Sequence[np.ndarray] | None,
-    out: pathlib.Path,
-    tell_problem: TellProblem,
-) -> list[Entry]:
-    """The faces of each frame of a video, whose copy with the smoothed points drawn is written to `out`.
-
-    Raises:
-      PhotoError: It cannot be read.
-      OSError: It cannot be written.
-    """
-    opened = video.read(path)
-    raw: dict[int, list[np.ndarray]] = {}
-    smooth: dict[int, list[np.ndarray]] = {}
-    entries: list[Entry] = []
-    with (
-        contextlib.closing(video.Writer(out, opened.rate, opened.shape)) as writer,
-        progress.counting(opened.count or None, path.name, unit="frames") as advance,
-    ):
-        for frame, tracks in video.track(opened.frames, landmarker, opened.rate, boxes):
-            for one in tracks:
-                raw.setdefault(one.number, []).append(one.face.points)
-                smooth.setdefault(one.number, []).append(one.state.points)
-                frame = pictures.draw_face(frame, one.state.points, landmarker.scheme)
-            rows = [FoundFace(one.face.box, one.state.points, one.face.confidence, one.number) for one in tracks]
-            entries.append(Entry(str(path), rows, len(entries)))
-            writer.write(frame)
-            advance(1)
-    if not raw:
-        tell_problem(f"{path}: no face is found in it")
-        return entries
-    before, after = 100 * video.motion([*raw.values()]), 100 * video.motion([*smooth.values()])
-    print(
-        f"{path}: {len(raw)} face{'s' * (len(raw) > 1)}, {len(entries)} frames; points move by {before:.2f} % of the"
-        f" face's size from frame to frame, smoothed {after:.2f} %, the faces' own motion included. Wrote {writer.file}"
-    )
-    return entries
-
-
 def predict_files(
     files: Sequence[pathlib.Path],
     landmarker: Landmarker,
@@ -142,9 +102,13 @@ def predict_files(
             try:
                 if given is not None and not len(given):
                     problems.append(f"{path}: there is no box for it")
-                elif path.suffix.lower() in video.ENDINGS:
-                    clip = target.with_name(f"{name.name}.mp4")
-                    entries += predict_video(path, landmarker, given, clip, problems.append)
+                elif is_video(path):
+                    clip = VideoPrediction(
+                        path, landmarker, given, target.with_name(f"{name.name}.mp4"), problems.append
+                    )
+                    with contextlib.closing(clip.entries()) as found:
+                        entries.extend(found)
+                    print(clip.summary())
                 else:
                     entry, picture = predict_photo(path, landmarker, given, problems.append)
                     entries.append(entry)

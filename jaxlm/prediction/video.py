@@ -4,27 +4,23 @@ from __future__ import annotations
 
 import itertools
 import math
-import pathlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 
-from jaxlm.landmarks import photos
 from jaxlm.prediction import face_detectors, one_euro
 from jaxlm.prediction.landmarker import Face, Landmarker
-
-ENDINGS = frozenset((".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm"))
-"""Endings of the files that are taken for videos."""
+from jaxlm.prediction.video_files import Frame
 
 LANDMARKS = "landmarks"
 """The name, among a model's calibrated boxes, of the tight bounding box of a face's points."""
 # Prepared sets without boxes of their own widen the bounding box of the landmarks by this.
 _LANDMARK_BOX = (1.1, 1.1, 0.0, 0.0)
 
-_USUAL_RATE = 25.0
 _MIN_SIDE = 8.0
+# The detector looks for new faces as often, in seconds. Times are sums of fractions; a frame at 0.9999999 s is due.
+_LOOK_EVERY = 1.0 - 1e-6
 
 
 class Track(NamedTuple):
@@ -42,35 +38,39 @@ class Track(NamedTuple):
 
 
 def track(
-    frames: Iterable[np.ndarray], landmarker: Landmarker, rate: float, boxes: Sequence[np.ndarray] | None = None
-) -> Iterator[tuple[np.ndarray, list[Track]]]:
+    frames: Iterable[Frame], landmarker: Landmarker, boxes: Sequence[np.ndarray] | None = None
+) -> Iterator[tuple[Frame, list[Track]]]:
     """Each frame, with its faces.
 
     A face's box is that of its points in the frame before. The detector looks for faces where none is followed, when
-    one is lost, and once a second. A face is lost when most of its points leave the frame, or when the model is no
-    longer sure of them. Models that give no confidence, or were not calibrated, do not notice when a face disappears
-    from the middle of the frame.
+    one is lost, and once a second by the frames' times. A face is lost when most of its points leave the frame, or when
+    the model is no longer sure of them. Models that give no confidence, or were not calibrated, do not notice when a
+    face disappears from the middle of the frame.
 
     Args:
-      frames: RGB uint8 [H, W, 3] each.
+      frames: The frames, whose times rise.
       landmarker: Finds the points.
-      rate: Frames a second.
       boxes: The boxes of the faces in the first frame, in place of the detector's. Faces in given boxes are kept in
         that frame, however unsure the model is.
     """
     tracks: list[Track] = []
     numbers = itertools.count()
-    for index, frame in enumerate(frames):
-        faces = landmarker.predict(frame, [_next_box(one.face.points, landmarker) for one in tracks])
-        followed = [_advance(one, face, rate) for one, face in zip(tracks, faces, strict=True)]
-        kept = [one for one in followed if _is_inside(one.face, frame) and landmarker.sees(one.face)]
+    before: Frame | None = None
+    looked = -math.inf
+    for frame in frames:
+        image, step = frame.image, 0.0 if before is None else frame.time - before.time
+        faces = landmarker.predict(image, [_next_box(one.face.points, landmarker) for one in tracks])
+        followed = [_advance(one, face, step) for one, face in zip(tracks, faces, strict=True)]
+        kept = [one for one in followed if _is_inside(one.face, image) and landmarker.sees(one.face)]
         found = _distinct(kept)
-        if not found or len(found) < len(tracks) or index % max(round(rate), 1) == 0:
-            given = boxes if not index else None
-            new = landmarker.predict(frame, landmarker.detect(frame) if given is None else given)
-            new = [face for face in new if _is_inside(face, frame) and (given is not None or landmarker.sees(face))]
+        if not found or len(found) < len(tracks) or frame.time - looked >= _LOOK_EVERY:
+            looked = frame.time
+            given = boxes if before is None else None
+            new = landmarker.predict(image, landmarker.detect(image) if given is None else given)
+            new = [face for face in new if _is_inside(face, image) and (given is not None or landmarker.sees(face))]
             found = _distinct([*found, *(Track(-1, face, one_euro.start(face.points)) for face in new)])
         tracks = [one if one.number >= 0 else one._replace(number=next(numbers)) for one in found]
+        before = frame
         yield frame, tracks
 
 
@@ -100,79 +100,15 @@ def motion(tracks: Sequence[Sequence[np.ndarray]]) -> float:
     return float(np.sqrt(np.mean(np.square(steps)))) if steps else math.nan
 
 
-class Video(NamedTuple):
-    """A video.
-
-    Attributes:
-      frames: RGB uint8 [H, W, 3] each.
-      shape: The shape of a frame [H, W, 3].
-      rate: Frames a second.
-      count: The number of frames, as the file says; 0 if it does not.
-    """
-
-    frames: Iterator[np.ndarray]
-    shape: tuple[int, ...]
-    rate: float
-    count: int  # type: ignore[assignment]  # It hides tuple.count, which nobody calls.
-
-
-def read(path: pathlib.Path) -> Video:
-    """Opens a video; its frames are read as they are asked for.
-
-    Raises:
-      PhotoError: The file is missing or no video, or holds no frame.
-    """
-    if not path.is_file():
-        raise photos.PhotoError(f"the video {path} is missing")
-    capture = cv2.VideoCapture(str(path))
-    good, first = capture.read()
-    if not good:
-        raise photos.PhotoError(f"{path} is not a readable video")
-    rate, count = capture.get(cv2.CAP_PROP_FPS), capture.get(cv2.CAP_PROP_FRAME_COUNT)
-    rate = rate if math.isfinite(rate) and rate > 0 else _USUAL_RATE
-    return Video(_frames(capture, first), first.shape, rate, max(int(count), 0))
-
-
-def _frames(capture: cv2.VideoCapture, first: np.ndarray) -> Iterator[np.ndarray]:
-    good, frame = True, first
-    while good:
-        yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
-        good, frame = capture.read()
-    capture.release()
-
-
-class Writer:
-    """Writes frames RGB uint8 [H, W, 3] to an .mp4 file, or to an .avi file where OpenCV has no encoder for that.
-
-    Attributes:
-      file: The file that is written; its ending may differ from the one asked for.
-    """
-
-    def __init__(self, file: pathlib.Path, rate: float, shape: tuple[int, ...]) -> None:
-        """Opens `file` for frames of a shape [H, W, 3]; raises OSError where it cannot be written."""
-        for ending, codec in ((".mp4", "mp4v"), (".avi", "MJPG")):
-            self.file = file.with_suffix(ending)
-            self._writer = cv2.VideoWriter(str(self.file), cv2.VideoWriter.fourcc(*codec), rate, (shape[1], shape[0]))
-            if self._writer.isOpened():
-                return
-        raise OSError(f"{file}: the video could not be written")
-
-    def write(self, frame: np.ndarray) -> None:
-        self._writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
-
-    def close(self) -> None:
-        self._writer.release()
-
-
 def _next_box(points: np.ndarray, landmarker: Landmarker) -> np.ndarray:
     """The box, of the model's convention, to look for a face in that had these points [N, 2] in the frame before."""
     tight = np.concatenate([points.min(axis=0), points.max(axis=0)])
     return face_detectors.calibrate_boxes(tight[None], landmarker.calibrations.get(LANDMARKS, _LANDMARK_BOX))[0]
 
 
-def _advance(before: Track, face: Face, rate: float) -> Track:
+def _advance(before: Track, face: Face, step: float) -> Track:
     size = max(face_size(before.face.points), 1.0)
-    return Track(before.number, face, one_euro.smooth(before.state, face.points, size, rate))
+    return Track(before.number, face, one_euro.smooth(before.state, face.points, size, step))
 
 
 def _is_inside(face: Face, frame: np.ndarray) -> bool:

@@ -1,0 +1,121 @@
+"""Landmarks of one video: an entry for each frame, and a copy with the smoothed points drawn."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import pathlib
+from collections.abc import Callable, Generator, Sequence
+
+import numpy as np
+
+from jaxlm.drawing import pictures
+from jaxlm.landmarks import photos
+from jaxlm.prediction import video
+from jaxlm.prediction.files import Entry, FoundFace
+from jaxlm.prediction.landmarker import Landmarker
+from jaxlm.prediction.video_files import Frame, Video
+from jaxlm.prediction.video_writing import Writer
+from jaxlm.runtime import progress
+
+
+class VideoPrediction:
+    """What is found in a video, as it is read.
+
+    Attributes:
+      path: The video.
+      file: Its copy with the points drawn, which is there once all entries were taken.
+      frames: How many frames were read.
+      faces: How many faces were followed.
+    """
+
+    def __init__(
+        self,
+        path: pathlib.Path,
+        landmarker: Landmarker,
+        boxes: Sequence[np.ndarray] | None,
+        out: pathlib.Path,
+        tell_problem: Callable[[str], object],
+    ) -> None:
+        """Nothing is read before the entries are asked for.
+
+        Args:
+          path: The video.
+          landmarker: Finds the points.
+          boxes: The boxes of the faces in the first frame; None: the detector's.
+          out: The copy, an .mp4.
+          tell_problem: Is called with a line that names the video, for each thing that is wrong with it.
+        """
+        self.path, self.file, self.frames = path, out, 0
+        self._landmarker, self._boxes, self._tell_problem = landmarker, boxes, tell_problem
+        # The points [N, 2] of each face by its number, frame by frame, as found and as smoothed.
+        self._raw: dict[int, list[np.ndarray]] = {}
+        self._smooth: dict[int, list[np.ndarray]] = {}
+
+    @property
+    def faces(self) -> int:
+        return len(self._raw)
+
+    def entries(self) -> Generator[Entry, None, None]:
+        """The faces of each frame, once; a frame is drawn before its entry is given.
+
+        Where the video ends early or is damaged, what could be read has its entries and its copy, and it is told.
+
+        Raises:
+          PhotoError: It cannot be read.
+          OSError: The copy cannot be written.
+        """
+        with (
+            contextlib.closing(Video(self.path)) as opened,
+            Writer(self.file, opened) as writer,
+            progress.counting(opened.count or None, self.path.name, unit="frames") as advance,
+        ):
+            for frame, tracks in video.track(opened.frames(), self._landmarker, self._fitting(opened)):
+                writer.write(frame._replace(image=self._drawn(frame, tracks)))
+                found = [FoundFace(one.face.box, one.state.points, one.face.confidence, one.number) for one in tracks]
+                yield Entry(str(self.path), found, self.frames, frame.time)
+                self.frames += 1
+                advance(1)
+        if opened.problem:
+            self._tell_problem(f"{self.path}: {opened.problem}")
+        if writer.silent:
+            self._tell_problem(f"{self.path}: its sound could not be copied: {writer.silent}")
+        if not self.faces:
+            self._tell_problem(f"{self.path}: no face is found in it")
+
+    def summary(self) -> str:
+        """What was found, in a line."""
+        said = f"{self.path}: {_count(self.faces, 'face')}, {_count(self.frames, 'frame')}"
+        before, after = (100 * video.motion([*points.values()]) for points in (self._raw, self._smooth))
+        if not math.isnan(before):
+            said += (
+                f"; points move by {before:.2f} % of the face's size from frame to frame, smoothed {after:.2f} %, the"
+                " faces' own motion included"
+            )
+        return f"{said} -> {self.file}"
+
+    def _fitting(self, opened: Video) -> list[np.ndarray] | None:
+        """The boxes that were given without those that do not fit the frames, which are told."""
+        if self._boxes is None:
+            return None
+        fitting = []
+        for box in self._boxes:
+            try:
+                photos.check_box(np.broadcast_to(np.uint8(0), opened.shape), box)
+                fitting.append(box)
+            except photos.PhotoError as error:
+                self._tell_problem(f"{self.path}: {error}")
+        return fitting
+
+    def _drawn(self, frame: Frame, tracks: Sequence[video.Track]) -> np.ndarray:
+        """The frame [H, W, 3] with the smoothed points; keeps the points for the summary."""
+        image = frame.image
+        for one in tracks:
+            self._raw.setdefault(one.number, []).append(one.face.points)
+            self._smooth.setdefault(one.number, []).append(one.state.points)
+            image = pictures.draw_face(image, one.state.points, self._landmarker.scheme)
+        return image
+
+
+def _count(number: int, of: str) -> str:
+    return f"{number} {of}{'s' * (number != 1)}"
