@@ -105,7 +105,9 @@ def yunet(file: str | os.PathLike[str], score: float = 0.7) -> FaceDetector:
     if not pathlib.Path(file).is_file():
         raise FileNotFoundError(f"{file}: there is no such model of YuNet")
     try:
-        network = cv2.FaceDetectorYN.create(os.fspath(file), "", (320, 320), score)
+        # OpenCV takes the content: it opens no names that are not UTF-8.
+        content = np.fromfile(file, np.uint8)
+        network = cv2.FaceDetectorYN.create("onnx", content, np.empty(0, np.uint8), (320, 320), score)
     except cv2.error as error:
         raise ValueError(f"{file} is no model of YuNet that OpenCV can read ({error.err})") from None
     lock = threading.Lock()
