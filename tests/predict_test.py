@@ -12,7 +12,7 @@ import pytest
 from jaxlm import convert, predict
 from jaxlm.landmarks import photos
 from jaxlm.prediction import landmarker, predicting
-from jaxlm.prediction.files import Entry, FoundFace, picture_names, write_csv, write_json
+from jaxlm.prediction.files import Entry, FoundFace, write_csv, write_json
 from tiny_landmarker import bright_spot, brightest, mean_face_bundle, mean_face_in
 
 BOX = (40, 30, 99, 89)
@@ -133,31 +133,6 @@ def test_huge_photos_are_read_reduced_and_points_scaled_back(
     np.testing.assert_allclose(face["box"], box)
     np.testing.assert_allclose(face["points"], mean_face_in(box), atol=4)
     assert cv2.imread(str(tmp_path / "out" / "huge_landmarks.jpg")).shape[0] < 800
-
-
-def test_folders_and_patterns_stand_for_their_files(tmp_path: pathlib.Path):
-    for name in ("b.PNG", "a.jpg", "deeper/c.webp", "deeper/d.mp4", "e.txt"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
-    names = ["a.jpg", "b.PNG", "deeper/c.webp", "deeper/d.mp4"]
-    assert predicting.find_files([str(tmp_path)]) == [tmp_path / name for name in names]
-    assert predicting.find_files([f"{tmp_path}/*.[jP]*", f"{tmp_path}/a.jpg"]) == [
-        tmp_path / "a.jpg",
-        tmp_path / "b.PNG",
-    ]
-    (tmp_path / "nothing").mkdir()
-    for argument in ("nothing", "*.gif"):
-        with pytest.raises(ValueError, match="there are no photos or videos"):
-            predicting.find_files([str(tmp_path / argument)])
-
-
-def test_pictures_of_one_name_do_not_meet():
-    files = [pathlib.Path(name) for name in ("x/a/face.png", "x/b/face.png", "x/b/face.jpg", "x/other.png")]
-    names = ["a/face_landmarks", "b/face.png_landmarks", "face.jpg_landmarks", "other_landmarks"]
-    assert picture_names(files) == [pathlib.Path(name) for name in names]
-    far = [pathlib.Path("/far/off/face.png"), pathlib.Path("/elsewhere/clip.mp4"), pathlib.Path("/far/off/face.png")]
-    assert picture_names(far) == [pathlib.Path(f"{name}_landmarks") for name in ("face", "clip", "face")]
-    assert picture_names([]) == []
 
 
 def test_predictions_without_confidence_or_faces(tmp_path: pathlib.Path):
