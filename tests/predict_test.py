@@ -1,8 +1,12 @@
 """The predict command: points in pixels of the photo, the files it writes, and what it says of bad input."""
 
 import csv
+import errno
 import json
+import os
 import pathlib
+import signal
+from collections.abc import Callable
 from typing import Any
 
 import cv2
@@ -12,7 +16,8 @@ import pytest
 from jaxlm import convert, predict
 from jaxlm.landmarks import photos
 from jaxlm.prediction import landmarker, predicting
-from jaxlm.prediction.files import Entry, FoundFace, write_csv, write_json
+from jaxlm.prediction.files import Entry, FoundFace, Results, write_csv, write_json
+from jaxlm.prediction.sources import real_name
 from tiny_landmarker import bright_spot, brightest, mean_face_bundle, mean_face_in
 
 BOX = (40, 30, 99, 89)
@@ -189,6 +194,185 @@ def test_wrong_arguments_end_with_an_explanation(arguments: list[str], message: 
     with pytest.raises(SystemExit, match="1"):
         predict.main([*arguments, "--out", str(tmp_path)])
     assert message in capsys.readouterr().err
+
+
+def four_photos(folder: pathlib.Path) -> list[pathlib.Path]:
+    return [write(folder / f"{name}.png", 60 + number, 52) for number, name in enumerate("abcd")]
+
+
+def names(out: pathlib.Path) -> list[str]:
+    return [pathlib.Path(entry["file"]).stem for entry in document(out)]
+
+
+def at_call(number: int, act: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Does something in place of the prediction with that number; gives the list of those that were asked for."""
+    calls: list[int] = []
+    predict_photo = SPOTS.predict
+
+    def predict_or_act(photo: np.ndarray, boxes: Any = None) -> list[landmarker.Face]:
+        calls.append(len(calls))
+        if len(calls) - 1 == number:
+            act()
+        return predict_photo(photo, boxes)
+
+    monkeypatch.setattr(SPOTS, "predict", predict_or_act)
+    return calls
+
+
+def fail(error: BaseException) -> Callable[[], None]:
+    def act() -> None:
+        raise error
+
+    return act
+
+
+def test_an_error_of_one_photo_leaves_out_that_photo(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    at_call(1, fail(RuntimeError("out of memory")), monkeypatch)
+    files, out = four_photos(tmp_path), tmp_path / "out"
+    assert predicting.predict_files(files, SPOTS, out) == [f"{files[1]}: RuntimeError: out of memory"]
+    assert names(out) == ["a", "c", "d"]
+    assert {row["file"] for row in rows(out)} == {str(file) for file in (files[0], files[2], files[3])}
+    said = capsys.readouterr()
+    assert f"{files[0]}: 1 face -> {out / 'a_landmarks.jpg'}" in said.out
+    assert "4 files: 3 done, 1 with errors" in said.out
+    assert "b.png: RuntimeError" in said.err
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(errno.ENOSPC, "No space left on device")])
+def test_what_was_found_stays_and_the_same_call_goes_on(
+    tmp_path: pathlib.Path, error: BaseException, monkeypatch: pytest.MonkeyPatch
+):
+    files, out = four_photos(tmp_path), tmp_path / "out"
+    with monkeypatch.context() as patch:
+        at_call(2, fail(error), patch)
+        with pytest.raises(type(error)):
+            predicting.predict_files(files, SPOTS, out)
+    assert names(out) == ["a", "b"]
+    assert len(rows(out)) == 2
+    asked = at_call(-1, lambda: None, monkeypatch)
+    assert predicting.predict_files(files, SPOTS, out) == []
+    assert len(asked) == 2
+    assert names(out) == ["a", "b", "c", "d"]
+    assert sorted(file.name for file in out.iterdir()) == sorted(
+        [f"{name}_landmarks.jpg" for name in "abcd"] + [f"predictions.{ending}" for ending in ("csv", "json", "jsonl")]
+    )
+
+
+def test_sigterm_ends_with_all_that_was_found(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    files, out = four_photos(tmp_path), tmp_path / "out"
+    monkeypatch.setattr(predict.Landmarker, "load", lambda *_, **__: SPOTS)
+    at_call(2, lambda: os.kill(os.getpid(), signal.SIGTERM), monkeypatch)
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit, match="143"):
+        predict.main([*map(str, files), "--out", str(out)])
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert names(out) == ["a", "b"]
+    assert f"What was found is in {out}" in capsys.readouterr().err
+
+
+def test_a_killed_process_leaves_what_it_wrote(tmp_path: pathlib.Path):
+    """Its last line may be cut off, and it writes no tables."""
+    files, out = four_photos(tmp_path), tmp_path / "out"
+    predicting.predict_files(files, SPOTS, out)
+    whole, log = document(out), out / "predictions.jsonl"
+    lines = log.read_bytes().splitlines(keepends=True)
+    assert len(lines) == 1 + 2 * 4
+    for kept in (*range(len(lines)), *(number + 0.5 for number in range(len(lines)))):
+        (out / "predictions.json").unlink()
+        half = lines[int(kept)][: len(lines[int(kept)]) // 2] if kept % 1 else b""
+        log.write_bytes(b"".join(lines[: int(kept)]) + half)
+        assert predicting.predict_files(files, SPOTS, out) == []
+        assert document(out) == whole
+        assert log.read_bytes().splitlines(keepends=True) == lines
+
+
+def test_a_mistyped_name_leaves_earlier_results(tmp_path: pathlib.Path):
+    out = tmp_path / "out"
+    predicting.predict_files(four_photos(tmp_path), SPOTS, out)
+    before = {file.name: file.read_bytes() for file in out.iterdir()}
+    for landmarks in (SPOTS, brightest(size=100)):
+        (problem,) = predicting.predict_files([tmp_path / "mistyped.png"], landmarks, out)
+        assert "mistyped.png is missing" in problem
+        assert {file.name: file.read_bytes() for file in out.iterdir()} == before
+
+
+def test_other_photos_are_added_and_changed_ones_done_again(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch):
+    files, out = four_photos(tmp_path), tmp_path / "out"
+    asked = at_call(-1, lambda: None, monkeypatch)
+    predicting.predict_files(files[:2], SPOTS, out)
+    picture = (out / "a_landmarks.jpg").read_bytes()
+    other = write(tmp_path / "other" / "a.png", 90, 80)
+    predicting.predict_files([files[2], other], SPOTS, out)
+    assert (out / "a_landmarks.jpg").read_bytes() == picture
+    assert (out / "other" / "a_landmarks.jpg").exists()
+    assert names(out) == ["a", "b", "c", "a"]
+    write(files[0], 80, 70)
+    os.utime(files[0], ns=(1, 1))
+    assert predicting.predict_files(files, SPOTS, out) == []
+    assert len(asked) == 2 + 2 + 2
+    np.testing.assert_allclose(document(out)[0]["faces"][0]["points"], np.broadcast_to((80, 70), (5, 2)), atol=0.3)
+    assert len(document(out)) == 5
+    predicting.predict_files(files[:1], SPOTS, out, {files[0]: [np.float64(BOX) + 5]})
+    assert len(asked) == 7
+
+
+def test_other_settings_start_anew_and_say_so(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]):
+    files, out = four_photos(tmp_path), tmp_path / "out"
+    predicting.predict_files(files, SPOTS, out)
+    assert "it starts anew" not in capsys.readouterr().out
+    predicting.predict_files(files[:2], brightest(size=100), out)
+    assert f"{out} holds results of another model" in capsys.readouterr().out
+    assert names(out) == ["a", "b"]
+
+
+def test_a_second_process_in_one_folder_is_refused(tmp_path: pathlib.Path):
+    settings: dict[str, Any] = {}
+    with Results(tmp_path, settings, 5), pytest.raises(BlockingIOError, match="take another --out"):  # noqa: SIM117
+        with Results(tmp_path, settings, 5):
+            pass
+    assert not (tmp_path / ".predictions.lock").exists()
+
+
+def test_a_damaged_log_is_named(tmp_path: pathlib.Path):
+    file = write(tmp_path / "a.png")
+    predicting.predict_files([file], SPOTS, tmp_path / "out")
+    log = tmp_path / "out" / "predictions.jsonl"
+    log.write_text(log.read_text().replace('"box"', '"bax"'))
+    with pytest.raises(ValueError, match=r"predictions\.jsonl is damaged; move it away"):
+        predicting.predict_files([file], SPOTS, tmp_path / "out")
+
+
+def test_a_picture_that_cannot_be_written_loses_no_points(tmp_path: pathlib.Path):
+    file = write(tmp_path / "a.png")
+    (tmp_path / "out" / "a_landmarks.jpg").mkdir(parents=True)
+    (problem,) = predicting.predict_files([file], SPOTS, tmp_path / "out")
+    assert "a_landmarks.jpg" in problem
+    assert names(tmp_path / "out") == ["a"]
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9.png", "grüße 1:2 [x].png".encode(), b"n" * 246 + b".png", b"a\\xe9\n.png"])
+def test_names_of_all_kinds_come_back(tmp_path: pathlib.Path, name: bytes, capsys: pytest.CaptureFixture[str]):
+    file = tmp_path / os.fsdecode(name)
+    file.write_bytes(cv2.imencode(".png", bright_spot(71, 52))[1].tobytes())
+    out = tmp_path / "out"
+    for call in range(2):
+        assert predicting.predict_files([file], SPOTS, out) == []
+        assert "1 passed over" in capsys.readouterr().out or not call
+    for shown in (document(out)[0]["file"], rows(out)[0]["file"]):
+        assert os.fsencode(real_name(shown)) == os.fsencode(file)
+    assert len([*out.glob("*_landmarks.jpg")]) == 1
+    assert len([*out.iterdir()]) == 4
+
+
+def test_a_limit_outside_of_0_to_1_is_refused(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]):
+    for value in ("1.5", "-0.1", "nan"):
+        with pytest.raises(SystemExit, match="1"):
+            predict.main([str(ASTRONAUT), f"--least-confidence={value}", "--out", str(tmp_path)])
+        assert f"0 to 1, not {value}" in capsys.readouterr().err
 
 
 RELEASED = ("98_points_global_reinit.pth.tar", "98_points_global_regress.pth.tar")

@@ -99,9 +99,10 @@ class Results:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
-            # What ended the work may be a full disk, which has no room for the tables either; the log has the entries.
+            # What ended the work may be a full disk, which may have no room for the tables; the log has the entries.
             with contextlib.suppress(OSError) if kind else contextlib.nullcontext():
                 self._log.close()
+            with contextlib.suppress(OSError) if kind else contextlib.nullcontext():
                 if self.done or self._log.unfinished or not (self._folder / JSON).exists():
                     self._write_tables()
         finally:

@@ -101,7 +101,10 @@ class _Prediction:
         self, files: Sequence[pathlib.Path], boxes: Mapping[pathlib.Path, Sequence[np.ndarray]] | None
     ) -> list[str]:
         if self._results.replaces:
-            _say(f"{self._out} holds results of another model, other settings or an earlier version; it starts anew")
+            _say(
+                f"{self._out} holds results of another model, other settings or an earlier version of jaxlm; it starts"
+                " anew with the first result"
+            )
         known = {path: _stem(done.picture) for path, done in self._results.done.items() if done.picture}
         before, left = 0, 0
         with progress.counting(len(files), "predict", unit="files") as advance:
@@ -217,7 +220,11 @@ def _ends_all(error: BaseException | None) -> bool:
 
 
 def _say(line: str, error: bool = False) -> None:
-    """Prints a line beside the progress bar, whatever characters the terminal knows."""
+    """Prints a line, above the progress bar where there is one, whatever characters the terminal knows."""
     file = sys.stderr if error else sys.stdout
     encoding = getattr(file, "encoding", None) or "utf-8"
-    tqdm.tqdm.write(line.encode(encoding, "backslashreplace").decode(encoding), file=file)
+    line = line.encode(encoding, "backslashreplace").decode(encoding)
+    if sys.stderr.isatty():
+        tqdm.tqdm.write(line, file=file)
+    else:
+        print(line, file=file, flush=True)
