@@ -337,6 +337,17 @@ def test_a_second_process_in_one_folder_is_refused(tmp_path: pathlib.Path):
     assert not (tmp_path / ".predictions.lock").exists()
 
 
+def test_special_files_that_are_named_are_refused(tmp_path: pathlib.Path):
+    files = [tmp_path / "a.jpg", tmp_path / "clip.mp4"]
+    for file in files:
+        os.mkfifo(file)
+    problems = predicting.predict_files([*files, pathlib.Path("/dev/zero")], SPOTS, tmp_path / "out")
+    kinds = ["a FIFO", "a FIFO", "a device"]
+    assert problems == [
+        f"{file} is {kind}, not a photo or video" for file, kind in zip([*files, "/dev/zero"], kinds, strict=True)
+    ]
+
+
 def test_a_damaged_log_is_named(tmp_path: pathlib.Path):
     file = write(tmp_path / "a.png")
     predicting.predict_files([file], SPOTS, tmp_path / "out")

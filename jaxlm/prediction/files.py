@@ -91,10 +91,15 @@ class Results:
             raise BlockingIOError(f"another process writes results to {self._folder}; take another --out") from None
         except NotImplementedError:  # Some network file systems.
             logging.warning("%s: the file system has no locks, so a second process is not noticed", self._folder)
-        self._log = RowLog(self._folder / LOG, self._settings)
+        try:
+            self._log = RowLog(self._folder / LOG, self._settings)
+            table = self._folder / JSON
+            unknown = not self._log.done and table.exists() and table.stat().st_size > len("[]\n")
+        except BaseException:
+            self._unlock()
+            raise
         self.done = {real_name(name): _done(said) for name, said in self._log.done.items()}
-        table = self._folder / JSON
-        self.replaces = self._log.others or (not self.done and table.exists() and table.stat().st_size > len("[]\n"))
+        self.replaces = self._log.others or unknown
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -106,9 +111,12 @@ class Results:
                 if self.done or self._log.unfinished or not (self._folder / JSON).exists():
                     self._write_tables()
         finally:
-            self._lock.release()
-            with contextlib.suppress(OSError):
-                os.unlink(self._lock.lock_file)
+            self._unlock()
+
+    def _unlock(self) -> None:
+        self._lock.release()
+        with contextlib.suppress(OSError):
+            os.unlink(self._lock.lock_file)
 
     def add(self, entry: Entry) -> None:
         """Writes the faces of a photo or of a frame; raises OSError where it cannot."""

@@ -26,7 +26,7 @@ from jaxlm.landmarks import photos
 from jaxlm.prediction.files import Done, Entry, FoundFace, Results
 from jaxlm.prediction.landmarker import Landmarker
 from jaxlm.prediction.predict_videos import VideoPrediction
-from jaxlm.prediction.sources import counted, picture_names
+from jaxlm.prediction.sources import counted, kind_of, picture_names
 from jaxlm.prediction.video_kinds import is_video
 from jaxlm.runtime import progress
 
@@ -133,6 +133,9 @@ class _Prediction:
         try:
             if boxes is not None and not len(boxes):
                 self._tell(f"{path}: there is no box for it")
+                return False
+            if (kind := kind_of(path)) != "a file":
+                self._tell(f"{path} is {kind}, not a photo or video")
                 return False
             target = self._out / name
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -60,7 +60,7 @@ def _matching(pattern: str) -> list[pathlib.Path]:
         path = pathlib.Path(name)
         if path.is_dir():
             found += _in_folder(path)
-        elif (kind := _kind(path)) == "a file":
+        elif (kind := kind_of(path)) == "a file":
             found.append(path)
         else:
             print(f"{pattern}: passed over {path.name} ({kind})", file=sys.stderr)
@@ -80,7 +80,7 @@ def _in_folder(folder: pathlib.Path) -> list[pathlib.Path]:
             file = pathlib.Path(root, name)
             if of_results[root] and _is_result(name):
                 results.append(name)
-            elif (kind := _kind(file)) != "a file":
+            elif (kind := kind_of(file)) != "a file":
                 others.append(f"{name} ({kind})")
             elif file.suffix.lower() in photos.ENDINGS or is_video(file):
                 found.append(file)
@@ -105,8 +105,8 @@ def _is_result(name: str) -> bool:
     return name in (LOG, JSON, CSV, LOCK) or pathlib.PurePath(name).stem.endswith(SUFFIX)
 
 
-def _kind(file: pathlib.Path) -> str:
-    """What a file is; a link to nothing is a file, which cannot be read."""
+def kind_of(file: pathlib.Path) -> str:
+    """`a file`, `a folder`, `a FIFO`, ...; what cannot be looked at, as a link to nothing, is a file."""
     try:
         return photos.kind_of_file(file)
     except OSError:
