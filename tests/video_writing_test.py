@@ -102,6 +102,17 @@ def test_sound_is_kept(tmp_path: pathlib.Path, source: str, encoder: str, expect
         assert kept == given
 
 
+def test_damaged_sound_does_not_take_away_the_pictures(tmp_path: pathlib.Path):
+    """The header of Opus, without which .mp4 cannot be written, has a name in the WebM that nobody knows."""
+    file = write(tmp_path / "a.webm", MOVING, sound="libopus")
+    data = file.read_bytes()
+    place = data.index(b"OpusHead") - 3
+    assert data[place : place + 2] == b"\x63\xa2"
+    file.write_bytes(data[:place] + b"\x63\xa9" + data[place + 2 :])
+    writer = copy(file, tmp_path / "b.mp4")
+    assert len(pictures(writer.file)[0]) == 10
+
+
 def test_sound_and_pictures_stay_together(tmp_path: pathlib.Path):
     """The clock of a broadcast begins anywhere; the copy's begins at 0."""
     file = write(tmp_path / "a.ts", MOVING * 5, sound="mp2", output_ts_offset="5000")

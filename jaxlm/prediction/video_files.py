@@ -80,8 +80,8 @@ class Video:
         self.time_base = stream.time_base or 1 / _USUAL_RATE
         rate = stream.average_rate or stream.guessed_rate or _USUAL_RATE
         self.rate = rate if rate <= _HIGHEST_RATE else _USUAL_RATE
-        self._read, self._damaged, self._end, self._last_byte = 0, 0, 0.0, 0
-        self._cut = ""
+        self._read, self._damaged, self._packed = 0, 0, 0
+        self._end, self._last_byte, self._cut = 0.0, 0, ""
         self._decoded = self._decode()
         first = next(self._decoded, None)
         if first is None:
@@ -138,13 +138,17 @@ class Video:
             except (av.FFmpegError, OSError) as error:
                 self._cut = video_kinds.said_by(error)
                 return
-            if any(words in message for _, message in said for words in _CUT):
-                self._cut = "the file ends early"
+            for name, message in said:
+                # Parsers of pictures have names of their own, and complain of broadcasts that begin in mid-scene.
+                if name == self._container.format.name:
+                    cut = any(words in message for words in _CUT)
+                    self._cut = "the file ends early" if cut else self._cut or f"{name}: {message}"
             if packet is None:
                 return
             if packet.size:
                 self._note(packet)
                 if packet.stream is self._stream:
+                    self._packed += not packet.is_discard
                     yield packet
 
     def _note(self, packet: av.Packet) -> None:
@@ -174,7 +178,10 @@ class Video:
         ends_early = self._end < self._length() - slack
         if not why and (ends_early or video_kinds.lacks_end(self._file, self._container.format.name, self._last_byte)):
             why = "the file ends early"
-        reasons = [why, f"{self._damaged} damaged" if self._damaged else ""]
+        # Each packet of these files shows one frame; some decoders pass over damaged ones.
+        lost = self._packed - self._read if self._container.format.name.startswith("mov") else 0
+        damaged = max(self._damaged, lost)
+        reasons = [why, f"{damaged} damaged" if damaged else ""]
         if not any(reasons):
             return ""
         first, total = float((self._first.pts or 0) * self.time_base), self._stream.frames

@@ -165,7 +165,9 @@ def lacks_end(file: BinaryIO, demuxer: str, last: int) -> bool:
     """
     size = file.seek(0, os.SEEK_END)
     if demuxer == "gif":
-        return last >= size and _bytes(file, size - 1, 1) != b";"
+        return _bytes(file, last - 1, 1) != b";"
+    if demuxer == "mpegts":
+        return all(size % packet for packet in (188, 192, 204))
     if demuxer == "apng":
         return b"IEND" not in _bytes(file, max(size - _HEAD, 0), _HEAD)
     if demuxer == "ogg":

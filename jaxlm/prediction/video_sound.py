@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from fractions import Fraction
 
@@ -34,11 +35,22 @@ def packets(
         return iter(())
     if stream.codec_context is None or not stream.rate:
         raise ValueError("its coding is not known")
-    if stream.codec_context.name.removesuffix("float") in _COPIED:
+    if stream.codec_context.name.removesuffix("float") in _COPIED and _has_good_header(stream):
         return _rising(_copied(source, stream, target.add_stream_from_template(stream), start))
     rate = stream.rate if stream.rate in (av.Codec("aac", "w").audio_rates or ()) else _USUAL_RATE
     coded = target.add_stream("aac", rate=rate, layout="mono" if stream.channels == 1 else "stereo")
     return _rising(_coded(source, stream, coded, start))
+
+
+def _has_good_header(stream: av.AudioStream) -> bool:
+    """Whether the header of the sound can be written to .mp4; it would be found to be damaged only at the end."""
+    try:
+        with av.open(io.BytesIO(), "w", format="mp4", options={"movflags": "empty_moov"}) as trial:
+            trial.add_stream_from_template(stream)
+            trial.start_encoding()
+    except (av.FFmpegError, ValueError):
+        return False
+    return True
 
 
 def _copied(
@@ -56,6 +68,7 @@ def _copied(
 def _coded(
     source: av.container.InputContainer, stream: av.AudioStream, coded: av.AudioStream, start: Fraction
 ) -> Iterator[av.Packet]:
+    setup: tuple[str, str, int] | None = None
     for packet in _packets_of(source, stream):
         try:
             frames = stream.codec_context.decode(packet)
@@ -64,7 +77,11 @@ def _coded(
         for frame in frames:
             if frame.pts is not None and frame.time_base:
                 frame.pts -= round(start / frame.time_base)
-            yield from coded.encode(frame)
+            # Broadcasts go from two channels to six and back.
+            if setup != (setup := (frame.format.name, frame.layout.name, frame.sample_rate)):
+                resampler = av.AudioResampler(coded.format, coded.layout, coded.rate)
+            for sound in resampler.resample(frame):
+                yield from coded.encode(sound)
     yield from coded.encode(None)
 
 
