@@ -101,7 +101,7 @@ def parse_flags(tokens: Sequence[str], where: str) -> np.ndarray:
 
 def _number(token: str, index: int, where: str) -> float:
     try:
-        return float(token)
+        return float(token.replace("_", "?"))  # Python reads 1_0 as 10.
     except ValueError:
         comma = "; write decimals with a point" if "," in token else ""
         raise BadFaceError(f"{where}: value {index + 1} is {token!r}, not a number{comma}") from None

@@ -37,8 +37,8 @@ class Faces:
       frame_size: Width and height F of a frame in pixels.
       margin: Side of the region a frame shows, in sides of the face box made square.
       box: How the face box was made.
-      points: Landmarks float32 [n, P, 2], (x, y) in pixels of the frame, pixel centres at integers; NaN for points of
-        other heads than the face's own.
+      points: Landmarks float32 [n, P, 2], (x, y) in pixels of the frame, pixel centres at integers; NaN for hidden
+        points without a place, and for points of other heads than the face's own.
       visible: bool [n, P], False where a landmark is hidden.
       attributes: bool [n, 6], in the order of `record.ATTRIBUTES`.
       to_source: Affine maps float32 [n, 2, 3] from frame pixels to pixels of the source photo.

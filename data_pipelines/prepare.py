@@ -11,14 +11,15 @@ import dataclasses
 import importlib.util
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Union
 
+import numpy as np
 import tyro
 
 from jaxlm.data_pipelines import overview
-from jaxlm.data_pipelines.faces import faces_of_records
+from jaxlm.data_pipelines.faces import Faces, faces_of_records
 from jaxlm.data_pipelines.optional import load_tfds
 from jaxlm.data_pipelines.prepared import check_pack_name, open_splits, set_folder, write_pack
 from jaxlm.data_pipelines.selection import join
@@ -87,7 +88,8 @@ def prepare(source: Source, options: Options) -> Path:
       BadFaceError: A face cannot be used, and `skip_bad` is off.
       FileNotFoundError: The source's files are missing.
       ImportError: There is a `data_dir`, and TensorFlow Datasets is not installed.
-      ValueError: Not one face of a split can be used.
+      ValueError: Not one face of a split can be used; or another file has the name of
+        the pack or of its contact sheet.
     """
     if options.data_dir is not None:
         return _prepare_set(source, options, options.data_dir)
@@ -97,6 +99,7 @@ def prepare(source: Source, options: Options) -> Path:
 
 def _prepare_set(source: Source, options: Options, data_dir: Path) -> Path:
     load_tfds("preparing a set (--data-dir; a pack alone, --pack, does not)")
+    kept = options.pack is not None and _keeps_pack(source, options, options.pack)
     folder = set_folder(data_dir, source.name, options.frame_size, options.margin)
     if folder.exists() and not options.overwrite:
         print(f"{source.name} is already prepared; --overwrite prepares it again.")
@@ -108,9 +111,9 @@ def _prepare_set(source: Source, options: Options, data_dir: Path) -> Path:
         write_set(source, data_dir, options.frame_size, options.margin, on_bad, beam)
         _print_skipped(skipped)
     splits = open_splits(f"{source.name}/{folder.parent.name}", data_dir)
-    print(overview.count_table(splits))
+    _print_counts(splits)
     print(f"Set: {folder}\nContact sheet: {folder / 'contact_sheet.png'}")
-    if options.pack:
+    if options.pack and not kept:
         write_pack(options.pack, splits)
         print(f"Pack: {options.pack}")
     return folder
@@ -118,8 +121,11 @@ def _prepare_set(source: Source, options: Options, data_dir: Path) -> Path:
 
 def _prepare_pack(source: Source, options: Options, pack: Path) -> Path:
     sheet = pack.with_suffix(".png")
-    if pack.exists() and not options.overwrite:
-        print(f"{pack} is already prepared; --overwrite prepares it again.")
+    if sheet.exists() and not pack.exists() and not options.overwrite:
+        raise ValueError(
+            f"{sheet} is there already, where the pack's contact sheet goes; give --pack another name, or --overwrite"
+        )
+    if _keeps_pack(source, options, pack):
         splits = open_splits(str(pack), "")
     else:
         size, margin = options.frame_size, options.margin
@@ -131,9 +137,24 @@ def _prepare_pack(source: Source, options: Options, pack: Path) -> Path:
         write_pack(pack, splits)
         pictures.save_image(sheet, overview.contact_sheet(join(list(splits.values()))))
         _print_skipped(skipped)
-    print(overview.count_table(splits))
+    _print_counts(splits)
     print(f"Pack: {pack}\nContact sheet: {sheet}")
     return pack
+
+
+def _keeps_pack(source: Source, options: Options, pack: Path) -> bool:
+    """Whether the pack is there already and stays as it is, which is then told.
+
+    Raises:
+      ValueError: The file is something else.
+    """
+    if not pack.exists() or options.overwrite:
+        return False
+    held = next(iter(open_splits(str(pack), "").values())).dataset
+    if held != source.name:
+        raise ValueError(f"{pack} is a pack of {held}, not of {source.name}; give another name, or --overwrite")
+    print(f"{pack} is already prepared; --overwrite prepares it again.")
+    return True
 
 
 def _bad_faces(options: Options) -> tuple[OnBad, list[str]]:
@@ -146,6 +167,14 @@ def _bad_faces(options: Options) -> tuple[OnBad, list[str]]:
         skipped.append(str(error))
 
     return on_bad, skipped
+
+
+def _print_counts(splits: Mapping[str, Faces]) -> None:
+    """Prints the table of faces and, where there are some, how many points have no place."""
+    print(overview.count_table(splits))
+    hidden = np.concatenate([np.isnan(faces.points).any(-1) for faces in splits.values()])
+    if hidden.any():
+        print(f"Hidden: {hidden.sum()} of {hidden.size} points, in {hidden.any(-1).sum()} faces, have no place.")
 
 
 def _print_skipped(errors: Sequence[str]) -> None:

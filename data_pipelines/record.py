@@ -35,7 +35,8 @@ class Record:
 
     Attributes:
       image: The frame, RGB, `frame_size` x `frame_size` pixels, encoded as JPEG; see `encode_image`.
-      points: Landmarks float32 [N, 2], (x, y) in pixels of the frame, pixel centres at integers.
+      points: Landmarks float32 [N, 2], (x, y) in pixels of the frame, pixel centres at integers; NaN where a hidden one
+        has no place.
       visible: bool [N], False where a landmark is hidden.
       attributes: bool [6], in the order of `ATTRIBUTES`.
       to_source: Affine map float32 [2, 3] from frame pixels to pixels of the source photo.

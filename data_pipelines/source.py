@@ -21,6 +21,9 @@ from jaxlm.landmarks import Scheme, geometry
 from jaxlm.landmarks.face_checks import find_faults
 from jaxlm.landmarks.tables import LineError
 
+# The points of a record are float32; a face that was just large enough in its photo stays so.
+_SLACK = 1.001
+
 CHUNK = 32
 """Number of faces that a worker process takes at a time."""
 
@@ -77,7 +80,8 @@ class Source(Protocol):
                 labels = []
                 for path in files_with_ending(self.source, ".txt"):
                     with passing_bad(on_bad):
-                        numbers = parse_numbers(sum((line.text.split() for line in read_lines(path)), []), str(path))
+                        words = " ".join(line.text for line in read_lines(path)).split()
+                        numbers = parse_numbers(words, str(path))
                         if len(numbers) != 10:
                             raise BadFaceError(f"{path}: {len(numbers)} numbers instead of 10")
                         points, photo = numbers.reshape(5, 2), path.with_suffix(".jpg")
@@ -184,7 +188,7 @@ def checked_record(source: Source, scheme: Scheme, frame_size: int, margin: floa
     first = (frame_size - frame_size / margin) / 2 - 0.5
     ends = np.array([[first, first], [frame_size - 1 - first, frame_size - 1 - first]])
     points, box = (geometry.transform(part.astype(np.float64), record.to_source) for part in (record.points, ends))
-    for _, fault in find_faults(points[None], record.visible[None], box.reshape(1, 4), scheme):
+    for _, fault in find_faults(_SLACK * points[None], record.visible[None], _SLACK * box.reshape(1, 4), scheme):
         raise BadFaceError(f"{getattr(label, 'where', record.name)}: {fault}")
     return record
 

@@ -81,9 +81,14 @@ def test_better_yaws_come_by_the_order_of_the_names(tmp_path):
     np.save(tmp_path / "poses.npy", np.zeros(2000))
     with pytest.raises(ValueError, match=r"poses\.npy holds float64 \[2000\], not a yaw for each of the 10"):
         AFLW2000(tmp_path, tmp_path / "poses.npy").read(stop)
-    (tmp_path / "poses.npy").write_text("12 13")
-    with pytest.raises(ValueError, match=r"poses\.npy is not a \.npy file"):
+    np.save(tmp_path / "poses.npy", np.full(10, 1e30))
+    with pytest.raises(ValueError, match=r"poses\.npy: yaw 0 is 1e\+30"):
         AFLW2000(tmp_path, tmp_path / "poses.npy").read(stop)
+    np.savez(tmp_path / "poses.npz", np.zeros(10))
+    for data in (b"12 13", b"\x93NUMPY\x01\x00\x06\x00{'a': (", (tmp_path / "poses.npz").read_bytes()):
+        (tmp_path / "poses.npy").write_bytes(data)
+        with pytest.raises(ValueError, match=r"poses\.npy is not a \.npy file"):
+            AFLW2000(tmp_path, tmp_path / "poses.npy").read(stop)
 
 
 @pytest.mark.parametrize(

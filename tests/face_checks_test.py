@@ -94,11 +94,26 @@ def test_marks_make_points_hidden():
     np.testing.assert_array_equal(column, [[10, 20], [np.nan, np.nan], [np.nan, np.nan]])
 
 
-@pytest.mark.parametrize(("mark", "x", "y"), [(None, -1, -1), (None, 0, 0), ("-1 -1", -15, -10), ("0 0", -15, -10)])
-def test_a_guess_is_refused_with_the_hint(mark, x, y):
+@pytest.mark.parametrize(
+    ("mark", "x", "y", "hint"),
+    [
+        (None, -1, -1, "--hidden '-1 -1' or --hidden negative, or"),
+        (None, 0, 0, "--hidden '0 0', or --hidden none if it is a place"),
+        (None, -30, -4, "them: --hidden negative, or"),
+        ("-1 -1", -15, -10, "them: --hidden negative, or"),
+        ("-1 -1", 0, 0, "--hidden '0 0', or"),
+    ],
+)
+def test_a_guess_is_refused_with_the_hint(mark, x, y, hint):
     places = np.array([[10.0, 5], [20, 25], [x, y]])
-    with pytest.raises(ValueError, match=rf"point 2 is \({x}, {y}\).*--hidden '{x} {y}' or --hidden negative"):
+    with pytest.raises(ValueError, match=rf"point 2 is \({x}, {y}\), which may mark a hidden point; .*{hint}"):
         hide_points(places, None, mark)
+    np.testing.assert_array_equal(hide_points(places, None, "none"), places)
+
+
+def test_places_off_the_corner_of_the_photo_are_kept_beside_a_mark():
+    places = np.array([[10.0, 8], [20, 25], [-4, -3], [-1, -1]])
+    np.testing.assert_array_equal(np.isnan(hide_points(places, None, "-1 -1")).all(-1), [False, False, False, True])
 
 
 @pytest.mark.parametrize("mark", ["", "x", "1 2 3", "nan nan"])

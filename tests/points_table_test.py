@@ -159,3 +159,42 @@ def test_wrong_options_and_empty_folders_say_what_to_do(tmp_path):
     write_photo(tmp_path / "a.jpg")
     with pytest.raises(FileNotFoundError, match="no usable annotations"):
         PointsTable(tmp_path, "mine", FIVE).read(stop)
+    (tmp_path / "a.pts").write_text("version: 1")
+    with pytest.raises(ValueError, match=r"not one of the 1 faces .* the first: .*a\.pts: no points between"):
+        PointsTable(tmp_path, "mine", FIVE).read(lambda error: None)
+    with pytest.raises(ValueError, match=r"a\.pts: annotations are a \.csv or \.tsv table, a \.txt list, or a folder"):
+        PointsTable(tmp_path, "mine", FIVE, tmp_path / "a.pts").read(stop)
+    with pytest.raises(ValueError, match="--hidden 'x'"):
+        PointsTable(tmp_path, "mine", FIVE, hidden="x")
+
+
+@pytest.mark.parametrize("ending", [".PTS", ".Pts"])
+def test_endings_count_in_any_case(tmp_path, ending):
+    write_annotated(tmp_path / "a.jpg", ring(5))
+    write_annotated(tmp_path / "b.jpg", ring(5))
+    (tmp_path / "b.pts").rename(tmp_path / f"b{ending}")
+    (tmp_path / "b.jpg").rename(tmp_path / "b.Jpg")
+    labels = PointsTable(tmp_path, "mine", FIVE).read(stop)["train"]
+    assert [label.image.name for label in labels] == ["a.jpg", "b.Jpg"]
+    table(tmp_path, [row_of("a.jpg", ring(5))]).annotations.rename(tmp_path / "T.CSV")
+    assert len(PointsTable(tmp_path, "mine", FIVE, tmp_path / "T.CSV").read(stop)["train"]) == 1
+    listed(tmp_path, [line_of(ring(5), "a.jpg")]).annotations.rename(tmp_path / "T.TXT")
+    assert len(PointsTable(tmp_path, "mine", FIVE, tmp_path / "T.TXT").read(stop)["train"]) == 1
+
+
+def test_a_point_file_says_how_many_points_it_has(tmp_path):
+    write_annotated(tmp_path / "a.jpg", ring(5))
+    path = tmp_path / "a.pts"
+    path.write_text(path.read_text().replace("n_points:  5", "n_points:  68"))
+    with pytest.raises(BadFaceError, match=r"a\.pts: n_points is 68, and there are 5 points"):
+        PointsTable(tmp_path, "mine", FIVE).read(stop)
+
+
+def test_the_header_says_the_order_of_the_columns(tmp_path):
+    points = np.round(ring(5), 2)
+    header = "split;y_0;y_1;y_2;y_3;y_4;x_0;x_1;x_2;x_3;x_4;Path"
+    row = ";".join(["test", *(f"{value:.2f}" for value in points.T[::-1].reshape(-1)), "a.jpg"])
+    (label,) = table(tmp_path, ["", row, "  "], header).read(stop)["test"]
+    np.testing.assert_array_equal(label.points, points)
+    assert label.where.endswith("table.csv, line 3")
+    assert label.visible.all()

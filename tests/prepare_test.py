@@ -206,3 +206,75 @@ def test_missing_and_wrong_options_are_told(tmp_path, capsys):
     assert "unknown landmark scheme 'ibug86'; did you mean ibug68" in " ".join(capsys.readouterr().err.split())
     with pytest.raises(SystemExit, match=r"absent\.toml: no such scheme file"):
         run("points_table", tmp_path, tmp_path / "data", "--name", "mine", "--scheme", "absent.toml")
+
+
+def prepare_pack(folder, *options):
+    write_annotated(folder / "photos" / "0.jpg", ring(5))
+    given = ("--source", folder / "photos", "--name", "mine", "--scheme", "five", "--frame-size", 32, *options)
+    prepare.main(["points_table", *map(str, given)])
+
+
+def test_files_that_are_there_stay_unless_they_are_to_be_overwritten(tmp_path, capsys):
+    pack, sheet = tmp_path / "mine.npz", tmp_path / "mine.png"
+    sheet.write_text("of the user")
+    with pytest.raises(SystemExit, match=r"mine\.png is there already, where the pack's contact sheet goes"):
+        prepare_pack(tmp_path, "--pack", pack)
+    assert sheet.read_text() == "of the user"
+    assert not pack.exists()
+    pack.write_text("of the user, too")
+    for more in ((), ("--data-dir", tmp_path / "data")):
+        with pytest.raises(SystemExit, match=r"mine\.npz is not a pack"):
+            prepare_pack(tmp_path, "--pack", pack, *more)
+    assert pack.read_text() == "of the user, too"
+    prepare_pack(tmp_path, "--pack", pack, "--overwrite")
+    written = pack.read_bytes()
+    for more in ((), ("--data-dir", tmp_path / "data")):
+        prepare_pack(tmp_path, "--pack", pack, *more)
+        assert "mine.npz is already prepared; --overwrite" in capsys.readouterr().out
+        with pytest.raises(SystemExit, match=r"mine\.npz is a pack of mine, not of other; give another name"):
+            prepare_pack(tmp_path, "--pack", pack, *more, "--name", "other")
+    assert pack.read_bytes() == written
+    assert len(open_faces(str(pack), "train", "")) == 1
+    assert cv2.imread(str(sheet)) is not None
+
+
+def test_hidden_points_are_counted(tmp_path, capsys):
+    points = [" ".join(f"{value:.2f}" for value in point) for point in ring(5)]
+    prepare_pack(tmp_path, "--pack", tmp_path / "whole.npz")
+    assert "Hidden" not in capsys.readouterr().out
+    text = "version: 1\nn_points: 5\n{\n" + "\n".join([*points[:3], "-1 -1", "nan nan"]) + "\n}\n"
+    (tmp_path / "photos" / "1.pts").write_text(text)
+    write_photo(tmp_path / "photos" / "1.jpg")
+    prepare_pack(tmp_path, "--pack", tmp_path / "some.npz", "--hidden", "-1 -1")
+    assert "Hidden: 2 of 10 points, in 1 faces, have no place." in capsys.readouterr().out
+
+
+def test_a_face_that_cannot_be_is_named_with_the_scheme_of_its_source(tmp_path):
+    write_photo(tmp_path / "a.jpg")
+    (tmp_path / "eyes.toml").write_text('name = "eyes"\ncount = 3\neye_corners = [0, 1]\n')
+    (tmp_path / "t.csv").write_text("file,x0,y0,x1,y1,x2,y2\na.jpg,30,20,30,20,40,50\n")
+    options = ["--source", tmp_path, "--annotations", tmp_path / "t.csv", "--scheme", tmp_path / "eyes.toml"]
+    with pytest.raises(SystemExit, match=r"t\.csv, line 2: its eye corners, points 0 and 1, are equal"):
+        prepare.main(["points_table", *map(str, options), "--name", "mine", "--pack", str(tmp_path / "a.npz")])
+
+
+def test_a_list_of_wflw_is_checked_face_by_face(tmp_path, capsys):
+    far, huge = ring(98), ring(98)
+    far[3], huge[7] = (700.0, 35.0), (1e17, 35.0)
+    lines = [GOOD, wflw_line("0--Parade/photo_0.jpg", far), wflw_line("0--Parade/photo_0.jpg", huge)]
+    lines += [
+        wflw_line("0--Parade/photo_0.jpg", ring(98, radius=2.0)),
+        "",
+        GOOD.replace(" 0 0 0 0 0 0 ", " 0 0 0 0 0 0\t"),
+    ]
+    write_wflw_with(tmp_path / "wflw", lines)
+    run("wflw", tmp_path / "wflw", tmp_path / "data", "--skip-bad")
+    told = capsys.readouterr().out
+    assert "Skipped 3 bad faces." in told
+    for message in (
+        "line 2: point 3 at (700, 35) lies",
+        "line 3: point 7 is at (1e+17, 35)",
+        "line 4: the face is 4 px",
+    ):
+        assert message in told
+    assert len(open_faces("wflw", "train", tmp_path / "data")) == 2

@@ -21,8 +21,11 @@ from jaxlm.landmarks.tables import files_with_ending
 NUM_POINTS = 68
 VALIDATION_SHARE = 0.1
 SPLIT_SEED = b"0"
-Angle = typing.TypeVar("Angle", np.ndarray, float)
 """Hashed with each image; another seed gives another split."""
+
+Angle = typing.TypeVar("Angle", np.ndarray, float)
+_WHOLE_TURN = 360.0
+_MOST_BYTES = 2 << 20  # A file holds some hundred numbers; what is compressed grows a thousandfold at most.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,6 +99,8 @@ def read_label(path: Path) -> Label:
     """
     points = read_matrix(path, "pt3d_68", (3, NUM_POINTS))[:2].T
     yaw = float(np.rad2deg(read_matrix(path, "Pose_Para", (1, 7))[0, 1]))
+    if abs(yaw) > _WHOLE_TURN:
+        raise BadFaceError(f"{path}: the yaw in Pose_Para is {yaw:g} degrees, more than a whole turn")
     return Label(
         image=find_image(path),
         points=points,
@@ -113,6 +118,8 @@ def read_matrix(path: Path, name: str, shape: tuple[int, int]) -> np.ndarray:
     Raises:
       BadFaceError: The file cannot be read, or it has no such matrix of finite numbers.
     """
+    if path.stat().st_size > _MOST_BYTES:
+        raise BadFaceError(f"{path} has more than {_MOST_BYTES >> 20} MB, which no file of AFLW2000-3D has")
     try:
         matrix = scipy.io.loadmat(path, variable_names=[name]).get(name)
     except Exception as error:  # Damaged files raise nearly anything: OSError, zlib.error, TypeError, IndexError.
@@ -131,11 +138,19 @@ def read_poses(path: Path, count: int) -> np.ndarray:
       ValueError: The file holds something else.
     """
     try:
-        yaws = np.load(path)
-    except (ValueError, EOFError):
+        yaws = np.load(path, mmap_mode="r")  # A header that promises more than the file holds is then refused.
+        yaws = np.array(yaws) if isinstance(yaws, np.ndarray) else None
+    except OSError:
+        raise
+    except Exception:  # Damaged headers raise nearly anything, from SyntaxError to TokenError.
+        yaws = None
+    if yaws is None:
         raise ValueError(f"{path} is not a .npy file of numbers") from None
     if yaws.shape != (count,) or yaws.dtype.kind not in "iuf" or not np.isfinite(yaws).all():
         raise ValueError(f"{path} holds {yaws.dtype} {list(yaws.shape)}, not a yaw for each of the {count} .mat files")
+    if len(yaws) and np.abs(yaws).max() > _WHOLE_TURN:
+        worst = int(np.argmax(np.abs(yaws)))
+        raise ValueError(f"{path}: yaw {worst} is {yaws[worst]:g}, and yaws are -360 to 360 degrees")
     return wrap_degrees(yaws)
 
 

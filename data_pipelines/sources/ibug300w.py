@@ -23,6 +23,7 @@ FOLDERS = {
     "challenging": ("ibug",),
 }
 NUM_POINTS = 68
+_COUNT = re.compile(r"n_points:\s*(\d{1,9})")
 IMAGE_SUFFIXES = (".jpg", ".png", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
 
 
@@ -96,6 +97,9 @@ def find_image(path: Path, images: Path | None = None) -> Path:
         for candidate in (folder / (path.stem + suffix), folder / (path.stem + suffix.upper())):
             if candidate.exists():
                 return candidate
+    for found in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if found.stem == path.stem and found.suffix.lower() in IMAGE_SUFFIXES:  # Such as .Jpg
+            return found
     raise BadFaceError(f"{path}: its image {folder / (path.stem + IMAGE_SUFFIXES[0])} (or .png) is missing")
 
 
@@ -130,6 +134,9 @@ def read_pts_values(path: Path, num_points: int, parse: Callable[[Sequence[str],
     rows = lines[first:last]
     if len(rows) != num_points:
         raise BadFaceError(f"{lines[last].where}: {len(rows)} points instead of {num_points}")
+    declared = [match[1] for match in map(_COUNT.fullmatch, texts[: first - 1]) if match]
+    if declared and int(declared[0]) != len(rows):
+        raise BadFaceError(f"{path}: n_points is {declared[0]}, and there are {len(rows)} points")
     points = np.empty((num_points, 2))
     for i, row in enumerate(rows):
         words = row.text.split()

@@ -68,14 +68,22 @@ class PointsTable:
 
         Raises:
           FileNotFoundError: There are no annotations.
-          ValueError: The table's header is not understood or does not fit the scheme.
+          ValueError: The table's header is not understood or does not fit the scheme; or not one face can be used.
         """
         path = self.annotations or self.source
         if not path.exists():
             raise FileNotFoundError(f"{path}: no such file or folder of annotations")
+        bad: list[BadFaceError] = []
+
+        def noted(error: BadFaceError) -> None:
+            bad.append(error)
+            on_bad(error)
+
         splits: dict[str, list[Label]] = {}
-        for split, label in self._read_file(path, on_bad):
+        for split, label in self._read_file(path, noted):
             splits.setdefault(split, []).append(label)
+        if not splits and bad:
+            raise ValueError(f"not one of the {len(bad)} faces can be used; the first: {bad[0]}")
         if not splits:
             raise FileNotFoundError(
                 f"{path} holds no usable annotations; give --annotations a .csv, a .txt or .pts files"

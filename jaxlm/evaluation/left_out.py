@@ -27,5 +27,5 @@ def notes_on(faces: Faces, scheme: Scheme, normaliser: str) -> dict[str, str]:
     hidden = np.isnan(faces.points).any(-1)
     if hidden.any():
         count = f"{hidden.sum()} of {hidden.size} points, in {hidden.any(-1).sum()} faces"
-        notes["hidden"] = f"{count}, have no place; errors are means over the others"
+        notes["hidden"] = f"{count}, have no place; errors are those of the {(~hidden).sum()} visible points"
     return notes

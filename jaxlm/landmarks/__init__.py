@@ -1,8 +1,8 @@
-"""Landmarks as data: schemes, heads, boxes, affine maps, photos on disk. No JAX; data_pipelines uses this room, too.
+"""Landmarks as data: schemes, heads, boxes, affine maps, photos, tables. No JAX; data_pipelines uses this room, too.
 
-In: names of schemes, files of photos. Out: `Scheme`, `Head`, numpy arrays of points and boxes.
-A name is loaded once, by `load_scheme`; functions take the `Scheme`. This page and geometry.py need numpy alone;
-photos.py needs OpenCV, so it is imported by itself.
+In: names of schemes, files of photos, lists of people. Out: `Scheme`, `Head`, numpy arrays of points and boxes.
+A name is loaded once, by `load_scheme`; functions take the `Scheme`. This page and the others need numpy alone, but for
+photos.py, which needs OpenCV, so it is imported by itself.
 """
 
 from jaxlm.landmarks.heads import Head, find_head, heads_of

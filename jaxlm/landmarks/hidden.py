@@ -64,9 +64,9 @@ def hide_points(places: np.ndarray, visible: np.ndarray | None, mark: str | None
     if mark != NONE and guess.any():
         index = int(np.argmax(guess))
         x, y = places[index]
+        options = [f"--hidden '{x:g} {y:g}'"] * int(x == y) + ["--hidden negative"] * int(x < 0)
         raise ValueError(
-            f"point {index} is ({x:g}, {y:g}), which looks like a mark of a hidden point ({int(guess.sum())} such"
-            f" points); say what marks them: --hidden '{x:g} {y:g}' or --hidden negative, or --hidden none if it is a"
-            " place"
+            f"point {index} is ({x:g}, {y:g}), which may mark a hidden point; say what marks them:"
+            f" {' or '.join(options)}, or --hidden none if it is a place"
         )
     return np.where(hidden[:, None], np.nan, places)

@@ -47,6 +47,7 @@ _MARKS = {
     codecs.BOM_UTF16_LE: "UTF-16",
     codecs.BOM_UTF16_BE: "UTF-16",
 }
+_LARGEST = 512 << 20  # Bytes of a list: a million faces of 68 points are about as large.
 _SHOWN = 60  # Characters of a line that a message quotes.
 
 
@@ -122,8 +123,10 @@ def read_lines(path: Path) -> list[Line]:
 
     Raises:
       OSError: The file cannot be read.
-      LineError: It is no text, or not of UTF-8.
+      LineError: It is no text, not of UTF-8, or far too large.
     """
+    if path.stat().st_size > _LARGEST:
+        raise LineError(f"{path}: the file is larger than {_LARGEST >> 20} MB; no list of faces is so large")
     data = path.read_bytes()
     for mark, name in _MARKS.items():
         if data.startswith(mark):
@@ -180,4 +183,5 @@ def files_with_ending(folder: Path, ending: str) -> list[Path]:
     """
     if not folder.is_dir():
         return []
-    return sorted(path for path in folder.iterdir() if path.name.lower().endswith(ending.lower()))
+    found = (path for path in folder.iterdir() if path.name.lower().endswith(ending.lower()))
+    return sorted(path for path in found if path.is_file())

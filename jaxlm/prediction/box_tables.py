@@ -45,7 +45,7 @@ def read_boxes(file: pathlib.Path) -> list[Row]:
     for line in table.rows:
         name, *values = (table.cells(line)[place] for place in places)
         try:
-            box = np.asarray([float(value) for value in values])
+            box = np.asarray([float(value.replace("_", "?")) for value in values])
         except ValueError:
             box = np.full(4, np.nan)
         if not np.isfinite(box).all():

@@ -62,7 +62,10 @@ def error_distribution(group: Sequence[Detection]) -> Section:
     """The curves of all detectors of a group on one axis."""
     thresholds = judging.thresholds_of(group[0].scheme)
     last = f"{100 * thresholds[-1]:g}"
-    curves = {f"{result.run.name} (AUC@{last} {result.rows[0].auc[last]:.3f})": result.nme for result in group}
+    curves = {
+        f"{result.run.name} (AUC@{last} {result.rows[0].auc[last]:.3f})": result.nme[np.isfinite(result.nme)]
+        for result in group
+    }
     figure = plots.ced_figure(curves, thresholds, protocol=_title(group))
     figure.set_size_inches(_WIDTH, 5)
     text = (
@@ -112,7 +115,8 @@ def worst_faces(group: Sequence[Detection]) -> Section:
     parts = [page.paragraph("The faces of the largest NME: annotated points green, predicted ones pink.")]
     for result in group:
         parts += [page.heading(result.run.name), page.photo(result.worst, f"worst faces of {result.run.name}")]
-        worst = np.argsort(-result.nme)[: min(24, int(np.isfinite(result.nme).sum()))]  # NaN comes last.
+        judged = np.where(np.isfinite(result.nme), result.nme, -1.0)
+        worst = np.argsort(-judged)[: min(24, int((judged >= 0).sum()))]
         names = ", ".join(f"{result.names[face]} ({100 * result.nme[face]:.2f} %)" for face in worst)
         parts.append(page.folded(f"Names of the {len(worst)} worst", names))
     return Section("Worst faces", parts)

@@ -39,7 +39,7 @@ class OneHead:
         return self.task.degenerate(outputs)
 
 
-TASKS: dict[str, type] = {
+TASKS: dict[str, type[Any]] = {
     "boundaries": BoundaryTask,
     "coordinates": CoordinateTask,
     "heatmaps": HeatMapTask,
