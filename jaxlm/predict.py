@@ -29,7 +29,7 @@ import numpy as np
 
 from jaxlm.prediction import Landmarker
 from jaxlm.prediction.box_tables import boxes_of_table
-from jaxlm.prediction.predicting import predict_files
+from jaxlm.prediction.predicting import predict_files, say
 from jaxlm.prediction.sources import find_files
 from jaxlm.runtime import commands
 
@@ -86,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if least is not None:
             landmarker.least_confidence = least
         problems = predict_files(files, landmarker, arguments.out, boxes)
-    print(f"Wrote {arguments.out / 'predictions.json'}, predictions.csv and pictures beside them")
+    say(f"Wrote {arguments.out / 'predictions.json'}, predictions.csv and pictures beside them")
     return 1 if problems else 0
 
 

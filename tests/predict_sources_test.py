@@ -53,6 +53,13 @@ def test_special_files_of_a_pattern_are_passed_over(tmp_path: pathlib.Path, caps
     assert "passed over b.jpg (a FIFO)" in capsys.readouterr().err
 
 
+def test_brackets_in_the_name_of_a_folder_are_no_pattern(tmp_path: pathlib.Path):
+    (tmp_path / "holiday [1]").mkdir()
+    (tmp_path / "holiday [1]" / "a.jpg").touch()
+    for argument in ("holiday [1]", "holiday [1]/*.jpg", "*/*.jpg"):
+        assert find_files([f"{tmp_path}/{argument}"]) == [tmp_path / "holiday [1]" / "a.jpg"]
+
+
 def test_a_file_is_taken_once_however_it_is_called(tmp_path: pathlib.Path):
     (tmp_path / "a[1].jpg").touch()
     (tmp_path / "x").mkdir()

@@ -2,6 +2,7 @@
 
 import csv
 import errno
+import io
 import json
 import os
 import pathlib
@@ -377,6 +378,13 @@ def test_names_of_all_kinds_come_back(tmp_path: pathlib.Path, name: bytes, capsy
         assert os.fsencode(real_name(shown)) == os.fsencode(file)
     assert len([*out.glob("*_landmarks.jpg")]) == 1
     assert len([*out.iterdir()]) == 4
+
+
+def test_names_can_be_shown_on_every_terminal(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch):
+    raw = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(raw, "ascii"))
+    predicting.say("ü " + os.fsdecode(b"caf\xe9"))
+    assert raw.getvalue() == rb"\xfc caf\udce9" + os.linesep.encode()
 
 
 def test_a_limit_outside_of_0_to_1_is_refused(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]):

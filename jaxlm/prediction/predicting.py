@@ -63,7 +63,7 @@ def predict_photo(
     rows = []
     for face in faces:
         if face.degenerate:
-            _say(f"warning: {path}: {inference.DEGENERATE % (1, 1)}", error=True)
+            say(f"warning: {path}: {inference.DEGENERATE % (1, 1)}", error=True)
         rows.append(FoundFace(face.box * factor + shift, face.points * factor + shift, face.confidence))
     return Entry(str(path), rows), pictures.draw_faces(photo, [face.points for face in faces], landmarker.scheme)
 
@@ -101,7 +101,7 @@ class _Prediction:
         self, files: Sequence[pathlib.Path], boxes: Mapping[pathlib.Path, Sequence[np.ndarray]] | None
     ) -> list[str]:
         if self._results.replaces:
-            _say(
+            say(
                 f"{self._out} holds results of another model, other settings or an earlier version of jaxlm; it starts"
                 " anew with the first result"
             )
@@ -118,7 +118,7 @@ class _Prediction:
                 advance(1)
         said = f"{counted(len(files), 'file')}: {len(files) - before - left} done"
         said += f", {before} passed over, whose results are there already" if before else ""
-        _say(said + (f", {left} with errors" if left else ""))
+        say(said + (f", {left} with errors" if left else ""))
         return self._problems
 
     def _is_done(self, path: pathlib.Path, state: Any) -> bool:
@@ -161,7 +161,7 @@ class _Prediction:
         self._results.add(entry)
         picture = target.with_name(f"{target.name}.jpg")
         pictures.save_image(picture, drawn)
-        _say(f"{path}: {counted(len(entry.faces), 'face')} -> {picture}")
+        say(f"{path}: {counted(len(entry.faces), 'face')} -> {picture}")
         return picture
 
     def _predict_video(
@@ -172,12 +172,12 @@ class _Prediction:
         with contextlib.closing(clip.entries()) as entries:
             for entry in entries:
                 self._results.add(entry)
-        _say(clip.summary())
+        say(clip.summary())
         return clip.file
 
     def _tell(self, problem: str) -> None:
         self._problems.append(problem)
-        _say(f"error: {problem}", error=True)
+        say(f"error: {problem}", error=True)
 
 
 def _settings(landmarker: Landmarker, detects: bool) -> dict[str, Any]:
@@ -222,7 +222,7 @@ def _ends_all(error: BaseException | None) -> bool:
     return False
 
 
-def _say(line: str, error: bool = False) -> None:
+def say(line: str, error: bool = False) -> None:
     """Prints a line, above the progress bar where there is one, whatever characters the terminal knows."""
     file = sys.stderr if error else sys.stdout
     encoding = getattr(file, "encoding", None) or "utf-8"

@@ -56,7 +56,9 @@ def find_files(arguments: Sequence[str]) -> list[pathlib.Path]:
 def _matching(pattern: str) -> list[pathlib.Path]:
     """The files that a pattern matches, of every ending, and the photos and videos in folders that it matches."""
     found: list[pathlib.Path] = []
-    for name in sorted(glob.glob(pattern, recursive=True)):
+    folder, last = os.path.split(pattern)
+    literal = os.path.join(glob.escape(folder), last) if os.path.isdir(folder) else pattern  # A folder called `[1]`.
+    for name in sorted(glob.glob(literal, recursive=True)):
         path = pathlib.Path(name)
         if path.is_dir():
             found += _in_folder(path)
