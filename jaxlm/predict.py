@@ -2,10 +2,11 @@
 
 Writes predictions.json and predictions.csv (see jaxlm/prediction/files.py), and a picture of each photo, or a video,
 with its points. What is found is kept in predictions.jsonl at once: the same command, given again, goes on after Ctrl-C
-or a crash, and passes over files that are done. Other photos are added; another model or other options start anew.
-Boxes and points are (x, y) in pixels of the photo, upright as its EXIF data say, counted from 0.
-Photos of more than 100 megapixels are read at reduced size. In videos, faces are followed and their points smoothed. It
-prints how far points move from frame to frame, before and after smoothing, in per cent of the face's size.
+or a crash, and passes over files that are done. Other photos are added; another model, or the flip test, starts anew.
+
+Boxes and points are (x, y) in pixels of the photo, upright as its EXIF data say, counted from 0. Photos of more than
+100 megapixels are read at reduced size. In videos, faces are followed and their points smoothed. It prints how far
+points move from frame to frame, before and after smoothing, in per cent of the face's size.
 
 The model is the one that comes with jaxlm, or that of `--weights` or `--workdir`. Faces are those that `--detector`
 finds (`dlib`, `yunet:MODEL.onnx`, or `whole`: each photo is one face), or those of `--box` or of `--boxes FILE.csv`,

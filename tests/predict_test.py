@@ -317,8 +317,14 @@ def test_other_photos_are_added_and_changed_ones_done_again(tmp_path: pathlib.Pa
     assert len(asked) == 2 + 2 + 2
     np.testing.assert_allclose(document(out)[0]["faces"][0]["points"], np.broadcast_to((80, 70), (5, 2)), atol=0.3)
     assert len(document(out)) == 5
-    predicting.predict_files(files[:1], SPOTS, out, {files[0]: [np.float64(BOX) + 5]})
+    for _ in range(2):  # A box in place of the detector's leaves the other photos alone.
+        predicting.predict_files(files[:1], SPOTS, out, {files[0]: [np.float64(BOX) + 5]})
     assert len(asked) == 7
+    assert len(document(out)) == 5
+    assert document(out)[0]["faces"][0]["box"] == [45, 35, 104, 94]
+    monkeypatch.setattr(SPOTS, "least_confidence", 0.5)
+    predicting.predict_files(files[1:2], SPOTS, out)
+    assert len(asked) == 8
 
 
 def test_other_settings_start_anew_and_say_so(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]):

@@ -86,7 +86,7 @@ def predict_files(
     Raises:
       OSError: The folder cannot be written, or the disk is full.
     """
-    with Results(out, _settings(landmarker, boxes is None), landmarker.scheme.num_points) as results:
+    with Results(out, _settings(landmarker), landmarker.scheme.num_points) as results:
         return _Prediction(landmarker, out, results).run(files, boxes)
 
 
@@ -110,7 +110,7 @@ class _Prediction:
         with progress.counting(len(files), "predict", unit="files") as advance:
             for path, name in zip(files, picture_names(files, known), strict=True):
                 given = None if boxes is None else boxes[path]
-                state = _state(path, given)
+                state = _state(path, given, self._landmarker)
                 if self._is_done(path, state):
                     before += 1
                 else:
@@ -180,33 +180,33 @@ class _Prediction:
         say(f"error: {problem}", error=True)
 
 
-def _settings(landmarker: Landmarker, detects: bool) -> dict[str, Any]:
-    """What results depend on beside the files and their boxes, as JSON has it."""
+def _settings(landmarker: Landmarker) -> dict[str, Any]:
+    """What all results in a folder have in common, as JSON has it: points of two models are not to be mixed."""
     trained = landmarker.trained
     digest = hashlib.sha256(repr((trained.config, trained.head, trained.step)).encode())
     for place, leaf in jax.tree_util.tree_leaves_with_path(trained.variables):
         values = np.asarray(leaf)
         digest.update(f"{place} {values.shape} {values.dtype}".encode() + values.tobytes())
-    settings = {
+    return {
         "jaxlm": jaxlm.__version__,
         "model": digest.hexdigest(),
         "scheme": landmarker.scheme.name,
         "flip_test": landmarker.flip_test,
-        "least_confidence": landmarker.least_confidence,
-        "calibrations": landmarker.calibrations,
-        "detector": [landmarker.detector.name, landmarker.detector.version] if detects else None,
     }
-    return json.loads(json.dumps(settings))
 
 
-def _state(path: pathlib.Path, boxes: Sequence[np.ndarray] | None) -> Any:
-    """What tells whether a file was changed, or other boxes are given for it, as JSON has it; None if it is missing."""
+def _state(path: pathlib.Path, boxes: Sequence[np.ndarray] | None, landmarker: Landmarker) -> Any:
+    """What tells whether a file was changed, or where its faces are, as JSON has it; None if it is missing."""
     try:
         status = path.stat()
     except (OSError, ValueError):
         return None
     given = None if boxes is None else [np.asarray(box, np.float64).tolist() for box in boxes]
-    return [status.st_size, status.st_mtime_ns, given]
+    detection = None
+    if boxes is None or is_video(path):  # In a video, faces are looked for again after its first frame.
+        name, version = landmarker.detector.name, landmarker.detector.version
+        detection = [name, version, landmarker.calibrations.get(name), landmarker.least_confidence]
+    return json.loads(json.dumps([status.st_size, status.st_mtime_ns, given, detection]))
 
 
 def _stem(picture: str) -> pathlib.Path:
