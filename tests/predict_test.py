@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import pytest
 
+import tiny_videos
 from jaxlm import convert, predict
 from jaxlm.landmarks import photos
 from jaxlm.prediction import landmarker, predicting
@@ -205,10 +206,15 @@ def names(out: pathlib.Path) -> list[str]:
     return [pathlib.Path(entry["file"]).stem for entry in document(out)]
 
 
-def at_call(number: int, act: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> list[int]:
+def at_call(
+    number: int,
+    act: Callable[[], object],
+    monkeypatch: pytest.MonkeyPatch,
+    predictor: landmarker.Landmarker = SPOTS,
+) -> list[int]:
     """Does something in place of the prediction with that number; gives the list of those that were asked for."""
     calls: list[int] = []
-    predict_photo = SPOTS.predict
+    predict_photo = predictor.predict
 
     def predict_or_act(photo: np.ndarray, boxes: Any = None) -> list[landmarker.Face]:
         calls.append(len(calls))
@@ -216,7 +222,7 @@ def at_call(number: int, act: Callable[[], object], monkeypatch: pytest.MonkeyPa
             act()
         return predict_photo(photo, boxes)
 
-    monkeypatch.setattr(SPOTS, "predict", predict_or_act)
+    monkeypatch.setattr(predictor, "predict", predict_or_act)
     return calls
 
 
@@ -259,6 +265,28 @@ def test_what_was_found_stays_and_the_same_call_goes_on(
     assert sorted(file.name for file in out.iterdir()) == sorted(
         [f"{name}_landmarks.jpg" for name in "abcd"] + [f"predictions.{ending}" for ending in ("csv", "json", "jsonl")]
     )
+
+
+def test_a_video_that_was_cut_short_is_done_again(
+    tmp_path: pathlib.Path, weights: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+):
+    frames = [bright_spot(60 + index, 52) for index in range(8)]
+    files, out = [write(tmp_path / "a.png"), tiny_videos.write(tmp_path / "clip.mkv", frames)], tmp_path / "out"
+    faces = predict.Landmarker.load(weights, detector="whole")
+    with monkeypatch.context() as patch:
+        at_call(6, fail(KeyboardInterrupt()), patch, faces)
+        with pytest.raises(KeyboardInterrupt):
+            predicting.predict_files(files, faces, out)
+    cut = [entry.get("frame") for entry in document(out)]
+    assert cut == [None, *range(len(cut) - 1)]
+    assert 2 < len(cut) < 8
+    assert not [*out.glob("*.mp4")]
+    assert predicting.predict_files(files, faces, out) == []
+    assert [entry.get("frame") for entry in document(out)] == [None, *range(8)]
+    assert (out / "clip_landmarks.mp4").exists()
+    asked = at_call(-1, lambda: None, monkeypatch, faces)
+    assert predicting.predict_files(files, faces, out) == []
+    assert not asked
 
 
 def test_sigterm_ends_with_all_that_was_found(
