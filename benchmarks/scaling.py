@@ -1,4 +1,4 @@
-"""Projects weak scaling: the same batch for each device, on ever more of them. The page is docs/SCALING.md.
+"""Projects weak scaling: the same batch for each device, on ever more of them. The page is docs/scaling.md.
 
 python -m benchmarks.scaling                                  # the clusters of that page
 python -m benchmarks.scaling --step-ms 31 --batch 512 --node 4 --node-rate 200 --rate 25     # yours

@@ -129,8 +129,8 @@ class Config:
     augment: AugmentConfig = dataclasses.field(default_factory=AugmentConfig)
     optim: OptimConfig = dataclasses.field(default_factory=OptimConfig)
     init_from: str | tuple[tuple[str, str], ...] | None = None
-    """Workdir of a run, or .npz file of weights, to start from. What has no counterpart there is drawn. Pairs (workdir
-    or file, path here) start networks within the model: ("runs/a", "detector") ("runs/b", "translator")."""
+    """Workdir of a run, .npz file of weights or `shipped`, to start from. What has no counterpart there is drawn. Pairs
+    (workdir or file, path here) start networks within the model: ("runs/a", "detector") ("runs/b", "translator")."""
     init_copies: tuple[tuple[str, str], ...] = ()
     """Pairs (path there, path here) of `init_from`: a network that is not there starts as a copy of another one."""
     seed: int = 0

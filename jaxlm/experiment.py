@@ -46,6 +46,8 @@ def load(name: str) -> Config:
         file = pathlib.Path(name)
     else:
         known = files()
+        if "/" in name:
+            raise ValueError(f"no experiment is called {name!r}; to give a file, write {name}.py")
         config_lib.check_known(name, known, f"unknown experiment {name!r}; the path of a file ends in .py")
         file = known[name]
     try:

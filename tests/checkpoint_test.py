@@ -83,7 +83,7 @@ def test_the_best_is_found_whatever_its_number_was_called(tmp_path, debug):
     assert steps_in(tmp_path) == [1, 3, 4]
 
 
-DAMAGES = ["flip", "truncate", "remove", "remove_index", "remove_item", "remove_record", "empty_step"]
+DAMAGES = ["flip", "truncate", "remove", "remove_index", "remove_item", "remove_record", "change_record", "empty_step"]
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
@@ -104,6 +104,10 @@ def test_a_damaged_step_is_set_aside_and_the_one_before_it_is_used(tmp_path, deb
         shutil.rmtree(tmp_path / "2" / "state")
     elif damage == "remove_record":
         shutil.rmtree(tmp_path / "2" / "record")
+    elif damage == "change_record":
+        (file,) = (path for path in (tmp_path / "2" / "record").rglob("*") if b"seed" in path.read_bytes())
+        file.write_bytes(file.read_bytes().replace(b'"seed\\": 0', b'"seed\\": 7'))
+        assert b"7" in file.read_bytes()
     else:
         shutil.rmtree(tmp_path / "2")
         (tmp_path / "2").mkdir()

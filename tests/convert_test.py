@@ -42,6 +42,12 @@ def shapes_once():
         yield
 
 
+@functools.partial(jax.jit, static_argnums=0)
+def run(model: nn.Module, variables: dict, images: np.ndarray) -> jax.Array:
+    """What a model gives, compiled as a whole."""
+    return model.apply(variables, images, train=False)
+
+
 def draw(*shape: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng([seed, *shape]).uniform(0.1, 1, shape).astype(np.float32)
 
@@ -262,8 +268,8 @@ def test_released_sepbn_network():
     converted = torch_checkpoints.convert_state(state, "cnn")
     assert converted.report.ok, converted.report
     model = models.build("cnn", 98, options_of(converted), "float32")
-    outputs = model.apply(converted.variables, draw(1, 128, 128, 3), train=False)
-    assert outputs.shape == (1, 196)
+    outputs = run(model, converted.variables, draw(2, 128, 128, 3))
+    assert outputs.shape == (2, 196)
     np.testing.assert_array_equal(converted.variables["params"]["block2"]["norm"]["scale"][2], state["bn2.bn.2.weight"])
 
 
@@ -433,7 +439,7 @@ def test_sepbn_network_gives_what_pytorch_gives():
     }
     converted = torch_checkpoints.convert_state(scaled, "cnn")
     model = models.build("cnn", 98, options_of(converted), "float32")
-    np.testing.assert_allclose(model.apply(converted.variables, images, train=False), expected, rtol=2e-4)
+    np.testing.assert_allclose(run(model, converted.variables, images), expected, rtol=2e-4)
 
 
 def test_resnet18_gives_what_pytorch_gives():
@@ -468,7 +474,7 @@ def test_resnet18_gives_what_pytorch_gives():
     variables = torch_checkpoints.convert_state(state, "resnet18", scheme="ibug68").variables
     variables["params"]["head"] = {"kernel": state["fc.weight"].T, "bias": state["fc.bias"]}
     model = models.build("resnet18", 68, {}, "float32")
-    ours = model.apply(variables, (photos - 127.5) / 128, train=False)
+    ours = run(model, variables, (photos - 127.5) / 128)
     np.testing.assert_allclose(ours, expected, rtol=1e-3)
 
 

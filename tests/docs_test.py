@@ -71,9 +71,14 @@ def is_command(module: str) -> bool:
     return file.with_suffix(".py").exists() and "__main__" in file.with_suffix(".py").read_text()
 
 
+# For trainings on these pages: the whole network takes long to compile.
+NARROW = ("--model.options.widths", "4", "8", "--model.options.head-width", "8")
+
+
 def run(line: str) -> None:
-    """Runs a command line; those of jaxlm and `python -m` in this process."""
+    """Runs a command line; those of jaxlm and `python -m` in this process, and trainings of a narrow network."""
     words = shlex.split(line, comments=True)
+    words += NARROW if words[:2] == ["jaxlm", "train"] else ()
     if words[0] == "jaxlm":
         assert not console.main(words[1:]), line
     elif words[:2] == ["python", "-m"]:

@@ -69,6 +69,9 @@ def test_crop_points_are_taken_back_to_the_frame(debug: Config, pack: pathlib.Pa
     assert_float32_close(points, np.full(points.shape, 31.5), depth=8, scale=64)
 
 
+predict_step = jax.jit(inference.predict_step, static_argnames=("model", "task", "size", "flip"))
+
+
 class Brightest(nn.Module):
     """Heat-maps of one scheme of four points that are the image's own rows and columns, whatever its weights are."""
 
@@ -79,9 +82,10 @@ class Brightest(nn.Module):
 
 def test_the_flip_test_averages_points_and_confidences_with_those_of_the_mirrored_crop():
     task = HeatMapTask(32, stride=1, decoder="argmax")
-    frames = jnp.zeros((2, 64, 64, 3), jnp.uint8).at[:, 20, 24].set(255)
+    frames = np.zeros((2, 64, 64, 3), np.uint8)
+    frames[:, 20, 24] = 255
     to_crop = cropping.crop_affine(64, 32, margin=2.0)
-    predict = functools.partial(inference.predict_step, {}, frames, to_crop, model=Brightest(), task=task, size=32)
+    predict = functools.partial(predict_step, {}, frames, to_crop, model=Brightest(), task=task, size=32)
     plain, averaged = predict(), predict(flip=(1, 0, 2, 3))
     assert_float32_close(plain.points, np.broadcast_to([24.0, 20.0], (2, 4, 2)), depth=8, scale=64)
     assert_float32_close(averaged.points, plain.points, depth=8, scale=64)
@@ -101,7 +105,7 @@ def test_the_flip_test_exchanges_left_and_right():
     task = HeatMapTask(32, stride=1, decoder="argmax")
     frames = jnp.zeros((1, 64, 64, 3), jnp.uint8)
     to_crop = cropping.crop_affine(64, 32, margin=2.0)
-    flipped = inference.predict_step({}, frames, to_crop, model=FromTheLeft(), task=task, size=32, flip=(1, 0, 2, 3))
+    flipped = predict_step({}, frames, to_crop, model=FromTheLeft(), task=task, size=32, flip=(1, 0, 2, 3))
     # Points 0 and 1 agree with their mirror images; 2 and 3 say right in both, and meet in the middle.
     assert_float32_close(flipped.points[0, :, 0], [16, 47, 31.5, 31.5], depth=8, scale=64)
 

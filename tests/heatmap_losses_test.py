@@ -16,6 +16,7 @@ heatmap_mse = jax.jit(heatmap_losses.heatmap_mse)
 adaptive_wing = jax.jit(heatmap_losses.adaptive_wing)
 soft_argmax = jax.jit(heatmap_losses.soft_argmax, static_argnames="sigma")
 star = jax.jit(heatmap_losses.star)
+draw_unbiased = jax.jit(heatmaps.draw_unbiased, static_argnums=1)
 log_gaussian = jax.jit(heatmaps.log_gaussian_probabilities, static_argnums=(1, 2))
 MAP_LOSSES = {"mse": heatmap_mse, "adaptive_wing": adaptive_wing}
 LOGIT_LOSSES = {"soft_argmax": soft_argmax, "star": star}
@@ -43,7 +44,7 @@ def _faces(seed: int, count: int = 3, points: int = 4) -> tuple[jax.Array, jax.A
 
 
 def _point(x: float, y: float) -> jax.Array:
-    return jnp.asarray([[[x, y]]])
+    return jnp.asarray(np.float32([[[x, y]]]))
 
 
 def _logits(x: float, y: float, covariance: np.ndarray, size: int = 65) -> jax.Array:
@@ -54,13 +55,13 @@ def _logits(x: float, y: float, covariance: np.ndarray, size: int = 65) -> jax.A
 
 
 def test_mse_of_empty_maps_is_the_mean_square_of_the_published_target():
-    target = heatmaps.draw_published(_point(48, 48), 96)
+    target = jax.jit(heatmaps.draw_published, static_argnums=1)(_point(48, 48), 96)
     np.testing.assert_allclose(heatmap_mse(jnp.zeros_like(target), target), [54.54], atol=5e-3)
 
 
 def test_mse_of_a_constant_error_is_its_square():
     _, cells = _faces(0)
-    target = heatmaps.draw_unbiased(cells, SIZE, 1.5)
+    target = draw_unbiased(cells, SIZE, 1.5)
     np.testing.assert_allclose(heatmap_mse(target - 3.0, target), [9.0] * 3, rtol=1e-5)
 
 
@@ -116,7 +117,7 @@ def test_the_divergence_is_that_of_jensen_and_shannon():
 
 
 def test_the_divergence_of_maps_without_a_common_cell_is_the_logarithm_of_two():
-    far = 200 * heatmaps.draw_unbiased(_point(0, 0), SIZE, 0.5)
+    far = 200 * draw_unbiased(_point(0, 0), SIZE, 0.5)
     corner = _point(15, 15)
     divergence = soft_argmax(far, corner, sigma=0.5) - soft_argmax(far, corner, sigma=0.5, divergence_weight=0.0)
     np.testing.assert_allclose(divergence, [np.log(2)], rtol=1e-4)
@@ -152,7 +153,7 @@ def test_the_restriction_is_the_trace_of_the_covariance():
 @pytest.mark.parametrize("name", LOSSES)
 def test_gradients_are_finite_at_the_truth_and_on_flat_and_peaked_maps(name: str):
     cells = jnp.asarray([[[7.0, 8.0]]])
-    for maps in (heatmaps.draw_unbiased(cells, SIZE, 1.5), jnp.zeros((1, SIZE, SIZE, 1))):
+    for maps in (draw_unbiased(cells, SIZE, 1.5), jnp.zeros((1, SIZE, SIZE, 1))):
         for scale in (1.0, 1e4):
             assert np.isfinite(GRADIENTS[name](scale * maps, cells)).all()
 
@@ -166,7 +167,7 @@ def test_following_the_gradient_leads_to_the_point(name: str):
         maps -= step * GRADIENTS[name](maps, cells)
     assert LOSSES[name](maps, cells) < 0.5 * before
     decode = heatmaps.soft_argmax if name in LOGIT_LOSSES else heatmaps.argmax
-    np.testing.assert_allclose(decode(maps), cells, atol=1.0)
+    np.testing.assert_allclose(jax.jit(decode)(maps), cells, atol=1.0)
 
 
 @pytest.mark.parametrize("name", LOSSES)

@@ -1,6 +1,7 @@
 """The stacked hourglass: published counts, what its parts compute, which stack sees what; FAN."""
 
 import functools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -26,6 +27,10 @@ def drawn(module: nn.Module, *shape: int) -> dict:
     """Random weights without compiling `init`, variances above 0."""
     rng = np.random.default_rng(0)
     return jax.tree.map(lambda leaf: rng.uniform(0.1, 0.5, leaf.shape).astype(np.float32), shapes(module, *shape))
+
+
+def run(module: nn.Module) -> Callable[[dict, np.ndarray], jax.Array]:
+    return jax.jit(functools.partial(module.apply, train=False))
 
 
 @pytest.mark.parametrize(
@@ -73,7 +78,7 @@ def without_branches(variables: dict) -> dict:
 def test_an_hourglass_of_units_that_add_nothing_adds_coarser_maxima():
     x = np.random.default_rng(0).normal(size=(1, 4, 4, 4)).astype(np.float32)
     module = Hourglass(2)
-    out = module.apply(without_branches(drawn(module, 4, 4, 4)), x, train=False)
+    out = run(module)(without_branches(drawn(module, 4, 4, 4)), x)
     halved = x.reshape(1, 2, 2, 2, 2, 4).max((2, 4))
     up = interpolation(2, 4, aligned_corners=True)
     inner = halved + halved.max((1, 2), keepdims=True)
@@ -85,14 +90,14 @@ def test_a_projected_unit_adds_a_convolution_of_the_same_input():
     module = Bottleneck(8, stride=2)
     variables = without_branches(drawn(module, 5, 5, 4))
     expected = x[:, ::2, ::2] @ variables["params"]["shortcut"]["kernel"][0, 0]
-    assert_float32_close(module.apply(variables, x, train=False), expected, depth=8)
+    assert_float32_close(run(module)(variables, x), expected, depth=8)
 
 
 def test_a_stack_sees_the_maps_of_the_one_before_and_nothing_of_the_next():
     model = StackedHourglass(functools.partial(MapHead, 3), stacks=2, width=8, depth=1)
     variables = drawn(model, 16, 16, 3)
     images = np.random.default_rng(1).normal(size=(1, 16, 16, 3)).astype(np.float32)
-    apply = jax.jit(functools.partial(model.apply, train=False))
+    apply = run(model)
     maps = apply(variables, images)
     assert [leaf.shape for leaf in maps] == [(1, 4, 4, 3)] * 2
     for changed, differ in (("stack0_head", [True, True]), ("stack1_head", [False, True])):
@@ -114,12 +119,11 @@ def test_what_cannot_be_built_is_named(model: nn.Module, side: int, message: str
         shapes(model, side, side, 3)
 
 
-@pytest.mark.parametrize("stacks", [1, 3])
+@pytest.mark.parametrize("stacks", [1, 2])
 def test_fan_has_a_map_of_each_landmark_from_each_stack(stacks: int):
     fan = functools.partial(models.build, "fan", options={"stacks": stacks, "width": 32}, dtype=jnp.bfloat16)
-    variables = shapes(fan(num_points=68), 64, 64, 3)
-    images = jax.ShapeDtypeStruct((2, 64, 64, 3), jnp.float32)
-    maps = jax.eval_shape(functools.partial(fan(num_points=68).apply, train=False), variables, images)
+    init = functools.partial(fan(num_points=68).init_with_output, train=False)
+    maps, variables = jax.eval_shape(init, jax.random.key(0), jax.ShapeDtypeStruct((2, 64, 64, 3), jnp.float32))
     assert [(leaf.shape, leaf.dtype) for leaf in maps] == [((2, 16, 16, 68), jnp.float32)] * stacks
     more = count_parameters(shapes(fan(num_points=98), 64, 64, 3)["params"]) - count_parameters(variables["params"])
     assert more == 30 * 32 * (stacks + stacks - 1)

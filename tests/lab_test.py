@@ -185,9 +185,11 @@ def test_the_regressor_trains_the_estimator(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("jaxlm.models.lab.network.BoundaryRegressor", lambda *_, **__: TinyRegressor())
     model = LAB(68, "ibug68")
     images = random((2, 8, 8, 3))
-    variables = model.init(jax.random.key(0), images, train=True)
-    assert set(variables["params"]) == {"estimator", "regressor"}
-    gradient = jax.grad(lambda v: jnp.sum(model.apply(v, images, train=True).coordinates))(variables)["params"]
+    shapes = jax.eval_shape(functools.partial(model.init, train=True), jax.random.key(0), images)
+    assert set(shapes["params"]) == {"estimator", "regressor"}
+    variables = jax.tree.map(lambda leaf: random(leaf.shape), shapes)
+    loss = jax.jit(jax.grad(lambda v: jnp.sum(model.apply(v, images, train=True).coordinates)))
+    gradient = loss(variables)["params"]
     reached = {name for name, tree in gradient.items() if any(map(np.any, jax.tree.leaves(tree)))}
     assert reached == {"estimator", "regressor"}
 

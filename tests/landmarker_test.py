@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from jaxlm import Landmarker, models
-from jaxlm.checkpoints import CheckpointError, Trained, bundle
+from jaxlm.checkpoints import CheckpointError, Trained, bundle, shipped
 from jaxlm.config import Config, DataConfig, ModelConfig, TaskConfig
 from jaxlm.landmarks import load_scheme, photos
 from jaxlm.landmarks.schemes import FIVE, IBUG68
@@ -142,13 +142,13 @@ def test_a_file_is_a_landmarker(weights: pathlib.Path):
 
 
 def test_the_model_that_comes_with_it_is_the_default(weights: pathlib.Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(landmarker, "SHIPPED", weights)
-    monkeypatch.setattr(landmarker, "SHIPPED_SHA256", bundle.sha256(weights))
+    monkeypatch.setattr(shipped, "FILE", weights)
+    monkeypatch.setattr(shipped, "SHA256", bundle.sha256(weights))
     assert Landmarker.load().scheme == IBUG68
-    monkeypatch.setattr(landmarker, "SHIPPED_SHA256", "0" * 64)
+    monkeypatch.setattr(shipped, "SHA256", "0" * 64)
     with pytest.raises(ValueError, match="its SHA-256 is"):
         Landmarker.load()
-    monkeypatch.setattr(landmarker, "SHIPPED", pathlib.Path("weights_none.npz"))
+    monkeypatch.setattr(shipped, "FILE", pathlib.Path("weights_none.npz"))
     with pytest.raises(FileNotFoundError, match=r"comes without weights_none\.npz; name weights or a workdir"):
         Landmarker.load()
 
@@ -193,8 +193,8 @@ def test_released_models_of_dpr_see_the_photo_through_the_box_as_it_is(monkeypat
 
 def test_the_shipped_model_finds_the_face_of_the_astronaut():
     """Eyes, tip of the nose and corners of the mouth to a twentieth of the face."""
-    if not landmarker.SHIPPED.exists():
-        pytest.skip(f"no {landmarker.SHIPPED.name} in this copy")
+    if not shipped.FILE.exists():
+        pytest.skip(f"no {shipped.FILE.name} in this copy")
     (face,) = Landmarker.load().predict(photos.read_photo(ASTRONAUT), [174, 82, 268, 176])
     points = [face.points[36:42].mean(0), face.points[42:48].mean(0), face.points[30], face.points[48], face.points[54]]
     np.testing.assert_allclose(points, [[203, 101], [247, 103], [226, 128], [203, 139], [247, 140]], atol=4)

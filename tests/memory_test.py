@@ -30,11 +30,9 @@ def deep(debug: Config) -> Config:
 def test_computing_again_gives_the_same_step(deep: Config):
     batch = next(input_lib.train_batches(input_lib.open_faces(deep.data.dataset, "train", ""), 16, 0, 0, 1))
     batch = {name: batch[name] for name in ("image", "points", "visible")}
-    states = []
-    for remat in (False, True):
-        recipe = make_recipe(changed(deep, optim={"remat": remat}), 48, 2.0)
-        state = jax.jit(functools.partial(init_state, recipe))()
-        states.append(jax.jit(functools.partial(train_step, recipe=recipe))(state, batch)[0])
+    recipes = [make_recipe(changed(deep, optim={"remat": remat}), 48, 2.0) for remat in (False, True)]
+    state = jax.jit(functools.partial(init_state, recipes[0]))()
+    states = [jax.jit(functools.partial(train_step, recipe=recipe))(state, batch)[0] for recipe in recipes]
     jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-6), *states)
 
 

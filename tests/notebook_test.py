@@ -7,17 +7,20 @@ import re
 import matplotlib.pyplot as plt
 import pytest
 
+from jaxlm import experiment
+from jaxlm.checkpoints import open_model
+
 NOTEBOOKS = pathlib.Path(__file__).parents[1] / "notebooks"
 
 
-def cells(name: str, **parameters: int) -> list[str]:
+def cells(name: str, **parameters: object) -> list[str]:
     """The code of a notebook's cells; the cell tagged `parameters` is followed by one that sets some anew."""
     code = []
     for cell in json.loads((NOTEBOOKS / name).read_text())["cells"]:
         if cell["cell_type"] == "code":
             code.append("".join(cell["source"]))
         if "parameters" in cell["metadata"].get("tags", ()):
-            code.append("\n".join(f"{parameter} = {value}" for parameter, value in parameters.items()))
+            code.append("\n".join(f"{parameter} = {value!r}" for parameter, value in parameters.items()))
     return code
 
 
@@ -26,10 +29,17 @@ def test_own_points(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, cap
     monkeypatch.setattr("tempfile.mkdtemp", lambda prefix: str(tmp_path))
     monkeypatch.setattr(plt, "show", lambda: (shown.append(plt.gcf()), plt.close()))
     notebook: dict[str, object] = {}
-    for code in cells("own_points.ipynb", EPOCHS=1, FACES=20):
+    shallow = "--model.options.widths 48 --model.options.blocks 1"  # All of the network takes long to compile.
+    for code in cells("own_points.ipynb", EPOCHS=1, FACES=20, OPTIONS=shallow):
         exec(code, notebook)
     printed = capsys.readouterr().out
     assert re.search(r"mine, validation: \d+ faces, 5 points \(mine\)", printed)
     assert (tmp_path / "report.html").stat().st_size > 10_000
     assert notebook["found"].points.shape == (5, 2)
     assert len(shown) == 3
+
+
+def test_the_shipped_weights_are_those_of_the_whole_network():
+    whole = experiment.spell_out(experiment.load("resunet_300w")).model
+    shipped = open_model("shipped").config.model
+    assert (shipped.name, shipped.options) == (whole.name, whole.options)

@@ -11,6 +11,7 @@ from jaxlm.checkpoints import (
     CheckpointError,
     Checkpoints,
     Trained,
+    check_exists,
     directory_of,
     is_weights,
     open_model,
@@ -21,7 +22,7 @@ from jaxlm.checkpoints import (
 )
 from jaxlm.config import Config
 from jaxlm.evaluation import box_sensitivity
-from jaxlm.landmarks.schemes import WFLW98
+from jaxlm.landmarks.schemes import IBUG68, WFLW98
 from jaxlm.models import save_weights
 from tiny_landmarker import mean_face_bundle, mean_face_model
 
@@ -120,3 +121,13 @@ def test_the_attention_of_a_file_is_drawn(debug: Config, pack: pathlib.Path, tmp
         "sepbn_attention.png",
         "sepbn_parameters.png",
     ]
+
+
+def test_the_weights_that_come_with_jaxlm_have_a_name(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    assert open_model("shipped").scheme == IBUG68
+    assert open_variables("shipped").keys() == {"params", "batch_stats"}
+    check_exists("shipped")
+    for path in ("nowhere", "nowhere.npz"):
+        with pytest.raises(OSError, match=f"{path}: there is no such"):
+            check_exists(path)

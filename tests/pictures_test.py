@@ -1,5 +1,6 @@
 """Pictures: what is drawn lies where the points are, and every file is a readable picture."""
 
+import dataclasses
 import errno
 import os
 import pathlib
@@ -160,3 +161,12 @@ def test_worst_faces_come_first() -> None:
     sheet = pictures.worst_faces(images, points + 1, points, nme, FIVE, protocol="test, inter-ocular")
     corners = [sheet[36 + 8, 8 + 228 * column, 0] for column in range(3)]
     np.testing.assert_array_equal(corners, grey[[1, 2, 0]])
+
+
+def test_points_without_edges_are_large_and_of_different_colours():
+    bare = dataclasses.replace(FIVE, edges=(), parts={})
+    points = np.array([[20, 20], [80, 20], [50, 50], [30, 80], [70, 80]], np.float32)
+    drawn = pictures.draw_face(np.zeros((100, 100, 3), np.uint8), points, bare)
+    centres = [tuple(drawn[int(y), int(x)]) for x, y in points]
+    assert len(set(centres)) == 5
+    assert (drawn.max(-1) > 0).sum() > 5 * 12

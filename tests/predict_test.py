@@ -158,12 +158,7 @@ def test_predictions_without_confidence_or_faces(tmp_path: pathlib.Path):
     ]
 
 
-def test_the_astronaut_with_the_model_that_comes_with_it(
-    tmp_path: pathlib.Path, weights: pathlib.Path, monkeypatch: pytest.MonkeyPatch
-):
-    if not landmarker.SHIPPED.exists():
-        monkeypatch.setattr(landmarker, "SHIPPED", weights)
-        monkeypatch.setattr(landmarker, "SHIPPED_SHA256", None)
+def test_the_astronaut_with_the_model_that_comes_with_it(tmp_path: pathlib.Path):
     box = (174, 82, 267, 175)
     assert predict.main([str(ASTRONAUT), "--box", *map(str, box), "--out", str(tmp_path / "out")]) == 0
     ((face,),) = (entry["faces"] for entry in document(tmp_path / "out"))

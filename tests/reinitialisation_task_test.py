@@ -1,7 +1,6 @@
 """The losses of DPR's stages: what they are 0 for, whose gradient they pass, and the landmark weights (oracle D11)."""
 
 import functools
-import pathlib
 
 import jax
 import jax.numpy as jnp
@@ -63,11 +62,12 @@ def perfect(name: str, points: jax.Array) -> DPROutputs:
     return DPROutputs(theta, matrix, residuals, points, points, part_thetas, part_residuals)
 
 
-def scheme_file(tmp_path: pathlib.Path) -> str:
+@pytest.fixture(scope="module")
+def scheme_file(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A scheme of eleven points as a user describes it, with pupils in no other part."""
     face = [[0.2, 0.3], [0.4, 0.3], [0.6, 0.3], [0.8, 0.3], [0.5, 0.5], [0.5, 0.6], [0.4, 0.8], [0.6, 0.8], [0.5, 0.95]]
     face += [[0.3, 0.31], [0.7, 0.31]]
-    file = tmp_path / "eleven.toml"
+    file = tmp_path_factory.mktemp("scheme") / "eleven.toml"
     file.write_text(
         f'name = "eleven"\ncount = 11\nflip = [[0, 3], [1, 2], [6, 7], [9, 10]]\npupils = [[9], [10]]\n'
         f"mean_face = {face}\n[parts]\n"
@@ -80,29 +80,36 @@ def scheme_file(tmp_path: pathlib.Path) -> str:
 def test_a_perfect_model_has_no_loss(weighting: str):
     points = true_points(IBUG68)
     outputs = perfect("ibug68", points)
-    for stage in STAGES:
-        loss = jax.jit(task(stage, weighting=weighting).loss)(outputs, points, jnp.ones((2, 68)))
+
+    @jax.jit
+    def losses_of(outputs: DPROutputs) -> dict[str, jax.Array]:
+        return {stage: task(stage, weighting=weighting).loss(outputs, points, jnp.ones((2, 68))) for stage in STAGES}
+
+    for stage, loss in losses_of(outputs).items():
         # What is left of stages that predict maps is how far a similarity leaves these shapes from the mean ones; of
         # others, squares of rounding errors.
         np.testing.assert_allclose(loss, 0, atol=0.01 if stage.endswith("reinit") else 1e-9)
 
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_a_scheme_from_a_file_has_its_own_parts_and_normaliser(stage: str, tmp_path: pathlib.Path):
-    name = scheme_file(tmp_path)
-    scheme = load_scheme(name)
-    points = true_points(scheme)
-    outputs = perfect(name, points)
+def test_a_scheme_from_a_file_has_its_own_parts_and_normaliser(scheme_file: str):
+    points = true_points(load_scheme(scheme_file))
+    outputs = perfect(scheme_file, points)
     assert {part: residuals.shape for part, residuals in outputs.part_residuals.items()} == {
         "left_eye": (2, 3, 2),
         "right_eye": (2, 3, 2),
         "nose": (2, 2, 2),
         "mouth": (2, 2, 2),
     }
-    loss = jax.jit(functools.partial(task(stage, name).loss, points=points, visible=jnp.ones((2, 11))))
-    assert (loss(outputs) < 0.01).all()
-    worse = jax.tree.map(lambda leaf: leaf + 0.1 * random(0, *leaf.shape), outputs)
-    assert (loss(worse) > loss(outputs)).all()
+
+    @jax.jit
+    def losses_of(outputs: DPROutputs) -> dict[str, jax.Array]:
+        return {stage: task(stage, scheme_file).loss(outputs, points, jnp.ones((2, 11))) for stage in STAGES}
+
+    worse = jax.tree.map(lambda leaf: np.asarray(leaf) + np.float32(0.1) * random(0, *leaf.shape), outputs)
+    losses, larger = losses_of(outputs), losses_of(worse)
+    for stage in STAGES:
+        assert (losses[stage] < 0.01).all(), stage
+        assert (larger[stage] > losses[stage]).all(), stage
 
 
 @pytest.mark.parametrize(
@@ -128,10 +135,10 @@ def test_the_target_of_the_first_stage_is_the_least_squares_fit():
     outputs = perfect("ibug68", points)
     in_crop = points - 64  # The box is the central half.
     mean = jnp.broadcast_to(128 * coordinates.mean_face(IBUG68), points.shape)
-    affine = coordinates.map_to_theta(affine_fit(in_crop, mean), 128)
-    with_affine = task("global_reinit", target="affine").loss(outputs._replace(theta=affine), points, None)
-    np.testing.assert_allclose(with_affine, 0, atol=1e-6)
-    similarity = task("global_reinit").loss(outputs, points, None)
+    affine = coordinates.map_to_theta(jax.jit(affine_fit)(in_crop, mean), 128)
+    loss = jax.jit(task("global_reinit", target="affine").loss)
+    np.testing.assert_allclose(loss(outputs._replace(theta=affine), points, None), 0, atol=1e-6)
+    similarity = jax.jit(task("global_reinit").loss)(outputs, points, None)
     moved = cropping.move(in_crop, coordinates.theta_to_map(outputs.theta, 128)) / 128
     left = np.mean(np.sum((np.asarray(moved) - coordinates.mean_face(IBUG68)) ** 2, -1), -1)
     np.testing.assert_allclose(similarity, left, rtol=1e-3)
@@ -141,12 +148,13 @@ def test_the_target_of_the_first_stage_is_the_least_squares_fit():
 def test_theta_loss_in_numbers():
     theta, target = jnp.asarray([np.eye(2, 3)]), jnp.asarray([[[1, 0, 0.5], [0, 1, 0]]])
     points, mean = jnp.asarray([[[0.0, 0.0], [64.0, 128.0]]]), np.float32([[0, 0], [0.5, 0.8]])
-    assert_float32_close(theta_loss(theta, target, points, mean, 128), [0.25 + 0.04 / 2], depth=10)
+    loss = jax.jit(functools.partial(theta_loss, mean=mean, size=128))(theta, target, points)
+    assert_float32_close(loss, [0.25 + 0.04 / 2], depth=10)
 
 
 def test_affine_fit_is_the_least_squares_solution():
     source, target = 9 * random(1, 3, 12, 2), 9 * random(2, 3, 12, 2)
-    for ours, x, y in zip(affine_fit(source, target), source, target, strict=True):
+    for ours, x, y in zip(jax.jit(affine_fit)(source, target), source, target, strict=True):
         theirs, *_ = np.linalg.lstsq(np.concatenate([x, np.ones((12, 1))], axis=1), y)
         np.testing.assert_allclose(ours, theirs.T, atol=1e-3)
 
@@ -184,8 +192,12 @@ def test_no_gradient_passes_through_the_weights(weighting: str):
     def with_fixed_weights(predicted: jax.Array) -> jax.Array:
         return jnp.mean(fixed * jnp.sum((predicted - truth) ** 2, -1) / distance[:, None] ** 2, axis=1)
 
-    ours, gradient = jax.value_and_grad(lambda p: landmark_weighted(p, truth, distance, weighting).sum())(predicted)
-    theirs, expected = jax.value_and_grad(lambda p: with_fixed_weights(p).sum())(predicted)
+    @jax.jit
+    def both(predicted: jax.Array) -> list[tuple[jax.Array, jax.Array]]:
+        losses = functools.partial(landmark_weighted, truth=truth, distance=distance, weighting=weighting)
+        return [jax.value_and_grad(lambda p, f=f: f(p).sum())(predicted) for f in (losses, with_fixed_weights)]
+
+    (ours, gradient), (theirs, expected) = both(predicted)
     np.testing.assert_allclose(ours, theirs, rtol=1e-5)
     np.testing.assert_allclose(gradient, expected, rtol=1e-5)
 
@@ -194,7 +206,8 @@ def test_landmark_weighted_in_numbers_and_where_a_point_is_exact():
     predicted = jnp.asarray([[[3.0, 4.0], [0.0, 0.0]]])
     truth, distance = jnp.zeros((1, 2, 2)), jnp.asarray([10.0])
     assert_float32_close(landmark_weighted(predicted, truth, distance, "none"), [0.25 / 2], depth=8)
-    loss, gradient = jax.value_and_grad(lambda p: landmark_weighted(p, truth, distance, "sample").sum())(predicted)
+    total = jax.jit(jax.value_and_grad(lambda p: landmark_weighted(p, truth, distance, "sample").sum()))
+    loss, gradient = total(predicted)
     np.testing.assert_allclose(loss, 2 * 0.25 / 2, rtol=1e-5)
     assert np.isfinite(gradient).all()
     with pytest.raises(AssertionError):

@@ -29,6 +29,9 @@ def random_points(*shape: int) -> np.ndarray:
     return np.random.default_rng(1).uniform(0, 256, (*shape, 2)).astype(np.float32)
 
 
+warp = jax.jit(cropping.warp, static_argnames="size")
+
+
 def assert_maps_close(ours: jax.Array, theirs: np.ndarray, depth: int) -> None:
     """Linear parts by their own size; shifts are differences of places in pixels, up to 675."""
     ours, theirs = np.asarray(ours), np.asarray(theirs)
@@ -89,12 +92,12 @@ def test_residuals_come_back_and_zero_is_the_mean_face():
 def test_identity_theta_leaves_the_crop_unchanged():
     crop = np.random.default_rng(2).uniform(0, 255, (1, 128, 128, 3)).astype(np.float32)
     matrix = coordinates.theta_to_map(jnp.eye(2, 3)[None], coordinates.CROP_SIZE)
-    np.testing.assert_array_equal(cropping.warp(crop, matrix, 128), crop)
+    np.testing.assert_array_equal(warp(crop, matrix, size=128), crop)
 
 
 def test_sampler_is_black_outside():
     ones = np.ones((1, 8, 8, 3), np.float32)
-    shifted = cropping.warp(ones, jnp.asarray([[[1.0, 0, 3], [0, 1, 0]]]), 8)
+    shifted = warp(ones, jnp.asarray([[[1.0, 0, 3], [0, 1, 0]]]), size=8)
     np.testing.assert_array_equal(shifted[0, :, :, 0], np.tile([0, 0, 0, 1, 1, 1, 1, 1], (8, 1)))
 
 
@@ -103,25 +106,34 @@ def test_similarity_fit_is_the_least_squares_solution():
     x, y = source[..., 0], source[..., 1]
     zero, one = np.zeros_like(x), np.ones_like(x)
     rows = np.stack([np.stack([x, -y, one, zero], -1), np.stack([y, x, zero, one], -1)], axis=-2)
+    fits = jax.jit(affine_maps.similarity_fit)(source, target)
     for i in range(3):
         (a, b, u, v), *_ = np.linalg.lstsq(rows[i].reshape(-1, 4), target[i].ravel(), rcond=None)
-        np.testing.assert_allclose(affine_maps.similarity_fit(source, target)[i], [[a, -b, u], [b, a, v]], atol=2e-4)
+        np.testing.assert_allclose(fits[i], [[a, -b, u], [b, a, v]], atol=2e-4)
 
 
 def test_similarity_fit_agrees_with_geometry():
     source, target = random_points(2, 20), random_points(2, 20)[:, ::-1]
     expected = geometry.similarity_fit(source.astype(np.float64), target.astype(np.float64))
-    np.testing.assert_allclose(affine_maps.similarity_fit(source, target), expected, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(jax.jit(affine_maps.similarity_fit)(source, target), expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("scheme", [WFLW98, IBUG68], ids=["wflw98", "ibug68"])
 def test_closed_form_undoes_a_similarity_of_the_mean_parts(scheme: Scheme):
     cosine, sine = 1.3 * np.cos(0.4), 1.3 * np.sin(0.4)
     moved = jnp.asarray([[[cosine, -sine, 20], [sine, cosine, -9]]], jnp.float32)
-    face = cropping.move(256 * jnp.asarray(coordinates.mean_face(scheme))[None], moved)
     parts, means = coordinates.facial_parts(scheme), coordinates.mean_parts(scheme)
-    for part, theta in coordinates.closed_form_thetas(face, scheme).items():
-        points = cropping.move(face[:, parts[part]], coordinates.theta_to_map(theta, 128))
+
+    @jax.jit
+    def undone(face: jax.Array) -> dict[str, jax.Array]:
+        face = cropping.move(face, moved)
+        thetas = coordinates.closed_form_thetas(face, scheme)
+        return {
+            part: cropping.move(face[:, parts[part]], coordinates.theta_to_map(theta, 128))
+            for part, theta in thetas.items()
+        }
+
+    for part, points in undone(256 * coordinates.mean_face(scheme)[None]).items():
         np.testing.assert_allclose(points[0], 128 * means[part], atol=1e-3)
 
 
@@ -210,9 +222,13 @@ def test_gradient_through_the_sampler():
 
     theta = np.array([[0.61, 0.09, -3.1], [-0.07, 0.66, -2.3]])
     image = np.repeat(surface(x, y)[None, :, :, None], 3, axis=-1).astype(np.float32)
-    gradient = jax.grad(lambda theta: jnp.sum(weight * cropping.warp(image, theta[None], 12)[0, :, :, 0]))(
-        jnp.asarray(theta, jnp.float32)
-    )
+
+    @jax.jit
+    @jax.grad
+    def gradient_at(theta: jax.Array) -> jax.Array:
+        return jnp.sum(weight * cropping.warp(image, theta[None], 12)[0, :, :, 0])
+
+    gradient = gradient_at(jnp.asarray(theta, jnp.float32))
     np.testing.assert_allclose(gradient, finite_differences(exact, theta), rtol=2e-3, atol=2e-2)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from jaxlm.models.resunet import ResUNet, double
 
-SMALL = {"widths": (8, 12, 16), "blocks": 1, "decoder_width": 8}
+SMALL = {"widths": (8, 12), "blocks": 1, "decoder_width": 8}
 
 
 def test_it_fits_into_15_megabytes():
@@ -21,23 +21,26 @@ def test_it_fits_into_15_megabytes():
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_maps_are_float32_and_every_parameter_is_in_use(dtype: str):
-    model = ResUNet(5, dtype=jnp.dtype(dtype), **SMALL)
-    x = jnp.asarray(np.random.default_rng(0).normal(size=(4, 32, 32, 3)), jnp.float32)
-    variables = jax.jit(functools.partial(model.init, train=False))(jax.random.key(0), x)
+def test_maps_and_variables_are_float32(dtype: str):
+    init = functools.partial(ResUNet(5, dtype=jnp.dtype(dtype), **SMALL).init_with_output, train=False)
+    maps, variables = jax.eval_shape(init, jax.random.key(0), jnp.zeros((4, 32, 32, 3)))
+    assert maps.shape == (4, 8, 8, 5)
+    assert {leaf.dtype for leaf in jax.tree.leaves((maps, variables))} == {jnp.dtype("float32")}
+
+
+def test_every_parameter_is_in_use():
+    model, rng = ResUNet(5, **SMALL), np.random.default_rng(0)
+    x = rng.normal(size=(4, 32, 32, 3)).astype(np.float32)
+    shapes = jax.eval_shape(functools.partial(model.init, train=False), jax.random.key(0), x)
+    variables = jax.tree.map(lambda leaf: rng.normal(size=leaf.shape).astype(np.float32), shapes)
 
     @jax.jit
-    def run(params: dict) -> tuple[jax.Array, dict]:
-        def loss(params: dict) -> tuple[jax.Array, jax.Array]:
-            maps, _ = model.apply(variables | {"params": params}, x, train=True, mutable=["batch_stats"])
-            return jnp.square(maps - 1.0).mean(), maps
+    @jax.grad
+    def gradient_of(params: dict) -> jax.Array:
+        maps, _ = model.apply(variables | {"params": params}, x, train=True, mutable=["batch_stats"])
+        return jnp.square(maps - 1.0).mean()
 
-        gradient, maps = jax.grad(loss, has_aux=True)(params)
-        return maps, gradient
-
-    maps, gradient = run(variables["params"])
-    assert maps.dtype == jnp.float32
-    assert maps.shape == (4, 8, 8, 5)
+    gradient = jax.device_get(gradient_of(variables["params"]))
     assert all(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(gradient))
 
 

@@ -47,6 +47,9 @@ def test_regressed_coordinates_carry_no_confidence():
     assert tasks.build(TaskConfig(), ModelConfig(input_size=128)).confidence(jnp.zeros((2, 10))) is None
 
 
+draw_published = jax.jit(heatmaps.draw_published, static_argnums=1)
+draw_unbiased = jax.jit(heatmaps.draw_unbiased, static_argnums=1)
+log_gaussian = jax.jit(heatmaps.log_gaussian_probabilities, static_argnums=1)
 PUBLISHED = {"target": "published", "loss_name": "mse", "sigma": 4.0, "decoder": "argmax"}
 
 
@@ -65,7 +68,7 @@ def test_legacy_axes_are_those_of_the_published_code(legacy_axes: bool, row: int
     maps = jnp.zeros((1, 96, 96, 1)).at[0, row, column].set(100.0)
     np.testing.assert_array_equal(task.points(maps), [[[100, 260]]])
     cells = jnp.asarray([[[column, row]]], jnp.float32)
-    target = heatmaps.draw_published(cells, 96)
+    target = draw_published(cells, 96)
     np.testing.assert_array_equal(task.loss(target, jnp.asarray([[[100.0, 260.0]]]), jnp.ones((1, 1))), [0])
 
 
@@ -75,7 +78,7 @@ def test_published_maps_give_points_back_within_two_pixels(legacy_axes: bool):
     task = _heatmap_task(legacy_axes=legacy_axes, **PUBLISHED)
     points = _points(0, 0, 61.9)
     cells = points[..., ::-1] / 4 if legacy_axes else points / 4
-    error = jnp.abs(jax.jit(task.points)(heatmaps.draw_published(cells, 16)) - points)
+    error = jnp.abs(jax.jit(task.points)(draw_published(cells, 16)) - points)
     assert 1.9 < error.max() <= 2.0
 
 
@@ -96,7 +99,7 @@ def test_perfect_maps_have_the_points_no_loss_and_full_confidence(loss_name: str
     points = _points(1, 30, 97)
     cells = heatmaps.to_cells(points, 4, centred=True)
     logits = loss_name in ("soft_argmax", "star")
-    outputs = (heatmaps.log_gaussian_probabilities if logits else heatmaps.draw_unbiased)(cells, 32, 1.5)
+    outputs = (log_gaussian if logits else draw_unbiased)(cells, 32, 1.5)
     assert jnp.abs(jax.jit(task.points)(outputs) - points).max() <= worst
     loss = jax.jit(task.loss)(outputs, points, jnp.ones((2, 30)))
     # STAR still counts the spread: two eigenvalues of sigma^2 in half sides of the map.
@@ -157,7 +160,8 @@ def test_all_stages_are_supervised_and_the_last_is_read():
     rng = np.random.default_rng(0)
     first, last = (jnp.asarray(rng.random((2, 16, 16, 3)), jnp.float32) for _ in range(2))
     points, visible = jnp.asarray(rng.uniform(0, 63, (2, 3, 2)), jnp.float32), jnp.ones((2, 3))
-    one_by_one = [task.loss(maps, points, visible) for maps in (first, last)]
-    assert_float32_close(task.loss((first, last), points, visible), sum(one_by_one) / 2, depth=3 * 16 * 16)
-    np.testing.assert_array_equal(task.points((first, last)), task.points(last))
-    np.testing.assert_array_equal(task.confidence((first, last)), task.confidence(last))
+    loss, read, trust = map(jax.jit, (task.loss, task.points, task.confidence))
+    one_by_one = [loss(maps, points, visible) for maps in (first, last)]
+    assert_float32_close(loss((first, last), points, visible), sum(one_by_one) / 2, depth=3 * 16 * 16)
+    np.testing.assert_array_equal(read((first, last)), read(last))
+    np.testing.assert_array_equal(trust((first, last)), trust(last))

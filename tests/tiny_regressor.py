@@ -1,4 +1,4 @@
-"""A stand-in for the regressors of DPR where their work does not matter: compiling five of them takes a minute."""
+"""Stand-ins for the networks of DPR where their work does not matter: compiling five regressors takes a minute."""
 
 import jax
 import jax.numpy as jnp
@@ -24,7 +24,26 @@ class TinyRegressor(nn.Module):
         return nn.Dense(2 * self.num_points, kernel_init=init, name="fc")(x.reshape(x.shape[0], -1))
 
 
+class TinyReinit(nn.Module):
+    """One dense layer on the mean colour; the identity at the start, as the network of the first stage is."""
+
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, crops: jax.Array) -> jax.Array:
+        def identity(key: jax.Array, shape: tuple[int, ...], dtype: DTypeLike) -> jax.Array:
+            return jnp.eye(2, 3, dtype=dtype).reshape(shape)
+
+        dense = nn.Dense(6, kernel_init=nn.initializers.zeros, bias_init=identity, name="fc")
+        return dense(crops.mean((1, 2))).reshape(-1, 2, 3)
+
+
 def use_tiny_regressors(monkeypatch: pytest.MonkeyPatch) -> None:
     """Puts `TinyRegressor` in place of all regressors of DPR."""
     for module in (networks, stages):
         monkeypatch.setattr(module, "MobileNetV2Small", TinyRegressor)
+
+
+def use_tiny_reinit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Puts `TinyReinit` in place of the network of the first stage."""
+    monkeypatch.setattr(networks, "GlobalReinit", TinyReinit)

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import linen as nn
 
 from jaxlm.interop.torch_maps import MAPS
 from jaxlm.models import save_weights, vgg
@@ -20,12 +21,22 @@ from tolerances import assert_float32_close
 
 
 def photos(count: int = 4, size: int = 32) -> jax.Array:
-    return jax.random.uniform(jax.random.key(0), (count, size, size, 3), minval=-1.0)
+    return jnp.asarray(np.random.default_rng(0).uniform(-1, 1, (count, size, size, 3)), jnp.float32)
+
+
+def drawn(model: nn.Module, size: int, **options: object) -> dict:
+    """Random weights of a model for photos of `size` pixels; drawing them in numpy compiles nothing."""
+    init = functools.partial(model.init, **options)
+    shapes = jax.eval_shape(init, jax.random.key(0), jnp.zeros((1, size, size, 3)))
+    rng = np.random.default_rng(1)
+    return jax.tree.map(
+        lambda leaf: np.float32(rng.normal(size=leaf.shape) * np.sqrt(2 / np.prod(leaf.shape[:-1]))), shapes
+    )
 
 
 def save_vgg(file: pathlib.Path, width: int = 2, **metadata: object) -> dict:
     """A random VGG-19 of little width in a file; its parameters."""
-    variables = vgg.VGG(width=width).init(jax.random.key(1), jnp.zeros((1, 32, 32, 3)))
+    variables = drawn(vgg.VGG(width=width), 32)
     save_weights(file, variables, {"model": "vgg19", "options": {"width": width}} | metadata)
     return variables["params"]
 
@@ -44,15 +55,15 @@ def network(request: pytest.FixtureRequest, vgg_file: pathlib.Path) -> FeatureNe
     if request.param == "vgg":
         return feature_networks.load_vgg_features(vgg_file)
     model = CNN(5, widths=(4, 6, 8), head_width=4)
-    variables = model.init(jax.random.key(0), jnp.zeros((1, 16, 16, 3)), train=False)
+    variables = drawn(model, 16, train=False)
     return DetectorFeatures(dict(variables), model, input_size=16, layers=("block1", "block2"))
 
 
 def test_a_perceptual_loss_is_0_for_the_same_photo_and_about_1_for_another(network: FeatureNetwork) -> None:
     images = photos()
-    scales = translation_losses.layer_scales(network, images)
-    assert scales.content.keys() == scales.gram.keys() == network(images).keys()
     # The network goes into a jitted function as an argument.
+    scales = jax.jit(translation_losses.layer_scales)(network, images)
+    assert scales.content.keys() == scales.gram.keys() == jax.eval_shape(network, images).keys()
     loss = jax.jit(functools.partial(translation_losses.perceptual, gram_weight=0.1))
     np.testing.assert_array_equal(loss(images, images, network, scales), np.zeros(4))
     others = loss(jnp.roll(images, 1, axis=0), images, network, scales)
@@ -97,7 +108,8 @@ def test_shapes_are_not_broadcast() -> None:
 
 def test_pyramid_holds_the_photo_and_flat_photos_have_no_bands() -> None:
     images = photos(2, 32)
-    features = LaplacianFeatures()(images)
+    laplacian = jax.jit(LaplacianFeatures())
+    features = laplacian(images)
     assert {name: feature.shape[1] for name, feature in features.items()} == {
         "band_32px": 32,
         "band_16px": 16,
@@ -109,7 +121,7 @@ def test_pyramid_holds_the_photo_and_flat_photos_have_no_bands() -> None:
     for side in (8, 16, 32):
         rebuilt = features[f"band_{side}px"] + jax.image.resize(rebuilt, (2, side, side, 3), "bilinear")
     assert_float32_close(rebuilt, images, depth=20)
-    flat = LaplacianFeatures()(jnp.full((1, 16, 16, 3), 0.3))
+    flat = laplacian(jnp.full((1, 16, 16, 3), 0.3))
     assert_float32_close(flat["band_16px"], np.zeros((1, 16, 16, 3)), depth=8, scale=0.3)
     assert_float32_close(flat["base"], np.full((1, 4, 4, 3), 0.3), depth=16)
     np.testing.assert_allclose(flat["spread"], 0.01, atol=1e-3)
@@ -118,22 +130,23 @@ def test_pyramid_holds_the_photo_and_flat_photos_have_no_bands() -> None:
 def test_spread_is_the_standard_deviation_of_each_cell() -> None:
     images = photos(1, 16)
     cells = np.asarray(images).reshape(4, 4, 4, 4, 3).std(axis=(1, 3))
-    np.testing.assert_allclose(LaplacianFeatures()(images)["spread"][0], np.sqrt(cells**2 + 1e-4), rtol=1e-4)
+    np.testing.assert_allclose(jax.jit(LaplacianFeatures())(images)["spread"][0], np.sqrt(cells**2 + 1e-4), rtol=1e-4)
 
 
 def test_colours_are_told_from_brightness() -> None:
     grey = jnp.repeat(photos(1, 16)[..., :1], 3, axis=-1)
-    features = ColouredPyramid()(grey)
+    pyramid = jax.jit(ColouredPyramid())
+    features = pyramid(grey)
     assert_float32_close(features["chroma"], np.zeros((1, 4, 4, 2)), depth=3 + 16, scale=1)
     np.testing.assert_allclose(features["chroma_spread"], 0.01, atol=1e-4)
     brightness = np.sqrt(3) * np.asarray(grey[..., 0])
     expected = [brightness.mean(), 0, 0, np.sqrt(brightness.var() + 1e-4), 0.01, 0.01]
     np.testing.assert_allclose(features["palette"][0, 0, 0], expected, atol=1e-4)
-    tinted = ColouredPyramid()(grey + jnp.asarray([[[[0.2, -0.2, 0.0]]]]))
+    tinted = pyramid(grey + jnp.asarray([[[[0.2, -0.2, 0.0]]]]))
     expected = np.broadcast_to([0.4 / np.sqrt(2), 0], (1, 4, 4, 2))
     assert_float32_close(tinted["chroma"], expected, depth=3 + 16, scale=1)
     assert_float32_close(tinted["palette"][..., 0], features["palette"][..., 0], depth=3 + 256, scale=1)
-    assert {*features} - {*LaplacianFeatures()(grey)} == {"chroma", "chroma_spread", "palette"}
+    assert {*features} - {*jax.eval_shape(LaplacianFeatures(), grey)} == {"chroma", "chroma_spread", "palette"}
 
 
 @pytest.mark.parametrize("name", ["vgg16", "vgg19"])
@@ -146,7 +159,7 @@ def test_vgg_has_the_parameters_that_a_conversion_gives(name: str) -> None:
 def test_vgg_pools_between_stages_and_ends_each_layer_in_a_relu(vgg_file: pathlib.Path) -> None:
     model, variables = vgg.load_vgg(vgg_file)
     images = photos(1, 32)
-    features = model.apply(variables, images)
+    features = jax.jit(model.apply)(variables, images)
     assert [features[f"conv{k}_1"].shape for k in range(1, 6)] == [
         (1, 32, 32, 2),
         (1, 16, 16, 4),
@@ -186,9 +199,9 @@ def test_weights_of_another_shape_or_network_are_refused(tmp_path: pathlib.Path)
 
 def test_detector_features_are_its_layers_and_unknown_ones_are_refused() -> None:
     model = CNN(5, widths=(4, 6), head_width=4)
-    variables = model.init(jax.random.key(0), jnp.zeros((1, 16, 16, 3)), train=False)
+    variables = drawn(model, 16, train=False)
     images = photos(2, 32)
-    features = DetectorFeatures(dict(variables), model, input_size=16, layers=("block1",))(images)
+    features = jax.eval_shape(DetectorFeatures(dict(variables), model, input_size=16, layers=("block1",)), images)
     assert {name: feature.shape for name, feature in features.items()} == {
         "input": (2, 32, 32, 3),
         "block1": (2, 8, 8, 4),
@@ -211,11 +224,11 @@ def test_kl_divergence_is_that_of_unit_gaussians() -> None:
 def test_translation_loss_adds_the_mean_divergence_and_logs_each_latent() -> None:
     images = photos(4, 16)
     network = LaplacianFeatures()
-    scales = translation_losses.layer_scales(network, images)
+    scales = jax.jit(translation_losses.layer_scales)(network, images)
     posterior = (jnp.ones((4, 4, 4, 2)), jnp.zeros((4, 8, 8, 2)).at[0, :, :, 0].set(4.0))
     prior = jax.tree.map(jnp.zeros_like, posterior)
     outputs = VUNetOutputs(images, posterior, prior)
-    loss, metrics = translation_losses.translation_loss(outputs, images, network, scales, beta=2.0)
+    loss, metrics = jax.jit(translation_losses.translation_loss)(outputs, images, network, scales, beta=2.0)
     # 16 and, in the first face, 512 nats; 160 dimensions.
     assert_float32_close(loss, [2 * (16 + 512) / 160, *[2 * 16 / 160] * 3], depth=160)
     expected = {"perceptual": 0, "kl_4px": 16, "active_4px": 0, "kl_8px": 128, "active_8px": 0.5}

@@ -9,8 +9,10 @@ from typing import Any
 
 import jax
 
+from jaxlm.checkpoints import shipped
 from jaxlm.checkpoints.bundle import load_bundle
-from jaxlm.checkpoints.runs import load_run
+from jaxlm.checkpoints.records import CheckpointError
+from jaxlm.checkpoints.runs import directory_of, load_run
 from jaxlm.checkpoints.trained import Trained
 from jaxlm.models import load_weights
 
@@ -18,14 +20,32 @@ from jaxlm.models import load_weights
 def is_weights(path: str | os.PathLike[str]) -> bool:
     """Whether a path names a file of weights, and not the workdir of a run."""
     path = pathlib.Path(path)
-    return path.is_file() or (path.suffix == ".npz" and not path.is_dir())
+    return path.is_file() or (path.suffix == ".npz" and not path.is_dir()) or _names_shipped(path)
+
+
+def _names_shipped(path: pathlib.Path) -> bool:
+    """Whether a path names the weights that come with jaxlm, and nothing that exists."""
+    return str(path) == shipped.NAME and not path.exists()
+
+
+def _resolved(path: str | os.PathLike[str]) -> pathlib.Path:
+    return shipped.weights() if _names_shipped(pathlib.Path(path)) else pathlib.Path(path)
+
+
+def check_exists(path: str | os.PathLike[str]) -> None:
+    """Raises FileNotFoundError or CheckpointError where a path names neither a run nor a file, and opens nothing."""
+    if not is_weights(path) and not directory_of(path).is_dir():
+        raise CheckpointError(f"{path}: there is no such folder of a training run, and no such file")
+    if is_weights(path) and not _resolved(path).is_file():
+        raise FileNotFoundError(f"{path}: there is no such file of weights")
 
 
 def open_model(path: str | os.PathLike[str], *, step: int | None = None, head: str | None = None) -> Trained:
     """The trained model of a run or of a file.
 
     Args:
-      path: The workdir of a run, or a file that `jaxlm export --format bundle` or `jaxlm convert` wrote.
+      path: The workdir of a run, a file that `jaxlm export --format bundle` or `jaxlm convert` wrote, or `shipped`, the
+        weights that come with jaxlm.
       step: The run's checkpoint to take; by default the best one by validation, else the last one.
       head: The data set whose points are read, of a run on several; by default the first. A file has one head.
 
@@ -38,7 +58,7 @@ def open_model(path: str | os.PathLike[str], *, step: int | None = None, head: s
         return load_run(path, step, head)
     if step is not None:
         raise ValueError(f"{path} is a file of weights, which holds one step; --step is for a run (--workdir)")
-    trained = load_bundle(path)
+    trained = load_bundle(_resolved(path))
     held = trained.head
     if head is not None and (held is None or held.name != head):
         raise ValueError(f"{path} has no head {head!r}; it holds {held.name if held else 'one alone'}")
@@ -66,7 +86,7 @@ def open_variables(path: str | os.PathLike[str]) -> Mapping[str, Any]:
       CheckpointError: There is no run, or no step that can be read.
       ValueError: The file holds no weights.
     """
-    return load_weights(path)[0] if is_weights(path) else jax.device_get(load_run(path).variables)
+    return load_weights(_resolved(path))[0] if is_weights(path) else jax.device_get(load_run(path).variables)
 
 
 def results_folder(path: str | os.PathLike[str]) -> pathlib.Path:

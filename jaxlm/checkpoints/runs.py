@@ -17,12 +17,11 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxlm import config as config_lib
 from jaxlm import experiment, models
+from jaxlm.checkpoints.records import CheckpointError, MismatchError, check_record, check_same_run, make_record
 from jaxlm.checkpoints.trained import Trained
 from jaxlm.config import Config
 from jaxlm.landmarks import load_scheme
-from jaxlm.landmarks.scheme import to_table
 from jaxlm.runtime import distributed
 from jaxlm.runtime.workdirs import replace_text
 
@@ -32,14 +31,6 @@ if TYPE_CHECKING:
 Tree = Any
 
 _DAMAGED = "damaged"
-
-
-class CheckpointError(OSError):
-    """There is no run, or none of its checkpoints can be used."""
-
-
-class MismatchError(ValueError):
-    """A workdir belongs to another run: its config, or the faces that it learns from, are others."""
 
 
 @jax.jit
@@ -98,8 +89,7 @@ class Checkpoints:
         if step in self._steps.all:
             return
         items = {"model": model, "state": state}
-        config, words = experiment.to_json(self._config), _named(fingerprints(items))
-        record = {"config": config, "data": self._data, "fingerprints": words}
+        record = make_record(self._config, self._data, _named(fingerprints(items)))
         self._steps.save(step, items, record, error)
 
     def restore(self, model: Tree, state: Tree) -> tuple[int, Tree, Tree] | None:
@@ -115,7 +105,8 @@ class Checkpoints:
         steps = self._steps.all
         for step in steps:
             try:
-                self._check(self._steps.read_record(step))
+                record = check_record(self._steps.read_record(step))
+                check_same_run(record, self._config, self._data, str(self._directory.parent))
                 tree = _read(self._steps, step, {"model": model, "state": state})
             except (MismatchError, experiment.DeletedFieldError):
                 raise
@@ -129,23 +120,6 @@ class Checkpoints:
                 " the same command now starts from the beginning"
             )
         return None
-
-    def _check(self, record: Mapping[str, Any]) -> None:
-        """Raises MismatchError where a step is of a run with another config or on other faces."""
-        stored = experiment.with_schemes_spelled_out(experiment.from_json(record["config"]))
-        if different := _changed_schemes(stored, self._config) or config_lib.differences(stored, self._config):
-            lines = "\n  ".join(different)
-            raise MismatchError(
-                f"{self._directory.parent} holds a run with another config;"
-                f" take another --workdir, or match it:\n  {lines}"
-            )
-        faces = record.get("data") or {}  # Older runs stored nothing of their faces.
-        if changed := [about for about, checksum in self._data.items() if faces.get(about, checksum) != checksum]:
-            raise MismatchError(
-                f"{self._directory.parent} holds a run on other faces: {self._config.data.dataset} has changed since"
-                f" ({', '.join(changed)}). Take another --workdir, with --init-from {self._directory.parent} to start"
-                " from its weights, or bring the old data back."
-            )
 
     def _set_aside(self, step: int, error: Exception) -> None:
         logging.warning("%s: step %d is damaged and set aside: %s", self._directory, step, _first_line(error))
@@ -166,27 +140,17 @@ class Checkpoints:
         self.close()
 
 
-def _changed_schemes(stored: Config, asked: Config) -> list[str]:
-    """A line where two configs name schemes of one name that differ, which would be pages of tables side by side."""
-    ours, theirs = (load_scheme(config.data.scheme) for config in (stored, asked))
-    if ours == theirs or ours.name != theirs.name:
-        return []
-    before, now = to_table(ours), to_table(theirs)
-    changed = [key for key in sorted(before | now) if before.get(key) != now.get(key)]
-    return [f"data.scheme: {', '.join(changed)} of the scheme {ours.name} changed since"]
-
-
 def _first_line(error: Exception) -> str:
     return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"[:300]
 
 
 def _read_config(steps: Steps, step: int) -> Config:
-    return experiment.from_json(steps.read_record(step)["config"])
+    return experiment.from_json(check_record(steps.read_record(step))["config"])
 
 
 def _read(steps: Steps, step: int, trees: dict[str, Tree]) -> dict[str, Tree]:
     """Items of one step, checked against their fingerprints."""
-    expected = steps.read_record(step)["fingerprints"]
+    expected = check_record(steps.read_record(step))["fingerprints"]
     restored = steps.read_items(step, trees)
     found = _named(fingerprints(restored))
     items = tuple(f"[{name!r}]" for name in trees)

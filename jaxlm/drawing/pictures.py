@@ -52,6 +52,8 @@ def draw_face(image: np.ndarray, points: np.ndarray, scheme: Scheme, truth: np.n
     finite = face[np.isfinite(face).all(-1)]
     extent = min(np.sqrt(np.prod(np.ptp(finite, axis=0))), max(canvas.shape)) if len(finite) else 0.0
     thickness, radius = max(1, round(extent / 180)), max(1.0, extent / 110)
+    if not scheme.edges:
+        radius = max(2.5, extent / 30)  # Points that no line leads to are lost among the features of a face.
     if truth is None:
         _draw_shape(canvas, points, scheme, _part_colours(scheme), thickness, radius)
     else:
@@ -72,7 +74,9 @@ def draw_faces(image: np.ndarray, faces: Sequence[np.ndarray], scheme: Scheme) -
 
 
 def _part_colours(scheme: Scheme) -> list[Colour]:
-    """Colour of each point: that of the last part that holds it."""
+    """Colour of each point: that of the last part that holds it; where there are no parts, one after another."""
+    if not scheme.parts:
+        return [_PARTS[point % len(_PARTS)] for point in range(scheme.num_points)]
     colours = [_PARTS[-1]] * scheme.num_points
     for index, part in enumerate(scheme.parts.values()):
         for point in part:

@@ -14,24 +14,18 @@ import dataclasses
 import functools
 import logging
 import os
-import pathlib
 from collections.abc import Iterator, Sequence
 
 import jax
 import numpy as np
 from numpy.typing import ArrayLike
 
-from jaxlm.checkpoints import Trained, bundle, open_model
+from jaxlm.checkpoints import Trained, open_model, shipped
 from jaxlm.evaluation import inference
 from jaxlm.landmarks import Scheme, geometry, photos
 from jaxlm.models.dpr import coordinates, locate_in_photos
 from jaxlm.prediction import face_detectors
 from jaxlm.prediction.face_detectors import FaceDetector
-
-SHIPPED = pathlib.Path(__file__).with_name("weights_68.npz")
-"""The model that comes with jaxlm: 68 points, `ibug68`."""
-SHIPPED_SHA256: str | None = "96020066a754eb3007f03e20a8d02a09edf12ff43e957771792701b1a2a6c68a"
-"""Checksum of `SHIPPED`, hexadecimal; None takes any file."""
 
 # A photo RGB uint8 [H, W, 3] and the box [4] of a face in it.
 PhotoAndBox = tuple[np.ndarray, np.ndarray]
@@ -116,12 +110,7 @@ class Landmarker:
         """
         if isinstance(detector, str):
             detector = face_detectors.build(detector)
-        if path is None:
-            if not SHIPPED.exists():
-                raise FileNotFoundError(f"this copy of jaxlm comes without {SHIPPED.name}; name weights or a workdir")
-            if SHIPPED_SHA256 is not None:
-                bundle.check_sha256(SHIPPED, SHIPPED_SHA256)
-        return cls(open_model(path or SHIPPED, step=step, head=head), detector, flip_test)
+        return cls(open_model(path or shipped.NAME, step=step, head=head), detector, flip_test)
 
     @functools.cached_property
     def detector(self) -> FaceDetector:

@@ -12,11 +12,15 @@ import re
 import sys
 import textwrap
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 # Errors that say in words what is wrong with the input or the machine.
 _EXPECTED = (ValueError, OSError, ImportError, FloatingPointError)
+
+
+# The commands that write files of weights.
+_MAKERS = "jaxlm export, calibrate, average or convert"
 
 
 @contextlib.contextmanager
@@ -74,12 +78,22 @@ def add_model_arguments(parser: argparse.ArgumentParser, *, several: bool = Fals
     if several:
         many: dict[str, Any] = {"nargs": "+", "action": "extend", "type": pathlib.Path, "dest": "paths", "default": []}
         group.add_argument("--workdir", metavar="DIR", help="folders of training runs; may be repeated", **many)
-        group.add_argument("--weights", metavar="FILE.npz", help="files of jaxlm export or jaxlm convert", **many)
+        group.add_argument(
+            "--weights",
+            metavar="FILE.npz",
+            help="files of jaxlm export, calibrate, average or convert; or shipped",
+            **many,
+        )
     else:
         one: dict[str, Any] = {"type": pathlib.Path, "dest": "path"}
         either = group.add_mutually_exclusive_group(required=required)
         either.add_argument("--workdir", metavar="DIR", help="folder of a training run", **one)
-        either.add_argument("--weights", metavar="FILE.npz", help="file of jaxlm export or jaxlm convert", **one)
+        either.add_argument(
+            "--weights",
+            metavar="FILE.npz",
+            help="file of jaxlm export, calibrate, average or convert; or shipped",
+            **one,
+        )
     group.add_argument(
         "--head", metavar="SET", help="of a run on several data sets: the name of one (default: the first)"
     )
@@ -122,7 +136,7 @@ class _Help(argparse.HelpFormatter):
 class _Parser(argparse.ArgumentParser):
     """A parser that suggests an option for a misspelt one, before it asks for others that are missing."""
 
-    def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:
+    def parse_args(self, args: Iterable[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
         words = list(sys.argv[1:] if args is None else args)
         known = [option for option in self._option_string_actions if option.startswith("--")]
         for word in words[: words.index("--")] if "--" in words else words:

@@ -17,7 +17,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from jaxlm.checkpoints import Checkpoints, directory_of, write_config
+from jaxlm.checkpoints import Checkpoints, check_exists, directory_of, write_config
 from jaxlm.config import Config
 from jaxlm.data_pipelines import input as input_lib
 from jaxlm.data_pipelines import prepared
@@ -152,13 +152,15 @@ def fit(config: Config, workdir: pathlib.Path) -> bool:
       ValueError: It holds another run; the processes of this one differ in their data; or see `prepare_run`.
       FloatingPointError: The loss, or what a task watches, says that training has failed.
     """
+    prepared_run = prepare_run(config)
+    for source in starting.sources_of(config.init_from):
+        check_exists(source)
     with workdirs.claimed(workdir) if jax.process_index() == 0 else contextlib.nullcontext():
-        return _fit(config, workdir)
+        return _fit(config, workdir, *prepared_run)
 
 
-def _fit(config: Config, workdir: pathlib.Path) -> bool:
+def _fit(config: Config, workdir: pathlib.Path, recipe: Recipe, training: Faces, validation: Faces) -> bool:
     mesh = distributed.make_mesh(config.fsdp)
-    recipe, training, validation = prepare_run(config)
     data = {f"{about} to train on": checksum for about, checksum in identity_of(training).items()}
     data |= {f"{about} held out": checksum for about, checksum in identity_of(validation).items()}
     distributed.require_agreement(data)
@@ -167,6 +169,12 @@ def _fit(config: Config, workdir: pathlib.Path) -> bool:
         start, state, shardings = start_or_resume(recipe, training, checkpoints, mesh)
         if jax.process_index() == 0:
             write_config(workdir, config)
+            print(
+                f"{len(training)} faces to train on, {len(validation)} held out; {recipe.steps_per_epoch} steps an"
+                f" epoch, {recipe.total_steps} in all{f', going on from step {start}' if start else ''}."
+                " The step is compiled first.",
+                file=sys.stderr,
+            )
         step = functools.partial(train_step, recipe=recipe)
         if config.data.cache == "device":
             advance = feeding.cached(step, training, config, mesh, shardings)
@@ -176,8 +184,10 @@ def _fit(config: Config, workdir: pathlib.Path) -> bool:
         boundary = config.eval_every * recipe.steps_per_epoch
         length = config.steps_per_call * -(-_STEPS_BETWEEN_REPORTS // config.steps_per_call)
         silent = jax.process_index() > 0
-        progress = Progress(workdir, recipe.total_steps, start, config.data.batch_size, measure, silent)
-        with progress, distributed.StopSignal() as stop_signal:
+        with (
+            distributed.StopSignal() as stop_signal,
+            Progress(workdir, recipe.total_steps, start, config.data.batch_size, measure, silent) as progress,
+        ):
             for begin, end in segments(start, recipe.total_steps, length, boundary):
                 state, values = advance(state, begin, end)
                 check_alarms(values, recipe.objective.alarms, begin, directory)

@@ -49,6 +49,15 @@ class WeightMatch:
         return "\n".join(lines)
 
 
+def _pairs_of(sources: str | Sequence[tuple[str, str]]) -> Sequence[tuple[str, str]]:
+    return [(sources, "")] if isinstance(sources, str) else sources
+
+
+def sources_of(sources: str | Sequence[tuple[str, str]] | None) -> list[str]:
+    """The runs and files of weights that `start_from` opens; none for None."""
+    return [source for source, _ in _pairs_of(sources or ())]
+
+
 def start_from(
     state: TrainState, sources: str | Sequence[tuple[str, str]], copies: Sequence[tuple[str, str]] = ()
 ) -> tuple[TrainState, WeightMatch]:
@@ -67,7 +76,7 @@ def start_from(
       ValueError: A file holds no weights, or nothing of a source fits.
     """
     ours = {"params": state.params, "batch_stats": state.batch_stats}
-    pairs = [(sources, "")] if isinstance(sources, str) else sources
+    pairs = _pairs_of(sources)
     theirs = [place(checkpoints.open_variables(source), path) for source, path in pairs]
     found, match = take(ours, _merged(theirs), copies)
     for (source, _), tree in zip(pairs, theirs, strict=True):
