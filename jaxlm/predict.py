@@ -1,30 +1,37 @@
 """Landmarks of faces in photos and videos: `jaxlm predict PHOTO|FOLDER|GLOB|VIDEO ... --out DIR`
 
 Writes predictions.json and predictions.csv (see jaxlm/prediction/files.py), and a picture of each photo, or a video,
-with its points. Boxes and points are (x, y) in pixels of the photo, upright as its EXIF data say, counted from 0.
-Photos of more than 100 megapixels are read at reduced size. In videos, faces are followed and their points smoothed. It
-prints how far points move from frame to frame, before and after smoothing, in per cent of the face's size.
+with its points. What is found is kept in predictions.jsonl at once: the same command, given again, goes on after Ctrl-C
+or a crash, and passes over files that are done. Other photos are added; another model, or the flip test, starts anew.
+
+Boxes and points are (x, y) in pixels of the photo, upright as its EXIF data say, counted from 0. Photos of more than
+100 megapixels are read at reduced size. In videos, faces are followed and their points smoothed. It prints how far
+points move from frame to frame, before and after smoothing, in per cent of the face's size.
 
 The model is the one that comes with jaxlm, or that of `--weights` or `--workdir`. Faces are those that `--detector`
 finds (`dlib`, `yunet:MODEL.onnx`, or `whole`: each photo is one face), or those of `--box` or of `--boxes FILE.csv`,
 with columns file, x1, y1, x2, y2. Such boxes follow the model's own convention; in a video they are those of the first
 frame. Detections below the calibrated confidence are dropped. Files that cannot be used, and photos without a face, are
-reported and left out, and the exit status is 1.
+reported, and the exit status is 1.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import pathlib
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 
 import jax
 import numpy as np
 
 from jaxlm.prediction import Landmarker
 from jaxlm.prediction.box_tables import boxes_of_table
-from jaxlm.prediction.predicting import find_files, predict_files
+from jaxlm.prediction.predicting import predict_files, say
+from jaxlm.prediction.sources import find_files
 from jaxlm.runtime import commands
 
 
@@ -61,7 +68,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The command line of prediction; 0 where a face was found in every photo and nothing was wrong."""
     arguments = parse_arguments(argv)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
-    with commands.told_errors():
+    with commands.told_errors(), _orderly_end(arguments.out):
+        least = arguments.least_confidence
+        if least is not None and not 0 <= least <= 1:
+            raise ValueError(f"--least-confidence is a mean confidence, 0 to 1, not {least:g}")
         files = find_files(arguments.files)
         if arguments.box and len(files) > 1:
             raise ValueError("--box is for a single photo; give the boxes of several in a table, --boxes FILE.csv")
@@ -74,13 +84,32 @@ def main(argv: Sequence[str] | None = None) -> int:
             detector=arguments.detector,
             flip_test=arguments.flip_test,
         )
-        if arguments.least_confidence is not None:
-            landmarker.least_confidence = arguments.least_confidence
+        if least is not None:
+            landmarker.least_confidence = least
         problems = predict_files(files, landmarker, arguments.out, boxes)
-    for problem in problems:
-        print(f"error: {problem}", file=sys.stderr)
-    print(f"Wrote {arguments.out / 'predictions.json'}, predictions.csv and pictures beside them")
+    say(f"Wrote {arguments.out / 'predictions.json'}, predictions.csv and pictures beside them")
     return 1 if problems else 0
+
+
+@contextlib.contextmanager
+def _orderly_end(out: pathlib.Path) -> Iterator[None]:
+    """Ends the program after Ctrl-C and SIGTERM once its files are whole, with the usual statuses 130 and 143."""
+
+    def end(*_: object) -> None:
+        raise SystemExit(128 + signal.SIGTERM)
+
+    before = signal.getsignal(signal.SIGTERM)
+    in_main = threading.current_thread() is threading.main_thread()
+    if in_main:
+        signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit) as stopped:
+        print(f"Stopped. What was found is in {out}; the same command goes on.", file=sys.stderr)
+        raise SystemExit(stopped.code if isinstance(stopped, SystemExit) else 128 + signal.SIGINT) from None
+    finally:
+        if in_main:
+            signal.signal(signal.SIGTERM, before)
 
 
 if __name__ == "__main__":

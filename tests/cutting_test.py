@@ -7,7 +7,7 @@ import pytest
 from jaxlm.data_pipelines import cutting
 from jaxlm.data_pipelines.record import decode_image, encode_image
 from jaxlm.data_pipelines.source import BadFaceError
-from jaxlm.landmarks import geometry, photos
+from jaxlm.landmarks import geometry, photo_decoding, photos
 from tiny_archives import ring, write_photo
 from tolerances import assert_float32_close
 
@@ -85,10 +85,10 @@ def test_truncated_images_are_noticed(tmp_path):
     preview = b"\xff\xe1" + (2 + len(jpeg)).to_bytes(2, "big") + jpeg
     with_preview = jpeg[:2] + preview + jpeg[2:]
     for data in (jpeg, png, with_preview, jpeg + b"trailing bytes of a camera"):
-        assert not photos.is_truncated(data)
+        assert not photo_decoding.is_truncated(data)
     for data in (jpeg, png, with_preview):
         for kept in (0.9, 0.99):
-            assert photos.is_truncated(data[: int(len(data) * kept)])
+            assert photo_decoding.is_truncated(data[: int(len(data) * kept)])
 
 
 @pytest.mark.parametrize(

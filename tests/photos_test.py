@@ -1,14 +1,20 @@
 """Photos as people have them, and the crops around their faces."""
 
+import io
+import os
 import pathlib
 import struct
+import sys
 import zlib
 
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
-from jaxlm.landmarks import geometry, photos
+from jaxlm.landmarks import geometry, photo_decoding, photos
+
+ASTRONAUT = pathlib.Path(__file__).parent / "data" / "astronaut.png"
 
 
 def picture(height: int = 24, width: int = 32) -> np.ndarray:
@@ -74,23 +80,161 @@ def test_photos_of_usual_size_are_read_as_they_are(tmp_path: pathlib.Path):
         np.testing.assert_array_equal(reduced, image)
 
 
-def test_more_pixels_than_can_be_read_are_refused(tmp_path: pathlib.Path):
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")  # Pillow's, before we refuse.
+@pytest.mark.parametrize("side", [15_000, 60_000])
+def test_more_pixels_than_memory_has_room_for_are_refused(tmp_path: pathlib.Path, side: int):
+    """The header alone says so; nothing is decoded."""
     data = bytearray(write(tmp_path / "a.png", picture()).read_bytes())
-    data[16:24] = struct.pack(">II", 100_000, 100_000)
+    data[16:24] = struct.pack(">II", side, 30_000)
     data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
     (tmp_path / "a.png").write_bytes(data)
-    with pytest.raises(photos.PhotoError, match=r"a\.png is not a readable image"):
-        photos.read_photo(tmp_path / "a.png")
+    for read in (photos.read_photo, photos.read_reduced):
+        with pytest.raises(photos.PhotoError, match=r"a\.png is not a readable image: .*pixels"):
+            read(tmp_path / "a.png")
 
 
-@pytest.mark.parametrize(("orientation", "turns"), [(1, 0), (3, 2), (6, -1), (8, 1)])
-def test_photos_are_turned_upright(tmp_path: pathlib.Path, orientation: int, turns: int):
-    file = write(tmp_path / "a.jpg", picture(), cv2.IMWRITE_JPEG_QUALITY, 100)
-    plain, data = photos.read_photo(file), file.read_bytes()
-    tag = struct.pack("<HHIHH", 0x0112, 3, 1, orientation, 0)
-    exif = b"Exif\0\0II*\0\x08\0\0\0\x01\0" + tag + bytes(4)
-    file.write_bytes(data[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + data[2:])
-    np.testing.assert_array_equal(photos.read_photo(file), np.rot90(plain, turns))
+def test_jpeg_files_may_have_more_pixels_where_they_are_reduced(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+):
+    file = write(tmp_path / "a.jpg", picture(64, 64))
+    for name, limit in (("MOST_PIXELS", 1000), ("MOST_PIXELS_REDUCED", 5000)):
+        monkeypatch.setattr(photo_decoding, name, limit)
+    monkeypatch.setattr(photos, "MAX_PIXELS", 1500)
+    assert photos.read_reduced(file)[1] == 2
+    with pytest.raises(photos.PhotoError, match="64 x 64 pixels"):
+        photos.read_photo(file)
+
+
+# Rows and columns of the upright photo from those of the stored one, by the EXIF orientation.
+UPRIGHT = {
+    1: lambda image: image,
+    2: lambda image: image[:, ::-1],
+    3: lambda image: image[::-1, ::-1],
+    4: lambda image: image[::-1],
+    5: lambda image: np.swapaxes(image, 0, 1),
+    6: lambda image: np.rot90(image, -1),
+    7: lambda image: np.swapaxes(image[::-1, ::-1], 0, 1),
+    8: lambda image: np.rot90(image),
+}
+
+
+@pytest.mark.parametrize("orientation", UPRIGHT)
+@pytest.mark.parametrize(
+    ("kind", "mode", "options"),
+    [
+        ("JPEG", "RGB", {"quality": 100}),
+        ("PNG", "RGBA", {}),
+        ("WEBP", "RGB", {"lossless": True}),
+        ("WEBP", "RGBA", {"lossless": True}),
+        ("TIFF", "RGB", {}),
+        ("AVIF", "RGB", {"quality": 100}),
+    ],
+)
+def test_photos_are_turned_upright(kind: str, mode: str, options: dict, orientation: int):
+    exif, coded = Image.Exif(), [io.BytesIO(), io.BytesIO()]
+    image = Image.fromarray(picture()).convert(mode)
+    image.save(coded[0], kind, **options)
+    exif[0x0112] = orientation
+    image.save(coded[1], kind, exif=exif, **options)
+    plain, turned = (photos.decode_photo(one.getvalue(), kind) for one in coded)
+    assert np.abs(plain.astype(int) - picture()).max() < 16  # The codings that lose something.
+    np.testing.assert_array_equal(turned, UPRIGHT[orientation](plain))
+    assert turned.flags.c_contiguous
+    assert turned.flags.writeable
+
+
+@pytest.mark.parametrize("progressive", [0, 1])
+@pytest.mark.parametrize("sampling", ["444", "440", "422", "420", "411"])
+def test_jpeg_pixels_are_those_of_opencv(sampling: str, progressive: int):
+    options = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, getattr(cv2, f"IMWRITE_JPEG_SAMPLING_FACTOR_{sampling}")]
+    options += [cv2.IMWRITE_JPEG_PROGRESSIVE, progressive]
+    coded = cv2.imencode(".jpg", cv2.imread(str(ASTRONAUT))[:301, :211], options)[1]
+    expected = cv2.cvtColor(cv2.imdecode(coded, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+    # Releases of libjpeg-turbo may round differently; those of these wheels give equal bits.
+    assert np.abs(photos.decode_photo(coded.tobytes(), "a.jpg").astype(int) - expected).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "mode", "tolerance"),
+    [("TIFF", "CMYK", 0), ("JPEG", "CMYK", 6), ("GIF", "P", 0), ("PNG", "1", 0), ("PNG", "LA", 0), ("TIFF", "I;16", 0)],
+)
+def test_colours_of_every_kind_become_rgb(kind: str, mode: str, tolerance: int):
+    coded, expected = io.BytesIO(), Image.fromarray(picture())
+    if mode == "I;16":
+        deep = picture()[:, :, 0].astype(np.uint16) * 256 + 255
+        image, expected = Image.fromarray(deep), Image.fromarray(picture()[:, :, 0])
+    else:
+        image = expected = expected.convert(mode)
+    image.save(coded, kind, **({"quality": 100} if kind == "JPEG" else {}))
+    read = photos.decode_photo(coded.getvalue(), "a")
+    assert np.abs(read.astype(int) - np.asarray(expected.convert("RGB"))).max() <= tolerance
+
+
+def test_transparent_colours_of_a_palette_show_black():
+    image = Image.fromarray(np.uint8([[0, 1], [2, 1]]))
+    image.putpalette([200, 10, 20, 30, 240, 50, 60, 70, 250])
+    coded = io.BytesIO()
+    image.save(coded, "PNG", transparency=1)
+    read = photos.decode_photo(coded.getvalue(), "a.png")
+    np.testing.assert_array_equal(read, [[[200, 10, 20], [0, 0, 0]], [[60, 70, 250], [0, 0, 0]]])
+
+
+@pytest.mark.parametrize(("kind", "word"), [("GIF", "frames"), ("WEBP", "frames"), ("TIFF", "pages")])
+def test_the_first_of_several_frames_is_read_and_told(kind: str, word: str, caplog: pytest.LogCaptureFixture):
+    first, coded = Image.fromarray(np.full((8, 9, 3), 255, np.uint8)), io.BytesIO()
+    first.save(coded, kind, save_all=True, append_images=[Image.fromarray(np.zeros((8, 9, 3), np.uint8))])
+    np.testing.assert_array_equal(photos.decode_photo(coded.getvalue(), "a.gif"), np.asarray(first))
+    assert f"a.gif holds several {word}; the first one is read" in caplog.text
+
+
+def test_heic_is_read_or_its_package_named(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch):
+    heif = pytest.importorskip("pillow_heif")
+    heif.register_heif_opener()
+    coded = io.BytesIO()
+    Image.fromarray(picture()).save(coded, "HEIF", quality=-1)
+    read = photos.decode_photo(coded.getvalue(), "a.heic")
+    assert np.abs(read.astype(int) - picture()).max() <= 8  # Lossless, but in YCbCr of 8 bits with half the colours.
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    with pytest.raises(photos.PhotoError, match=r'a\.heic is a HEIC picture; .*pip install "jaxlm\[heif\]"'):
+        photos.decode_photo(coded.getvalue(), "a.heic")
+
+
+def test_previews_in_raw_files_and_pixels_without_a_scale_are_refused():
+    raw, floats = io.BytesIO(), io.BytesIO()
+    Image.fromarray(picture()).save(raw, "TIFF", tiffinfo={254: 1})
+    Image.fromarray(np.ones((4, 4), np.float32)).save(floats, "TIFF")
+    for coded, message in ((raw, "is a camera's raw file"), (floats, "pixels of float32")):
+        with pytest.raises(photos.PhotoError, match=f"a.tif .*{message}"):
+            photos.decode_photo(coded.getvalue(), "a.tif")
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "PPM", "JPEG2000"])
+def test_truncated_files_are_refused(kind: str):
+    coded = io.BytesIO()
+    Image.open(ASTRONAUT).crop((0, 0, 64, 64)).save(coded, kind)
+    data = coded.getvalue()
+    for kept in (0.3, 0.6, 0.9, 0.98):
+        with pytest.raises(photos.PhotoError, match=r"cut is|image cut"):
+            photos.decode_photo(data[: int(kept * len(data))], "cut")
+
+
+def test_a_download_that_was_broken_off_is_truncated():
+    """Its space was reserved, so zeros follow; Pillow and OpenCV decode them to grey."""
+    data = cv2.imencode(".jpg", picture(64, 64))[1].tobytes()
+    with pytest.raises(photos.PhotoError, match="truncated"):
+        photos.decode_photo(data[: len(data) // 2] + bytes(len(data)), "a.jpg")
+
+
+def test_what_is_no_file_is_refused_without_being_opened(tmp_path: pathlib.Path):
+    os.mkfifo(tmp_path / "fifo.jpg")
+    (tmp_path / "folder.jpg").mkdir()
+    for path, kind in (
+        (tmp_path / "fifo.jpg", "a FIFO"),
+        (tmp_path / "folder.jpg", "a folder"),
+        ("/dev/zero", "a dev"),
+    ):
+        with pytest.raises(photos.PhotoError, match=f"is {kind}"):
+            photos.read_photo(path)
 
 
 def test_files_that_are_no_photo_are_named(tmp_path: pathlib.Path):

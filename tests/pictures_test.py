@@ -1,6 +1,8 @@
 """Pictures: what is drawn lies where the points are, and every file is a readable picture."""
 
 import dataclasses
+import errno
+import os
 import pathlib
 
 import cv2
@@ -113,8 +115,36 @@ def test_saved_images_keep_their_colours(tmp_path: pathlib.Path) -> None:
     image = np.random.default_rng(0).integers(0, 256, (8, 9, 3), dtype=np.uint8)
     pictures.save_image(tmp_path / "a.png", image)
     np.testing.assert_array_equal(cv2.cvtColor(cv2.imread(str(tmp_path / "a.png")), cv2.COLOR_BGR2RGB), image)
-    with pytest.raises(OSError, match="does the folder exist"):
+    with pytest.raises(OSError, match=r"cannot be written: No such file or directory: .*missing/a\.png"):
         pictures.save_image(tmp_path / "missing" / "a.png", image)
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9.jpg", "gr\u00fc\u00dfe [1]: a.jpg".encode(), b"n" * 247 + b".jpg"])
+def test_pictures_have_names_of_all_kinds(tmp_path: pathlib.Path, name: bytes) -> None:
+    pictures.save_image(tmp_path / os.fsdecode(name), blank())
+    assert [os.fsencode(file.name) for file in tmp_path.iterdir()] == [name]
+
+
+def test_a_picture_takes_its_name_once_it_is_whole(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Full disks write a part of a file; then the one before stays, and no part of the new one."""
+
+    def write_half(file: pathlib.Path, data: bytes) -> None:
+        with open(file, "wb") as opened:
+            opened.write(data[: len(data) // 2])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    pictures.save_image(tmp_path / "a.png", blank())
+    before = (tmp_path / "a.png").read_bytes()
+    monkeypatch.setattr(pathlib.Path, "write_bytes", write_half)
+    with pytest.raises(OSError, match="No space left") as caught:
+        pictures.save_image(tmp_path / "a.png", blank(32))
+    assert caught.value.errno == errno.ENOSPC
+    assert [file.read_bytes() for file in tmp_path.iterdir()] == [before]
+
+
+def test_a_picture_that_is_too_large_for_its_format_is_told(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(OSError, match=r"70000 x 1 pixels.*a\.jpg"):
+        pictures.save_image(tmp_path / "a.jpg", np.zeros((1, 70000, 3), np.uint8))
 
 
 def test_an_image_as_a_png_file_keeps_its_pixels() -> None:

@@ -1,18 +1,25 @@
 """The predict command: points in pixels of the photo, the files it writes, and what it says of bad input."""
 
 import csv
+import errno
+import io
 import json
+import os
 import pathlib
+import signal
+from collections.abc import Callable
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
+import tiny_videos
 from jaxlm import convert, predict
 from jaxlm.landmarks import photos
-from jaxlm.prediction import predicting
-from jaxlm.prediction.files import Entry, FoundFace, picture_names, write_csv, write_json
+from jaxlm.prediction import landmarker, predicting
+from jaxlm.prediction.files import Entry, FoundFace, Results, write_csv, write_json
+from jaxlm.prediction.sources import real_name
 from tiny_landmarker import bright_spot, brightest, mean_face_bundle, mean_face_in
 
 BOX = (40, 30, 99, 89)
@@ -135,31 +142,6 @@ def test_huge_photos_are_read_reduced_and_points_scaled_back(
     assert cv2.imread(str(tmp_path / "out" / "huge_landmarks.jpg")).shape[0] < 800
 
 
-def test_folders_and_patterns_stand_for_their_files(tmp_path: pathlib.Path):
-    for name in ("b.PNG", "a.jpg", "deeper/c.webp", "deeper/d.mp4", "e.txt"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
-    names = ["a.jpg", "b.PNG", "deeper/c.webp", "deeper/d.mp4"]
-    assert predicting.find_files([str(tmp_path)]) == [tmp_path / name for name in names]
-    assert predicting.find_files([f"{tmp_path}/*.[jP]*", f"{tmp_path}/a.jpg"]) == [
-        tmp_path / "a.jpg",
-        tmp_path / "b.PNG",
-    ]
-    (tmp_path / "nothing").mkdir()
-    for argument in ("nothing", "*.gif"):
-        with pytest.raises(ValueError, match="there are no photos or videos"):
-            predicting.find_files([str(tmp_path / argument)])
-
-
-def test_pictures_of_one_name_do_not_meet():
-    files = [pathlib.Path(name) for name in ("x/a/face.png", "x/b/face.png", "x/b/face.jpg", "x/other.png")]
-    names = ["a/face_landmarks", "b/face.png_landmarks", "face.jpg_landmarks", "other_landmarks"]
-    assert picture_names(files) == [pathlib.Path(name) for name in names]
-    far = [pathlib.Path("/far/off/face.png"), pathlib.Path("/elsewhere/clip.mp4"), pathlib.Path("/far/off/face.png")]
-    assert picture_names(far) == [pathlib.Path(f"{name}_landmarks") for name in ("face", "clip", "face")]
-    assert picture_names([]) == []
-
-
 def test_predictions_without_confidence_or_faces(tmp_path: pathlib.Path):
     face = FoundFace(np.float32([1, 2, 3, 4]), np.float32([[1.00049, 2], [3, 4]]), None, track=7)
     entries = [Entry("a.mp4", [face], 3, 0.12), Entry("b.png", [])]
@@ -209,6 +191,236 @@ def test_wrong_arguments_end_with_an_explanation(arguments: list[str], message: 
     with pytest.raises(SystemExit, match="1"):
         predict.main([*arguments, "--out", str(tmp_path)])
     assert message in capsys.readouterr().err
+
+
+def four_photos(folder: pathlib.Path) -> list[pathlib.Path]:
+    return [write(folder / f"{name}.png", 60 + number, 52) for number, name in enumerate("abcd")]
+
+
+def names(out: pathlib.Path) -> list[str]:
+    return [pathlib.Path(entry["file"]).stem for entry in document(out)]
+
+
+def at_call(
+    number: int,
+    act: Callable[[], object],
+    monkeypatch: pytest.MonkeyPatch,
+    predictor: landmarker.Landmarker = SPOTS,
+) -> list[int]:
+    """Does something in place of the prediction with that number; gives the list of those that were asked for."""
+    calls: list[int] = []
+    predict_photo = predictor.predict
+
+    def predict_or_act(photo: np.ndarray, boxes: Any = None) -> list[landmarker.Face]:
+        calls.append(len(calls))
+        if len(calls) - 1 == number:
+            act()
+        return predict_photo(photo, boxes)
+
+    monkeypatch.setattr(predictor, "predict", predict_or_act)
+    return calls
+
+
+def fail(error: BaseException) -> Callable[[], None]:
+    def act() -> None:
+        raise error
+
+    return act
+
+
+def test_an_error_of_one_photo_leaves_out_that_photo(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    at_call(1, fail(RuntimeError("out of memory")), monkeypatch)
+    files, out = four_photos(tmp_path), tmp_path / "out"
+    assert predicting.predict_files(files, SPOTS, out) == [f"{files[1]}: RuntimeError: out of memory"]
+    assert names(out) == ["a", "c", "d"]
+    assert {row["file"] for row in rows(out)} == {str(file) for file in (files[0], files[2], files[3])}
+    said = capsys.readouterr()
+    assert f"{files[0]}: 1 face -> {out / 'a_landmarks.jpg'}" in said.out
+    assert "4 files: 3 done, 1 with errors" in said.out
+    assert "b.png: RuntimeError" in said.err
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(errno.ENOSPC, "No space left on device")])
+def test_what_was_found_stays_and_the_same_call_goes_on(
+    tmp_path: pathlib.Path, error: BaseException, monkeypatch: pytest.MonkeyPatch
+):
+    files, out = four_photos(tmp_path), tmp_path / "out"
+    with monkeypatch.context() as patch:
+        at_call(2, fail(error), patch)
+        with pytest.raises(type(error)):
+            predicting.predict_files(files, SPOTS, out)
+    assert names(out) == ["a", "b"]
+    assert len(rows(out)) == 2
+    asked = at_call(-1, lambda: None, monkeypatch)
+    assert predicting.predict_files(files, SPOTS, out) == []
+    assert len(asked) == 2
+    assert names(out) == ["a", "b", "c", "d"]
+    assert sorted(file.name for file in out.iterdir()) == sorted(
+        [f"{name}_landmarks.jpg" for name in "abcd"] + [f"predictions.{ending}" for ending in ("csv", "json", "jsonl")]
+    )
+
+
+def test_a_video_that_was_cut_short_is_done_again(
+    tmp_path: pathlib.Path, weights: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+):
+    frames = [bright_spot(60 + index, 52) for index in range(8)]
+    files, out = [write(tmp_path / "a.png"), tiny_videos.write(tmp_path / "clip.mkv", frames)], tmp_path / "out"
+    faces = predict.Landmarker.load(weights, detector="whole")
+    with monkeypatch.context() as patch:
+        at_call(6, fail(KeyboardInterrupt()), patch, faces)
+        with pytest.raises(KeyboardInterrupt):
+            predicting.predict_files(files, faces, out)
+    cut = [entry.get("frame") for entry in document(out)]
+    assert cut == [None, *range(len(cut) - 1)]
+    assert 2 < len(cut) < 8
+    assert not [*out.glob("*.mp4")]
+    assert predicting.predict_files(files, faces, out) == []
+    assert [entry.get("frame") for entry in document(out)] == [None, *range(8)]
+    assert (out / "clip_landmarks.mp4").exists()
+    asked = at_call(-1, lambda: None, monkeypatch, faces)
+    assert predicting.predict_files(files, faces, out) == []
+    assert not asked
+
+
+def test_sigterm_ends_with_all_that_was_found(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    files, out = four_photos(tmp_path), tmp_path / "out"
+    monkeypatch.setattr(predict.Landmarker, "load", lambda *_, **__: SPOTS)
+    at_call(2, lambda: os.kill(os.getpid(), signal.SIGTERM), monkeypatch)
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit, match="143"):
+        predict.main([*map(str, files), "--out", str(out)])
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert names(out) == ["a", "b"]
+    assert f"What was found is in {out}" in capsys.readouterr().err
+
+
+def test_a_killed_process_leaves_what_it_wrote(tmp_path: pathlib.Path):
+    """Its last line may be cut off, and it writes no tables."""
+    files, out = four_photos(tmp_path), tmp_path / "out"
+    predicting.predict_files(files, SPOTS, out)
+    whole, log = document(out), out / "predictions.jsonl"
+    lines = log.read_bytes().splitlines(keepends=True)
+    assert len(lines) == 1 + 2 * 4
+    for kept in (*range(len(lines)), *(number + 0.5 for number in range(len(lines)))):
+        (out / "predictions.json").unlink()
+        half = lines[int(kept)][: len(lines[int(kept)]) // 2] if kept % 1 else b""
+        log.write_bytes(b"".join(lines[: int(kept)]) + half)
+        assert predicting.predict_files(files, SPOTS, out) == []
+        assert document(out) == whole
+        assert log.read_bytes().splitlines(keepends=True) == lines
+
+
+def test_a_mistyped_name_leaves_earlier_results(tmp_path: pathlib.Path):
+    out = tmp_path / "out"
+    predicting.predict_files(four_photos(tmp_path), SPOTS, out)
+    before = {file.name: file.read_bytes() for file in out.iterdir()}
+    for landmarks in (SPOTS, brightest(size=100)):
+        (problem,) = predicting.predict_files([tmp_path / "mistyped.png"], landmarks, out)
+        assert "mistyped.png is missing" in problem
+        assert {file.name: file.read_bytes() for file in out.iterdir()} == before
+
+
+def test_other_photos_are_added_and_changed_ones_done_again(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch):
+    files, out = four_photos(tmp_path), tmp_path / "out"
+    asked = at_call(-1, lambda: None, monkeypatch)
+    predicting.predict_files(files[:2], SPOTS, out)
+    picture = (out / "a_landmarks.jpg").read_bytes()
+    other = write(tmp_path / "other" / "a.png", 90, 80)
+    predicting.predict_files([files[2], other], SPOTS, out)
+    assert (out / "a_landmarks.jpg").read_bytes() == picture
+    assert (out / "other" / "a_landmarks.jpg").exists()
+    assert names(out) == ["a", "b", "c", "a"]
+    write(files[0], 80, 70)
+    os.utime(files[0], ns=(1, 1))
+    assert predicting.predict_files(files, SPOTS, out) == []
+    assert len(asked) == 2 + 2 + 2
+    np.testing.assert_allclose(document(out)[0]["faces"][0]["points"], np.broadcast_to((80, 70), (5, 2)), atol=0.3)
+    assert len(document(out)) == 5
+    for _ in range(2):  # A box in place of the detector's leaves the other photos alone.
+        predicting.predict_files(files[:1], SPOTS, out, {files[0]: [np.float64(BOX) + 5]})
+    assert len(asked) == 7
+    assert len(document(out)) == 5
+    assert document(out)[0]["faces"][0]["box"] == [45, 35, 104, 94]
+    monkeypatch.setattr(SPOTS, "least_confidence", 0.5)
+    predicting.predict_files(files[1:2], SPOTS, out)
+    assert len(asked) == 8
+
+
+def test_other_settings_start_anew_and_say_so(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]):
+    files, out = four_photos(tmp_path), tmp_path / "out"
+    predicting.predict_files(files, SPOTS, out)
+    assert "it starts anew" not in capsys.readouterr().out
+    predicting.predict_files(files[:2], brightest(size=100), out)
+    assert f"{out} holds results of another model" in capsys.readouterr().out
+    assert names(out) == ["a", "b"]
+
+
+def test_a_second_process_in_one_folder_is_refused(tmp_path: pathlib.Path):
+    settings: dict[str, Any] = {}
+    with Results(tmp_path, settings, 5), pytest.raises(BlockingIOError, match="take another --out"):  # noqa: SIM117
+        with Results(tmp_path, settings, 5):
+            pass
+    assert not (tmp_path / ".predictions.lock").exists()
+
+
+def test_special_files_that_are_named_are_refused(tmp_path: pathlib.Path):
+    files = [tmp_path / "a.jpg", tmp_path / "clip.mp4"]
+    for file in files:
+        os.mkfifo(file)
+    problems = predicting.predict_files([*files, pathlib.Path("/dev/zero")], SPOTS, tmp_path / "out")
+    kinds = ["a FIFO", "a FIFO", "a device"]
+    assert problems == [
+        f"{file} is {kind}, not a photo or video" for file, kind in zip([*files, "/dev/zero"], kinds, strict=True)
+    ]
+
+
+def test_a_damaged_log_is_named(tmp_path: pathlib.Path):
+    file = write(tmp_path / "a.png")
+    predicting.predict_files([file], SPOTS, tmp_path / "out")
+    log = tmp_path / "out" / "predictions.jsonl"
+    log.write_text(log.read_text().replace('"box"', '"bax"'))
+    with pytest.raises(ValueError, match=r"predictions\.jsonl is damaged; move it away"):
+        predicting.predict_files([file], SPOTS, tmp_path / "out")
+
+
+def test_a_picture_that_cannot_be_written_loses_no_points(tmp_path: pathlib.Path):
+    file = write(tmp_path / "a.png")
+    (tmp_path / "out" / "a_landmarks.jpg").mkdir(parents=True)
+    (problem,) = predicting.predict_files([file], SPOTS, tmp_path / "out")
+    assert "a_landmarks.jpg" in problem
+    assert names(tmp_path / "out") == ["a"]
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9.png", "grüße 1:2 [x].png".encode(), b"n" * 246 + b".png", b"a\\xe9\n.png"])
+def test_names_of_all_kinds_come_back(tmp_path: pathlib.Path, name: bytes, capsys: pytest.CaptureFixture[str]):
+    file = tmp_path / os.fsdecode(name)
+    file.write_bytes(cv2.imencode(".png", bright_spot(71, 52))[1].tobytes())
+    out = tmp_path / "out"
+    for call in range(2):
+        assert predicting.predict_files([file], SPOTS, out) == []
+        assert "1 passed over" in capsys.readouterr().out or not call
+    for shown in (document(out)[0]["file"], rows(out)[0]["file"]):
+        assert os.fsencode(real_name(shown)) == os.fsencode(file)
+    assert len([*out.glob("*_landmarks.jpg")]) == 1
+    assert len([*out.iterdir()]) == 4
+
+
+def test_names_can_be_shown_on_every_terminal(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch):
+    raw = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(raw, "ascii"))
+    predicting.say("ü " + os.fsdecode(b"caf\xe9"))
+    assert raw.getvalue() == rb"\xfc caf\udce9" + os.linesep.encode()
+
+
+def test_a_limit_outside_of_0_to_1_is_refused(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]):
+    for value in ("1.5", "-0.1", "nan"):
+        with pytest.raises(SystemExit, match="1"):
+            predict.main([str(ASTRONAUT), f"--least-confidence={value}", "--out", str(tmp_path)])
+        assert f"0 to 1, not {value}" in capsys.readouterr().err
 
 
 RELEASED = ("98_points_global_reinit.pth.tar", "98_points_global_regress.pth.tar")

@@ -5,7 +5,10 @@ Images are RGB uint8 [H, W, 3] and points (x, y) in pixels, with pixel centres a
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
+import pathlib
 from collections.abc import Sequence
 
 import cv2
@@ -171,16 +174,42 @@ def _write(image: np.ndarray, text: str, corner: tuple[int, int]) -> None:
 def save_image(file: File, image: np.ndarray) -> None:
     """Writes an RGB uint8 image [H, W, 3]; the ending of the file's name gives the format.
 
+    The file takes its name once it is whole; one of that name is replaced.
+
     Raises:
-      OSError: The file cannot be written.
+      OSError: The file cannot be written, or the format takes no image of this size.
     """
-    if not cv2.imwrite(os.fspath(file), cv2.cvtColor(image, cv2.COLOR_RGB2BGR)):
-        raise OSError(f"{file}: the picture could not be written; does the folder exist?")
+    file = pathlib.Path(file)
+    coded = _encode(file.suffix, image)
+    if coded is None:
+        height, width = image.shape[:2]
+        raise OSError(errno.EINVAL, f"a picture of {width} x {height} pixels cannot be written so", str(file))
+    beside = file.with_name(f"{file.name}.new")
+    try:
+        beside.write_bytes(coded)
+        beside.replace(file)
+    except OSError as error:
+        raise OSError(error.errno, f"the picture cannot be written: {error.strerror}", str(file)) from None
+    finally:
+        with contextlib.suppress(OSError):
+            beside.unlink()
 
 
 def to_png(image: np.ndarray) -> bytes:
     """An RGB uint8 image [H, W, 3] as the bytes of a PNG file."""
-    return cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes()
+    coded = _encode(".png", image)
+    assert coded is not None  # It takes all sizes that fit in memory.
+    return coded
+
+
+def _encode(ending: str, image: np.ndarray) -> bytes | None:
+    """The bytes of an image file; None where OpenCV cannot make it."""
+    # OpenCV writes no file itself: it ends the process at a name that is no UTF-8, and does not say what went wrong.
+    try:
+        good, coded = cv2.imencode(ending, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    except cv2.error:
+        return None
+    return coded.tobytes() if good else None
 
 
 def worst_faces(

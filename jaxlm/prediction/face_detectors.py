@@ -7,6 +7,7 @@ A detector's boxes follow a convention of its own, which differs from that of th
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import importlib.util
 import logging
 import os
@@ -29,10 +30,12 @@ class FaceDetector:
     Attributes:
       name: Its name among the boxes of a calibrated model.
       find: RGB uint8 [H, W, 3] -> boxes [n, 4], the first and the last pixel (x1, y1, x2, y2), by its own convention.
+      version: Tells detectors of one name apart that find other boxes.
     """
 
     name: str
     find: Callable[[np.ndarray], np.ndarray]
+    version: str = ""
 
     def __call__(self, photo: np.ndarray) -> np.ndarray:
         """Boxes float32 [n, 4] of a photo, those that are empty or outside of it left out."""
@@ -105,7 +108,9 @@ def yunet(file: str | os.PathLike[str], score: float = 0.7) -> FaceDetector:
     if not pathlib.Path(file).is_file():
         raise FileNotFoundError(f"{file}: there is no such model of YuNet")
     try:
-        network = cv2.FaceDetectorYN.create(os.fspath(file), "", (320, 320), score)
+        # OpenCV takes the content: it opens no names that are not UTF-8.
+        content = np.fromfile(file, np.uint8)
+        network = cv2.FaceDetectorYN.create("onnx", content, np.empty(0, np.uint8), (320, 320), score)
     except cv2.error as error:
         raise ValueError(f"{file} is no model of YuNet that OpenCV can read ({error.err})") from None
     lock = threading.Lock()
@@ -120,7 +125,7 @@ def yunet(file: str | os.PathLike[str], score: float = 0.7) -> FaceDetector:
         corner, size = found[:, :2], found[:, 2:4]
         return np.concatenate([corner, corner + size - 1], axis=1) / scale
 
-    return FaceDetector("yunet", find)
+    return FaceDetector("yunet", find, hashlib.sha256(content.tobytes()).hexdigest())
 
 
 def _whole(photo: np.ndarray) -> np.ndarray:

@@ -1,17 +1,22 @@
-"""The files of the predict command: points as JSON and as a table, and the names of pictures."""
+"""The files of the predict command: points as JSON lines while they are found, then as JSON and as a table."""
 
 from __future__ import annotations
 
-import collections
+import contextlib
 import csv
-import itertools
 import json
+import logging
 import os
 import pathlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import filelock
 import numpy as np
+
+from jaxlm.prediction.sources import CSV, JSON, LOCK, LOG, printable, real_name
+from jaxlm.runtime.row_log import RowLog
+from jaxlm.runtime.workdirs import make_folder, replacing
 
 
 class FoundFace(NamedTuple):
@@ -39,13 +44,123 @@ class Entry(NamedTuple):
     time: float | None = None
 
 
+class Done(NamedTuple):
+    """What is known of a file whose entries are written.
+
+    Attributes:
+      state: What tells whether the file, or what is asked of it, has changed, as JSON has it.
+      picture: Its picture, as a path from the folder of results; None where that could not be written.
+      good: Whether nothing was wrong.
+    """
+
+    state: Any
+    picture: str | None
+    good: bool
+
+
+class Results:
+    """The results in a folder, inside of `with`: those of each file are written at once, and the tables at the end.
+
+    `predictions.jsonl` has what was found so far (see `RowLog`), also after the process was killed. At the end, however
+    that comes, `predictions.json` and `predictions.csv` are written from it. Where nothing was found, they stay.
+
+    Attributes:
+      done: The files with results, by their absolute paths.
+      replaces: Whether the first entry replaces earlier results, which are by other settings or by unknown ones.
+    """
+
+    def __init__(self, folder: pathlib.Path, settings: Mapping[str, Any], num_points: int) -> None:
+        """Makes the folder; raises OSError where it cannot.
+
+        Args:
+          folder: Folder of the results.
+          settings: What the results depend on beside the files, as JSON has it.
+          num_points: The number of landmarks of a face.
+        """
+        make_folder(folder)
+        self._folder, self._settings, self._num_points = folder, settings, num_points
+        self._lock = filelock.FileLock(folder / LOCK, timeout=0)
+        self.done: dict[str, Done] = {}
+        self.replaces = False
+
+    def __enter__(self) -> Results:
+        """Reads what is there; raises OSError where it cannot, or another process writes to the folder."""
+        try:
+            self._lock.acquire()
+        except filelock.Timeout:
+            raise BlockingIOError(f"another process writes results to {self._folder}; take another --out") from None
+        except NotImplementedError:  # Some network file systems.
+            logging.warning("%s: the file system has no locks, so a second process is not noticed", self._folder)
+        try:
+            self._log = RowLog(self._folder / LOG, self._settings)
+            table = self._folder / JSON
+            unknown = not self._log.done and table.exists() and table.stat().st_size > len("[]\n")
+        except BaseException:
+            self._unlock()
+            raise
+        self.done = {real_name(name): _done(said) for name, said in self._log.done.items()}
+        self.replaces = self._log.others or unknown
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            # What ended the work may be a full disk, which may have no room for the tables; the log has the entries.
+            with contextlib.suppress(OSError) if kind else contextlib.nullcontext():
+                self._log.close()
+            with contextlib.suppress(OSError) if kind else contextlib.nullcontext():
+                if self.done or self._log.unfinished or not (self._folder / JSON).exists():
+                    self._write_tables()
+        finally:
+            self._unlock()
+
+    def _unlock(self) -> None:
+        self._lock.release()
+        with contextlib.suppress(OSError):
+            os.unlink(self._lock.lock_file)
+
+    def add(self, entry: Entry) -> None:
+        """Writes the faces of a photo or of a frame; raises OSError where it cannot."""
+        self._log.add(_to_json(entry))
+
+    def finish(self, path: str, done: Done) -> None:
+        """Says that all entries of a file are there; they stand for those that it had before."""
+        self._log.finish(printable(path), {**done._asdict(), "picture": done.picture and printable(done.picture)})
+        self.done[path] = done
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether there are entries of a file that is not finished."""
+        return self._log.unfinished
+
+    def _write_tables(self) -> None:
+        sure = any(face.confidence is not None for entry in self._entries() for face in entry.faces)
+        write_json(self._folder / JSON, self._entries())
+        write_csv(self._folder / CSV, self._entries(), self._num_points, sure)
+
+    def _entries(self) -> Iterator[Entry]:
+        try:
+            yield from map(_from_json, self._log.rows())
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            file = self._folder / LOG
+            raise ValueError(f"{file} is damaged; move it away, and give the same command again") from error
+
+
+def _done(said: Mapping[str, Any]) -> Done:
+    picture = said.get("picture")
+    return Done(said.get("state"), real_name(picture) if isinstance(picture, str) else None, said.get("good") is True)
+
+
 def write_json(path: pathlib.Path, entries: Iterable[Entry]) -> None:
     """Writes a list with an object for each photo or frame: its `file`, its `frame` and `time` in a video, and its
     `faces`.
 
     A face is an object of `box` [4], `points` [N][x, y], `confidence` [N] or null, and in a video `track`.
     """
-    path.write_text("[" + ",\n".join(json.dumps(_to_json(entry)) for entry in entries) + "]\n")
+    with replacing(path) as file:
+        file.write("[")
+        for number, entry in enumerate(entries):
+            file.write(",\n" * (number > 0) + json.dumps(_to_json(entry), ensure_ascii=False))
+        file.write("]\n")
 
 
 def write_csv(path: pathlib.Path, entries: Iterable[Entry], num_points: int, confidence: bool) -> None:
@@ -57,36 +172,34 @@ def write_csv(path: pathlib.Path, entries: Iterable[Entry], num_points: int, con
     columns = ["file", "frame", "time", "face", "box_x1", "box_y1", "box_x2", "box_y2"]
     columns += [f"{axis}{point}" for point in range(num_points) for axis in "xy"]
     columns += [f"c{point}" for point in range(num_points)] if confidence else []
-    with open(path, "w", newline="") as file:
+    with replacing(path) as file:
         table = csv.writer(file)
         table.writerow(columns)
         for entry in entries:
             for number, face in enumerate(entry.faces):
-                where = [entry.file, entry.frame, _seconds(entry.time), number if face.track is None else face.track]
+                where = [printable(entry.file), entry.frame, _seconds(entry.time)]
+                where += [number if face.track is None else face.track]
                 sure = _rounded(face.confidence) if confidence and face.confidence is not None else []
                 table.writerow([*where, *_rounded(face.box), *_rounded(np.ravel(face.points)), *sure])
-
-
-def picture_names(files: Sequence[pathlib.Path]) -> list[pathlib.Path]:
-    """A path for the picture of each file, below a folder for all of them and without ending.
-
-    It is the file's own name with as many folders in front as tell it from the others, and with its ending where only
-    that does.
-    """
-    full = [pathlib.Path(os.path.abspath(file)) for file in files]
-    names: dict[pathlib.Path, pathlib.Path] = {}
-    deepest = max((len(file.parts) for file in full), default=1)
-    for ending, depth in itertools.product((False, True), range(1, deepest)):
-        tails = {file: (file if ending else file.with_suffix("")).parts[-depth:] for file in full}
-        count = collections.Counter(tails.values())
-        names |= {file: pathlib.Path(*tails[file]) for file in tails.keys() - names.keys() if count[tails[file]] == 1}
-    return [names[file].with_name(f"{names[file].name}_landmarks") for file in full]
 
 
 def _to_json(entry: Entry) -> dict[str, Any]:
     frame = {} if entry.frame is None else {"frame": entry.frame}
     time = {} if entry.time is None else {"time": _seconds(entry.time)}
-    return {"file": entry.file, **frame, **time, "faces": [_face_to_json(face) for face in entry.faces]}
+    return {"file": printable(entry.file), **frame, **time, "faces": [_face_to_json(face) for face in entry.faces]}
+
+
+def _from_json(row: dict[str, Any]) -> Entry:
+    faces = [
+        FoundFace(
+            np.asarray(face["box"], np.float64),
+            np.asarray(face["points"], np.float64),
+            None if face["confidence"] is None else np.asarray(face["confidence"], np.float64),
+            face.get("track"),
+        )
+        for face in row["faces"]
+    ]
+    return Entry(real_name(row["file"]), faces, row.get("frame"), row.get("time"))
 
 
 def _face_to_json(face: FoundFace) -> dict[str, Any]:

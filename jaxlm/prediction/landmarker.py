@@ -66,6 +66,7 @@ class Landmarker:
       scheme: The scheme of its points.
       calibrations: What brings a face detector's boxes to the model's, by the detector's name; see `Trained.boxes`.
       least_confidence: A detection is dropped where the mean confidence of its points is less.
+      flip_test: As given.
 
     Raises:
       ValueError: `flip_test` with a model that looks at the photo itself.
@@ -75,7 +76,7 @@ class Landmarker:
         if flip_test and trained.looks_at_photos:
             raise ValueError("there is no flip test for the released models of DPR, which look at the photo itself")
         self.trained, self.scheme, self.least_confidence = trained, trained.scheme, trained.least_confidence
-        self.calibrations = dict(trained.boxes)
+        self.calibrations, self.flip_test = dict(trained.boxes), flip_test
         self._given_detector = detector
         size, task = trained.config.model.input_size, trained.task
         flip = trained.scheme.flip if flip_test else None

@@ -11,7 +11,8 @@ import tqdm
 from jaxlm.data_pipelines.input import Faces
 from jaxlm.data_pipelines.renders import Render
 from jaxlm.drawing import pictures
-from jaxlm.landmarks.photos import is_truncated, read_photo
+from jaxlm.landmarks.photo_decoding import is_truncated
+from jaxlm.landmarks.photos import read_photo
 from jaxlm.styles import translation
 from jaxlm.styles.translation import Translator
 

@@ -1,0 +1,175 @@
+"""Pixels of image files, by Pillow: of every kind, upright, bounded in size; the files are anybody's."""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+from PIL import Image, TiffImagePlugin, UnidentifiedImageError
+
+MOST_PIXELS = 250_000_000
+"""Photos of more pixels are refused. 7 to 10 bytes a pixel are needed; the formats below have limits of their own."""
+MOST_PIXELS_OF = {"JPEG2000": 125_000_000, "WEBP": 125_000_000}  # 16 to 18 bytes a pixel.
+MOST_PIXELS_REDUCED = 400_000_000
+"""Of JPEG files that are decoded at a reduced size. Progressive ones need 6 to 8 bytes for each of these pixels."""
+
+# Pillow warns of more pixels as it looks at a header, and refuses twice as many. By default it does so for photos of
+# today's cameras.
+Image.MAX_IMAGE_PIXELS = MOST_PIXELS_REDUCED
+
+# Nothing that starts another program (EPS), and no formats that photos do not have.
+_FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "TIFF", "GIF", "BMP", "DIB", "PPM", "JPEG2000")
+_SEVERAL = {"AVIF": "frames", "GIF": "frames", "PNG": "frames", "WEBP": "frames", "TIFF": "pages"}
+_HEIF_BRANDS = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"))
+_JPEG, _PNG = b"\xff\xd8", b"\x89PNG"
+_DEEP = ("I;16", "I;16L", "I;16B", "I;16N")
+_FACTORS = (1, 2, 4, 8)
+_ORIENTATION, _REDUCED_COPY, _DNG_VERSION = 0x0112, 0x00FE, 0xC612  # Tags of EXIF and TIFF.
+# Rows are copied from Pillow in parts of so many pixels.
+_PART = 2**20
+
+
+class PhotoError(ValueError):
+    """A photo cannot be read, or a box does not fit it."""
+
+
+def decode(data: bytes, path: str | os.PathLike[str], most: int | None = None) -> tuple[np.ndarray, int]:
+    """The photo in the bytes of an image file, and by which factor it was reduced; see `photos.read_photo`.
+
+    Args:
+      data: The content of the file.
+      path: The file, which errors name.
+      most: A photo of more pixels is reduced to so many at most, or by 8.
+
+    Raises:
+      PhotoError: It is truncated, no photo or none of a known format, or has too many pixels.
+    """
+    if not data:
+        raise PhotoError(f"{path} is not a readable image: the file is empty")
+    if is_truncated(data):
+        raise PhotoError(f"the image {path} is truncated")
+    try:
+        with _open(data, path) as image:
+            factor = 1 if most is None else _reduction(image.width * image.height, most)
+            is_jpeg = image.format in ("JPEG", "MPO")
+            most_read = MOST_PIXELS_OF.get(image.format or "", MOST_PIXELS)
+            _check_header(image, data, path, MOST_PIXELS_REDUCED if is_jpeg and factor > 1 else most_read)
+            if is_jpeg and factor > 1:
+                image.draft(None, (image.width // factor, image.height // factor))
+            image.load()
+            pixels = _turned(_pixels(image), _orientation(image))
+            return pixels if is_jpeg else _shrink(pixels, factor), factor
+    except PhotoError:
+        raise
+    except UnidentifiedImageError:
+        raise PhotoError(f"{path} is not a readable image: it is of none of the formats that are read") from None
+    except Exception as error:  # Pillow's readers of damaged files raise errors of many types.
+        if "truncated" in str(error).lower():
+            raise PhotoError(f"the image {path} is truncated") from error
+        raise PhotoError(f"{path} is not a readable image: {str(error) or type(error).__name__}") from error
+
+
+def is_truncated(data: bytes) -> bool:
+    """Whether a JPEG or PNG file lacks its end mark.
+
+    Pillow passes over that in files whose lost part is zeros, as a download that was broken off leaves them.
+    """
+    if data.startswith(_PNG):
+        return b"IEND" not in data
+    if not data.startswith(_JPEG):
+        return False
+    # A preview picture in one of the header's segments has an end mark of its own. In the coded picture, after the
+    # start-of-scan marker (DA), the bytes FF D9 occur at the end only.
+    return data.find(b"\xff\xd9", max(_segment_ends(data), default=2)) < 0
+
+
+def _segment_ends(data: bytes) -> Iterator[int]:
+    """The end of each segment of a JPEG file's header, up to the start of the coded picture."""
+    position = 2
+    while data[position : position + 1] == b"\xff" and data[position + 1 : position + 2] != b"\xda":
+        position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
+        yield position
+
+
+def _open(data: bytes, path: str | os.PathLike[str]) -> Image.Image:
+    """The image whose header was read, and not yet its pixels."""
+    try:
+        return Image.open(io.BytesIO(data), formats=_FORMATS)
+    except UnidentifiedImageError:
+        if data[4:8] != b"ftyp" or data[8:12] not in _HEIF_BRANDS:
+            raise
+    try:
+        import pillow_heif
+    except ImportError:
+        raise PhotoError(f'{path} is a HEIC picture; reading it needs pillow-heif: pip install "jaxlm[heif]"') from None
+    pillow_heif.register_heif_opener()
+    return Image.open(io.BytesIO(data), formats=("HEIF",))
+
+
+def _check_header(image: Image.Image, data: bytes, path: str | os.PathLike[str], most: int) -> None:
+    """Raises PhotoError for an image that is too large, or the preview of another one; warns of further frames."""
+    if image.width * image.height > most:
+        raise PhotoError(
+            f"{path} is not a readable image: it has {image.width} x {image.height} pixels, and at most"
+            f" {most // 10**6} million are read"
+        )
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        tags = image.tag_v2
+        if tags.get(_REDUCED_COPY, 0) & 1 or _DNG_VERSION in tags or data[8:10] == b"CR":
+            raise PhotoError(f"{path} is a camera's raw file, of which only a preview could be read; save it as JPEG")
+    if getattr(image, "is_animated", False) and image.format in _SEVERAL:
+        logging.warning("%s holds several %s; the first one is read", path, _SEVERAL[image.format])
+
+
+def _pixels(image: Image.Image) -> np.ndarray:
+    """The pixels of an image as RGB uint8 [H, W, 3], on black where they are transparent."""
+    pixels = np.empty((image.height, image.width, 3), np.uint8)
+    rows = max(_PART // image.width, 1)
+    for top in range(0, image.height, rows):
+        part = image.crop((0, top, image.width, min(top + rows, image.height)))
+        if part.mode in _DEEP or (part.mode == "I" and image.format == "PPM"):
+            pixels[top : top + rows] = (np.asarray(part) >> 8).astype(np.uint8)[:, :, None]
+        elif part.mode in ("I", "F"):
+            raise ValueError(f"it has pixels of {np.asarray(part).dtype}, which are not read; save it with 8 bits")
+        elif part.has_transparency_data:
+            layers = np.asarray(part.convert("RGBA"))
+            opacity = cv2.merge([layers[:, :, 3]] * 3)
+            pixels[top : top + rows] = cv2.multiply(layers[:, :, :3], opacity, scale=1 / 255)
+        else:
+            pixels[top : top + rows] = np.asarray(part.convert("RGB"))
+    return pixels
+
+
+def _orientation(image: Image.Image) -> int:
+    """The number by which EXIF data say how the photo is turned; 1 where they do not, or are damaged."""
+    try:
+        return int(image.getexif().get(_ORIENTATION, 1))
+    except Exception:  # Of many types, as above. A photo without readable EXIF data is a photo all the same.
+        return 1
+
+
+def _turned(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """The photo [H, W, 3] upright."""
+    if orientation not in range(2, 9):
+        return pixels
+    if orientation >= 5:
+        pixels = pixels.transpose(1, 0, 2)
+    rows, columns = (slice(None, None, -1 if orientation in turned else 1) for turned in ((3, 4, 7, 8), (2, 3, 6, 7)))
+    return np.ascontiguousarray(pixels[rows, columns])
+
+
+def _shrink(image: np.ndarray, factor: int) -> np.ndarray:
+    """The image [H, W, 3], averaged over whole squares of `factor` x `factor` pixels."""
+    if factor == 1:
+        return image
+    height, width = (max(side // factor, 1) for side in image.shape[:2])
+    return cv2.resize(image[: height * factor, : width * factor], (width, height), interpolation=cv2.INTER_AREA)
+
+
+def _reduction(pixels: int, most: int) -> int:
+    """The smallest factor that reduces a photo to `most` pixels; the largest factor where none does."""
+    return next((factor for factor in _FACTORS if pixels <= most * factor**2), _FACTORS[-1])

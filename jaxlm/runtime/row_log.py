@@ -1,0 +1,117 @@
+"""A file of JSON lines that holds the results of a command as they are found, so that it can go on where it ended."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+from collections.abc import Iterator, Mapping
+from typing import IO, Any
+
+Row = dict[str, Any]
+
+
+class RowLog:
+    """Rows of results, those of one item (a photo, a video) after those of another.
+
+    The file has a line `settings`, a line for each row, and a line `done` behind the rows of each item. Nothing is
+    written before the first row: then earlier results by the same settings stay, others are replaced. What follows the
+    last finished item, as a killed process leaves it, is written over.
+
+    Attributes:
+      done: What was said of each finished item, by its name.
+      others: Whether the file holds results by other settings.
+    """
+
+    def __init__(self, file: pathlib.Path, settings: Mapping[str, Any]) -> None:
+        """Reads what is there; raises OSError where it cannot be read.
+
+        Args:
+          file: The file.
+          settings: What the rows depend on beside their item, as JSON has it.
+        """
+        self.done: dict[str, Row] = {}
+        self.others = False
+        self._file, self._settings = file, _line({"settings": settings})
+        self._opened: IO[bytes] | None = None
+        # From where to where the rows of each item lie; those of the next one lie from `_start` to `_end`.
+        self._places: dict[str, tuple[int, int]] = {}
+        self._start = self._end = 0
+        if file.exists():
+            self._read()
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether there are rows of an item that is not finished."""
+        return self._end > self._start
+
+    def add(self, row: Row) -> None:
+        """Writes a row of the next item; raises OSError where it cannot."""
+        if self._opened is None:
+            self._opened = self._file.open("r+b" if self._end else "wb")
+            self._opened.seek(self._end)
+            self._opened.truncate()
+            if not self._end:
+                self._append(self._settings)
+                self._start = self._end
+        self._append(_line(row))
+
+    def finish(self, item: str, said: Row) -> None:
+        """Says that the rows of an item are all there; they stand for those that it had before."""
+        assert self._opened is not None, "an item has rows"
+        place = self._start, self._end
+        self._append(_line({"done": item, **said}))
+        self._note(item, said, place)
+
+    def rows(self) -> Iterator[Row]:
+        """The rows of all items, and last those of an item that is not finished."""
+        places = [*self._places.values(), (self._start, self._end)]
+        if self._end:
+            with open(self._file, "rb") as file:
+                for start, end in places:
+                    file.seek(start)
+                    while file.tell() < end:
+                        yield json.loads(file.readline())
+
+    def close(self) -> None:
+        """Closes the file; raises OSError where a full disk lost the last row."""
+        if self._opened:
+            self._opened.close()
+
+    def _append(self, line: bytes) -> None:
+        assert self._opened is not None
+        self._opened.write(line)
+        self._opened.flush()
+        self._end += len(line)
+
+    def _note(self, item: str, said: Row, place: tuple[int, int]) -> None:
+        self.done[item], self._places[item] = said, place
+        self._start = self._end
+
+    def _read(self) -> None:
+        with open(self._file, "rb") as lines:
+            if lines.readline() != self._settings:
+                self.others = True
+                return
+            start = position = self._start = self._end = len(self._settings)
+            for line in lines:
+                row = _row(line)
+                if row is None:
+                    return
+                position += len(line)
+                if "done" in row:
+                    place = start, position - len(line)
+                    start = self._end = position
+                    self._note(row.pop("done"), row, place)
+
+
+def _line(row: Mapping[str, Any]) -> bytes:
+    return json.dumps(row, ensure_ascii=False).encode() + b"\n"
+
+
+def _row(line: bytes) -> Row | None:
+    """The row of a line; None where it was cut off."""
+    try:
+        row = json.loads(line)
+    except ValueError:
+        return None
+    return row if isinstance(row, dict) and line.endswith(b"\n") and isinstance(row.get("done", ""), str) else None

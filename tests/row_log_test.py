@@ -1,0 +1,72 @@
+"""Rows of results that stay where a process was ended."""
+
+import json
+import pathlib
+
+import pytest
+
+from jaxlm.runtime.row_log import RowLog
+
+
+def filled(file: pathlib.Path) -> RowLog:
+    log = RowLog(file, {"model": 1})
+    for item, rows in (("a", 2), ("b", 1)):
+        for number in range(rows):
+            log.add({"of": item, "number": number})
+        log.finish(item, {"good": True})
+    return log
+
+
+def test_rows_of_items_are_there_at_once_and_later(tmp_path: pathlib.Path):
+    log = filled(tmp_path / "log.jsonl")
+    log.add({"of": "c", "number": 0})
+    rows = [{"of": item, "number": number} for item, number in (("a", 0), ("a", 1), ("b", 0))]
+    assert [*log.rows()] == [*rows, {"of": "c", "number": 0}]
+    assert log.unfinished
+    later = RowLog(tmp_path / "log.jsonl", {"model": 1})
+    assert [*later.rows()] == rows
+    assert later.done == {"a": {"good": True}, "b": {"good": True}}
+    later.add({"of": "d", "number": 0})
+    later.finish("d", {"good": False})
+    later.close()
+    assert '"c"' not in (tmp_path / "log.jsonl").read_text()
+    assert [*RowLog(tmp_path / "log.jsonl", {"model": 1}).rows()] == [*rows, {"of": "d", "number": 0}]
+
+
+def test_an_item_that_is_done_again_has_its_new_rows_alone(tmp_path: pathlib.Path):
+    log = filled(tmp_path / "log.jsonl")
+    log.add({"of": "a", "number": 9})
+    log.finish("a", {"good": False})
+    for one in (log, RowLog(tmp_path / "log.jsonl", {"model": 1})):
+        assert [row["number"] for row in one.rows()] == [9, 0]
+        assert one.done["a"] == {"good": False}
+
+
+def test_rows_by_other_settings_stay_until_there_are_new_ones(tmp_path: pathlib.Path):
+    file = tmp_path / "log.jsonl"
+    filled(file).close()
+    before = file.read_bytes()
+    log = RowLog(file, {"model": 2})
+    assert log.others
+    assert [*log.rows()] == []
+    log.close()
+    assert file.read_bytes() == before
+    log.add({"of": "e"})
+    log.finish("e", {})
+    assert [json.loads(line) for line in file.read_text().splitlines()] == [
+        {"settings": {"model": 2}},
+        {"of": "e"},
+        {"done": "e"},
+    ]
+
+
+@pytest.mark.parametrize("tail", [b"{", b'{"of": "c"', b'{"of": "c"}', b"[]\n", b"\xff\n", b'{"done": 3}\n'])
+def test_what_was_cut_off_does_not_count(tmp_path: pathlib.Path, tail: bytes):
+    file = tmp_path / "log.jsonl"
+    filled(file).close()
+    whole = file.read_bytes()
+    file.write_bytes(whole + tail)
+    log = RowLog(file, {"model": 1})
+    assert len([*log.rows()]) == 3
+    log.add({"of": "c"})
+    assert file.read_bytes() == whole + b'{"of": "c"}\n'
