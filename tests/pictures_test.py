@@ -128,14 +128,13 @@ def test_pictures_have_names_of_all_kinds(tmp_path: pathlib.Path, name: bytes) -
 def test_a_picture_takes_its_name_once_it_is_whole(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Full disks write a part of a file; then the one before stays, and no part of the new one."""
 
-    def write_half(file: pathlib.Path, data: bytes) -> None:
-        with open(file, "wb") as opened:
-            opened.write(data[: len(data) // 2])
+    def lose_the_rest(descriptor: int) -> None:
+        os.truncate(descriptor, 100)
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     pictures.save_image(tmp_path / "a.png", blank())
     before = (tmp_path / "a.png").read_bytes()
-    monkeypatch.setattr(pathlib.Path, "write_bytes", write_half)
+    monkeypatch.setattr(os, "fsync", lose_the_rest)
     with pytest.raises(OSError, match="No space left") as caught:
         pictures.save_image(tmp_path / "a.png", blank(32))
     assert caught.value.errno == errno.ENOSPC

@@ -21,9 +21,9 @@ from jaxlm import experiment, models
 from jaxlm.checkpoints.records import CheckpointError, MismatchError, check_record, check_same_run, make_record
 from jaxlm.checkpoints.trained import Trained
 from jaxlm.config import Config
+from jaxlm.files import write_whole
 from jaxlm.landmarks import load_scheme
 from jaxlm.runtime import distributed
-from jaxlm.runtime.workdirs import replace_text
 
 if TYPE_CHECKING:
     from jaxlm.checkpoints.orbax_steps import Steps
@@ -206,7 +206,7 @@ def _load_step(steps: Steps, step: int) -> Trained:
 
 def write_config(workdir: str | os.PathLike[str], config: Config) -> None:
     """Writes `config.json`, for people; the checkpoints hold their own copy."""
-    replace_text(pathlib.Path(workdir) / "config.json", experiment.to_json(config) + "\n")
+    write_whole(pathlib.Path(workdir) / "config.json", experiment.to_json(config) + "\n")
 
 
 def directory_of(workdir: str | os.PathLike[str]) -> pathlib.Path:

@@ -5,7 +5,6 @@ Images are RGB uint8 [H, W, 3] and points (x, y) in pixels, with pixel centres a
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import pathlib
@@ -14,6 +13,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from jaxlm.files import write_whole
 from jaxlm.landmarks import Scheme
 
 File = str | os.PathLike[str]
@@ -184,15 +184,10 @@ def save_image(file: File, image: np.ndarray) -> None:
     if coded is None:
         height, width = image.shape[:2]
         raise OSError(errno.EINVAL, f"a picture of {width} x {height} pixels cannot be written so", str(file))
-    beside = file.with_name(f"{file.name}.new")
     try:
-        beside.write_bytes(coded)
-        beside.replace(file)
+        write_whole(file, coded)
     except OSError as error:
         raise OSError(error.errno, f"the picture cannot be written: {error.strerror}", str(file)) from None
-    finally:
-        with contextlib.suppress(OSError):
-            beside.unlink()
 
 
 def to_png(image: np.ndarray) -> bytes:

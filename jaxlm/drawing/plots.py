@@ -11,6 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
+from jaxlm.files import replacing
+
 File = str | os.PathLike[str]
 # A figure that runs are judged by: its key among the metrics, its label, and the factor between the two.
 Measure = tuple[str, str, float]
@@ -21,7 +23,7 @@ LINE_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
 
 def ced_plot(file: File, nme: Mapping[str, np.ndarray], thresholds: Sequence[float], *, protocol: str) -> None:
     """Writes the figure of `ced_figure` to a file."""
-    ced_figure(nme, thresholds, protocol=protocol).savefig(file, dpi=130)
+    _save(ced_figure(nme, thresholds, protocol=protocol), file, dpi=130)
 
 
 def ced_figure(nme: Mapping[str, np.ndarray], thresholds: Sequence[float], *, protocol: str) -> Figure:
@@ -72,7 +74,7 @@ def training_curves(file: File, rows: Sequence[Mapping[str, Any]], measure: Meas
             _logarithmic(axes)
             axes.legend(frameon=False, loc="upper right")
     axes.set_xlabel("step")
-    figure.savefig(file, dpi=120)
+    _save(figure, file, dpi=120)
 
 
 def compare_runs(rows: Mapping[str, Sequence[Mapping[str, Any]]], measure: Measure) -> Figure:
@@ -106,7 +108,7 @@ def sensitivity_plot(
     file: File, panels: Mapping[str, tuple[np.ndarray, Mapping[str, np.ndarray]]], *, protocol: str
 ) -> None:
     """Writes the figure of `sensitivity_figure` to a file."""
-    sensitivity_figure(panels, protocol=protocol).savefig(file, dpi=130)
+    _save(sensitivity_figure(panels, protocol=protocol), file, dpi=130)
 
 
 def sensitivity_figure(panels: Mapping[str, tuple[np.ndarray, Mapping[str, np.ndarray]]], *, protocol: str) -> Figure:
@@ -150,7 +152,7 @@ def limited_data_plot(file: File, panels: Mapping[str, Mapping[str, tuple[np.nda
         axes.xaxis.set_minor_formatter(NullFormatter())
     figure.suptitle(protocol, fontsize=11)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=5, frameon=False)
-    figure.savefig(file, dpi=130)
+    _save(figure, file, dpi=130)
 
 
 def _logarithmic(axes: Axes) -> None:
@@ -165,3 +167,9 @@ def style(axes: Axes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(color="0.9", linewidth=0.8)
     axes.set_axisbelow(True)
+
+
+def _save(figure: Figure, file: File, dpi: int) -> None:
+    ending = os.path.splitext(file)[1].removeprefix(".")
+    with replacing(file) as whole:
+        figure.savefig(whole, dpi=dpi, format=ending)

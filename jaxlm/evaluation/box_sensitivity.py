@@ -7,7 +7,6 @@ much of it that is; sets prepared with a larger `--margin` have less of it.
 from __future__ import annotations
 
 import itertools
-import json
 import pathlib
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -22,6 +21,7 @@ from jaxlm.evaluation import inference
 from jaxlm.evaluation.inference import BoxError
 from jaxlm.evaluation.judging import open_evaluation
 from jaxlm.evaluation.left_out import notes_on
+from jaxlm.files import write_json
 from jaxlm.runtime import distributed, progress
 from jaxlm.tasks import metrics
 
@@ -170,8 +170,7 @@ def write_curves(
         run: {kind: {key: value.tolist() for key, value in curve._asdict().items()} for kind, curve in kinds.items()}
         for run, kinds in curves.items()
     }
-    document = json.dumps({"protocol": protocol, "runs": runs}, indent=2)
-    (directory / "sensitivity.json").write_text(document + "\n")
+    write_json(directory / "sensitivity.json", {"protocol": protocol, "runs": runs})
     plots.sensitivity_plot(directory / "sensitivity.png", panels_of(curves), protocol=title)
 
 

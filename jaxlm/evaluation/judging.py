@@ -24,6 +24,7 @@ from jaxlm.drawing import pictures
 from jaxlm.evaluation import inference
 from jaxlm.evaluation.error_table import ErrorRow, error_rows, mean_of_bins, print_error_rows
 from jaxlm.evaluation.left_out import notes_on
+from jaxlm.files import replacing, write_json
 from jaxlm.landmarks import Scheme, load_scheme
 from jaxlm.runtime import distributed, progress
 from jaxlm.tasks import metrics
@@ -211,7 +212,7 @@ def write_evaluation(directory: pathlib.Path, evaluation: Evaluation) -> list[pa
     names = ("metrics.json", "predictions.npz", "ced.png", "worst.png")
     metrics_file, predictions_file, ced_file, worst_file = files = [directory / name for name in names]
     rows = [dataclasses.asdict(row) for row in evaluation.rows]
-    metrics_file.write_text(json.dumps({"protocol": evaluation.protocol, "rows": rows}, indent=2) + "\n")
+    write_json(metrics_file, {"protocol": evaluation.protocol, "rows": rows})
     in_photo = [
         np.einsum("nij,npj->npi", faces.to_source[:, :, :2], points) + faces.to_source[:, None, :, 2]
         for points in (predicted.points, faces.points)
@@ -219,7 +220,8 @@ def write_evaluation(directory: pathlib.Path, evaluation: Evaluation) -> list[pa
     arrays = {"names": np.array(faces.names), "points": in_photo[0], "truth": in_photo[1], "nme": nme}
     if predicted.confidence is not None:
         arrays["confidence"] = predicted.confidence
-    np.savez(predictions_file, **arrays)
+    with replacing(predictions_file) as file:
+        np.savez(file, **arrays)
     curves = {name: nme[mask] for name, mask in evaluation.subsets.items() if mask.any()}
     thresholds = thresholds_of(faces.scheme)
     plots.ced_plot(ced_file, curves, thresholds, protocol=evaluation.title)

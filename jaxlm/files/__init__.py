@@ -7,7 +7,7 @@ file. Nothing that a file holds is run, imported, unpickled or followed as a pat
 from jaxlm.files.archives import Archive, Member, read_array
 from jaxlm.files.documents import as_schema, parse_json, read_json, read_toml
 from jaxlm.files.pickles import read_pickle
-from jaxlm.files.writing import replacing, write_json, write_whole
+from jaxlm.files.writing import replacing, replacing_text, write_json, write_whole
 
 __all__ = [
     "Archive",
@@ -19,6 +19,7 @@ __all__ = [
     "read_pickle",
     "read_toml",
     "replacing",
+    "replacing_text",
     "write_json",
     "write_whole",
 ]

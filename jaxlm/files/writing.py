@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import pathlib
 import secrets
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TextIO
 
 _KEPT = 40  # Characters of a name that its unfinished file has, too: 160 bytes at most, so that any name fits.
 
@@ -42,6 +43,16 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         if error.filename in (None, str(unfinished)) and error.errno is not None:
             raise OSError(error.errno, error.strerror, os.fspath(path)) from error
         raise
+
+
+@contextlib.contextmanager
+def replacing_text(path: str | os.PathLike[str]) -> Iterator[TextIO]:
+    """A text file to write, UTF-8 with the line ends it is given; see `replacing`."""
+    with replacing(path) as file:
+        text = io.TextIOWrapper(file, encoding="utf-8", newline="")
+        yield text
+        text.flush()
+        text.detach()
 
 
 def write_whole(path: str | os.PathLike[str], content: bytes | str) -> None:

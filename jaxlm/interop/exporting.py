@@ -6,7 +6,6 @@ Nothing is written where a point is off by more than 0.01 crop pixels.
 from __future__ import annotations
 
 import dataclasses
-import json
 import pathlib
 import statistics
 import time
@@ -16,6 +15,7 @@ import numpy as np
 
 from jaxlm import models
 from jaxlm.checkpoints import Trained, load_bundle, open_model, read_card, save_bundle
+from jaxlm.files import write_json
 from jaxlm.interop import export_description, parity_faces, programs
 from jaxlm.interop.programs import Detect, ExportError
 
@@ -95,7 +95,7 @@ def export(detector: Trained, kind: str, out: pathlib.Path, dataset: str | None 
         parity = {"faces": faces.description, "largest_difference_in_crop_pixels": difference}
         description = export_description.describe_program(detector, out, kind, batch, len(outputs), parity)
         beside = out.with_suffix(".json")
-        beside.write_text(json.dumps(description, indent=2) + "\n")
+        write_json(beside, description)
         print(f"      {beside}: how to cut crops, and what the file takes and gives")
 
 

@@ -14,9 +14,10 @@ from typing import Any, NamedTuple
 import filelock
 import numpy as np
 
+from jaxlm.files import replacing_text
 from jaxlm.prediction.sources import CSV, JSON, LOCK, LOG, printable, real_name
 from jaxlm.runtime.row_log import RowLog
-from jaxlm.runtime.workdirs import make_folder, replacing
+from jaxlm.runtime.workdirs import make_folder
 
 
 class FoundFace(NamedTuple):
@@ -156,7 +157,7 @@ def write_json(path: pathlib.Path, entries: Iterable[Entry]) -> None:
 
     A face is an object of `box` [4], `points` [N][x, y], `confidence` [N] or null, and in a video `track`.
     """
-    with replacing(path) as file:
+    with replacing_text(path) as file:
         file.write("[")
         for number, entry in enumerate(entries):
             file.write(",\n" * (number > 0) + json.dumps(_to_json(entry), ensure_ascii=False))
@@ -172,7 +173,7 @@ def write_csv(path: pathlib.Path, entries: Iterable[Entry], num_points: int, con
     columns = ["file", "frame", "time", "face", "box_x1", "box_y1", "box_x2", "box_y2"]
     columns += [f"{axis}{point}" for point in range(num_points) for axis in "xy"]
     columns += [f"c{point}" for point in range(num_points)] if confidence else []
-    with replacing(path) as file:
+    with replacing_text(path) as file:
         table = csv.writer(file)
         table.writerow(columns)
         for entry in entries:

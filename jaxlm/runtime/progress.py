@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TextIO
 
 import tqdm
 
-from jaxlm.runtime.workdirs import replace_text
+from jaxlm.files import write_whole
 
 
 class Measure(NamedTuple):
@@ -146,5 +146,5 @@ def _reopen(file: pathlib.Path, start_step: int) -> TextIO:
     kept = [row for row in read_metrics(file) if row["step"] <= start_step] if before else []
     after = "".join(json.dumps(row) + "\n" for row in kept)
     if before != after:
-        replace_text(file, after)
+        write_whole(file, after)
     return file.open("a")

@@ -1,13 +1,11 @@
-"""The folder of a run: one run at a time writes to it, and its files are whole at any moment."""
+"""The folder of a run: one run at a time writes to it."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import pathlib
 from collections.abc import Iterator
-from typing import TextIO
 
 import filelock
 
@@ -50,34 +48,3 @@ def make_folder(folder: pathlib.Path) -> None:
     except (FileExistsError, NotADirectoryError):
         in_the_way = next(path for path in (folder, *folder.parents) if path.exists())
         raise NotADirectoryError(f"{folder} cannot be made: {in_the_way} is a file, not a folder") from None
-
-
-@contextlib.contextmanager
-def replacing(file: pathlib.Path) -> Iterator[TextIO]:
-    """A text file to write, UTF-8 with the line ends it is given, which takes the name `file` once it is whole.
-
-    A process that is killed meanwhile, or an error, leaves the old one as it was.
-
-    Raises:
-      OSError: It cannot be written.
-    """
-    beside = file.with_name(f"{file.name}.new")
-    try:
-        with beside.open("w", newline="", encoding="utf-8") as opened:
-            yield opened
-            opened.flush()
-            os.fsync(opened.fileno())
-        beside.replace(file)
-    finally:
-        with contextlib.suppress(OSError):
-            beside.unlink()
-
-
-def replace_text(file: pathlib.Path, text: str) -> None:
-    """Writes a file anew; see `replacing`.
-
-    Raises:
-      OSError: It cannot be written.
-    """
-    with replacing(file) as opened:
-        opened.write(text)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from jaxlm.drawing import report_page as page
 from jaxlm.drawing.report_page import Section
+from jaxlm.files import write_whole
 from jaxlm.studies import report_runs
 from jaxlm.studies import report_sections as sections
 from jaxlm.studies.report_runs import Detection, Result, ResultT, Run, Translation
@@ -52,7 +53,7 @@ def write_report(
         results.append(report_runs.result_of(run, dataset, data_dir, split))
     found = [result for result in results if result]
     missing = [run for run, result in zip(runs, results, strict=True) if result is None]
-    out.write_text(compose(runs, found, missing, with_sensitivity), encoding="utf-8")
+    write_whole(out, compose(runs, found, missing, with_sensitivity))
     print(f"Wrote {out}: {len(runs)} runs, {out.stat().st_size / 1e6:.1f} MB")
     return found
 

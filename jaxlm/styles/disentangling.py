@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import pathlib
 from collections.abc import Mapping
 
@@ -14,6 +13,7 @@ from jaxlm import checkpoints, models
 from jaxlm.checkpoints import Trained
 from jaxlm.drawing import pictures
 from jaxlm.evaluation.judging import VALIDATION, open_evaluation
+from jaxlm.files import write_json
 from jaxlm.landmarks import Scheme
 from jaxlm.styles import distances, feature_networks, translation
 from jaxlm.styles.checks import Checks
@@ -183,8 +183,7 @@ def write_files(
 ) -> None:
     """Writes disentangle.json (fractions) and disentangle.png, the pairs of 16 of the photos at most."""
     directory.mkdir(parents=True, exist_ok=True)
-    document = json.dumps({"protocol": protocol, "checks": checks}, indent=2)
-    (directory / "disentangle.json").write_text(document + "\n")
+    write_json(directory / "disentangle.json", {"protocol": protocol, "checks": checks})
     shown = spread(len(photos), _SHOWN)
     grid = pictures.transfer_grid(photos[shown], photos[shown], pairs[np.ix_(shown, shown)])
     pictures.save_image(directory / "disentangle.png", grid)

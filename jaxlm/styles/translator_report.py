@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import pathlib
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -15,6 +14,7 @@ from jaxlm.checkpoints import Trained
 from jaxlm.data_pipelines.input import Faces
 from jaxlm.drawing import pictures
 from jaxlm.evaluation import judging
+from jaxlm.files import write_json
 from jaxlm.models import vunet
 from jaxlm.runtime import distributed
 from jaxlm.styles import feature_networks, translation, validation
@@ -100,7 +100,7 @@ def report_translator(workdir: pathlib.Path) -> Mapping[str, float]:
         directory = pathlib.Path(workdir) / "evaluation" / f"{faces.dataset}-{faces.split}"
         directory.mkdir(parents=True, exist_ok=True)
         document = {"protocol": protocol, "figures": dict(metrics)}
-        (directory / "metrics.json").write_text(json.dumps(document, indent=2) + "\n")
+        write_json(directory / "metrics.json", document)
         pictures.save_image(directory / "transfer.png", transfers(translation.as_translator(trained), faces))
         print(f"Wrote {directory / 'metrics.json'}\n      {directory / 'transfer.png'}")
     return metrics
