@@ -85,7 +85,8 @@ def test_lines_that_are_no_rows_are_passed_over(tmp_path: pathlib.Path):
     file = tmp_path / "metrics.jsonl"
     rows = [json.dumps({"step": step, "split": "train", "loss": 1.0}) for step in (1, 2)]
     file.write_bytes(
-        "\n".join([rows[0], "[1, 2]", '{"step": "x"}', "\x00\x00", rows[1], rows[0][:9]]).encode() + b"\xff"
+        "\n".join([rows[0], "[1, 2]", '{"step": "x"}', "\x00\x00", "[" * 100_000, rows[1], rows[0][:9]]).encode()
+        + b"\xff"
     )
     assert [row["step"] for row in progress.read_metrics(file)] == [1, 2]
 

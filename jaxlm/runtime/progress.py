@@ -133,7 +133,7 @@ def read_metrics(file: pathlib.Path) -> list[dict[str, Any]]:
     """Rows of a `metrics.jsonl`; lines that were cut off, or hold something else, are left out."""
     rows = []
     for line in file.read_bytes().splitlines():
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(ValueError, RecursionError):
             row = json.loads(line)
             if isinstance(row, dict) and isinstance(row.get("step"), int) and isinstance(row.get("split"), str):
                 rows.append(row)
