@@ -1,20 +1,28 @@
 """Commands that are killed at any moment leave no half-written file and lose no row, and end as if undisturbed."""
 
+import contextlib
 import json
 import os
 import pathlib
 import random
 import signal
 import subprocess
+import sys
 import time
 
+import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from jaxlm import experiment
+from jaxlm.checkpoints import Checkpoints, directory_of
 from jaxlm.config import Config
+from jaxlm.data_pipelines.input import open_splits
 from jaxlm.runtime.progress import read_metrics
 from jaxlm.training import loop
 from runs import ROOT, assert_same_bits, changed, command, final_state
+from tiny_landmarker import mean_face_bundle
+from tiny_translator import make_translator
 
 OPTIONS = ("--steps-per-epoch", "5", "--epochs", "200", "--keep", "1", "--model.options.widths", "4")
 
@@ -75,3 +83,62 @@ def test_a_training_that_is_killed_twenty_times_ends_with_the_bits_of_a_straight
     assert_same_bits(final_state(config, tmp_path / "killed"), final_state(config, tmp_path / "straight"))
     ours, theirs = (read_metrics(tmp_path / name / "metrics.jsonl") for name in ("killed", "straight"))
     assert {(row["step"], row["split"]) for row in ours} >= {(row["step"], row["split"]) for row in theirs}
+
+
+def faces_in(dataset: str, data_dir: pathlib.Path) -> dict[str, tuple[list[str], list[list], list[bytes]]]:
+    """All that a set or a pack holds; raises where it is not whole."""
+    return {
+        split: (list(faces.names), faces.points.tolist(), faces.read_encoded(np.arange(len(faces))))
+        for split, faces in open_splits(dataset, data_dir).items()
+    }
+
+
+def translator_run(pack: pathlib.Path, workdir: pathlib.Path) -> pathlib.Path:
+    """A run with a translator that has learnt nothing."""
+    translator = make_translator(pack, 8)
+    config = changed(translator.config, model={"options": {"width": 4, "encoder_width": 4, "max_width": 8}})
+    with Checkpoints(directory_of(workdir), experiment.spell_out(config), 1) as checkpoints:
+        checkpoints.save(7, translator.variables, {"step": jnp.asarray(7)}, error=1.0)
+    return workdir
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["prepare", "relabel", "stylize"])
+def test_commands_that_are_killed_leave_what_is_whole_and_end_alike(
+    name: str, pack: pathlib.Path, tmp_path: pathlib.Path
+):
+    """Four kills each, at any moment of a straight run's time; what stands under a final name can always be opened."""
+    weights, run = mean_face_bundle(tmp_path / "mean.npz"), tmp_path / "translator"
+    if name == "stylize":
+        translator_run(pack, run)
+
+    def arguments(folder: pathlib.Path) -> tuple[list[str], str]:
+        """The command line that writes to `folder`, and the set or pack that it makes."""
+        made = str(folder / "made.npz")
+        if name == "prepare":
+            options = ["synthetic", "--train-faces", "300", "--test-faces", "20", "--frame-size", "64"]
+            return ["jaxlm.data_pipelines.prepare", *options, "--pack", made, "--data-dir", str(folder)], made
+        if name == "relabel":
+            return ["jaxlm.relabel", "--weights", str(weights), "--dataset", str(pack), "--out", made], made
+        options = ["--workdir", str(run), "--data-dir", str(folder), "--dataset", str(pack), "--name", "made"]
+        return ["jaxlm.stylize", *options, "--styles", "2"], "made"
+
+    for folder in (tmp_path / "straight", tmp_path / "killed"):
+        folder.mkdir()
+    (module, *options), made = arguments(tmp_path / "straight")
+    start = time.perf_counter()
+    subprocess.run([sys.executable, "-m", module, *options], cwd=ROOT, check=True, capture_output=True)
+    needed, expected = time.perf_counter() - start, faces_in(made, tmp_path / "straight")
+    (module, *options), made = arguments(tmp_path / "killed")
+    chance = random.Random(name)
+    for _ in range(4):
+        process = subprocess.Popen(
+            [sys.executable, "-m", module, *options], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        time.sleep(chance.uniform(0.3, 1.0) * needed)
+        process.kill()
+        process.wait()
+        with contextlib.suppress(FileNotFoundError):  # Nothing is there yet.
+            assert faces_in(made, tmp_path / "killed") == expected
+    subprocess.run([sys.executable, "-m", module, *options], cwd=ROOT, check=True, capture_output=True)
+    assert faces_in(made, tmp_path / "killed") == expected
