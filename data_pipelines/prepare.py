@@ -24,7 +24,7 @@ from jaxlm.data_pipelines.optional import load_tfds
 from jaxlm.data_pipelines.prepared import check_pack_name, open_splits, set_folder, write_pack
 from jaxlm.data_pipelines.selection import join
 from jaxlm.data_pipelines.source import BadFaceError, OnBad, Source, good_records
-from jaxlm.data_pipelines.sources import find_sources
+from jaxlm.data_pipelines.sources import check_spelling, find_sources
 from jaxlm.drawing import pictures
 from jaxlm.landmarks import Scheme, load_scheme
 
@@ -184,6 +184,10 @@ def _print_skipped(errors: Sequence[str]) -> None:
 
 def parse_arguments(arguments: Sequence[str] | None = None, prog: str = "jaxlm prepare") -> tuple[Source, Options]:
     """The source and the options that a command line names; what is wrong with it ends the program."""
+    try:
+        check_spelling(list(sys.argv[1:] if arguments is None else arguments), Options)
+    except ValueError as error:
+        sys.exit(f"{prog}: error: {error}")
     commands = [Annotated[cls, tyro.conf.subcommand(name)] for name, cls in find_sources().items()]
     request: Any = dataclasses.make_dataclass(
         "Request",

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import glob
 import os
+import pkgutil
 import re
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
+from jaxlm.data_pipelines import sources
 from jaxlm.data_pipelines.faces import Faces
 from jaxlm.data_pipelines.record import VERSION
 from jaxlm.data_pipelines.selection import join
@@ -118,14 +121,22 @@ def _open(dataset: str, data_dir: Path) -> tuple[list[str], Callable[[str], Face
     return open_pack(pack) if pack.exists() and not find_sets(dataset, data_dir) else _open_set(dataset, data_dir)
 
 
+def _how_to_prepare(name: str, data_dir: Path) -> str:
+    """What to do where the set `name` is not there; a name that is nearly that of a format is taken for a slip."""
+    formats = [module.name for module in pkgutil.iter_modules(sources.__path__)]
+    near = difflib.get_close_matches(name, formats, n=1)
+    if name in formats or not near:
+        return f"Prepare it first: jaxlm prepare {name} --data-dir {data_dir}; --help lists what else it needs"
+    return f"Did you mean {near[0]}?"
+
+
 def _open_set(dataset: str, data_dir: Path) -> tuple[list[str], Callable[[str], Faces]]:
     name = dataset.partition("/")[0]
     folders = find_sets(dataset, data_dir)
     if not folders:
         there = ", ".join(str(path.relative_to(data_dir).parent) for path in all_sets(data_dir))
         raise FileNotFoundError(
-            f"{dataset} is not prepared in {data_dir} (there: {there or 'nothing'}). Prepare it first: "
-            f"jaxlm prepare {name} --data-dir {data_dir}; --help lists what else it needs"
+            f"{dataset} is not prepared in {data_dir} (there: {there or 'nothing'}). {_how_to_prepare(name, data_dir)}"
         )
     if len(folders) > 1:
         variants = ", ".join(f"{name}/{folder.parent.name}" for folder in folders)

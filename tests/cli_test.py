@@ -68,6 +68,26 @@ def test_a_misspelt_option_gets_a_suggestion(misspelt: str, meant: str, capsys: 
     assert f"no option {misspelt.partition('=')[0]}. Did you mean {meant}?" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["points_tabel", "--pack", "x.npz"], "no format 'points_tabel'. Did you mean points_table?"),
+        (["wflw", "--sorce", "x"], "wflw has no option --sorce. Did you mean --source?"),
+        (["wflw", "--frame-siez=64"], "wflw has no option --frame-siez. Did you mean --frame-size?"),
+    ],
+)
+def test_a_misspelt_format_or_option_of_it_gets_a_suggestion(arguments: list[str], message: str):
+    with pytest.raises(SystemExit, match=re.escape(message)):
+        cli.main(["prepare", *arguments])
+
+
+def test_a_misspelt_set_gets_a_suggestion(tmp_path: pathlib.Path):
+    with pytest.raises(FileNotFoundError, match=r"wlfw is not prepared in .*Did you mean wflw\?"):
+        input_lib.open_faces("wlfw", "train", tmp_path)
+    with pytest.raises(FileNotFoundError, match="Prepare it first: jaxlm prepare wflw"):
+        input_lib.open_faces("wflw", "train", tmp_path)
+
+
 @pytest.mark.parametrize("name", [*COMMANDS, "limited_data"])
 def test_every_command_tells_how_it_is_used(name: str, capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit) as ended:

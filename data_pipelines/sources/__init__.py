@@ -7,10 +7,12 @@ A file is found by its name, without any other entry; `data_pipelines.source.Sou
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import importlib
 import pkgutil
+from collections.abc import Sequence
 from types import ModuleType
-from typing import cast
+from typing import Any, cast
 
 from jaxlm.data_pipelines.source import Source
 
@@ -50,3 +52,27 @@ def source_class(module: ModuleType) -> type[Source]:
     if missing:
         raise ImportError(f"{module.__file__}: {cls.__name__} lacks {', '.join(missing)}; see data_pipelines/source.py")
     return cast(type[Source], cls)
+
+
+def check_spelling(arguments: Sequence[str], options: type) -> None:
+    """Raises ValueError with the nearest known one where the format, or an option of it, is misspelt.
+
+    Args:
+      arguments: A command line, the format first.
+      options: The dataclass of the options that all formats have.
+    """
+    formats = find_sources()
+    if not arguments or arguments[0].startswith("-"):
+        return
+    name, *words = arguments
+    if name not in formats:
+        near = difflib.get_close_matches(name, formats, n=1)
+        hint = f" Did you mean {near[0]}?" if near else ""
+        raise ValueError(f"no format {name!r}.{hint} Known: {', '.join(formats)}.")
+    fields = [field.name for kind in (formats[name], options) for field in dataclasses.fields(cast(Any, kind))]
+    known = ["--help", *(f"--{field.replace('_', '-')}" for field in fields)]
+    for word in words:
+        option = word.partition("=")[0].replace("_", "-")
+        near = difflib.get_close_matches(option, known, n=1)
+        if option.startswith("--") and option not in known and near:
+            raise ValueError(f"{name} has no option {option}. Did you mean {near[0]}?")
