@@ -497,7 +497,7 @@ def test_files_that_are_no_weights(tmp_path: pathlib.Path):
     whole = file.read_bytes()
     for damaged in (b"", b"text", whole[:2000], whole[:2000] + b"!!!" + whole[2003:]):
         file.write_bytes(damaged)
-        with pytest.raises(ValueError, match=r"weights\.npz is no file of weights that jaxlm wrote"):
+        with pytest.raises(ValueError, match=r"weights\.npz is (no file of weights that jaxlm wrote|damaged)"):
             load_weights(file)
     np.savez(file, a=draw(3))
     with pytest.raises(ValueError, match="is no file of weights"):

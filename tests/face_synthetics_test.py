@@ -90,8 +90,12 @@ def test_opening_a_set_reads_its_labels_file_alone(tmp_path):
     folder = tmp_path / "data" / "face_synthetics" / "32px" / "1.1.0"
     (records,) = folder.glob("*.array_record*")
     content = records.read_bytes()
-    records.write_bytes(b"\0" * len(content))
-    assert len(open_faces("face_synthetics", "train", tmp_path / "data")) == 3
+    # Behind the records, of a kilobyte each, stands their index, which says how many there are.
+    records.write_bytes(content[:64] + b"\0" * 2000 + content[2064:])
+    faces = open_faces("face_synthetics", "train", tmp_path / "data")
+    assert len(faces) == 3
+    with pytest.raises(ValueError, match="split train, face 0 is damaged"):
+        faces.images(np.arange(1))
     records.write_bytes(content)
     labels = (folder / "labels.npz").read_bytes()
     (folder / "labels.npz").write_bytes(labels[: len(labels) // 2])

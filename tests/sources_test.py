@@ -134,19 +134,18 @@ def test_a_pack_alone_holds_what_that_of_a_set_holds(tmp_path, capsys):
                 np.testing.assert_array_equal(array, other_arrays[key])
 
 
-def test_a_pack_that_is_there_is_kept_unless_it_is_to_be_overwritten(tmp_path, capsys):
+def test_a_pack_that_is_there_is_replaced_once_the_new_one_is_whole(tmp_path, capsys):
     archive, pack = write_300w(tmp_path / "300w"), tmp_path / "faces.npz"
     command = ["ibug300w", "--source", str(archive), "--frame-size", "32", "--pack", str(pack)]
     prepare.main(command)
     (archive / "afw" / "12_2.jpg").unlink()
-    prepare.main(command)
-    assert "already prepared; --overwrite" in capsys.readouterr().out
-    assert len(open_faces(str(pack), "train", "")) == 2
     with pytest.raises(SystemExit, match=r"12_2\.pts: its image .* is missing"):
-        prepare.main([*command, "--overwrite"])
+        prepare.main(command)
     assert len(open_faces(str(pack), "train", "")) == 2
-    prepare.main([*command, "--overwrite", "--skip-bad"])
-    assert "Skipped 1 bad faces" in capsys.readouterr().out
+    prepare.main([*command, "--skip-bad"])
+    printed = capsys.readouterr().out
+    assert "faces.npz is there already, a pack of ibug300w; it is replaced" in printed
+    assert "Skipped 1 bad faces" in printed
     assert len(open_faces(str(pack), "train", "")) == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["300w", "faces.npz", "faces.png"]
 
