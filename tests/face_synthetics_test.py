@@ -99,7 +99,7 @@ def test_opening_a_set_reads_its_labels_file_alone(tmp_path):
     records.write_bytes(content)
     labels = (folder / "labels.npz").read_bytes()
     (folder / "labels.npz").write_bytes(labels[: len(labels) // 2])
-    with pytest.raises(ValueError, match=r"labels\.npz is missing or damaged; prepare the set again"):
+    with pytest.raises(ValueError, match=r"labels\.npz is not the labels of a prepared set, or a damaged one"):
         open_faces("face_synthetics", "train", tmp_path / "data")
 
 
