@@ -81,6 +81,22 @@ def parse_places(tokens: Sequence[str], where: str, known: np.ndarray | None = N
     return numbers
 
 
+def check_all_are_places(points: np.ndarray, where: str) -> np.ndarray:
+    """The points [N, 2] of a format that knows no hidden ones, as they are written.
+
+    Raises:
+      BadFaceError: A point is (-1, -1) or (0, 0), as others write a hidden one; the message starts with `where`.
+    """
+    marks = (points == -1).all(-1) | (points == 0).all(-1)
+    if marks.any():
+        index = int(np.argmax(marks))
+        raise BadFaceError(
+            f"{where}: point {index} is ({points[index][0]:g}, {points[index][1]:g}), as others mark a hidden one, and"
+            " this format has none; jaxlm prepare points_table --hidden reads such points"
+        )
+    return points
+
+
 def parse_flags(tokens: Sequence[str], where: str) -> np.ndarray:
     """The visibility of points as 0 and 1, or false and true, bool [len(tokens)].
 

@@ -122,3 +122,11 @@ def test_bad_images_name_file_and_line(tmp_path, kept, message):
 def test_numbers_must_be_finite(token):
     with pytest.raises(BadFaceError, match=r"list.txt, line 3: value 2 is"):
         cutting.parse_numbers(["1.5", token], "list.txt, line 3")
+
+
+@pytest.mark.parametrize("mark", [(-1.0, -1.0), (0.0, 0.0)])
+def test_formats_without_hidden_points_take_no_marks_for_places(mark: tuple[float, float]):
+    points = np.array([[3.0, 4.0], mark, [0.0, 5.0]])
+    with pytest.raises(BadFaceError, match=r"list.txt, line 3: point 1 is .* --hidden reads such points"):
+        cutting.check_all_are_places(points, "list.txt, line 3")
+    np.testing.assert_array_equal(cutting.check_all_are_places(points[[0, 2]], "x"), points[[0, 2]])

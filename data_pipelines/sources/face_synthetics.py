@@ -8,7 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxlm.data_pipelines.cutting import BOX_SCALE, LANDMARK_BOX, Label, make_sized_record, parse_numbers
+from jaxlm.data_pipelines.cutting import (
+    BOX_SCALE,
+    LANDMARK_BOX,
+    Label,
+    check_all_are_places,
+    make_sized_record,
+    parse_numbers,
+)
 from jaxlm.data_pipelines.record import Record
 from jaxlm.data_pipelines.source import BadFaceError, OnBad, passing_bad
 from jaxlm.landmarks import IBUG68, Scheme
@@ -95,4 +102,4 @@ def read_landmarks(path: Path) -> np.ndarray:
         points[i] = parse_numbers(words, row.where)
     if len(points) != NUM_ROWS:
         raise BadFaceError(f"{path}: {len(points)} rows instead of {NUM_ROWS} (68 landmarks and 2 pupils)")
-    return points[:NUM_POINTS]
+    return check_all_are_places(points[:NUM_POINTS], str(path))

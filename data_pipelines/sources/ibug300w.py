@@ -11,7 +11,14 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxlm.data_pipelines.cutting import BOX_SCALE, LANDMARK_BOX, Label, make_record, parse_numbers
+from jaxlm.data_pipelines.cutting import (
+    BOX_SCALE,
+    LANDMARK_BOX,
+    Label,
+    check_all_are_places,
+    make_record,
+    parse_numbers,
+)
 from jaxlm.data_pipelines.source import BadFaceError, OnBad, passing_bad
 from jaxlm.landmarks import IBUG68, Scheme
 from jaxlm.landmarks.geometry import box_around
@@ -109,7 +116,7 @@ def read_pts(path: Path, num_points: int) -> np.ndarray:
     Raises:
       BadFaceError, LineError: See `read_pts_values`; or a value is not finite.
     """
-    return read_pts_values(path, num_points, parse_numbers) - 1.0
+    return check_all_are_places(read_pts_values(path, num_points, parse_numbers), str(path)) - 1.0
 
 
 def read_pts_values(path: Path, num_points: int, parse: Callable[[Sequence[str], str], np.ndarray]) -> np.ndarray:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxlm.data_pipelines.cutting import Label, make_record, parse_numbers
+from jaxlm.data_pipelines.cutting import Label, check_all_are_places, make_record, parse_numbers
 from jaxlm.data_pipelines.record import ATTRIBUTES
 from jaxlm.data_pipelines.source import BadFaceError, OnBad, passing_bad
 from jaxlm.landmarks import WFLW98, Scheme
@@ -74,7 +74,7 @@ def parse_line(line: Line, images: Path) -> Label:
         raise BadFaceError(f"{where}: the six attributes are 0 or 1, found {' '.join(tokens[-len(ATTRIBUTES) :])}")
     return Label(
         image=images / image,
-        points=points.reshape(NUM_POINTS, 2),
+        points=check_all_are_places(points.reshape(NUM_POINTS, 2), where),
         box=box,
         where=where,
         name=f"{image}:{line.number}",
