@@ -24,6 +24,12 @@ def test_another_protocol_goes_to_another_folder_and_the_same_one_to_its_own(tmp
     assert free_folder(tmp_path, "wflw-test", first | second | {"flip test": "yes"}) == tmp_path / "wflw-test-3"
 
 
+def test_damaged_results_stay_where_they_are(tmp_path: pathlib.Path):
+    (tmp_path / "wflw-test").mkdir()
+    (tmp_path / "wflw-test" / "metrics.json").write_text('{"protocol": ')
+    assert free_folder(tmp_path, "wflw-test", {}) == tmp_path / "wflw-test-2"
+
+
 @pytest.mark.parametrize(
     ("title", "folder"),
     [

@@ -6,9 +6,9 @@ faces at once, never averaged over batches.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
-import json
 import pathlib
 import re
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ from jaxlm.drawing import pictures
 from jaxlm.evaluation import inference
 from jaxlm.evaluation.error_table import ErrorRow, error_rows, mean_of_bins, print_error_rows
 from jaxlm.evaluation.left_out import notes_on
-from jaxlm.files import replacing, write_json
+from jaxlm.files import read_json, replacing, write_json
 from jaxlm.landmarks import Scheme, load_scheme
 from jaxlm.runtime import distributed, progress
 from jaxlm.tasks import metrics
@@ -198,8 +198,11 @@ def free_folder(parent: pathlib.Path, title: str, protocol: Mapping[str, str]) -
     for number in itertools.count(1):
         folder = parent / (name if number == 1 else f"{name}-{number}")
         stored = folder / "metrics.json"
-        if not stored.exists() or json.loads(stored.read_text()).get("protocol") == dict(protocol):
+        if not stored.exists():
             return folder
+        with contextlib.suppress(ValueError):  # What is damaged stays where it is.
+            if read_json(stored, dict).get("protocol") == dict(protocol):
+                return folder
     raise AssertionError("numbers do not end")
 
 
