@@ -110,8 +110,11 @@ def _sample(image: jax.Array, coordinates: jax.Array) -> jax.Array:
     padded = jnp.pad(image, ((1, 1), (1, 1), (0, 0)))
 
     def read(y_step: int, x_step: int) -> jax.Array:
-        index = y_low.astype(jnp.int32) + (1 + y_step), x_low.astype(jnp.int32) + (1 + x_step)
-        return padded.at[index].get(mode="clip", wrap_negative_indices=False).astype(jnp.float32)
+        index = (
+            jnp.clip(low.astype(jnp.int32) + (1 + step), 0, length - 1)  # ONNX's gather, unlike XLA's, does not clamp.
+            for low, step, length in ((y_low, y_step, padded.shape[0]), (x_low, x_step, padded.shape[1]))
+        )
+        return padded.at[tuple(index)].get(mode="promise_in_bounds", wrap_negative_indices=False).astype(jnp.float32)
 
     right, below = (x - x_low)[..., None], (y - y_low)[..., None]
     upper = read(0, 0) + (read(0, 1) - read(0, 0)) * right
