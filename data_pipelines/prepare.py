@@ -25,8 +25,11 @@ from jaxlm.data_pipelines.prepared import check_pack_name, open_splits, set_fold
 from jaxlm.data_pipelines.selection import join
 from jaxlm.data_pipelines.source import BadFaceError, OnBad, Source, good_records
 from jaxlm.data_pipelines.sources import check_spelling, find_sources
+from jaxlm.data_pipelines.stored.labels import MOST_FRAME
 from jaxlm.drawing import pictures
 from jaxlm.landmarks import Scheme, load_scheme
+
+MOST_MARGIN = 100.0
 
 TYRO = (
     tyro.conf.OmitArgPrefixes,
@@ -72,8 +75,10 @@ class Options:
             raise ValueError('--beam needs Apache Beam: pip install "jaxlm[beam]"')
         if self.beam_options and not self.beam:
             raise ValueError("--beam-options are for --beam")
-        if self.frame_size < 1 or self.margin <= 0:
-            raise ValueError("--frame-size and --margin must be greater than 0")
+        if not 1 <= self.frame_size <= MOST_FRAME:
+            raise ValueError(f"--frame-size must be 1 to {MOST_FRAME}, not {self.frame_size}")
+        if not 0 < self.margin <= MOST_MARGIN:
+            raise ValueError(f"--margin must be above 0 and at most {MOST_MARGIN}, not {self.margin}")
         if self.pack is not None:
             check_pack_name(self.pack)
 
@@ -103,7 +108,7 @@ def _prepare_set(source: Source, options: Options, data_dir: Path) -> Path:
         _check_target(options.pack, options)
     folder = set_folder(data_dir, source.name, options.frame_size, options.margin)
     if folder.exists() and not options.overwrite:
-        print(f"{source.name} is already prepared; --overwrite prepares it again.")
+        print(f"{source.name} is already prepared, from its files of then; --overwrite prepares it again.")
     else:
         from jaxlm.data_pipelines.builder import write_set  # It needs TFDS.
 
@@ -234,6 +239,8 @@ def main(arguments: Sequence[str] | None = None, prog: str = "jaxlm prepare") ->
         sys.exit(f"error: {error}\nNothing was written. Correct it, or leave such faces out with --skip-bad.")
     except (ValueError, OSError, ImportError) as error:
         sys.exit(f"error: {error}")
+    except RuntimeError as error:  # What writes sets says so of a full disk, and of another process in the folder.
+        sys.exit(f"error: the set could not be written: {str(error).strip().splitlines()[0][:300]}")
     except KeyboardInterrupt:
         sys.exit("\nInterrupted, nothing was written; run the same command again.")
 

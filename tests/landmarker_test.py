@@ -117,7 +117,7 @@ def test_what_the_detector_finds_is_no_face_where_the_model_is_unsure(spots: Lan
         (np.zeros((9, 9, 4), np.uint8), [0, 0, 5, 5], r"not uint8 \[9, 9, 4\]"),
         (np.zeros((0, 9), np.uint8), [0, 0, 5, 5], r"not uint8 \[0, 9\]"),
         (np.zeros((9, 9), np.uint8), [0, 0, 5], r"boxes must be \[n, 4\] or \[4\], not \[3\]"),
-        (np.zeros((9, 9), np.uint8), [20, 0, 25, 5], "outside of the photo, which is 9 x 9 pixels"),
+        (np.zeros((9, 9), np.uint8), [20, 0, 29, 9], "outside of the photo, which is 9 x 9 pixels"),
         (np.zeros((9, 9), np.uint8), [5, 0, 5, 5], "is empty"),
     ],
 )
@@ -126,9 +126,14 @@ def test_bad_input_is_named(spots: Landmarker, image: np.ndarray, boxes: list, m
         spots.predict(image, boxes)
 
 
-def test_one_pixel_is_a_photo(weights: pathlib.Path):
-    (face,) = Landmarker.load(weights, detector="whole").predict(np.zeros((2, 2), np.uint8))
-    assert_float32_close(face.points, mean_face_in((0, 0, 1, 1)), depth=20, scale=2)
+def test_eight_pixels_are_a_face_and_fewer_are_none(weights: pathlib.Path):
+    landmarker = Landmarker.load(weights, detector="whole")
+    (face,) = landmarker.predict(np.zeros((8, 8), np.uint8))
+    assert_float32_close(face.points, mean_face_in((0, 0, 7, 7)), depth=20, scale=8)
+    with pytest.raises(ValueError, match=r"box \(0, 0, 6, 6\) is smaller than 8 pixels$"):
+        landmarker.predict(np.zeros((7, 7), np.uint8))
+    with pytest.raises(ValueError, match=r"Multiply x by its width"):
+        landmarker.predict(np.zeros((90, 90), np.uint8), [0.2, 0.2, 0.6, 0.7])
 
 
 def test_a_file_is_a_landmarker(weights: pathlib.Path):

@@ -5,7 +5,7 @@ import pytest
 
 from jaxlm.data_pipelines.source import BadFaceError
 from jaxlm.data_pipelines.sources.points_table import PointsTable
-from jaxlm.landmarks import FIVE, IBUG68
+from jaxlm.landmarks import FIVE, IBUG68, load_scheme
 from jaxlm.landmarks.geometry import transform
 from tiny_archives import ring, write_annotated, write_photo
 from tolerances import assert_float32_close
@@ -198,3 +198,24 @@ def test_the_header_says_the_order_of_the_columns(tmp_path):
     np.testing.assert_array_equal(label.points, points)
     assert label.where.endswith("table.csv, line 3")
     assert label.visible.all()
+
+
+def test_names_of_points_that_look_like_numbers_are_names(tmp_path):
+    toml = tmp_path / "mine.toml"
+    toml.write_text('name = "mine"\nnames = ["p3", "p1", "p2"]\n')
+    write_photo(tmp_path / "img" / "a.jpg")
+    table = tmp_path / "t.csv"
+    table.write_text("name,p3_x,p3_y,p1_x,p1_y,p2_x,p2_y\na.jpg,30,31,50,33,40,52\n")
+    source = PointsTable(tmp_path / "img", "mine", load_scheme(str(toml)), table)
+    (label,) = source.read(stop)["train"]
+    np.testing.assert_array_equal(label.points, [[30, 31], [50, 33], [40, 52]])
+
+
+def test_a_group_that_is_not_there_is_told(tmp_path):
+    write_photo(tmp_path / "img" / "a.jpg")
+    table = tmp_path / "t.csv"
+    table.write_text("name," + ",".join(f"x{i},y{i}" for i in range(5)) + "\na.jpg,30,31,50,33,40,42,33,52,48,52\n")
+    with pytest.raises(BadFaceError, match=r"finds no group in the image name 'a\.jpg'"):
+        PointsTable(tmp_path / "img", "mine", FIVE, table, group_by="a(x)?").read(stop)
+    with pytest.raises(ValueError, match="is no regular expression"):
+        PointsTable(tmp_path / "img", "mine", FIVE, table, group_by="(")

@@ -100,7 +100,7 @@ def test_a_finished_set_is_left_alone_and_survives_a_failed_overwrite(tmp_path, 
     train_list = tmp_path / "wflw" / LISTS / "list_98pt_rect_attr_train.txt"
     train_list.write_text(f"{GOOD}\n")
     run("wflw", tmp_path / "wflw", tmp_path / "data")
-    assert "already prepared; --overwrite" in capsys.readouterr().out
+    assert "already prepared, from its files of then; --overwrite" in capsys.readouterr().out
     assert len(open_faces("wflw", "train", tmp_path / "data")) == 5
 
     train_list.write_text("broken\n")
@@ -195,7 +195,7 @@ def test_a_users_own_set_and_scheme_travel_in_set_and_pack(tmp_path):
 def test_missing_and_wrong_options_are_told(tmp_path, capsys):
     with pytest.raises(SystemExit, match="WFLW_images and WFLW_annotations"):
         run("wflw", tmp_path / "nowhere", tmp_path / "data")
-    wrong = {("--margin", "0"): "--margin must be greater than 0", ("--pack", "a.zip"): "ends in .npz"}
+    wrong = {("--margin", "0"): "--margin must be above 0 and at most 100", ("--pack", "a.zip"): "ends in .npz"}
     for options, message in wrong.items():
         with pytest.raises(SystemExit):
             run("wflw", tmp_path, tmp_path / "data", *options)

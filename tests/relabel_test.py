@@ -86,3 +86,11 @@ def test_what_cannot_be_used_is_told(weights: list[str], pack: pathlib.Path, tmp
         assert caught.value.code == 1
         assert message in capsys.readouterr().err
     assert not (tmp_path / "out.npz").exists()
+
+
+def test_the_labels_that_it_starts_from_are_never_lost(weights: list[str], pack: pathlib.Path, tmp_path: pathlib.Path):
+    copy = tmp_path / "faces.npz"
+    copy.write_bytes(pack.read_bytes())
+    with pytest.raises(SystemExit):
+        relabel.main(["--weights", weights[0], "--dataset", str(copy), "--out", str(copy)])
+    assert copy.read_bytes() == pack.read_bytes()

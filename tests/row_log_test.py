@@ -60,7 +60,7 @@ def test_rows_by_other_settings_stay_until_there_are_new_ones(tmp_path: pathlib.
     ]
 
 
-@pytest.mark.parametrize("tail", [b"{", b'{"of": "c"', b'{"of": "c"}', b"[]\n", b"\xff\n", b'{"done": 3}\n'])
+@pytest.mark.parametrize("tail", [b"{", b'{"of": "c"', b'{"of": "c"}'])
 def test_what_was_cut_off_does_not_count(tmp_path: pathlib.Path, tail: bytes):
     file = tmp_path / "log.jsonl"
     filled(file).close()
@@ -70,3 +70,17 @@ def test_what_was_cut_off_does_not_count(tmp_path: pathlib.Path, tail: bytes):
     assert len([*log.rows()]) == 3
     log.add({"of": "c"})
     assert file.read_bytes() == whole + b'{"of": "c"}\n'
+
+
+@pytest.mark.parametrize("damage", [b"[]\n", b"\xff\n", b'{"done": 3}\n', b"\0\0\0\n", b"[" * 100_000 + b"\n"])
+def test_a_damaged_line_is_named_and_nothing_behind_it_is_lost(tmp_path: pathlib.Path, damage: bytes):
+    """A killed process damages no line but its last, and that one has no end."""
+    file = tmp_path / "log.jsonl"
+    filled(file).close()
+    lines = file.read_bytes().splitlines(keepends=True)
+    for number in (1, 3):
+        damaged = b"".join([*lines[: number - 1], damage, *lines[number:]])
+        file.write_bytes(damaged)
+        with pytest.raises(ValueError, match=rf"log\.jsonl, line {number} is damaged"):
+            RowLog(file, {"model": 1})
+        assert file.read_bytes() == damaged

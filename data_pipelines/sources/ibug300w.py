@@ -30,7 +30,7 @@ FOLDERS = {
     "challenging": ("ibug",),
 }
 NUM_POINTS = 68
-_COUNT = re.compile(r"n_points:\s*(\d{1,9})")
+_COUNT = re.compile(r"n_?points\s*:\s*(\d{1,9})", re.IGNORECASE)
 IMAGE_SUFFIXES = (".jpg", ".png", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
 
 
@@ -138,6 +138,8 @@ def read_pts_values(path: Path, num_points: int, parse: Callable[[Sequence[str],
     if "{" not in texts or "}" not in texts:
         raise BadFaceError(f"{path}: no points between lines '{{' and '}}'; the file is truncated or not a .pts file")
     first, last = texts.index("{") + 1, texts.index("}")
+    if last + 1 < len(lines):
+        raise BadFaceError(f"{lines[last + 1].where}: there is more behind the points: {texts[last + 1][:40]!r}")
     rows = lines[first:last]
     if len(rows) != num_points:
         raise BadFaceError(f"{lines[last].where}: {len(rows)} points instead of {num_points}")

@@ -57,10 +57,15 @@ class PointsTable:
     to_record = staticmethod(make_record)
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"\w+", self.name):
-            raise ValueError(f"--name {self.name!r}: a set needs a name of letters, digits and _")
-        if self.group_by is not None and re.compile(self.group_by).groups < 1:
-            raise ValueError(f"--group-by {self.group_by!r} has no group in parentheses")
+        if not re.fullmatch(r"\w{1,100}", self.name):
+            raise ValueError(f"--name {self.name!r}: a set needs a name of at most 100 letters, digits and _")
+        if self.group_by is not None:
+            try:
+                groups = re.compile(self.group_by).groups
+            except re.error as error:
+                raise ValueError(f"--group-by {self.group_by!r} is no regular expression: {error}") from None
+            if groups < 1:
+                raise ValueError(f"--group-by {self.group_by!r} has no group in parentheses")
         parse_mark(self.hidden)
 
     def read(self, on_bad: OnBad) -> dict[str, list[Label]]:
@@ -114,8 +119,10 @@ class PointsTable:
             with passing_bad(on_bad):
                 cells = table.cells(row)
                 split = "train" if columns.split is None else cells[columns.split].strip()
-                if not re.fullmatch(r"\w+", split):
-                    raise BadFaceError(f"{row.where}: the split {split!r} needs a name of letters, digits and _")
+                if not re.fullmatch(r"\w{1,100}", split):
+                    raise BadFaceError(
+                        f"{row.where}: the split {split!r} needs a name of at most 100 letters, digits and _"
+                    )
                 visible = None
                 if columns.visible is not None:
                     visible = parse_flags([cells[column] for column in columns.visible], row.where)
@@ -173,6 +180,8 @@ class PointsTable:
             if not match:
                 raise BadFaceError(f"{where}: --group-by {self.group_by!r} does not match the image name {image!r}")
             group = match.group(1)
+            if group is None:
+                raise BadFaceError(f"{where}: --group-by {self.group_by!r} finds no group in the image name {image!r}")
         return Label(
             image=self.source / image,
             points=points,

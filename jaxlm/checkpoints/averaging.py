@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from jaxlm.checkpoints.trained import Trained
+from jaxlm.landmarks import text_of
 
 
 def average_weights(detectors: Sequence[Trained]) -> Trained:
@@ -39,6 +40,6 @@ def _architecture(detector: Trained) -> dict[str, Any]:
         "model": config.model,
         "task": config.task,
         "crop": config.data.crop,
-        "scheme": detector.scheme.name,
+        "scheme": text_of(detector.scheme),
         "place of the head": head and (head.start, head.stop, detector.model.num_points),
     }

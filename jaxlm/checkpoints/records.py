@@ -51,7 +51,16 @@ def check_record(record: Any) -> dict[str, Any]:
 
 def check_same_run(record: Mapping[str, Any], config: Config, data: Mapping[str, str], workdir: str) -> None:
     """Raises MismatchError where a step in `workdir` is of a run with another config or on other faces."""
-    stored = experiment.with_schemes_spelled_out(experiment.from_json(record["config"]))
+    try:
+        stored = experiment.with_schemes_spelled_out(experiment.from_json(record["config"]))
+    except experiment.DeletedFieldError:
+        raise
+    except ValueError as error:
+        if "checksum" not in record:  # It may be damaged.
+            raise
+        raise MismatchError(
+            f"{workdir} holds a run of another version of jaxlm, whose config this one does not know: {error}"
+        ) from None
     if different := _changed_schemes(stored, config) or config_lib.differences(stored, config):
         lines = "\n  ".join(different)
         raise MismatchError(

@@ -6,6 +6,7 @@ run needs) and `record` (the config, and a fingerprint of every array, because O
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import pathlib
@@ -111,6 +112,8 @@ class Checkpoints:
             except (MismatchError, experiment.DeletedFieldError):
                 raise
             except Exception as error:  # Orbax and TensorStore raise many types for damaged files.
+                if _is_of_the_machine(error):
+                    raise
                 self._set_aside(step, error)
                 continue
             return step, tree["model"], tree["state"]
@@ -138,6 +141,12 @@ class Checkpoints:
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+
+def _is_of_the_machine(error: Exception) -> bool:
+    """Whether an error says nothing of the files: of memory, open files, rights, or of a disk that fails."""
+    numbers = (errno.ENFILE, errno.EMFILE, errno.ENOMEM, errno.EIO, errno.EACCES, errno.ENOSPC)
+    return isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in numbers)
 
 
 def _first_line(error: Exception) -> str:

@@ -64,6 +64,8 @@ def print_error_rows(rows: Sequence[ErrorRow], protocol: Mapping[str, Any]) -> N
     """Prints the protocol, then the rows as aligned columns."""
     for name, value in protocol.items():
         print(f"{name + ':':12s}{value}")
+    if not rows:
+        raise ValueError("no face has an error that is a number; the model's points are not finite")
     labels = list(rows[0].auc)
     head = "".join(f"{f'FR@{label} %':>10s}{f'AUC@{label}':>10s}" for label in labels)
     print(f"\n{'subset':14s}{'faces':>7s}{'NME %':>9s}{head}")

@@ -33,6 +33,8 @@ def relabel_and_write(
       FileNotFoundError: The set is not prepared.
       ValueError: The models' schemes differ, or one looks at whole photos.
     """
+    if out.exists() and pathlib.Path(dataset).exists() and out.samefile(dataset):
+        raise ValueError(f"--out {out} is the set whose points would be lost; give another file")
     splits = input_lib.open_splits(dataset, data_dir)
     relabelled = {split: relabel_faces(faces, teachers, flip_test) for split, faces in splits.items()}
     input_lib.write_pack(out, relabelled)
@@ -56,9 +58,9 @@ def relabel_faces(faces: Faces, teachers: Sequence[Trained], flip_test: bool) ->
     Raises:
       ValueError: The models' schemes differ, or one looks at whole photos.
     """
-    names = sorted({teacher.scheme.name for teacher in teachers})
-    if len(names) > 1:
-        raise ValueError(f"the models have points of different schemes: {', '.join(names)}")
+    if any(teacher.scheme != teachers[0].scheme for teacher in teachers):
+        names = ", ".join(teacher.scheme.name for teacher in teachers)
+        raise ValueError(f"the models have points of different schemes: {names}")
     mesh, found = distributed.make_mesh(), []
     with progress.counting(len(teachers) * len(faces), faces.split) as advance:
         for trained in teachers:
@@ -67,6 +69,8 @@ def relabel_faces(faces: Faces, teachers: Sequence[Trained], flip_test: bool) ->
             predictor = inference.Predictor(trained.model, trained.task, trained.config, faces.margin, mesh, flip=flip)
             found.append(predictor(trained.variables, faces, advance).points)
     points = np.mean(found, axis=0)
+    if not np.isfinite(points).all():
+        raise ValueError(f"the models find points that are not finite in {faces.dataset}, {faces.split}")
     visible = np.ones(points.shape[:2], bool)
     name = f"{faces.dataset}_relabelled"
     return dataclasses.replace(faces, dataset=name, scheme=teachers[0].scheme, points=points, visible=visible)

@@ -5,7 +5,7 @@ file. Nothing that a file holds is run, imported, unpickled or followed as a pat
 """
 
 from jaxlm.files.archives import Archive, Member, read_array
-from jaxlm.files.documents import as_schema, parse_json, read_json, read_toml
+from jaxlm.files.documents import as_schema, parse_json, read_json, read_toml, regular_size
 from jaxlm.files.pickles import read_pickle
 from jaxlm.files.writing import replacing, replacing_text, write_json, write_whole
 
@@ -18,6 +18,7 @@ __all__ = [
     "read_json",
     "read_pickle",
     "read_toml",
+    "regular_size",
     "replacing",
     "replacing_text",
     "write_json",

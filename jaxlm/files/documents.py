@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import re
+import stat
 import tomllib
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -49,6 +50,19 @@ def parse_json(text: str | bytes, schema: type[T], where: str) -> T:
 
 def _parse_json(content: str | bytes) -> Any:
     return json.loads(content if isinstance(content, str) else content.decode("utf-8-sig"))
+
+
+def regular_size(path: str | os.PathLike[str]) -> int:
+    """The number of bytes of a file.
+
+    Raises:
+      OSError: There is none.
+      ValueError: It is a FIFO, a device or a folder, which has no end or no content.
+    """
+    status = os.stat(path)
+    if not stat.S_ISREG(status.st_mode):
+        raise ValueError(f"{os.fspath(path)} is no regular file")
+    return status.st_size
 
 
 def read_json(path: str | os.PathLike[str], schema: type[T]) -> T:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxlm.files.documents import regular_size
 from jaxlm.files.pickled_arrays import CALLS, NAMES, Dtype, Empty, Global, RefusedError, array_of_state, order_of
 
 MOST_BYTES = 2**30
@@ -37,7 +38,7 @@ def read_pickle(path: pathlib.Path) -> Any:
     Raises:
       ValueError: The file is too large, no whole pickle, or holds or calls something else.
     """
-    size = path.stat().st_size
+    size = regular_size(path)
     if size > MOST_BYTES:
         raise ValueError(f"{path} has {size:,} bytes; pickles of up to {MOST_BYTES:,} are read")
     try:
@@ -70,6 +71,8 @@ def _check_bounds(value: Any) -> None:
                 found = each.values()
             elif isinstance(each, np.ndarray):
                 total, found = total + each.size, ()
+            elif isinstance(each, str | bytes):
+                total, found = total + len(each) // 16, ()
             elif isinstance(each, _PLAIN):
                 continue
             else:

@@ -46,6 +46,9 @@ def hide_points(places: np.ndarray, visible: np.ndarray | None, mark: str | None
     """
     hidden = np.isnan(places).all(-1)
     if visible is not None:
+        if (hidden & visible).any():
+            index = int(np.argmax(hidden & visible))
+            raise ValueError(f"point {index} is said to be visible, and has no place")
         hidden |= ~visible
     half = np.isnan(places).any(-1) & ~hidden
     if half.any():

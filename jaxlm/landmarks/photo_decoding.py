@@ -28,7 +28,8 @@ _HEIF_BRANDS = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", 
 _JPEG, _PNG = b"\xff\xd8", b"\x89PNG"
 _DEEP = ("I;16", "I;16L", "I;16B", "I;16N")
 _FACTORS = (1, 2, 4, 8)
-_ORIENTATION, _REDUCED_COPY, _DNG_VERSION = 0x0112, 0x00FE, 0xC612  # Tags of EXIF and TIFF.
+# Tags of EXIF and TIFF.
+_ORIENTATION, _REDUCED_COPY, _DNG_VERSION, _PHOTOMETRIC = 0x0112, 0x00FE, 0xC612, 0x0106
 # Rows are copied from Pillow in parts of so many pixels.
 _PART = 2**20
 
@@ -125,6 +126,11 @@ def _check_header(image: Image.Image, data: bytes, path: str | os.PathLike[str],
         logging.warning("%s holds several %s; the first one is read", path, _SEVERAL[image.format])
 
 
+def _is_negative(image: Image.Image) -> bool:
+    """Whether the least value of a deep TIFF file is white; Pillow turns those of 8 bits alone."""
+    return isinstance(image, TiffImagePlugin.TiffImageFile) and image.tag_v2.get(_PHOTOMETRIC) == 0
+
+
 def _pixels(image: Image.Image) -> np.ndarray:
     """The pixels of an image as RGB uint8 [H, W, 3], on black where they are transparent."""
     pixels = np.empty((image.height, image.width, 3), np.uint8)
@@ -132,7 +138,8 @@ def _pixels(image: Image.Image) -> np.ndarray:
     for top in range(0, image.height, rows):
         part = image.crop((0, top, image.width, min(top + rows, image.height)))
         if part.mode in _DEEP or (part.mode == "I" and image.format == "PPM"):
-            pixels[top : top + rows] = (np.asarray(part) >> 8).astype(np.uint8)[:, :, None]
+            grey = (np.asarray(part) >> 8).astype(np.uint8)[:, :, None]
+            pixels[top : top + rows] = 255 - grey if _is_negative(image) else grey
         elif part.mode in ("I", "F"):
             raise ValueError(f"it has pixels of {np.asarray(part).dtype}, which are not read; save it with 8 bits")
         elif part.has_transparency_data:

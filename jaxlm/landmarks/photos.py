@@ -42,6 +42,9 @@ ENDINGS = frozenset(
 # A region this many times as large as its photo comes from a wrong box; it is refused, since its canvas would be huge.
 MAX_SIDE_IN_PHOTOS = 8
 
+LEAST_FACE = 8
+"""Fewer pixels are no face: boxes of them are refused."""
+
 MAX_PIXELS = 100_000_000
 """`read_reduced` reduces photos of more pixels, which need more than 300 MB of memory."""
 
@@ -121,6 +124,11 @@ def check_box(photo: np.ndarray, box: np.ndarray) -> None:
     shown = f"box ({x1:g}, {y1:g}, {x2:g}, {y2:g})"
     if not (np.isfinite(box).all() and x2 > x1 and y2 > y1):
         raise PhotoError(f"{shown} is empty: x1 < x2 and y1 < y2 are wanted, in pixels")
+    if max(x2 - x1, y2 - y1) + 1 < LEAST_FACE:
+        hint = "; are these shares of the photo's sides? Multiply x by its width and y by its height"
+        raise PhotoError(
+            f"{shown} is smaller than {LEAST_FACE} pixels" + (hint if box.min() >= 0 and box.max() <= 1 else "")
+        )
     if x2 < 0 or y2 < 0 or x1 > width - 1 or y1 > height - 1:
         raise PhotoError(f"{shown} is outside of the photo, which is {width} x {height} pixels")
     if max(x2 - x1, y2 - y1) > MAX_SIDE_IN_PHOTOS * max(width, height):

@@ -91,14 +91,15 @@ def _kinds(words: list[str], scheme: Scheme) -> tuple[dict[str, list[tuple[int, 
         if index in numbered:
             number, axis = divmod(numbered.index(index), 2)
             kinds.setdefault("xy"[axis], []).append((number, index))
-        elif match := _LETTER_FIRST.fullmatch(text):
-            kinds.setdefault(match[1][0], []).append((int(match[2]), index))
-        elif match := _NUMBER_FIRST.fullmatch(text):
-            kinds.setdefault(match[2][0], []).append((int(match[1]), index))
+        # The scheme's own names come first: they may look like numbers.
         elif text[:-1] in names and text[-1:] in ("x", "y"):
             kinds.setdefault(text[-1], []).append((names[text[:-1]], index))
         elif text[1:] in names and text[:1] in ("x", "y"):
             kinds.setdefault(text[0], []).append((names[text[1:]], index))
+        elif match := _LETTER_FIRST.fullmatch(text):
+            kinds.setdefault(match[1][0], []).append((int(match[2]), index))
+        elif match := _NUMBER_FIRST.fullmatch(text):
+            kinds.setdefault(match[2][0], []).append((int(match[1]), index))
         else:
             others.append(index)
     return kinds, others

@@ -14,6 +14,7 @@ import codecs
 import csv
 import dataclasses
 import re
+import stat
 from pathlib import Path
 from typing import NamedTuple
 
@@ -125,7 +126,10 @@ def read_lines(path: Path) -> list[Line]:
       OSError: The file cannot be read.
       LineError: It is no text, not of UTF-8, or far too large.
     """
-    if path.stat().st_size > _LARGEST:
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise LineError(f"{path} is no regular file")
+    if status.st_size > _LARGEST:
         raise LineError(f"{path}: the file is larger than {_LARGEST >> 20} MB; no list of faces is so large")
     data = path.read_bytes()
     for mark, name in _MARKS.items():

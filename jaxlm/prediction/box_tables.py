@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import pathlib
+import re
 import sys
 from collections.abc import Mapping, Sequence
 
@@ -64,7 +66,17 @@ def _places(table: Table) -> list[int]:
             f"{table.first.where}: the columns are {', '.join(COLUMNS)}; {', '.join(wrong)} {found} in"
             f" {', '.join(map(repr, table.header))}"
         )
+    if points := [word for word in words if re.fullmatch(r"[xy]\d+", word) and word not in COLUMNS]:
+        raise LineError(
+            f"{table.first.where}: {', '.join(points[:3])} stand beside x1, y1, x2, y2, as in a table of points; a"
+            f" table of boxes has the columns {', '.join(COLUMNS)}"
+        )
     return [words.index(column) for column in COLUMNS]
+
+
+def _real(path: pathlib.Path) -> pathlib.Path:
+    """The path without links; one that leads back to itself stays."""
+    return pathlib.Path(os.path.realpath(path))
 
 
 def boxes_of_table(
@@ -78,11 +90,11 @@ def boxes_of_table(
       OSError: The table cannot be read.
       ValueError: See `read_boxes`; or a bare name fits several photos, or a photo is called by several names.
     """
-    by_path = {path.resolve(): path for path in photo_files}
+    by_path = {_real(path): path for path in photo_files}
     found: dict[pathlib.Path, list[Row]] = {path: [] for path in photo_files}
     unused = []
     for row in read_boxes(file):
-        path = by_path.get((file.parent / row.name).resolve())
+        path = by_path.get(_real(file.parent / row.name))
         bare = [photo for photo in by_path.values() if photo.name == row.name] if path is None else [path]
         if len(bare) > 1:
             raise ValueError(
@@ -104,4 +116,4 @@ def boxes_of_table(
         named = ", ".join(f"{row.name!r} (line {row.where.rpartition(' ')[2]})" for row in unused[:_NAMED])
         more = ", ..." if len(unused) > _NAMED else ""
         print(f"warning: {file}: {len(unused)} rows are for none of the photos given: {named}{more}", file=sys.stderr)
-    return {path: [row.box for row in found[by_path[path.resolve()]]] for path in photo_files}
+    return {path: [row.box for row in found[by_path[_real(path)]]] for path in photo_files}

@@ -135,9 +135,19 @@ def read_metrics(file: pathlib.Path) -> list[dict[str, Any]]:
     for line in file.read_bytes().splitlines():
         with contextlib.suppress(ValueError, RecursionError):
             row = json.loads(line)
-            if isinstance(row, dict) and isinstance(row.get("step"), int) and isinstance(row.get("split"), str):
+            if _is_row(row):
                 rows.append(row)
     return rows
+
+
+def _is_row(row: Any) -> bool:
+    """Whether a row is one that `Progress` writes: a step, a split, and numbers."""
+    return (
+        isinstance(row, dict)
+        and isinstance(row.get("step"), int)
+        and isinstance(row.get("split"), str)
+        and all(isinstance(value, int | float) for key, value in row.items() if key != "split")
+    )
 
 
 def _reopen(file: pathlib.Path, start_step: int) -> TextIO:

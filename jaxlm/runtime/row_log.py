@@ -7,6 +7,8 @@ import pathlib
 from collections.abc import Iterator, Mapping
 from typing import IO, Any
 
+from jaxlm.files import regular_size
+
 Row = dict[str, Any]
 
 
@@ -23,7 +25,7 @@ class RowLog:
     """
 
     def __init__(self, file: pathlib.Path, settings: Mapping[str, Any]) -> None:
-        """Reads what is there; raises OSError where it cannot be read.
+        """Reads what is there; raises OSError where it cannot be read, ValueError where a line but the last is damaged.
 
         Args:
           file: The file.
@@ -37,6 +39,7 @@ class RowLog:
         self._places: dict[str, tuple[int, int]] = {}
         self._start = self._end = 0
         if file.exists():
+            regular_size(file)
             self._read()
 
     @property
@@ -89,19 +92,33 @@ class RowLog:
 
     def _read(self) -> None:
         with open(self._file, "rb") as lines:
-            if lines.readline() != self._settings:
+            head = lines.readline()
+            if not head.endswith(b"\n"):
+                return
+            settings = _row(head)
+            if settings is None or "settings" not in settings:
+                raise ValueError(self._damaged(1))
+            if head != self._settings:
                 self.others = True
                 return
             start = position = self._start = self._end = len(self._settings)
-            for line in lines:
+            for number, line in enumerate(lines, start=2):
+                if not line.endswith(b"\n"):  # A killed process leaves a part of its last line.
+                    return
                 row = _row(line)
                 if row is None:
-                    return
+                    raise ValueError(self._damaged(number))
                 position += len(line)
                 if "done" in row:
                     place = start, position - len(line)
                     start = self._end = position
                     self._note(row.pop("done"), row, place)
+
+    def _damaged(self, number: int) -> str:
+        return (
+            f"{self._file}, line {number} is damaged, and other lines hold results; mend the file or move it away, and"
+            " give the same command again"
+        )
 
 
 def _line(row: Mapping[str, Any]) -> bytes:
@@ -109,9 +126,9 @@ def _line(row: Mapping[str, Any]) -> bytes:
 
 
 def _row(line: bytes) -> Row | None:
-    """The row of a line; None where it was cut off."""
+    """The row of a whole line; None where it is damaged."""
     try:
         row = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
-    return row if isinstance(row, dict) and line.endswith(b"\n") and isinstance(row.get("done", ""), str) else None
+    return row if isinstance(row, dict) and isinstance(row.get("done", ""), str) else None
