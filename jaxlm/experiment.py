@@ -136,6 +136,9 @@ _RANGES: tuple[tuple[tuple[str, ...], Callable[[float], bool], str], ...] = (
     (("data.validation_percent",), lambda value: 0 <= value < 100, "in 0..99"),
     (("data.label_percent",), lambda value: 0 < value <= 100, "above 0 and at most 100"),
     (("model.input_size",), lambda value: 8 <= value <= 4096, "in 8..4096"),
+    (("seed",), lambda value: value < 2**31, "below 2147483648"),
+    (("epochs", "steps_per_epoch", "optim.warmup_epochs"), lambda value: value <= 10**9, "at most 1000000000"),
+    (("temperature",), lambda value: value <= 10**6, "at most 1000000"),
 )
 
 
@@ -149,6 +152,9 @@ def check_ranges(config: Config) -> None:
                 raise ValueError(f"{name} must be {text}, not {value}")
     if not all(0 <= beta < 1 for beta in config.optim.betas):
         raise ValueError(f"optim.betas must be at least 0 and below 1: {config.optim.betas}")
+    epochs = [epoch for epoch, _ in config.optim.decay]
+    if epochs != sorted(epochs) or not all(0 <= epoch <= 10**9 for epoch in epochs):
+        raise ValueError(f"epochs of optim.decay must be at least 0, and rise: {config.optim.decay}")
     for name, pairs in (("rates", config.optim.rates), ("decay", config.optim.decay)):
         if not all(math.isfinite(factor) and factor >= 0 for _, factor in pairs):
             raise ValueError(f"factors of optim.{name} must be at least 0: {pairs}")

@@ -230,3 +230,20 @@ def test_requirements_are_the_light_core_and_what_prepares_data():
     asked = [*project["dependencies"], *project["optional-dependencies"]["data"]]
     lines = (ROOT / "requirements.txt").read_text().replace('"', "'").splitlines()
     assert sorted(asked) == sorted(line for line in lines if not line.startswith("#"))
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["predict", "a.png", "--out", ""],
+        ["predict", "", "--out", "o"],
+        ["evaluate", "--workdir", "runs/a", "--dataset", ""],
+        ["train", "--experiment", "debug", "--workdir="],
+        ["train", "--experiment", "debug", "--init-from", ""],
+    ],
+)
+def test_an_empty_value_is_no_value(argv: list[str], capsys: pytest.CaptureFixture[str]):
+    """Of a variable that is not set; it would stand for the folder where the command is given."""
+    with pytest.raises(SystemExit):
+        cli.main(argv)
+    assert "an empty value behind" in capsys.readouterr().err

@@ -65,6 +65,8 @@ def check_spelling(arguments: Sequence[str], options: type) -> None:
     if not arguments or arguments[0].startswith("-"):
         return
     name, *words = arguments
+    if "" in words:
+        raise ValueError(f"an empty value behind {arguments[words.index('')]!r}; is a variable not set?")
     if name not in formats:
         near = difflib.get_close_matches(name, formats, n=1)
         hint = f" Did you mean {near[0]}?" if near else ""

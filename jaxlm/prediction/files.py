@@ -147,8 +147,13 @@ class Results:
 
 
 def _done(said: Mapping[str, Any]) -> Done:
-    picture = said.get("picture")
-    return Done(said.get("state"), real_name(picture) if isinstance(picture, str) else None, said.get("good") is True)
+    named = said.get("picture")
+    picture = real_name(named) if isinstance(named, str) else None
+    if picture and (
+        os.path.isabs(picture) or ".." in pathlib.PurePath(picture).parts or not pathlib.PurePath(picture).stem
+    ):
+        picture = None  # A path that leads out of the folder is none of ours.
+    return Done(said.get("state"), picture, said.get("good") is True)
 
 
 def write_json(path: pathlib.Path, entries: Iterable[Entry]) -> None:

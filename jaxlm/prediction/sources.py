@@ -103,7 +103,8 @@ def _without_results(argument: str, files: Sequence[pathlib.Path]) -> list[pathl
 
 
 def _is_result(name: str) -> bool:
-    name = name.removesuffix(".new")
+    if name.startswith(".") and name.endswith((".part", ".incomplete")):  # What a killed process leaves.
+        return True
     return name in (LOG, JSON, CSV, LOCK) or pathlib.PurePath(name).stem.endswith(SUFFIX)
 
 

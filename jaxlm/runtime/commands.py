@@ -146,6 +146,14 @@ class _Parser(argparse.ArgumentParser):
                 self.error(f"no option {option}. Did you mean {near[0]}?")
         return super().parse_args(args, namespace)
 
+    def parse_known_args(self, args: Iterable[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
+        words = list(sys.argv[1:] if args is None else args)
+        for index, word in enumerate(words):
+            if not word or (word.startswith("--") and word.endswith("=") and len(word) > 3):
+                before = word or (words[index - 1] if index else self.prog)
+                self.error(f"an empty value behind {before!r}; is a variable not set?")
+        return super().parse_known_args(args, namespace)
+
 
 def parser(name: str, doc: str | None, **settings: Any) -> argparse.ArgumentParser:
     """The parser of the command `name`.
