@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from jaxlm.checkpoints import MismatchError
+from jaxlm.checkpoints.identity import identity_of
 from jaxlm.config import Config
 from jaxlm.data_pipelines.faces import Faces
 from jaxlm.data_pipelines.input import open_faces, write_pack
 from jaxlm.training import loop
-from jaxlm.training.identity import identity_of
 from runs import changed
 from tiny_faces import synthetic_faces
 

@@ -6,25 +6,24 @@ faces at once, never averaged over batches.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import itertools
 import pathlib
-import re
 from collections.abc import Mapping, Sequence
 
 import jax
 import numpy as np
 
 from jaxlm.checkpoints import Trained, is_weights, open_model, results_folder
+from jaxlm.checkpoints.identity import identity_of
 from jaxlm.config import Config
 from jaxlm.data_pipelines import input as input_lib
 from jaxlm.data_pipelines.input import Faces
 from jaxlm.drawing import pictures
 from jaxlm.evaluation import inference
 from jaxlm.evaluation.error_table import ErrorRow, error_rows, mean_of_bins, print_error_rows
+from jaxlm.evaluation.folders import free_folder
 from jaxlm.evaluation.left_out import notes_on
-from jaxlm.files import read_json, replacing, write_json
+from jaxlm.files import replacing, write_json
 from jaxlm.landmarks import Scheme, load_scheme
 from jaxlm.runtime import distributed, progress
 from jaxlm.tasks import metrics
@@ -183,27 +182,12 @@ def evaluate_and_write(
         print_error_rows(evaluation.rows, evaluation.protocol)
         asked = [head, None if step is None else f"step{step}", normaliser, "flip" if flip_test else None]
         title = "-".join([evaluation.faces.dataset, evaluation.faces.split, *filter(None, asked)])
-        folder = free_folder(results_folder(path) / "evaluation", title, evaluation.protocol)
+        folder = free_folder(
+            results_folder(path) / "evaluation", title, evaluation.protocol, identity_of(evaluation.faces)
+        )
         files = write_evaluation(folder, evaluation)
         print("Wrote " + "\n      ".join(str(file) for file in files))
     return evaluation.rows
-
-
-def free_folder(parent: pathlib.Path, title: str, protocol: Mapping[str, str]) -> pathlib.Path:
-    """The folder in `parent` for results called `title`: a new one, or one with results by the same protocol.
-
-    What a name must not hold in a folder's name, such as a / in the name of a data set, becomes _.
-    """
-    name = re.sub(r"[^\w.+\[\]-]", "_", title).lstrip(".") or "_"
-    for number in itertools.count(1):
-        folder = parent / (name if number == 1 else f"{name}-{number}")
-        stored = folder / "metrics.json"
-        if not stored.exists():
-            return folder
-        with contextlib.suppress(ValueError):  # What is damaged stays where it is.
-            if read_json(stored, dict).get("protocol") == dict(protocol):
-                return folder
-    raise AssertionError("numbers do not end")
 
 
 def write_evaluation(directory: pathlib.Path, evaluation: Evaluation) -> list[pathlib.Path]:
@@ -215,7 +199,7 @@ def write_evaluation(directory: pathlib.Path, evaluation: Evaluation) -> list[pa
     names = ("metrics.json", "predictions.npz", "ced.png", "worst.png")
     metrics_file, predictions_file, ced_file, worst_file = files = [directory / name for name in names]
     rows = [dataclasses.asdict(row) for row in evaluation.rows]
-    write_json(metrics_file, {"protocol": evaluation.protocol, "rows": rows})
+    write_json(metrics_file, {"protocol": evaluation.protocol, "faces": identity_of(faces), "rows": rows})
     in_photo = [
         np.einsum("nij,npj->npi", faces.to_source[:, :, :2], points) + faces.to_source[:, None, :, 2]
         for points in (predicted.points, faces.points)

@@ -18,6 +18,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from jaxlm.checkpoints import Checkpoints, check_exists, directory_of, write_config
+from jaxlm.checkpoints.identity import identity_of
 from jaxlm.config import Config
 from jaxlm.data_pipelines import input as input_lib
 from jaxlm.data_pipelines import prepared
@@ -26,7 +27,6 @@ from jaxlm.runtime import distributed, workdirs
 from jaxlm.runtime.progress import Progress
 from jaxlm.tasks import TASKS, Alarm
 from jaxlm.training import feeding, starting
-from jaxlm.training.identity import identity_of
 from jaxlm.training.step import Recipe, TrainState, from_items, init_state, make_recipe, to_items, train_step
 
 # Metrics are fetched after at least so many steps. Fetching waits for the device, so the host cannot run far ahead.

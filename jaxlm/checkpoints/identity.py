@@ -1,4 +1,4 @@
-"""What a run learns from, in a few words: they are stored with its checkpoints and compared where it goes on."""
+"""What faces are, in a few checksums: stored with checkpoints and evaluations, and compared with those at hand."""
 
 from __future__ import annotations
 
