@@ -28,17 +28,9 @@ OPTIONS = ("--steps-per-epoch", "5", "--epochs", "200", "--keep", "1", "--model.
 
 
 @pytest.fixture
-def config(pack: pathlib.Path) -> Config:
+def config(debug: Config) -> Config:
     """What `OPTIONS` make of the debug experiment."""
-    debug = experiment.load("debug")
-    return changed(
-        debug,
-        data={"dataset": str(pack), "cache": "device"},
-        model={"options": debug.model.options | {"widths": (4,)}},
-        steps_per_epoch=5,
-        epochs=200,
-        keep=1,
-    )
+    return changed(debug, steps_per_epoch=5, epochs=200, keep=1)
 
 
 def run_for(arguments: list[str], seconds: float, started: pathlib.Path) -> bool:

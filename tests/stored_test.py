@@ -85,7 +85,7 @@ def test_a_pack_of_impossible_labels_is_refused_by_name(pack, name, changed, mes
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("dataset", "/tmp/evil", "metadata: .*`dataset`"),
+        ("dataset", "/elsewhere/evil", "metadata: .*`dataset`"),
         ("dataset", "../evil", "metadata: .*`dataset`"),
         ("splits", ["a/b"], r"metadata: .*`splits"),
         ("splits", 3, "metadata: Expected `array`, got `int` - at `splits`"),

@@ -1,5 +1,6 @@
 """Workdirs: one run at a time, rows that a kill does not take, and faults of the machine told in a line."""
 
+import contextlib
 import errno
 import json
 import os
@@ -18,10 +19,14 @@ MEASURE = Measure("nme", "NME (%)", 100.0)
 HOLD = """
 import pathlib, sys, time
 from jaxlm.runtime import workdirs
-with workdirs.claimed(pathlib.Path(sys.argv[1])):
+with workdirs.claimed(pathlib.Path(sys.argv[1]), "a.lock", "busy"):
     print("claimed", flush=True)
     time.sleep(600)
 """
+
+
+def claim(workdir: pathlib.Path) -> contextlib.AbstractContextManager[None]:
+    return workdirs.claimed(workdir, "a.lock", f"another process trains in {workdir}")
 
 
 def test_a_second_process_is_refused_and_a_killed_one_leaves_no_claim_behind(tmp_path: pathlib.Path):
@@ -29,20 +34,26 @@ def test_a_second_process_is_refused_and_a_killed_one_leaves_no_claim_behind(tmp
     process = subprocess.Popen([sys.executable, "-c", HOLD, workdir], cwd=ROOT, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout.readline() == "claimed\n"
-        with pytest.raises(BlockingIOError, match=f"another process trains in {workdir}"), workdirs.claimed(workdir):
+        with (
+            pytest.raises(BlockingIOError, match=f"another process trains in {workdir}"),
+            claim(workdir),
+        ):
             pass
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()
     for _ in range(2):
-        with workdirs.claimed(workdir):
+        with claim(workdir):
             pass
 
 
 @pytest.mark.parametrize("place", ["file", "file/below/it"])
 def test_a_file_in_the_way_is_named(tmp_path: pathlib.Path, place: str):
     (tmp_path / "file").touch()
-    with pytest.raises(OSError, match=f"{tmp_path / 'file'} is a file"), workdirs.claimed(tmp_path / place):
+    with (
+        pytest.raises(OSError, match=f"{tmp_path / 'file'} is a file"),
+        claim(tmp_path / place),
+    ):
         pass
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -38,6 +38,42 @@ class Description(msgspec.Struct):
     frame_size: FrameSize
     margin: Margin
     box: Annotated[str, msgspec.Meta(max_length=1000)]
+
+
+def described_faces(
+    description: Description,
+    dataset: str,
+    split: str,
+    scheme: Scheme,
+    labels: Mapping[str, Any],
+    read_frames: Callable[[np.ndarray], list[bytes]],
+    where: str,
+) -> Faces:
+    """The faces of a split, whose frames are checked when they are read.
+
+    Args:
+      description: What they have in common.
+      dataset: Name of the set.
+      split: Name of the split.
+      scheme: Scheme of the points.
+      labels: The fields that `read_labels` gives.
+      read_frames: Function that returns the bytes of the frames at the given indices [k].
+      where: File or folder, for messages.
+    """
+
+    def read_encoded(indices: np.ndarray) -> list[bytes]:
+        return check_frames(read_frames(indices), indices, description.frame_size, f"{where}, split {split}")
+
+    return Faces(
+        dataset=dataset,
+        split=split,
+        scheme=scheme,
+        frame_size=description.frame_size,
+        margin=description.margin,
+        box=description.box,
+        **labels,
+        read_encoded=read_encoded,
+    )
 
 
 def read_scheme(text: str, file: Path, where: Path) -> Scheme:

@@ -16,7 +16,7 @@ from jaxlm.data_pipelines.record import VERSION
 from jaxlm.data_pipelines.stored.labels import (
     Description,
     SafeName,
-    check_frames,
+    described_faces,
     description_of,
     read_labels,
     read_scheme,
@@ -94,19 +94,9 @@ def open_pack(path: Path) -> tuple[list[str], Callable[[str], Faces]]:
         if encoded.dtype != np.uint8 or offsets[0] != 0 or np.any(np.diff(offsets) <= 0) or offsets[-1] != len(encoded):
             raise ValueError(f"{path} is damaged: {split}/offsets are not the places of the frames in {split}/encoded")
 
-        def read_encoded(indices: np.ndarray) -> list[bytes]:
-            frames = [encoded[offsets[i] : offsets[i + 1]].tobytes() for i in indices]
-            return check_frames(frames, indices, metadata.frame_size, f"{path}, split {split}")
+        def read_frames(indices: np.ndarray) -> list[bytes]:
+            return [encoded[offsets[i] : offsets[i + 1]].tobytes() for i in indices]
 
-        return Faces(
-            dataset=metadata.dataset,
-            split=split,
-            scheme=scheme,
-            frame_size=metadata.frame_size,
-            margin=metadata.margin,
-            box=metadata.box,
-            **labels,
-            read_encoded=read_encoded,
-        )
+        return described_faces(metadata, metadata.dataset, split, scheme, labels, read_frames, str(path))
 
     return metadata.splits, read_split

@@ -17,7 +17,7 @@ from jaxlm.data_pipelines.faces import Faces, collect_labels
 from jaxlm.data_pipelines.optional import load_array_records
 from jaxlm.data_pipelines.record import Record
 from jaxlm.data_pipelines.stored.examples import Example, parse_example
-from jaxlm.data_pipelines.stored.labels import SCHEME_FILE, Description, check_frames, read_labels, read_scheme
+from jaxlm.data_pipelines.stored.labels import SCHEME_FILE, Description, described_faces, read_labels, read_scheme
 from jaxlm.files import Archive, read_json, replacing
 
 LABELS_FILE = "labels.npz"
@@ -62,20 +62,10 @@ def open_set(folder: Path, name: str) -> tuple[list[str], Callable[[str], Faces]
         if len(records) != len(labels["names"]):
             raise ValueError(f"{labels_file} has {len(labels['names'])} faces in {split}, and there are {len(records)}")
 
-        def read_encoded(indices: np.ndarray) -> list[bytes]:
-            frames = [_read(records, int(i), folder, split).one("image") for i in indices]
-            return check_frames(frames, indices, described.frame_size, f"{folder}, split {split}")
+        def read_frames(indices: np.ndarray) -> list[bytes]:
+            return [_read(records, int(i), folder, split).one("image") for i in indices]
 
-        return Faces(
-            dataset=name,
-            split=split,
-            scheme=scheme,
-            frame_size=described.frame_size,
-            margin=described.margin,
-            box=described.box,
-            **labels,
-            read_encoded=read_encoded,
-        )
+        return described_faces(described, name, split, scheme, labels, read_frames, str(folder))
 
     return [split.name for split in info.splits], read_split
 

@@ -14,10 +14,9 @@ from jaxlm.files import read_json
 def free_folder(
     parent: pathlib.Path, title: str, protocol: Mapping[str, str], identity: Mapping[str, str]
 ) -> pathlib.Path:
-    """The folder in `parent` for results called `title`: a new one, or one with results by the same protocol.
+    """The folder in `parent` for results called `title`: a new one, or one with such results.
 
-    And on the same faces, by their `identity_of`; older results say nothing of theirs.
-
+    Those are by the same protocol and on the same faces, by their `identity_of`; older results say nothing of theirs.
     What a name must not hold in a folder's name, such as a / in the name of a data set, becomes _.
     """
     name = re.sub(r"[^\w.+\[\]-]", "_", title).lstrip(".") or "_"

@@ -7,6 +7,7 @@ faces at once, never averaged over batches.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import pathlib
 from collections.abc import Mapping, Sequence
 
@@ -55,6 +56,11 @@ class Evaluation:
     nme: np.ndarray
     rows: Sequence[ErrorRow]
     protocol: Mapping[str, str]
+
+    @functools.cached_property
+    def identity(self) -> Mapping[str, str]:
+        """Checksums of the faces; see `identity_of`."""
+        return identity_of(self.faces)
 
     @property
     def title(self) -> str:
@@ -164,8 +170,8 @@ def evaluate_and_write(
     """Evaluates the model of a run or a file, prints the table, and writes metrics, predictions and pictures.
 
     They go to `WORKDIR/evaluation/DATASET-SPLIT/`, with what else is asked for behind it: the head, the step, the
-    normaliser, `flip`. Where another evaluation lies there, by another protocol, a number follows. For a file of
-    weights NAME.npz, `runs/NAME` takes the place of the workdir.
+    normaliser, `flip`. Where another evaluation lies there, by another protocol or on other faces, a number follows.
+    For a file of weights NAME.npz, `runs/NAME` takes the place of the workdir.
 
     For `path`, `step` and `head` see `checkpoints.open_model`, for the other arguments `evaluate_model`.
 
@@ -182,9 +188,8 @@ def evaluate_and_write(
         print_error_rows(evaluation.rows, evaluation.protocol)
         asked = [head, None if step is None else f"step{step}", normaliser, "flip" if flip_test else None]
         title = "-".join([evaluation.faces.dataset, evaluation.faces.split, *filter(None, asked)])
-        folder = free_folder(
-            results_folder(path) / "evaluation", title, evaluation.protocol, identity_of(evaluation.faces)
-        )
+        parent = results_folder(path) / "evaluation"
+        folder = free_folder(parent, title, evaluation.protocol, evaluation.identity)
         files = write_evaluation(folder, evaluation)
         print("Wrote " + "\n      ".join(str(file) for file in files))
     return evaluation.rows
@@ -199,7 +204,7 @@ def write_evaluation(directory: pathlib.Path, evaluation: Evaluation) -> list[pa
     names = ("metrics.json", "predictions.npz", "ced.png", "worst.png")
     metrics_file, predictions_file, ced_file, worst_file = files = [directory / name for name in names]
     rows = [dataclasses.asdict(row) for row in evaluation.rows]
-    write_json(metrics_file, {"protocol": evaluation.protocol, "faces": identity_of(faces), "rows": rows})
+    write_json(metrics_file, {"protocol": evaluation.protocol, "faces": evaluation.identity, "rows": rows})
     in_photo = [
         np.einsum("nij,npj->npi", faces.to_source[:, :, :2], points) + faces.to_source[:, None, :, 2]
         for points in (predicted.points, faces.points)

@@ -5,19 +5,17 @@ from __future__ import annotations
 import contextlib
 import csv
 import json
-import logging
 import os
 import pathlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import filelock
 import numpy as np
 
 from jaxlm.files import replacing_text
 from jaxlm.prediction.sources import CSV, JSON, LOCK, LOG, printable, real_name
 from jaxlm.runtime.row_log import RowLog
-from jaxlm.runtime.workdirs import make_folder
+from jaxlm.runtime.workdirs import claimed
 
 
 class FoundFace(NamedTuple):
@@ -71,33 +69,29 @@ class Results:
     """
 
     def __init__(self, folder: pathlib.Path, settings: Mapping[str, Any], num_points: int) -> None:
-        """Makes the folder; raises OSError where it cannot.
+        """Nothing is read before the object is entered.
 
         Args:
           folder: Folder of the results.
           settings: What the results depend on beside the files, as JSON has it.
           num_points: The number of landmarks of a face.
         """
-        make_folder(folder)
         self._folder, self._settings, self._num_points = folder, settings, num_points
-        self._lock = filelock.FileLock(folder / LOCK, timeout=0)
+        self._claim = contextlib.ExitStack()
         self.done: dict[str, Done] = {}
         self.replaces = False
 
     def __enter__(self) -> Results:
-        """Reads what is there; raises OSError where it cannot, or another process writes to the folder."""
-        try:
-            self._lock.acquire()
-        except filelock.Timeout:
-            raise BlockingIOError(f"another process writes results to {self._folder}; take another --out") from None
-        except NotImplementedError:  # Some network file systems.
-            logging.warning("%s: the file system has no locks, so a second process is not noticed", self._folder)
+        """Makes the folder and reads what is there; raises OSError where it cannot, or another process writes to it."""
+        busy = f"another process writes results to {self._folder}; take another --out"
+        self._claim.enter_context(claimed(self._folder, LOCK, busy))
+        self._claim.callback(self._remove_lock)
         try:
             self._log = RowLog(self._folder / LOG, self._settings)
             table = self._folder / JSON
             unknown = not self._log.done and table.exists() and table.stat().st_size > len("[]\n")
         except BaseException:
-            self._unlock()
+            self._claim.close()
             raise
         self.done = {real_name(name): _done(said) for name, said in self._log.done.items()}
         self.replaces = self._log.others or unknown
@@ -112,12 +106,11 @@ class Results:
                 if self.done or self._log.unfinished or not (self._folder / JSON).exists():
                     self._write_tables()
         finally:
-            self._unlock()
+            self._claim.close()
 
-    def _unlock(self) -> None:
-        self._lock.release()
+    def _remove_lock(self) -> None:
         with contextlib.suppress(OSError):
-            os.unlink(self._lock.lock_file)
+            (self._folder / LOCK).unlink()
 
     def add(self, entry: Entry) -> None:
         """Writes the faces of a photo or of a frame; raises OSError where it cannot."""

@@ -1,36 +1,38 @@
-"""The folder of a run: one run at a time writes to it."""
+"""Folders of results: one process at a time writes to one."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import pathlib
 from collections.abc import Iterator
 
 import filelock
 
-_LOCK = "train.lock"
-
 
 @contextlib.contextmanager
-def claimed(workdir: pathlib.Path) -> Iterator[None]:
-    """While entered, no other process can claim `workdir`, which is made if it is absent.
+def claimed(folder: pathlib.Path, lock_name: str, busy: str) -> Iterator[None]:
+    """While entered, no other process can claim a folder, which is made if it is absent.
 
     The operating system holds the claim and drops it with the process, however that ends.
+
+    Args:
+      folder: The folder.
+      lock_name: Name of the file in it that is locked; it stays.
+      busy: What to say where another process has claimed the folder.
 
     Raises:
       OSError: The folder cannot be made, or another process has claimed it.
     """
-    make_folder(workdir)
-    lock = filelock.FileLock(workdir / _LOCK, timeout=0)
+    make_folder(folder)
+    lock = filelock.FileLock(folder / lock_name, timeout=0)
     try:
         lock.acquire()
     except filelock.Timeout:
-        raise BlockingIOError(
-            f"another process trains in {workdir}; wait until it ends, or take another --workdir"
-        ) from None
+        raise BlockingIOError(busy) from None
     except NotImplementedError:  # Some network file systems.
-        logging.warning("%s: the file system has no locks, so a second run in this folder is not noticed", workdir)
+        logging.warning("%s: the file system has no locks, so a second process here is not noticed", folder)
     try:
         yield
     finally:
@@ -46,5 +48,6 @@ def make_folder(folder: pathlib.Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
-        in_the_way = next(path for path in (folder, *folder.parents) if path.exists())
-        raise NotADirectoryError(f"{folder} cannot be made: {in_the_way} is a file, not a folder") from None
+        in_the_way = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
+        kind = "a link to nothing" if in_the_way.is_symlink() and not in_the_way.exists() else "a file, not a folder"
+        raise NotADirectoryError(f"{folder} cannot be made: {in_the_way} is {kind}") from None

@@ -32,6 +32,8 @@ from jaxlm.training.step import Recipe, TrainState, from_items, init_state, make
 # Metrics are fetched after at least so many steps. Fetching waits for the device, so the host cannot run far ahead.
 _STEPS_BETWEEN_REPORTS = 20
 
+_LOCK = "train.lock"
+
 # Models whose layers are scaled by data start from so many faces, as published for VUNet.
 _FIRST_FACES = 16
 
@@ -153,9 +155,11 @@ def fit(config: Config, workdir: pathlib.Path) -> bool:
       FloatingPointError: The loss, or what a task watches, says that training has failed.
     """
     prepared_run = prepare_run(config)
-    for source in starting.sources_of(config.init_from):
-        check_exists(source)
-    with workdirs.claimed(workdir) if jax.process_index() == 0 else contextlib.nullcontext():
+    if not directory_of(workdir).is_dir():  # A run that goes on no longer needs what it started from.
+        for source in starting.sources_of(config.init_from):
+            check_exists(source)
+    busy = f"another process trains in {workdir}; wait until it ends, or take another --workdir"
+    with workdirs.claimed(workdir, _LOCK, busy) if jax.process_index() == 0 else contextlib.nullcontext():
         return _fit(config, workdir, *prepared_run)
 
 
