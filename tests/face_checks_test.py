@@ -120,3 +120,12 @@ def test_places_off_the_corner_of_the_photo_are_kept_beside_a_mark():
 def test_marks_are_two_values(mark):
     with pytest.raises(ValueError, match="--hidden"):
         parse_mark(mark)
+
+
+def test_three_points_of_a_profile_are_a_face():
+    """The eyes nearly meet, and the chin lies further from them than five times their distance."""
+    points = np.array([[138.5, 85.6], [158.0, 83.4], [147.7, 191.5]])
+    box = np.array([[88.0, 79.0, 207.0, 198.0]])
+    assert not dict(find_faults(points[None], np.ones((1, 3), bool), box))
+    points[2] = 147.7, 5000.0
+    assert "away from the others" in dict(find_faults(points[None], np.ones((1, 3), bool), box))[0]

@@ -17,6 +17,9 @@ FARTHEST = 5.0
 FEWEST = 2
 """Points of a face that have a place."""
 
+# Fewer points may be narrow where the face is not: in profile two eyes nearly meet, and the chin is far from them.
+_MANY, _FARTHEST_OF_FEW = 4, 50.0
+
 # Coordinates beyond are no pixels of any photo; smaller ones do not overflow below.
 _LARGEST = 1e6
 
@@ -34,7 +37,7 @@ def find_faults(
 
     A point has a place unless it is NaN in both coordinates; then it is hidden, and `visible` must be false. A face
     needs `FEWEST` points with a place, and these spread over `SMALLEST` pixels. No point and no box is further than
-    `FARTHEST` sides from the face, and eye corners differ.
+    `FARTHEST` sides from the face (of three points or fewer, 50), and eye corners differ.
 
     Args:
       points: Landmarks [n, N, 2], (x, y) in pixels of the photos.
@@ -79,10 +82,12 @@ def _late_faults(
     placed = ~absent
     low, high = _bounds(points, placed)
     size = (high - low).max(-1)
-    inner_low, inner_high = _bounds(points, placed & _near_the_middle(points, placed))
+    inner = placed & _near_the_middle(points, placed)
+    inner_low, inner_high = _bounds(points, inner)
     side = np.maximum((inner_high - inner_low).max(-1), 1e-9)
     away = np.where(placed, _outside(points, inner_low[:, None], inner_high[:, None]), 0.0)
-    far = away > FARTHEST * side[:, None]
+    farthest = np.where(inner.sum(-1) < _MANY, _FARTHEST_OF_FEW, FARTHEST)
+    far = away > (farthest * side)[:, None]
     box_side = (boxes[:, 2:] - boxes[:, :2]).max(-1)
     from_box = np.where(placed, _outside(points, boxes[:, None, :2], boxes[:, None, 2:]), 0.0)
     far_box = from_box.max(-1, initial=0.0) > FARTHEST * box_side
