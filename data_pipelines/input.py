@@ -1,6 +1,6 @@
 """Where prepared faces meet training and evaluation: sets and packs are opened, and numpy batches come out.
 
-Only `train_batches` needs TensorFlow.
+Only `train_batches` needs TensorFlow (`streaming_library`).
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Iterator
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,7 @@ __all__ = [
     "open_faces",
     "open_splits",
     "open_training",
+    "streaming_library",
     "subset_masks",
     "train_batches",
     "write_pack",
@@ -130,6 +132,19 @@ def batch_indices(
     return indices
 
 
+def streaming_library() -> ModuleType:
+    """TensorFlow, told to leave the GPU alone.
+
+    Raises:
+      ImportError: TensorFlow is not installed.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # Only to suppress its start-up message.
+    tf = load_tensorflow("streaming faces from disk (--data.cache device keeps them in memory instead)")
+    tf.config.set_visible_devices([], "GPU")
+    return tf
+
+
 def train_batches(
     faces: Faces,
     batch_size: int,
@@ -166,10 +181,7 @@ def train_batches(
     )
     indices_of(start_step)
 
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # Only to suppress its start-up message.
-    tf = load_tensorflow("streaming faces from disk (--data.cache device does not)")
-    tf.config.set_visible_devices([], "GPU")
+    tf = streaming_library()
     example = _batch(faces, np.zeros(0, np.int64), 0)
     types = {key: tf.as_dtype(value.dtype) for key, value in example.items()}
 

@@ -13,10 +13,11 @@ import pytest
 import jaxlm
 from jaxlm import __main__ as cli
 from jaxlm import experiment, overrides, train
+from jaxlm.config import DataConfig
 from jaxlm.data_pipelines import input as input_lib
 from jaxlm.data_pipelines.sources import synthetic
 from jaxlm.runtime import commands
-from jaxlm.training.loop import make_synthetic_faces
+from jaxlm.training.loop import fit, make_synthetic_faces
 
 ROOT = pathlib.Path(__file__).parents[1]
 COMMANDS = [name for group in cli.COMMANDS.values() for name in group]
@@ -218,9 +219,13 @@ def test_rendered_faces_become_a_pack_that_their_name_opens(
 
 def test_what_needs_tensorflow_says_how_to_install_it(light: None, pack: pathlib.Path, tmp_path: pathlib.Path):
     faces = input_lib.open_faces(str(pack), "train", tmp_path)
-    message = r'--data.cache device does not\) needs TensorFlow .*: pip install "jaxlm\[data\]"'
+    message = r'--data.cache device keeps them in memory instead\) needs TensorFlow .*: pip install "jaxlm\[data\]"'
     with pytest.raises(ImportError, match=message):
         next(input_lib.train_batches(faces, 2, seed=0, start_step=0, stop_step=1))
+    config = dataclasses.replace(experiment.load("debug"), data=DataConfig(dataset=str(pack)))
+    with pytest.raises(ImportError, match=message):
+        fit(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
     with pytest.raises(SystemExit, match=r'needs TensorFlow Datasets .*: pip install "jaxlm\[data\]"'):
         cli.main(["prepare", "synthetic", "--data-dir", str(tmp_path)])
 

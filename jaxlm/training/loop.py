@@ -152,8 +152,11 @@ def fit(config: Config, workdir: pathlib.Path) -> bool:
     Raises:
       OSError: The workdir cannot be used, or another process trains in it.
       ValueError: It holds another run; the processes of this one differ in their data; or see `prepare_run`.
+      ImportError: The faces are to be streamed, and TensorFlow is not installed.
       FloatingPointError: The loss, or what a task watches, says that training has failed.
     """
+    if config.data.cache != "device":
+        input_lib.streaming_library()  # Where it is missing, that is said before minutes of preparing and compiling.
     prepared_run = prepare_run(config)
     if not directory_of(workdir).is_dir():  # A run that goes on no longer needs what it started from.
         for source in starting.sources_of(config.init_from):
