@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import stat
 
@@ -135,7 +136,9 @@ def check_box(photo: np.ndarray, box: np.ndarray) -> None:
         raise PhotoError(f"{shown} is far larger than the photo, which is {width} x {height} pixels")
 
 
-def cut_crop(photo: np.ndarray, box: np.ndarray, size: int, crop: float) -> tuple[np.ndarray, np.ndarray]:
+def cut_crop(
+    photo: np.ndarray, box: np.ndarray, size: int, crop: float, roll: float = 0.0
+) -> tuple[np.ndarray, np.ndarray]:
     """The square crop around a face box, cut and resized like a prepared frame.
 
     Args:
@@ -143,12 +146,22 @@ def cut_crop(photo: np.ndarray, box: np.ndarray, size: int, crop: float) -> tupl
       box: Face box [x1, y1, x2, y2], its first and its last pixel.
       size: Side of the crop in pixels.
       crop: Side of the crop in sides of the box made square.
+      roll: By how many degrees the box is turned clockwise about its centre. The crop shows it upright.
 
     Returns:
       The crop uint8 [size, size, 3], black outside of the photo, and the map [2, 3] from photo pixels to crop pixels.
     """
     square = geometry.square_box(box)
-    return cut_region(photo, geometry.widen(square, crop), size), geometry.frame_affine(square, size, crop)
+    to_crop = geometry.frame_affine(square, size, crop)
+    if not roll:
+        return cut_region(photo, geometry.widen(square, crop), size), to_crop
+    # A larger crop of the same scale holds the turned one. Areas are averaged as it is cut; turning only interpolates.
+    wide = math.ceil(size * 2**0.5)
+    larger, to_larger = cut_crop(photo, box, wide, crop * wide / size)
+    middle = np.full(2, (size - 1) / 2)
+    to_crop = geometry.compose(geometry.rotation(-roll, middle), to_crop)
+    from_larger = geometry.compose(to_crop, geometry.invert(to_larger))
+    return cv2.warpAffine(larger, from_larger, (size, size), flags=cv2.INTER_LINEAR), to_crop
 
 
 def cut_region(image: np.ndarray, region: geometry.Square, size: int) -> np.ndarray:

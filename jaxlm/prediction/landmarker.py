@@ -24,10 +24,10 @@ from jaxlm.checkpoints import Trained, open_model, shipped
 from jaxlm.evaluation import inference
 from jaxlm.landmarks import Scheme, geometry, photos
 from jaxlm.models.dpr import coordinates, locate_in_photos
-from jaxlm.prediction import face_detectors
-from jaxlm.prediction.face_detectors import FaceDetector
+from jaxlm.prediction import detectors
+from jaxlm.prediction.detectors import FaceDetector
 
-# A photo RGB uint8 [H, W, 3] and the box [4] of a face in it.
+# A photo RGB uint8 [H, W, 3] and the turned box [5] of a face in it.
 PhotoAndBox = tuple[np.ndarray, np.ndarray]
 
 BATCH_SIZES = (1, 4, 16, 64)
@@ -43,6 +43,7 @@ class Face:
       points: float32 [N, 2].
       confidence: How sure the model is of each point, float32 [N] in 0..1; None where it does not say.
       scheme: The scheme of the points.
+      roll: By how many degrees the box is turned clockwise about its centre; the crop showed the face upright.
       degenerate: Whether an affine map that the model predicts could not be used, and the box took its place.
     """
 
@@ -50,6 +51,7 @@ class Face:
     points: np.ndarray
     confidence: np.ndarray | None
     scheme: Scheme
+    roll: float = 0.0
     degenerate: bool = False
 
 
@@ -58,7 +60,7 @@ class Landmarker:
 
     Args:
       trained: The model. Its boxes calibrate the face detector, and its least confidence tells faces from others.
-      detector: Finds the faces where no boxes are given; by default `face_detectors.default()`, when first needed.
+      detector: Finds the faces where no boxes are given; by default `detectors.build()`, when first needed.
       flip_test: Average with the points of the mirrored crop, in twice the time.
 
     Attributes:
@@ -100,7 +102,7 @@ class Landmarker:
             by default the model that comes with jaxlm.
           step: The run's checkpoint to take; by default the best one by validation, else the last one.
           head: The data set whose points are read, of a run on several; by default the first.
-          detector: Finds the faces where no boxes are given; `face_detectors.build` says what names there are.
+          detector: Finds the faces where no boxes are given; `detectors.build` says what names there are.
           flip_test: Average with the points of the mirrored crop, in twice the time.
 
         Raises:
@@ -109,14 +111,14 @@ class Landmarker:
           CheckpointError: The folder is no run, or none of its checkpoints can be read.
         """
         if isinstance(detector, str):
-            detector = face_detectors.build(detector)
+            detector = detectors.build(detector)
         return cls(open_model(path or shipped.NAME, step=step, head=head), detector, flip_test)
 
     @functools.cached_property
     def detector(self) -> FaceDetector:
         """The face detector for photos whose boxes are not given."""
-        detector = self._given_detector or face_detectors.default()
-        if detector.name not in self.calibrations and detector is not face_detectors.WHOLE:
+        detector = self._given_detector or detectors.build()
+        if detector.name not in self.calibrations and detector is not detectors.WHOLE:
             logging.warning(
                 "this model has no calibration for the boxes of %s, so they are taken as they are;"
                 " jaxlm calibrate measures one",
@@ -125,9 +127,9 @@ class Landmarker:
         return detector
 
     def detect(self, image: np.ndarray) -> np.ndarray:
-        """Boxes float32 [n, 4] of the faces in a photo, as the model's convention has them; see `predict`."""
+        """Turned boxes float32 [n, 5] of the faces in a photo, as the model's convention has them; see `predict`."""
         found = self.detector(as_rgb(image))
-        return face_detectors.calibrate_boxes(found, self.calibrations.get(self.detector.name))
+        return detectors.calibrate_boxes(found, self.calibrations.get(self.detector.name))
 
     def sees(self, face: Face) -> bool:
         """Whether the model is sure enough of the points that there is a face."""
@@ -139,7 +141,7 @@ class Landmarker:
         Args:
           image: RGB uint8 [H, W, 3], or grey [H, W].
           boxes: [n, 4] or [4], the first and the last pixel (x1, y1, x2, y2) of each face as the model's convention
-            has it; by default those that the detector finds.
+            has it, or [n, 5] or [5] with its roll (`Face.roll`); by default those that the detector finds.
 
         Returns:
           A face for each box, in their order. Detections below the least confidence are dropped.
@@ -155,11 +157,11 @@ class Landmarker:
         if boxes is None:
             found = self.predict_many(images, [self.detect(image) for image in images])
             return [[face for face in faces if self.sees(face)] for faces in found]
-        given = [_as_boxes(of_photo) for of_photo in boxes]
+        given = [detectors.turned_boxes(of_photo) for of_photo in boxes]
         owners = [owner for owner, of_photo in enumerate(given) for _ in of_photo]
         rows = [(image, box) for image, of_photo in zip(images, given, strict=True) for box in of_photo]
         for image, box in rows:
-            photos.check_box(image, box)
+            photos.check_box(image, box[:4])
         locate = self._locate_in_photos if self.trained.looks_at_photos else self._locate_in_crops
         faces: list[list[Face]] = [[] for _ in images]
         for owner, face in zip(owners, locate(rows), strict=True):
@@ -174,7 +176,7 @@ class Landmarker:
             chunk = rows[start : start + batch]
             crops, maps = np.zeros((batch, self._size, self._size, 3), np.uint8), []
             for crop, (image, box) in zip(crops, chunk, strict=False):
-                crop[:], to_crop = photos.cut_crop(image, box, self._size, self._crop)
+                crop[:], to_crop = photos.cut_crop(image, box[:4], self._size, self._crop, box[4])
                 maps.append(geometry.invert(to_crop))
             predicted = jax.device_get(self._step(self.trained.variables, crops))
             for index, ((_, box), to_photo) in enumerate(zip(chunk, maps, strict=True)):
@@ -185,7 +187,7 @@ class Landmarker:
     def _locate_in_photos(self, rows: Sequence[PhotoAndBox]) -> Iterator[Face]:
         """The faces seen through their boxes as they are, not made square."""
         for image, box in rows:
-            batch = coordinates.photo_batch([image], box[None])
+            batch = coordinates.photo_batch([image], box[None, :4])
             outputs = locate_in_photos(self.trained.model, self.trained.variables, *batch)
             degenerate = coordinates.is_degenerate(outputs.theta)
             yield self._face(box, inference.Predictions(np.asarray(outputs.points[0]), None, np.asarray(degenerate)[0]))
@@ -194,7 +196,8 @@ class Landmarker:
         """A face from its predictions in pixels of the photo."""
         points = predicted.points.astype(np.float32)
         degenerate = predicted.degenerate is not None and bool(predicted.degenerate)
-        return Face(box.astype(np.float32), points, predicted.confidence, self.scheme, degenerate)
+        box, roll = box[:4].astype(np.float32), float(box[4])
+        return Face(box, points, predicted.confidence, self.scheme, roll, degenerate)
 
 
 def as_rgb(image: np.ndarray) -> np.ndarray:
@@ -207,14 +210,6 @@ def as_rgb(image: np.ndarray) -> np.ndarray:
     if image.dtype != np.uint8 or not image.size or not (image.ndim == 2 or image.shape[2:] == (3,)):
         raise ValueError(f"a photo must be uint8 [H, W, 3] or [H, W], not {image.dtype} {list(image.shape)}")
     return image if image.ndim == 3 else np.stack([image] * 3, axis=-1)
-
-
-def _as_boxes(boxes: ArrayLike) -> np.ndarray:
-    """Boxes float64 [n, 4] from [n, 4], [4] or nothing."""
-    array = np.asarray(boxes, np.float64)
-    if array.size % 4 or (array.size and array.shape[-1] != 4) or array.ndim > 2:
-        raise ValueError(f"boxes must be [n, 4] or [4], not {list(array.shape)}")
-    return array.reshape(-1, 4)
 
 
 def _batch_size(count: int) -> int:

@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxlm.prediction import face_detectors, one_euro
+from jaxlm.landmarks import geometry
+from jaxlm.prediction import detectors, one_euro
 from jaxlm.prediction.landmarker import Face, Landmarker
 from jaxlm.prediction.video_files import Frame
 
@@ -59,7 +60,7 @@ def track(
     looked = -math.inf
     for frame in frames:
         image, step = frame.image, 0.0 if before is None else frame.time - before.time
-        faces = landmarker.predict(image, [_next_box(one.face.points, landmarker) for one in tracks])
+        faces = landmarker.predict(image, [_next_box(one.face, landmarker) for one in tracks])
         followed = [_advance(one, face, step) for one, face in zip(tracks, faces, strict=True)]
         kept = [one for one in followed if _is_inside(one.face, image) and landmarker.sees(one.face)]
         found = _distinct(kept)
@@ -100,10 +101,25 @@ def motion(tracks: Sequence[Sequence[np.ndarray]]) -> float:
     return float(np.sqrt(np.mean(np.square(steps)))) if steps else math.nan
 
 
-def _next_box(points: np.ndarray, landmarker: Landmarker) -> np.ndarray:
-    """The box, of the model's convention, to look for a face in that had these points [N, 2] in the frame before."""
-    tight = np.concatenate([points.min(axis=0), points.max(axis=0)])
-    return face_detectors.calibrate_boxes(tight[None], landmarker.calibrations.get(LANDMARKS, _LANDMARK_BOX))[0]
+def _next_box(face: Face, landmarker: Landmarker) -> np.ndarray:
+    """The turned box [5], of the model's convention, to look for a face in that looked so in the frame before."""
+    roll = _roll(face)
+    upright = geometry.transform(face.points, geometry.rotation(-roll, np.zeros(2)))
+    low, high = upright.min(axis=0), upright.max(axis=0)
+    centre = geometry.transform((low + high)[None] / 2, geometry.rotation(roll, np.zeros(2)))[0]
+    tight = np.concatenate([centre - (high - low) / 2, centre + (high - low) / 2, [roll]])
+    return detectors.calibrate_boxes(tight, landmarker.calibrations.get(LANDMARKS, _LANDMARK_BOX))[0]
+
+
+def _roll(face: Face) -> float:
+    """By how many degrees a face is turned clockwise, by the similarity that brings the scheme's mean face to it.
+
+    A scheme without a mean face does not tell; then it is the roll of the box.
+    """
+    if face.scheme.mean_face is None:
+        return face.roll
+    fit = geometry.similarity_fit(np.asarray(face.scheme.mean_face, np.float64), face.points.astype(np.float64))
+    return math.degrees(math.atan2(fit[1, 0], fit[0, 0]))
 
 
 def _advance(before: Track, face: Face, step: float) -> Track:
