@@ -85,8 +85,8 @@ def test_threads_get_what_one_gets(spots: Landmarker):
 def test_boxes_of_the_detector_are_calibrated():
     """Twice as wide, and half a width to the right."""
     spots = brightest(finder=(2.0, 1.0, 0.5, 0.0), other=(9.0, 9.0, 9.0, 9.0))
-    np.testing.assert_allclose(spots.detect(bright_spot(1, 1)), [[40.0, 30.0, 158.0, 89.0]])
-    np.testing.assert_allclose(brightest().detect(bright_spot(1, 1)), [BOX])
+    np.testing.assert_allclose(spots.detect(bright_spot(1, 1)), [[40.0, 30.0, 158.0, 89.0, 0.0]])
+    np.testing.assert_allclose(brightest().detect(bright_spot(1, 1)), [[*BOX, 0.0]])
 
 
 def test_the_flip_test_averages_with_the_mirrored_crop(weights: pathlib.Path):
@@ -116,7 +116,7 @@ def test_what_the_detector_finds_is_no_face_where_the_model_is_unsure(spots: Lan
         (np.zeros((9, 9, 3)), [0, 0, 5, 5], r"uint8 \[H, W, 3\] or \[H, W\], not float64 \[9, 9, 3\]"),
         (np.zeros((9, 9, 4), np.uint8), [0, 0, 5, 5], r"not uint8 \[9, 9, 4\]"),
         (np.zeros((0, 9), np.uint8), [0, 0, 5, 5], r"not uint8 \[0, 9\]"),
-        (np.zeros((9, 9), np.uint8), [0, 0, 5], r"boxes must be \[n, 4\] or \[4\], not \[3\]"),
+        (np.zeros((9, 9), np.uint8), [0, 0, 5], r"boxes must be \[n, 4\] or \[4\], or .*, not \[3\]"),
         (np.zeros((9, 9), np.uint8), [20, 0, 29, 9], "outside of the photo, which is 9 x 9 pixels"),
         (np.zeros((9, 9), np.uint8), [5, 0, 5, 5], "is empty"),
     ],

@@ -116,7 +116,7 @@ def _roll(face: Face) -> float:
 
     A scheme without a mean face does not tell; then it is the roll of the box.
     """
-    if face.scheme.mean_face is None:
+    if not face.scheme.mean_face:
         return face.roll
     fit = geometry.similarity_fit(np.asarray(face.scheme.mean_face, np.float64), face.points.astype(np.float64))
     return math.degrees(math.atan2(fit[1, 0], fit[0, 0]))

@@ -22,7 +22,7 @@ SIZE = 128
 
 # Anchors: cells of 8 px with two boxes each, then cells of 16 px with six. Sizes are relative to the whole square.
 _GRIDS = ((16, 2), (8, 6))
-_LEAST_SCORE = 0.5
+_LEAST_SCORE = 0.6
 
 
 class Found(NamedTuple):

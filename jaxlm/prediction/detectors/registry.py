@@ -20,6 +20,8 @@ def build(name: str = "blazeface", smallest: float | None = None) -> FaceDetecto
         for another detector, or out of range.
       FileNotFoundError: The model's file does not exist.
     """
+    if smallest is not None and name != "blazeface":
+        raise ValueError(f"only blazeface looks for faces down to a size (--smallest), not {name}")
     kind, _, file = name.partition(":")
     if kind == "yunet" and file:
         return other_detectors.yunet(file)

@@ -29,6 +29,8 @@ _SHARED = 0.25
 _LEAST_TILE = 64
 # Upright faces score 0.84 to 0.95 (9 of 10 of 300-W's), upside down or lying ones less than 0.8, with a wrong roll.
 _SURE = 0.8
+# The roll of a face that is turned by more degrees is not precise.
+_SURE_ROLL = 40
 # The part of a photo where a face is looked at again, in sides of its box.
 _AROUND = 2.0
 # Two boxes show one face where they share so much of the smaller one.
@@ -56,8 +58,8 @@ def blazeface(smallest: float | None = None) -> FaceDetector:
         found = _find_upright(network, photo, smallest)
         if not len(found.boxes):
             in_turned = [_find_turned(network, photo, turns, smallest) for turns in (1, 2, 3)]
-            return max(in_turned, key=lambda one: float(one.scores.sum())).boxes
-        unsure = np.flatnonzero(found.scores < _SURE)
+            found = max(in_turned, key=lambda one: float(one.scores.sum()))
+        unsure = np.flatnonzero((found.scores < _SURE) | (np.abs(found.boxes[:, 4]) > _SURE_ROLL))
         looks = [found, *(_look_again(network, photo, found.boxes[index]) for index in unsure)]
         return merge(_joined(looks)).boxes
 
@@ -97,13 +99,13 @@ def _find_turned(network: Network, photo: np.ndarray, turns: int, smallest: floa
 
 
 def _look_again(network: Network, photo: np.ndarray, box: np.ndarray) -> Found:
-    """What the region around a box shows when it is turned by a quarter, a half and three quarters."""
+    """The faces in the region around a box, as it is and turned by a quarter, a half and three quarters."""
     side = round(_AROUND * float((box[2:4] - box[:2]).max()))
     left, top = np.rint((box[:2] + box[2:4] - side) / 2).astype(int)
     region = cut(photo, left, top, side)
     whole = np.array([[0, 0, SIZE]])
     found = [
-        _turn_back(find_in_squares(network, np.rot90(region, turns), whole), region.shape, turns) for turns in (1, 2, 3)
+        _turn_back(find_in_squares(network, np.rot90(region, turns), whole), region.shape, turns) for turns in range(4)
     ]
     boxes, scores = _joined(found)
     places = (boxes[:, :4] + 0.5) * side / SIZE - 0.5 + np.tile([left, top], 2)
@@ -156,6 +158,7 @@ def _turn_back(found: Found, shape: tuple[int, ...], turns: int) -> Found:
     centre, half = (boxes[:, :2] + boxes[:, 2:4]) / 2, (boxes[:, 2:4] - boxes[:, :2]) / 2
     height, width = shape[:2]
     x, y = centre.T
-    centre = np.stack([(width - 1 - y, x), (width - 1 - x, height - 1 - y), (y, height - 1 - x)][turns - 1], axis=1)
+    places = ((x, y), (width - 1 - y, x), (width - 1 - x, height - 1 - y), (y, height - 1 - x))
+    centre = np.stack(places[turns], axis=1)
     roll = boxes[:, 4:] + 90 * turns
     return Found(np.concatenate([centre - half, centre + half, (roll + 180) % 360 - 180], axis=1), found.scores)
