@@ -62,7 +62,7 @@ def decode(data: bytes, path: str | os.PathLike[str], most: int | None = None) -
             if is_jpeg and factor > 1:
                 image.draft(None, (image.width // factor, image.height // factor))
             image.load()
-            pixels = _turned(_pixels(image), _orientation(image))
+            pixels = from_pillow(image)
             return pixels if is_jpeg else _shrink(pixels, factor), factor
     except PhotoError:
         raise
@@ -72,6 +72,11 @@ def decode(data: bytes, path: str | os.PathLike[str], most: int | None = None) -
         if "truncated" in str(error).lower():
             raise PhotoError(f"the image {path} is truncated") from error
         raise PhotoError(f"{path} is not a readable image: {str(error) or type(error).__name__}") from error
+
+
+def from_pillow(image: Image.Image) -> np.ndarray:
+    """The pixels of Pillow's image as RGB uint8 [H, W, 3], turned upright if its EXIF data say so."""
+    return _turned(_pixels(image), _orientation(image))
 
 
 def is_truncated(data: bytes) -> bool:

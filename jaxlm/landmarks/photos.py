@@ -8,9 +8,14 @@ import stat
 
 import cv2
 import numpy as np
+from numpy.typing import ArrayLike
+from PIL import Image
 
 from jaxlm.landmarks import geometry
-from jaxlm.landmarks.photo_decoding import PhotoError, decode
+from jaxlm.landmarks.photo_decoding import PhotoError, decode, from_pillow
+
+Photo = str | os.PathLike[str] | Image.Image | ArrayLike
+"""What `as_photo` takes."""
 
 ENDINGS = frozenset(
     (
@@ -88,6 +93,42 @@ def read_reduced(path: str | os.PathLike[str]) -> tuple[np.ndarray, int]:
       PhotoError: See `read_photo`; more pixels are read of JPEG files.
     """
     return decode(_read_bytes(path), path, MAX_PIXELS)
+
+
+def as_photo(image: Photo) -> np.ndarray:
+    """A photo as RGB uint8 [H, W, 3].
+
+    Args:
+      image: A file (see `read_photo`), an image of Pillow (see `from_pillow`), or an array uint8: RGB [H, W, 3], RGBA
+        [H, W, 4], whose transparent parts become black, or grey [H, W] or [H, W, 1].
+
+    Raises:
+      PhotoError: The file cannot be read.
+      ValueError: The array has another type or shape.
+    """
+    if isinstance(image, str | os.PathLike):
+        return read_photo(image)
+    if isinstance(image, Image.Image):
+        return from_pillow(image)
+    array = np.asarray(image)
+    if array.dtype != np.uint8 or not array.size or not (array.ndim == 2 or array.shape[2:] in ((1,), (3,), (4,))):
+        raise ValueError(
+            f"a photo is uint8 [H, W, 3] (RGB), [H, W, 4] (RGBA) or [H, W] (grey), not {array.dtype}"
+            f" {list(array.shape)}{_hint(array)}"
+        )
+    if array.ndim == 2 or array.shape[2] == 1:
+        return np.repeat(array.reshape(*array.shape[:2], 1), 3, axis=2)
+    return array if array.shape[2] == 3 else from_pillow(Image.fromarray(array))
+
+
+def _hint(array: np.ndarray) -> str:
+    """What to do with an array that is no photo yet."""
+    if array.ndim == 3 and array.shape[0] in (1, 3, 4) and array.shape[2] not in (1, 3, 4):
+        return "; put the channels last: image.transpose(1, 2, 0)"
+    if array.ndim in (2, 3) and array.size and np.issubdtype(array.dtype, np.floating):
+        factor = " * 255" if np.nanmax(array) <= 1 else ""
+        return f"; convert it: (image{factor}).round().astype(np.uint8)"
+    return ""
 
 
 def decode_photo(data: bytes, path: str | os.PathLike[str]) -> np.ndarray:

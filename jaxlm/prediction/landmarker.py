@@ -2,15 +2,14 @@
 
     from jaxlm import Landmarker
     landmarker = Landmarker.load()
-    for face in landmarker.predict(photo):
+    for face in landmarker.predict("photo.jpg"):
         print(face.box, face.points)
 
-Photos are RGB or grey uint8 arrays; boxes and points are (x, y) in pixels of the photo, pixel centres at integers.
+Boxes and points are (x, y) in pixels of the photo, pixel centres at integers.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import logging
 import os
@@ -22,37 +21,17 @@ from numpy.typing import ArrayLike
 
 from jaxlm.checkpoints import Trained, open_model, shipped
 from jaxlm.evaluation import inference
-from jaxlm.landmarks import Scheme, geometry, photos
+from jaxlm.landmarks import geometry, photos
 from jaxlm.models.dpr import coordinates, locate_in_photos
 from jaxlm.prediction import detectors
 from jaxlm.prediction.detectors import FaceDetector
+from jaxlm.prediction.face import Face
 
 # A photo RGB uint8 [H, W, 3] and the turned box [5] of a face in it.
 PhotoAndBox = tuple[np.ndarray, np.ndarray]
 
 BATCH_SIZES = (1, 4, 16, 64)
 """Numbers of faces that the network is compiled for. Other numbers are padded to the next one, or split."""
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Face:
-    """The landmarks of a face.
-
-    Attributes:
-      box: float32 [4], (x1, y1, x2, y2), the first and the last pixel of the face as the model's convention has it.
-      points: float32 [N, 2].
-      confidence: How sure the model is of each point, float32 [N] in 0..1; None where it does not say.
-      scheme: The scheme of the points.
-      roll: By how many degrees the box is turned clockwise about its centre; the crop showed the face upright.
-      degenerate: Whether an affine map that the model predicts could not be used, and the box took its place.
-    """
-
-    box: np.ndarray
-    points: np.ndarray
-    confidence: np.ndarray | None
-    scheme: Scheme
-    roll: float = 0.0
-    degenerate: bool = False
 
 
 class Landmarker:
@@ -126,20 +105,20 @@ class Landmarker:
             )
         return detector
 
-    def detect(self, image: np.ndarray) -> np.ndarray:
+    def detect(self, image: photos.Photo) -> np.ndarray:
         """Turned boxes float32 [n, 5] of the faces in a photo, as the model's convention has them; see `predict`."""
-        found = self.detector(as_rgb(image))
+        found = self.detector(photos.as_photo(image))
         return detectors.calibrate_boxes(found, self.calibrations.get(self.detector.name))
 
     def sees(self, face: Face) -> bool:
         """Whether the model is sure enough of the points that there is a face."""
         return face.confidence is None or float(face.confidence.mean()) >= self.least_confidence
 
-    def predict(self, image: np.ndarray, boxes: ArrayLike | None = None) -> list[Face]:
+    def predict(self, image: photos.Photo, boxes: ArrayLike | None = None) -> list[Face]:
         """The faces in a photo.
 
         Args:
-          image: RGB uint8 [H, W, 3], or grey [H, W].
+          image: A file, an image of Pillow, or an array uint8, RGB [H, W, 3] or grey [H, W]; see `photos.as_photo`.
           boxes: [n, 4] or [4], the first and the last pixel (x1, y1, x2, y2) of each face as the model's convention
             has it, or [n, 5] or [5] with its roll (`Face.roll`); by default those that the detector finds.
 
@@ -147,13 +126,16 @@ class Landmarker:
           A face for each box, in their order. Detections below the least confidence are dropped.
 
         Raises:
+          PhotoError: The file cannot be read.
           ValueError: The image is no such array; a box is empty or does not meet the photo.
         """
         return self.predict_many([image], None if boxes is None else [boxes])[0]
 
-    def predict_many(self, images: Sequence[np.ndarray], boxes: Sequence[ArrayLike] | None = None) -> list[list[Face]]:
+    def predict_many(
+        self, images: Sequence[photos.Photo], boxes: Sequence[ArrayLike] | None = None
+    ) -> list[list[Face]]:
         """The faces in several photos, whatever their sizes, as `predict` finds them in each; `boxes` are by photo."""
-        images = [as_rgb(image) for image in images]
+        images = [photos.as_photo(image) for image in images]
         if boxes is None:
             found = self.predict_many(images, [self.detect(image) for image in images])
             return [[face for face in faces if self.sees(face)] for faces in found]
@@ -198,18 +180,6 @@ class Landmarker:
         degenerate = predicted.degenerate is not None and bool(predicted.degenerate)
         box, roll = box[:4].astype(np.float32), float(box[4])
         return Face(box, points, predicted.confidence, self.scheme, roll, degenerate)
-
-
-def as_rgb(image: np.ndarray) -> np.ndarray:
-    """A photo, RGB [H, W, 3] or grey [H, W], as RGB uint8 [H, W, 3].
-
-    Raises:
-      ValueError: It is no such array.
-    """
-    image = np.asarray(image)
-    if image.dtype != np.uint8 or not image.size or not (image.ndim == 2 or image.shape[2:] == (3,)):
-        raise ValueError(f"a photo must be uint8 [H, W, 3] or [H, W], not {image.dtype} {list(image.shape)}")
-    return image if image.ndim == 3 else np.stack([image] * 3, axis=-1)
 
 
 def _batch_size(count: int) -> int:
