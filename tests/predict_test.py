@@ -167,10 +167,10 @@ def test_the_astronaut_with_the_model_that_comes_with_it(tmp_path: pathlib.Path)
 
 
 def test_the_astronaut_is_found(tmp_path: pathlib.Path, weights: pathlib.Path):
-    pytest.importorskip("dlib")
+    """By the detector that comes with jaxlm, whose box is that of the face and a tenth of it more or less."""
     assert predict.main([str(ASTRONAUT), "--weights", str(weights), "--out", str(tmp_path)]) == 0
     ((face,),) = (entry["faces"] for entry in document(tmp_path))
-    np.testing.assert_allclose(face["box"], [179, 83, 266, 170], atol=6)
+    np.testing.assert_allclose(face["box"], [177, 78, 270, 171], atol=9)
 
 
 @pytest.mark.parametrize(
@@ -184,7 +184,7 @@ def test_the_astronaut_is_found(tmp_path: pathlib.Path, weights: pathlib.Path):
             ["a.png", "--boxes", "none.csv"],
             "none.csv: there is no such table of face boxes; its columns are file, x1, y1, x2, y2",
         ),
-        (["a.png", "--detector", "haar"], "no face detector 'haar'; known: dlib, yunet:MODEL.onnx or whole"),
+        (["a.png", "--detector", "haar"], "no face detector 'haar'; known: blazeface, dlib, yunet:MODEL.onnx or whole"),
     ],
 )
 def test_wrong_arguments_end_with_an_explanation(arguments: list[str], message: str, tmp_path: pathlib.Path, capsys):
