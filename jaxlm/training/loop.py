@@ -23,7 +23,8 @@ from jaxlm.config import Config
 from jaxlm.data_pipelines import input as input_lib
 from jaxlm.data_pipelines import prepared
 from jaxlm.data_pipelines.input import Faces
-from jaxlm.runtime import distributed, workdirs
+from jaxlm.files.folders import claimed
+from jaxlm.runtime import distributed
 from jaxlm.runtime.progress import Progress
 from jaxlm.tasks import TASKS, Alarm
 from jaxlm.training import feeding, starting
@@ -159,7 +160,7 @@ def fit(config: Config, workdir: pathlib.Path) -> bool:
         for source in starting.sources_of(config.init_from):
             check_exists(source)
     busy = f"another process trains in {workdir}; wait until it ends, or take another --workdir"
-    with workdirs.claimed(workdir, _LOCK, busy) if jax.process_index() == 0 else contextlib.nullcontext():
+    with claimed(workdir, _LOCK, busy) if jax.process_index() == 0 else contextlib.nullcontext():
         return _fit(config, workdir, *prepared_run)
 
 
