@@ -6,6 +6,7 @@ import concurrent.futures
 import contextlib
 import functools
 import multiprocessing
+import multiprocessing.resource_tracker
 import os
 import signal
 import threading
@@ -144,7 +145,9 @@ def records(
     context = multiprocessing.get_context("spawn")
     pool = concurrent.futures.ProcessPoolExecutor(num_workers, context, initializer=_start_worker)
     try:
-        yield pool.map(work, labels, chunksize=CHUNK)
+        with _interrupts_later():  # Workers start here; one that still imports has no handler yet.
+            results = pool.map(work, labels, chunksize=CHUNK)
+        yield results
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -173,6 +176,8 @@ def good_records(
             else:
                 count += 1
                 yield result
+    if not labels:
+        raise ValueError(f"split {split} of {source.name} has no faces: its list, or its folder, is empty")
     if not count:
         raise ValueError(f"split {split} of {source.name}: not one of its {len(labels)} faces can be used")
 
@@ -200,6 +205,20 @@ def _record_or_error(
         return checked_record(source, scheme, frame_size, margin, label)
     except BadFaceError as error:
         return error
+
+
+@contextlib.contextmanager
+def _interrupts_later() -> Iterator[None]:
+    """Holds Ctrl-C back while entered; processes that are started here never get it."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    multiprocessing.resource_tracker.ensure_running()  # It would let signals through when it starts.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _start_worker() -> None:
