@@ -13,6 +13,7 @@ import numpy as np
 from jaxlm.data_pipelines.record import ATTRIBUTES, Origin, Record, encode_image
 from jaxlm.data_pipelines.source import BadFaceError
 from jaxlm.landmarks import Scheme, face_checks, geometry, photos
+from jaxlm.landmarks.tables import shorten
 
 BOX_SCALE = 1.1
 LANDMARK_BOX = f"bounding box of the landmarks x {BOX_SCALE}, made square"
@@ -68,7 +69,7 @@ def parse_numbers(tokens: Sequence[str], where: str) -> np.ndarray:
     for i, token in enumerate(tokens):
         numbers[i] = _number(token, i, where)
         if not np.isfinite(numbers[i]):
-            raise BadFaceError(f"{where}: value {i + 1} is {token!r}, not a finite number")
+            raise BadFaceError(f"{where}: value {i + 1} is {shorten(token)!r}, not a finite number")
     return numbers
 
 
@@ -84,7 +85,7 @@ def parse_places(tokens: Sequence[str], where: str, known: np.ndarray | None = N
     for i in np.flatnonzero(chosen).tolist():
         numbers[i] = _number(tokens[i], i, where)
         if not np.isfinite(numbers[i]):
-            raise BadFaceError(f"{where}: value {i + 1} is {tokens[i]!r}, not a finite number")
+            raise BadFaceError(f"{where}: value {i + 1} is {shorten(tokens[i])!r}, not a finite number")
     return numbers
 
 
@@ -118,7 +119,7 @@ def parse_flags(tokens: Sequence[str], where: str) -> np.ndarray:
                 f"{where}: visibility {i + 1} is 2, as COCO has it; write 1 for a visible point, 0 for a hidden one"
             )
         if token.strip().lower() not in flags:
-            raise BadFaceError(f"{where}: visibility {i + 1} is {token!r}, not 0 or 1")
+            raise BadFaceError(f"{where}: visibility {i + 1} is {shorten(token)!r}, not 0 or 1")
     return np.array([flags[token.strip().lower()] for token in tokens], bool)
 
 
@@ -127,7 +128,7 @@ def _number(token: str, index: int, where: str) -> float:
         return float(token.replace("_", "?"))  # Python reads 1_0 as 10.
     except ValueError:
         comma = "; write decimals with a point" if "," in token else ""
-        raise BadFaceError(f"{where}: value {index + 1} is {token!r}, not a number{comma}") from None
+        raise BadFaceError(f"{where}: value {index + 1} is {shorten(token)!r}, not a number{comma}") from None
 
 
 def check_face(

@@ -29,8 +29,18 @@ CHUNK = 32
 """Number of faces that a worker process takes at a time."""
 
 
+_MOST_SHOWN = 1000  # Characters of a message.
+
+
 class BadFaceError(ValueError):
-    """An annotated face cannot be used; the message names the file and, where there is one, the line."""
+    """An annotated face cannot be used; the message names the file and, where there is one, the line.
+
+    What it quotes of a file may be of any length and hold any character; the message stays readable.
+    """
+
+    def __init__(self, message: str) -> None:
+        shown = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in message[:_MOST_SHOWN])
+        super().__init__(shown if len(message) <= _MOST_SHOWN else f"{shown}... ({len(message)} characters)")
 
 
 OnBad = Callable[[BadFaceError], None]

@@ -214,7 +214,12 @@ def test_an_empty_list_says_so(tmp_path: pathlib.Path):
 
 def test_an_interrupt_waits_until_workers_have_started():
     steps = []
-    with pytest.raises(KeyboardInterrupt), source._interrupts_later():
-        os.kill(os.getpid(), signal.SIGINT)
-        steps.append("started")
+
+    def begin() -> None:
+        with source._interrupts_later():
+            os.kill(os.getpid(), signal.SIGINT)
+            steps.append("started")
+
+    with pytest.raises(KeyboardInterrupt):
+        begin()
     assert steps == ["started"]
