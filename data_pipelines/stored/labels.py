@@ -128,6 +128,12 @@ def read_labels(archive: Archive, split: str, scheme: Scheme, frame_size: int, m
     return fields | {"names": tuple(names.tolist()), "groups": tuple(groups.tolist())}
 
 
+def find_impossible(faces: Faces) -> list[tuple[int, str]]:
+    """The index of each face that no pack and no set may hold, and what is wrong with it."""
+    fields = {"points": faces.points, "visible": faces.visible, "to_source": faces.to_source, "yaw": faces.yaw}
+    return _faults(fields, faces.frame_size, faces.margin)
+
+
 def _faults(fields: dict[str, np.ndarray], frame_size: int, margin: float) -> list[tuple[int, str]]:
     """Faces whose map or yaw is impossible, or whose points in the photo are; see `face_checks.find_faults`."""
     maps, yaw = fields["to_source"].astype(np.float64), fields["yaw"]
