@@ -127,7 +127,8 @@ def _number(token: str, index: int, where: str) -> float:
     try:
         return float(token.replace("_", "?"))  # Python reads 1_0 as 10.
     except ValueError:
-        comma = "; write decimals with a point" if "," in token else ""
+        comma = "; write decimals with a point" if "," in token.rstrip(",") else "; leave out the commas"
+        comma = comma if "," in token else ""
         raise BadFaceError(f"{where}: value {index + 1} is {shorten(token)!r}, not a number{comma}") from None
 
 
@@ -222,7 +223,8 @@ def _find_origin(label: Label, image: np.ndarray) -> Origin:
     pixels = hashlib.blake2b(repr(image.shape).encode(), digest_size=16)
     pixels.update(np.ascontiguousarray(image).data)
     face = hashlib.blake2b(np.asarray(label.points, np.float64).tobytes(), digest_size=16)
-    return Origin(pixels.hexdigest(), face.hexdigest(), int(beyond.sum()), turned)
+    in_box = ((placed >= label.box[:2]) & (placed <= label.box[2:])).all(-1)
+    return Origin(pixels.hexdigest(), face.hexdigest(), int(beyond.sum()), turned, bool(in_box.mean() < 0.5))
 
 
 def read_image(path: Path, where: str) -> np.ndarray:

@@ -37,12 +37,14 @@ class Origin(typing.NamedTuple):
       face: Digest of the points in the photo.
       outside: Number of points beyond the borders of the photo.
       turned: Whether all points lie in the photo as it is stored, and not as its EXIF data turn it.
+      astray: Whether most points lie outside of the face box.
     """
 
     photo: str
     face: str
     outside: int = 0
     turned: bool = False
+    astray: bool = False
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -48,12 +48,12 @@ OnBad = Callable[[BadFaceError], None]
 
 @contextlib.contextmanager
 def passing_bad(on_bad: OnBad) -> Iterator[None]:
-    """Passes the error of a face or of its line to `on_bad`, and leaves the context."""
+    """Passes the error of a face, of its line or of its file to `on_bad`, and leaves the context."""
     try:
         yield
     except BadFaceError as error:
         on_bad(error)
-    except LineError as error:
+    except (LineError, OSError) as error:
         on_bad(BadFaceError(str(error)))
 
 

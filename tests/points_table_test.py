@@ -339,3 +339,16 @@ def test_visibility_is_known_by_its_short_forms(tmp_path):
         header = "image," + ",".join(f"x{i},y{i},{word}{i}" for i in range(5))
         (label,) = table(tmp_path, [f"a.jpg,{cells}"], header).read(stop)["train"]
         np.testing.assert_array_equal(label.visible, [True, True, False, True, True])
+
+
+def test_visibility_is_counted_as_the_points_are(tmp_path):
+    header = "image," + ",".join(f"x{i},y{i},v{i + 1}" for i in range(5))
+    with pytest.raises(ValueError, match="line 1: x and v are not counted alike"):
+        table(tmp_path, [], header).read(stop)
+
+
+def test_tables_without_faces_and_lists_with_commas_are_told(tmp_path):
+    with pytest.raises(ValueError, match=r"table\.csv holds no faces"):
+        table(tmp_path, []).read(stop)
+    with pytest.raises(BadFaceError, match=r"line 1: value 1 is '1,', not a number; leave out the commas"):
+        listed(tmp_path, ["1, 2, 3, 4, 5, 6, 7, 8, 9, 10, a.jpg"]).read(stop)

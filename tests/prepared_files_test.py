@@ -16,7 +16,7 @@ from jaxlm.data_pipelines import prepare, source
 from jaxlm.data_pipelines.input import open_faces
 from jaxlm.data_pipelines.preparing.stamps import STAMP_FILE
 from runs import ROOT
-from tiny_archives import ring, write_photo, write_wflw
+from tiny_archives import ring, wflw_line, write_annotated, write_photo, write_wflw
 
 HEADER = "file,split," + ",".join(f"x{i},y{i}" for i in range(5))
 
@@ -223,3 +223,24 @@ def test_an_interrupt_waits_until_workers_have_started():
     with pytest.raises(KeyboardInterrupt):
         begin()
     assert steps == ["started"]
+
+
+def test_boxes_beside_their_points_are_told(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture):
+    """A rectangle as x, y, width and height may be one of two corners, too."""
+    lines = [wflw_line(f"0--Parade/photo_{i}.jpg", ring(98, (65, 50), 14), box=(10 + i, 20, 40, 40)) for i in range(2)]
+    write_wflw(tmp_path / "wflw", lines)
+    prepare.main(["wflw", "--source", str(tmp_path / "wflw"), "--frame-size", "32", "--pack", str(tmp_path / "a.npz")])
+    assert "Boxes: 2 faces, 0--Parade/photo_0.jpg:1 first, have most of their points outside" in capsys.readouterr().out
+
+
+def test_links_to_nothing_are_told_and_skipped_alone(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture):
+    """As git-annex leaves the files that it has not fetched."""
+    write_annotated(tmp_path / "a.jpg", ring(5))
+    write_photo(tmp_path / "b.jpg", seed=1)
+    (tmp_path / "b.pts").symlink_to("nothing")
+    options = ["points_table", "--source", str(tmp_path), "--name", "mine", "--scheme", "five"]
+    options += ["--frame-size", "32", "--pack", str(tmp_path / "p.npz")]
+    with pytest.raises(SystemExit, match=r"No such file or directory: .*b\.pts"):
+        prepare.main(options)
+    prepare.main([*options, "--skip-bad"])
+    assert "Skipped 1 bad faces" in capsys.readouterr().out

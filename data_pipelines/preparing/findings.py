@@ -46,6 +46,12 @@ class Findings:
         turned = [name for _, name, _, _, origin in self._faces if origin.turned]
         if turned:
             yield f"Turned: {len(turned)} of these faces, {turned[0]} first: {TURNED}."
+        astray = [name for _, name, _, _, origin in self._faces if origin.astray]
+        if astray:
+            yield (
+                f"Boxes: {len(astray)} faces, {astray[0]} first, have most of their points outside of their face box,"
+                " whose values are x1 y1 x2 y2."
+            )
 
     def _twice(self) -> Iterator[str]:
         """Faces, and photos in several groups, that one split has more than once."""
@@ -86,5 +92,5 @@ class Findings:
             points = f", {equal} faces with the same points" if equal else ""
             yield (
                 f"WARNING: {one} and {two} share {len(examples)} photos{points}: {examples[0][0]} in {one} is"
-                f" {examples[0][1]} in {two}. Errors on {two} are then too low; take such photos out of one of them."
+                f" {examples[0][1]} in {two}. Errors on faces that were trained on are too low."
             )

@@ -74,7 +74,8 @@ class PointsTable:
 
         Raises:
           FileNotFoundError: There are no annotations.
-          ValueError: The table's header is not understood or does not fit the scheme; or not one face can be used.
+          ValueError: The table's header is not understood or does not fit the scheme; there are no faces, or not one of
+            them can be used.
         """
         path = self.annotations or self.source
         if not path.exists():
@@ -96,6 +97,8 @@ class PointsTable:
             self._check_marks([label for labels in splits.values() for label in labels])
         if not splits and bad:
             raise ValueError(f"not one of the {len(bad)} faces can be used; the first: {bad[0]}")
+        if not splits and path.is_file():
+            raise ValueError(f"{path} holds no faces")
         if not splits:
             raise FileNotFoundError(
                 f"{path} holds no usable annotations; give --annotations a .csv, a .txt or .pts files"

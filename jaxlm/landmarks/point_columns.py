@@ -66,8 +66,10 @@ def find_columns(table: Table, scheme: Scheme) -> Columns:
         unknown = _quoted([words[index] for index in others or split])
         raise ValueError(f"{where}: columns that are not understood: {unknown}. {_understood(table, scheme)}")
     points = np.stack([_in_order(table, kinds.get(axis, []), axis, scheme) for axis in "xy"], axis=-1)
-    if {number for number, _ in kinds["x"]} != {number for number, _ in kinds["y"]}:
-        raise ValueError(f"{where}: x and y are not counted alike. {_understood(table, scheme)}")
+    counted = {axis: {number for number, _ in kinds[axis]} for axis in "xyv" if axis in kinds}
+    for axis in counted:
+        if counted[axis] != counted["x"] and (axis == "y" or len(counted[axis]) == scheme.num_points):
+            raise ValueError(f"{where}: x and {axis} are not counted alike. {_understood(table, scheme)}")
     visible = _in_order(table, kinds["v"], "v", scheme) if "v" in kinds else None
     return Columns(name, split[0] if split else None, points, visible)
 

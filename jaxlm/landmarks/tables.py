@@ -196,10 +196,12 @@ def shorten(text: str) -> str:
 def files_with_ending(folder: Path, ending: str) -> list[Path]:
     """The files of a folder whose names end so, in any case, by name; none where there is no such folder.
 
+    Links to nothing are among them: to read one is an error, and to pass it over would be none.
+
     Raises:
       OSError: The folder cannot be read.
     """
     if not folder.is_dir():
         return []
     found = (path for path in folder.iterdir() if path.name.lower().endswith(ending.lower()))
-    return sorted(path for path in found if path.is_file())
+    return sorted(path for path in found if path.is_file() or not path.exists())
