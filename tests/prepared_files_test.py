@@ -14,6 +14,7 @@ from PIL import Image
 
 from jaxlm.data_pipelines import prepare, source
 from jaxlm.data_pipelines.input import open_faces
+from jaxlm.data_pipelines.optional import load_tfds
 from jaxlm.data_pipelines.preparing.stamps import STAMP_FILE
 from runs import ROOT
 from tiny_archives import ring, wflw_line, write_annotated, write_photo, write_wflw
@@ -159,8 +160,9 @@ def wait_for(folder: pathlib.Path, pattern: str) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_stopped_process_says_a_line_and_leaves_nothing(tmp_path: pathlib.Path, number: signal.Signals):
     """The signal goes to all its processes, as a terminal sends it; before that a second process is refused."""
+    load_tfds("a second process")  # It takes seconds, in which the first could end.
     rows = [row(f"{i}.png", ring(5, (40.0 + i % 5, 35.0))) for i in range(3000)]
-    write_photo(tmp_path / "photos" / "0.png", 400, 300)
+    write_photo(tmp_path / "photos" / "0.png", 800, 600)
     for i in range(1, 3000):
         os.link(tmp_path / "photos" / "0.png", tmp_path / "photos" / f"{i}.png")
     write_table(tmp_path / "photos", rows)
