@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxlm.files import replacing_text
+from jaxlm.files.folders import claimed
 from jaxlm.prediction.sources import CSV, JSON, LOCK, LOG, printable, real_name
 from jaxlm.runtime.row_log import RowLog
-from jaxlm.runtime.workdirs import claimed
 
 
 class FoundFace(NamedTuple):

@@ -1,4 +1,4 @@
-"""Folders of results: one process at a time writes to one."""
+"""Folders that are written to: one process at a time has one."""
 
 from __future__ import annotations
 
