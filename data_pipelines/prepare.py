@@ -242,7 +242,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "jaxlm prepare") ->
     except RuntimeError as error:  # What writes sets says so of a full disk, and of another process in the folder.
         sys.exit(f"error: the set could not be written: {str(error).strip().splitlines()[0][:300]}")
     except KeyboardInterrupt:
-        sys.exit("\nInterrupted, nothing was written; run the same command again.")
+        raise KeyboardInterrupt("Interrupted, nothing was written; run the same command again.") from None
 
 
 if __name__ == "__main__":

@@ -123,7 +123,7 @@ def test_an_interrupt_leaves_nothing_and_a_second_run_finishes(tmp_path, monkeyp
 
     original = WFLW.to_record
     monkeypatch.setattr(WFLW, "to_record", staticmethod(interrupt))
-    with pytest.raises(SystemExit, match="run the same command again"):
+    with pytest.raises(KeyboardInterrupt, match="run the same command again"):
         run("wflw", tmp_path / "wflw", tmp_path / "data")
     assert not list((tmp_path / "data").iterdir())
     monkeypatch.undo()
