@@ -66,7 +66,7 @@ def is_video(path: pathlib.Path) -> bool:
     A GIF, an AVIF, a HEIF or a PNG of one frame is a photo. So is a damaged one; other damaged videos are videos.
     """
     by_ending = path.suffix.lower() in ENDINGS
-    if not path.is_file():
+    if not os.path.isfile(path):  # Path.is_file raises where a name is too long.
         return by_ending
     try:
         with open(path, "rb") as file:

@@ -129,6 +129,17 @@ def counting(
         yield bar.update
 
 
+def say(line: str, error: bool = False) -> None:
+    """Prints a line, above the progress bar where there is one, whatever characters the terminal knows."""
+    file = sys.stderr if error else sys.stdout
+    encoding = getattr(file, "encoding", None) or "utf-8"
+    line = line.encode(encoding, "backslashreplace").decode(encoding)
+    if sys.stderr.isatty():
+        tqdm.tqdm.write(line, file=file)
+    else:
+        print(line, file=file, flush=True)
+
+
 def read_metrics(file: pathlib.Path) -> list[dict[str, Any]]:
     """Rows of a `metrics.jsonl`; lines that were cut off, or hold something else, are left out."""
     rows = []
