@@ -29,7 +29,7 @@ import jax
 import numpy as np
 
 from jaxlm.prediction import Landmarker
-from jaxlm.prediction.box_tables import boxes_of_table
+from jaxlm.prediction.box_tables import Row, boxes_of_table, distinct_boxes
 from jaxlm.prediction.predicting import predict_files
 from jaxlm.prediction.sources import find_files
 from jaxlm.runtime import commands
@@ -85,7 +85,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.box and len(files) > 1:
             raise ValueError("--box is for a single photo; give the boxes of several in a table, --boxes FILE.csv")
         boxes = boxes_of_table(arguments.boxes, files) if arguments.boxes else None
-        boxes = {files[0]: [np.asarray(box) for box in arguments.box]} if arguments.box else boxes
+        if arguments.box:
+            rows = [
+                Row(f"--box {number}", str(files[0]), np.asarray(box)) for number, box in enumerate(arguments.box, 1)
+            ]
+            boxes = {files[0]: distinct_boxes(rows)}
         landmarker = Landmarker.load(
             arguments.path,
             step=arguments.step,
