@@ -407,6 +407,27 @@ def test_a_picture_that_cannot_be_written_loses_no_points(tmp_path: pathlib.Path
     assert names(tmp_path / "out") == ["a"]
 
 
+def test_somebodys_own_files_are_not_replaced(tmp_path: pathlib.Path):
+    """A folder without predictions holds no results."""
+    file, own = write(tmp_path / "a.png"), tmp_path / "a_landmarks.jpg"
+    own.write_text("mine")
+    for _ in range(2):
+        with pytest.raises(FileExistsError, match=r"a_landmarks\.jpg is there, and is no result"):
+            predicting.predict_files([file], SPOTS, tmp_path)
+        assert own.read_text() == "mine"
+    assert {path.name for path in tmp_path.iterdir()} == {"a.png", own.name}
+
+
+def test_results_that_were_taken_out_of_the_log_are_found_again(tmp_path: pathlib.Path):
+    file, out = write(tmp_path / "a.png"), tmp_path / "out"
+    predicting.predict_files([file], SPOTS, out)
+    whole = (out / "predictions.json").read_bytes()
+    lines = (out / "predictions.jsonl").read_bytes().splitlines(keepends=True)
+    (out / "predictions.jsonl").write_bytes(lines[0] + lines[2])
+    predicting.predict_files([file], SPOTS, out)
+    assert (out / "predictions.json").read_bytes() == whole
+
+
 def test_links_in_the_folder_of_results_are_not_followed(tmp_path: pathlib.Path):
     files, out, away = four_photos(tmp_path), tmp_path / "out", tmp_path / "away"
     files.append(write(tmp_path / "other" / "a.png"))
@@ -547,7 +568,8 @@ def test_names_can_be_shown_on_every_terminal(tmp_path: pathlib.Path, monkeypatc
     raw = io.BytesIO()
     monkeypatch.setattr("sys.stdout", io.TextIOWrapper(raw, "ascii"))
     progress.say("ü " + os.fsdecode(b"caf\xe9"))
-    assert raw.getvalue() == rb"\xfc caf\udce9" + os.linesep.encode()
+    progress.say("two\nlines \033[31m")
+    assert raw.getvalue().splitlines() == [rb"\xfc caf\udce9", rb"two\x0alines \x1b[31m"]
 
 
 def test_a_limit_outside_of_0_to_1_is_refused(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]):

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 
 from jaxlm.files import as_schema, check_place, replacing_text
-from jaxlm.prediction.sources import CSV, JSON, LOCK, LOG, picture_path, printable, real_name
+from jaxlm.prediction.sources import CSV, JSON, LOCK, LOG, has_table, picture_path, printable, real_name
 from jaxlm.runtime.row_log import RowLog
 from jaxlm.runtime.workdirs import claimed, make_folder
 
@@ -122,16 +122,15 @@ class Results:
         self._claim.callback(self._remove_lock)
         try:
             self._log = RowLog(self._folder / LOG, self._settings, self._check)
-            table = self._folder / JSON
-            unknown = not self._log.done and table.exists() and table.stat().st_size > len("[]\n")
+            unknown = not self._log.done and has_table(self._folder)
         except BaseException:
             self._claim.close()
             raise
-        self.done = {
-            real_name(name): Done(said.get("state"), picture_path(said.get("picture")), said.get("good") is True)
-            for name, said in self._log.done.items()
-        }
-        self._names = {real_name(row["file"]): real_name(item) for item, row in self._log.first_rows()}
+        first = {real_name(item): real_name(row["file"]) for item, row in self._log.first_rows()}
+        self._names = {name: item for item, name in first.items()}
+        for item, said in ((real_name(name), said) for name, said in self._log.done.items()):
+            good = said.get("good") is True and item in first  # Rows that somebody took away are to be found again.
+            self.done[item] = Done(said.get("state"), picture_path(said.get("picture")), good)
         self.replaces = self._log.others or unknown
         return self
 

@@ -22,7 +22,7 @@ from jaxlm.landmarks import photos
 from jaxlm.prediction.files import Done, Entry, FoundFace, Results
 from jaxlm.prediction.landmarker import Landmarker
 from jaxlm.prediction.predict_videos import VideoPrediction
-from jaxlm.prediction.sources import counted, kind_of, picture_names
+from jaxlm.prediction.sources import LOG, counted, has_table, is_there, kind_of, picture_names
 from jaxlm.prediction.video_kinds import is_video
 from jaxlm.runtime import progress
 from jaxlm.runtime.progress import say
@@ -84,10 +84,21 @@ def predict_files(
       A line for each thing that was wrong.
 
     Raises:
-      OSError: The folder cannot be written, or the disk is full.
+      OSError: The folder cannot be written, or the disk is full; a picture would replace a file that is no result.
     """
+    _check_no_others(files, out)
     with Results(out, landmarker.settings(), landmarker.scheme.num_points) as results:
         return _Prediction(landmarker, out, results).run(files, boxes)
+
+
+def _check_no_others(files: Sequence[pathlib.Path], out: pathlib.Path) -> None:
+    """Raises FileExistsError where pictures would replace files in a folder without results: these are others'."""
+    if not ((out / LOG).exists() or has_table(out)):
+        for picture in (f"{name}{ending}" for name in picture_names(files) for ending in (".jpg", ".mp4")):
+            if is_there(out, picture):
+                raise FileExistsError(
+                    f"{out / picture} is there, and is no result; move it away, or take another --out"
+                )
 
 
 class _Prediction:
@@ -125,14 +136,7 @@ class _Prediction:
 
     def _is_done(self, path: pathlib.Path, state: Any) -> bool:
         done = self._results.done.get(os.path.abspath(path))
-        return bool(done and done.good and done.state == state and done.picture and self._is_there(done.picture))
-
-    def _is_there(self, picture: str) -> bool:
-        try:
-            check_place(self._out, self._out / picture)
-            return (self._out / picture).is_file()
-        except OSError:
-            return False
+        return bool(done and done.good and done.state == state and done.picture and is_there(self._out, done.picture))
 
     def _predict(self, path: pathlib.Path, name: pathlib.Path, boxes: Sequence[np.ndarray] | None, state: Any) -> bool:
         """Writes the results of one file; whether nothing was wrong."""
@@ -200,7 +204,7 @@ class _Prediction:
                 say(f"{folder}: removed {counted(len(removed), 'unfinished file')} of a call that was killed")
 
     def _remove_picture(self, picture: str | None) -> None:
-        if picture and self._is_there(picture):
+        if picture and is_there(self._out, picture):
             (self._out / picture).unlink()
 
     def _tell(self, problem: str) -> None:

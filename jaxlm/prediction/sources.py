@@ -13,14 +13,14 @@ import itertools
 import os
 import pathlib
 import re
-import sys
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from jaxlm.files import matching
+from jaxlm.files import check_place, matching
 from jaxlm.landmarks import photos
 from jaxlm.prediction.video_kinds import is_video
+from jaxlm.runtime.progress import say
 
 SUFFIX = "_landmarks"
 """What the picture of a file has behind the file's own name."""
@@ -77,7 +77,7 @@ class _Search:
             elif (kind := kind_of(path)) == "a file":
                 found.append(path)
             else:
-                print(f"{self._argument}: passed over {path.name} ({kind})", file=sys.stderr)
+                say(f"{self._argument}: passed over {path.name} ({kind})", error=True)
         return self._without_results(found)
 
     def _in_folder(self, folder: pathlib.Path) -> list[pathlib.Path]:
@@ -143,7 +143,7 @@ def _tell(where: str, names: Sequence[str], what: str) -> None:
     if names:
         more = f" and {len(names) - _TOLD} more" if len(names) > _TOLD else ""
         shown = ", ".join(sorted(names)[:_TOLD])
-        print(f"{where}: passed over {counted(len(names), 'file')} {what}: {shown}{more}", file=sys.stderr)
+        say(f"{where}: passed over {counted(len(names), 'file')} {what}: {shown}{more}", error=True)
 
 
 def counted(number: int, noun: str) -> str:
@@ -172,6 +172,21 @@ def picture_path(named: Any) -> str | None:
     """The path of a picture from a log, from the folder of results; None for one that is none, or leads out of it."""
     path = pathlib.PurePath(real_name(named) if isinstance(named, str) else "")
     return None if path.is_absolute() or ".." in path.parts or not path.stem else str(path)
+
+
+def has_table(folder: pathlib.Path) -> bool:
+    """Whether there is a table of results in a folder, with something in it."""
+    table = folder / JSON
+    return table.exists() and table.stat().st_size > len("[]\n")
+
+
+def is_there(out: pathlib.Path, picture: str) -> bool:
+    """Whether there is a picture in the folder of results, and no link on the way to it."""
+    try:
+        check_place(out, out / picture)
+        return (out / picture).is_file()
+    except OSError:
+        return False
 
 
 def picture_names(files: Sequence[pathlib.Path], taken: Mapping[str, pathlib.Path] | None = None) -> list[pathlib.Path]:
