@@ -291,6 +291,7 @@ def test_a_crop_is_black_outside_of_the_photo():
         ("a.avif", bytes(5000), "its start holds nothing but zeros"),
         ("a.heic", bytes(5000), "its start holds nothing but zeros"),
         ("b.avif", b"\0\0\0\x1cftypavif\0\0\0\0avifmif1miaf" + bytes(5000), "it is damaged, or coded in a way"),
+        ("a.png", b"\x89PNG\r\n\x1a\n" + bytes(99) + b"IEND", "it is damaged, or coded in a way"),
         ("a.jpg", b"<html><title>Not found</title></html>", "it is a web page"),
         ("b.jpg", "grüße".encode(), "it is a text file"),
         ("c.jpg", b"version https://git-lfs.github.com/spec/v1\n", "it is a pointer of Git LFS"),

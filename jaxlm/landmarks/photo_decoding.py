@@ -29,7 +29,8 @@ _HEIF_BRANDS = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", 
 _JPEG, _PNG = b"\xff\xd8", b"\x89PNG"
 _DEEP = ("I;16", "I;16L", "I;16B", "I;16N")
 _FACTORS = (1, 2, 4, 8)
-# Of sound, and of documents, that people meet under the names of photos and videos.
+# The start of files that are read; of sound; and of documents, that people meet under the names of photos and videos.
+_PHOTOS = (_JPEG, _PNG, b"GIF8", b"BM", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"RIFF", b"\0\0\0\x0cjP")
 _SOUNDS = (b"ID3", b"fLaC", b"#!AMR", b"MThd", b"\xff\xf1", b"\xff\xf9", b"\xff\xfb", b"\xff\xf3", b"\xff\xf2")
 _DOCUMENTS = {
     b"%PDF": "a PDF document",
@@ -97,7 +98,7 @@ def content_of(data: bytes) -> str:
         return "its start holds nothing but zeros"
     if data.startswith(_SOUNDS) or data[:4] + data[8:12] in (b"RIFFWAVE", b"FORMAIFF"):
         return "it holds sound alone"
-    if data[4:8] == b"ftyp":
+    if data.startswith(_PHOTOS) or data[4:8] == b"ftyp":
         return "it is damaged, or coded in a way that is not read"
     for start, kind in _DOCUMENTS.items():
         if data.startswith(start):
