@@ -65,12 +65,17 @@ def _open_streams() -> None:
 
 
 class _Outlet(io.FileIO):
-    """The file of a stream whose reader may go, as that of `| head` does; what is written to it then is dropped."""
+    """The file of a stream whose reader may go, as that of `| head` does; what is written to it then is dropped.
+
+    So is what stderr cannot take for another reason, a full disk: there is no other place to tell it.
+    """
 
     def write(self, data: bytes) -> int:  # type: ignore[override]
         try:
             return super().write(data)
-        except BrokenPipeError:
+        except OSError as error:
+            if not isinstance(error, BrokenPipeError) and self.fileno() != 2:
+                raise
             return len(data)
 
 
