@@ -86,7 +86,7 @@ def _let_reader_go(name: str) -> None:
     stream.flush()
     outlet = _Outlet(stream.fileno(), "w", closefd=False)
     layer = io.TextIOWrapper(
-        outlet if stream.write_through else io.BufferedWriter(outlet),  # type: ignore[arg-type]
+        outlet if stream.write_through else io.BufferedWriter(outlet),  # type: ignore[type-var]
         encoding=stream.encoding,
         errors=stream.errors,
         line_buffering=stream.line_buffering,
