@@ -488,6 +488,20 @@ def test_results_of_what_a_file_held_before_go(
     assert sorted(names(out)) == ["a", "b", "c", "d"]
 
 
+def test_the_picture_of_what_a_file_held_before_goes(tmp_path: pathlib.Path):
+    """A photo becomes a video, and a photo again."""
+    file, out = write(tmp_path / "a.png"), tmp_path / "out"
+    still = file.read_bytes()
+    for number, moves in enumerate((False, True, False)):
+        if moves:
+            tiny_videos.write(file, [bright_spot(60 + index, 52) for index in range(3)], kind=".apng")
+        else:
+            file.write_bytes(still)
+        os.utime(file, (number, number))
+        predicting.predict_files([file], SPOTS, out)
+        assert [path.suffix for path in out.glob("a_landmarks.*")] == [".mp4" if moves else ".jpg"]
+
+
 def test_results_of_a_file_that_cannot_be_read_now_stay(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch):
     files, out = four_photos(tmp_path), tmp_path / "out"
     predicting.predict_files(files, SPOTS, out)

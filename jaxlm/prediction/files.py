@@ -115,7 +115,7 @@ class Results:
           ValueError: The log holds rows that are no results of this model.
         """
         make_folder(self._folder)
-        for name in (LOG, JSON, CSV, LOCK):
+        for name in (LOG, JSON, CSV):
             check_place(self._folder, self._folder / name)
         busy = f"another process writes results to {self._folder}; take another --out"
         self._claim.enter_context(claimed(self._folder, LOCK, busy))

@@ -157,13 +157,16 @@ class _Prediction:
                 raise
             self._tell(f"{path}: {error}" if isinstance(error, OSError) else f"{path}: {type(error).__name__}: {error}")
         good, item = len(self._problems) == problems_before, os.path.abspath(path)
+        shown = str(picture.relative_to(self._out)) if picture else None
+        before = self._results.done.get(item)
+        changed = state is not None and _content(before) not in (None, _content(state))
         if self._results.unfinished:
-            shown = str(picture.relative_to(self._out)) if picture else None
             self._results.finish(item, Done(state, shown, good))
-        elif state is not None and _content(self._results.done.get(item)) not in (None, _content(state)):
+        elif changed:
             say(f"{path} has changed, so its earlier results are removed", error=True)
-            self._remove_picture(self._results.done[item].picture)
             self._results.finish(item, Done(state, None, False))
+        if before and changed and before.picture != shown:
+            self._remove_picture(before.picture)
         return good
 
     def _predict_photo(
