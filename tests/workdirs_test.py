@@ -58,6 +58,16 @@ def test_a_file_in_the_way_is_named(tmp_path: pathlib.Path, place: str):
         pass
 
 
+def test_a_lock_is_not_written_through_a_link(tmp_path: pathlib.Path):
+    mine = tmp_path / "mine"
+    mine.write_text("mine")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "a.lock").symlink_to(mine)
+    with pytest.raises(OSError, match=r"a\.lock is a link"), claim(tmp_path / "run"):
+        pass
+    assert mine.read_text() == "mine"
+
+
 def write_rows(workdir: pathlib.Path, steps: range, start: int = 0) -> None:
     with Progress(workdir, 100, start, 8, MEASURE, silent=False) as shown:
         for step in steps:
