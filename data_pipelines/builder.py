@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,8 @@ import tensorflow_datasets as tfds
 
 from jaxlm.data_pipelines import overview, record
 from jaxlm.data_pipelines.prepared import SCHEME_FILE, open_splits, set_folder, variant_name, write_labels
+from jaxlm.data_pipelines.preparing.findings import Findings
+from jaxlm.data_pipelines.preparing.stamps import stamp_of, write_stamp
 from jaxlm.data_pipelines.selection import join
 from jaxlm.data_pipelines.source import OnBad, Source, good_records
 from jaxlm.drawing import pictures
@@ -38,26 +40,38 @@ class FaceBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # t
     code_path = None  # Otherwise TFDS looks for checksums of downloads, with a package that it does not install.
 
     def __init__(
-        self, source: Source, data_dir: Path, frame_size: int, margin: float, on_bad: OnBad, beam: bool = False
+        self,
+        source: Source,
+        splits: Mapping[str, Sequence[Any]],
+        data_dir: Path,
+        frame_size: int,
+        margin: float,
+        on_bad: OnBad,
+        findings: Findings,
+        beam: bool = False,
     ) -> None:
         """Prepares nothing yet; `download_and_prepare` does.
 
         Args:
           source: Where the faces come from.
+          splits: The labels that the source has read.
           data_dir: Folder of all prepared sets.
           frame_size: Width and height of a frame in pixels.
           margin: Side of the region a frame shows, in sides of the face box made square.
           on_bad: Called with the error of each face that cannot be used; what it raises ends the preparation.
+          findings: Gets the origin of each face.
           beam: Make the records on Apache Beam, by the options in TFDS's download config; `on_bad` is then called
             when all other faces are written.
         """
         self.name = source.name
         self._source = source
+        self._splits = splits
+        self._findings = findings
         self._frame_size = frame_size
         self._margin = margin
         self._on_bad = on_bad
         self._beam = beam
-        self._bad_faces: list[Path] = []
+        self._told: dict[str, Path] = {}
         self._shared = data_dir.absolute()
         description = f"{source.name}: frames of {frame_size} x {frame_size} pixels that show {margin:g} x the face box"
         config = tfds.core.BuilderConfig(name=variant_name(frame_size, margin), description=description)
@@ -80,8 +94,7 @@ class FaceBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # t
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterator]:
         del dl_manager
-        splits = self._source.read(self._on_bad)
-        return {split: self._generate_examples(split, labels) for split, labels in splits.items()}
+        return {split: self._generate_examples(split, labels) for split, labels in self._splits.items()}
 
     def _generate_examples(
         self, split: str, labels: Sequence[Any]
@@ -92,7 +105,7 @@ class FaceBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # t
         from jaxlm.data_pipelines import beam_records
 
         file = self._shared / f"bad_faces_{split}.json"
-        self._bad_faces.append(file)
+        self._told[split] = file
         return beam_records.Examples(self._source, split, count, self._frame_size, self._margin, file)
 
     def _process_pipeline_result(self, pipeline_result: beam.runners.runner.PipelineResult) -> None:
@@ -100,13 +113,14 @@ class FaceBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # t
         from jaxlm.data_pipelines import beam_records
 
         del pipeline_result
-        for file in self._bad_faces:
+        for split, file in self._told.items():
             for error in beam_records.read_bad_faces(file):
                 self._on_bad(error)
+            beam_records.note(self._findings, split, file)
 
     def _on_this_machine(self, split: str, labels: Sequence[Any]) -> Iterator[tuple[int, dict[str, Any]]]:
         made = good_records(self._source, split, labels, self._frame_size, self._margin, self._on_bad)
-        for index, each in enumerate(made):
+        for index, each in enumerate(self._findings.noting(split, made)):
             yield sort_key(index, len(labels)), record.encode(each)
 
 
@@ -121,20 +135,24 @@ def sort_key(index: int, count: int) -> int:
 
 def write_set(
     source: Source,
+    splits: Mapping[str, Sequence[Any]],
     data_dir: Path,
     frame_size: int,
     margin: float,
     on_bad: OnBad,
+    findings: Findings,
     beam_options: Sequence[str] | None = None,
 ) -> None:
     """Builds a set in a folder of its own, with its labels and contact sheet, and moves it into place when it is whole.
 
     Args:
       source: Where the faces come from.
+      splits: The labels that the source has read.
       data_dir: Folder of all prepared sets.
       frame_size: Width and height of a frame in pixels.
       margin: Side of the region a frame shows, in sides of the face box made square.
       on_bad: Called with the error of each face that cannot be used; what it raises ends the preparation.
+      findings: Gets the origin of each face.
       beam_options: Options NAME=VALUE of a pipeline on Apache Beam; None works on this machine.
 
     Raises:
@@ -144,15 +162,18 @@ def write_set(
     tfds.disable_progress_bar()
     folder = set_folder(data_dir, source.name, frame_size, margin)
     unfinished = data_dir / f".incomplete-{source.name}-{folder.parent.name}"
+    stamp = stamp_of(source, splits)
     shutil.rmtree(unfinished, ignore_errors=True)
     try:
-        builder = FaceBuilder(source, unfinished, frame_size, margin, on_bad, beam_options is not None)
+        beam = beam_options is not None
+        builder = FaceBuilder(source, splits, unfinished, frame_size, margin, on_bad, findings, beam)
         config = None if beam_options is None else _beam_config(beam_options)
         with contextlib.redirect_stdout(io.StringIO()):  # TFDS talks of downloads.
             builder.download_and_prepare(download_config=config)
         if not is_built_in(source.scheme):
-            (builder.data_path / SCHEME_FILE).write_text(to_toml(source.scheme))
+            (builder.data_path / SCHEME_FILE).write_text(to_toml(source.scheme), encoding="utf-8")
         write_labels(builder.data_path)
+        write_stamp(builder.data_path, stamp)
         faces = join(list(open_splits(source.name, unfinished).values()))
         pictures.save_image(builder.data_path / "contact_sheet.png", overview.contact_sheet(faces))
         folder.parent.mkdir(parents=True, exist_ok=True)

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import math
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from jaxlm.data_pipelines.record import ATTRIBUTES, Record, encode_image
+from jaxlm.data_pipelines.record import ATTRIBUTES, Origin, Record, encode_image
 from jaxlm.data_pipelines.source import BadFaceError
 from jaxlm.landmarks import Scheme, face_checks, geometry, photos
+from jaxlm.landmarks.tables import shorten
 
 BOX_SCALE = 1.1
 LANDMARK_BOX = f"bounding box of the landmarks x {BOX_SCALE}, made square"
 """The face box of sets that come without one: `geometry.box_around` of the landmarks with `BOX_SCALE`."""
+
+TURNED = (
+    "its points lie in the photo as it is stored; EXIF data turn it, and points are pixels of the upright photo, as"
+    " viewers show it"
+)
+"""What to say of a face whose points were set in a photo that was not turned upright."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -61,7 +69,7 @@ def parse_numbers(tokens: Sequence[str], where: str) -> np.ndarray:
     for i, token in enumerate(tokens):
         numbers[i] = _number(token, i, where)
         if not np.isfinite(numbers[i]):
-            raise BadFaceError(f"{where}: value {i + 1} is {token!r}, not a finite number")
+            raise BadFaceError(f"{where}: value {i + 1} is {shorten(token)!r}, not a finite number")
     return numbers
 
 
@@ -77,7 +85,7 @@ def parse_places(tokens: Sequence[str], where: str, known: np.ndarray | None = N
     for i in np.flatnonzero(chosen).tolist():
         numbers[i] = _number(tokens[i], i, where)
         if not np.isfinite(numbers[i]):
-            raise BadFaceError(f"{where}: value {i + 1} is {tokens[i]!r}, not a finite number")
+            raise BadFaceError(f"{where}: value {i + 1} is {shorten(tokens[i])!r}, not a finite number")
     return numbers
 
 
@@ -111,7 +119,7 @@ def parse_flags(tokens: Sequence[str], where: str) -> np.ndarray:
                 f"{where}: visibility {i + 1} is 2, as COCO has it; write 1 for a visible point, 0 for a hidden one"
             )
         if token.strip().lower() not in flags:
-            raise BadFaceError(f"{where}: visibility {i + 1} is {token!r}, not 0 or 1")
+            raise BadFaceError(f"{where}: visibility {i + 1} is {shorten(token)!r}, not 0 or 1")
     return np.array([flags[token.strip().lower()] for token in tokens], bool)
 
 
@@ -119,8 +127,9 @@ def _number(token: str, index: int, where: str) -> float:
     try:
         return float(token.replace("_", "?"))  # Python reads 1_0 as 10.
     except ValueError:
-        comma = "; write decimals with a point" if "," in token else ""
-        raise BadFaceError(f"{where}: value {index + 1} is {token!r}, not a number{comma}") from None
+        comma = "; write decimals with a point" if "," in token.rstrip(",") else "; leave out the commas"
+        comma = comma if "," in token else ""
+        raise BadFaceError(f"{where}: value {index + 1} is {shorten(token)!r}, not a number{comma}") from None
 
 
 def check_face(
@@ -177,9 +186,12 @@ def cut_face(label: Label, image: np.ndarray, frame_size: int, margin: float) ->
     check_face(label.points, label.seen, label.box, label.where)
     x1, y1, x2, y2 = label.box
     height, width = image.shape[:2]
-    inside = np.all((label.points > -0.5) & (label.points < (width - 0.5, height - 0.5)), axis=-1)
-    if not inside.any() or x2 < 0 or y2 < 0 or x1 >= width or y1 >= height:
-        raise BadFaceError(f"{label.where}: the face lies wholly outside its image {label.image} ({width} x {height})")
+    origin = _find_origin(label, image)
+    if origin.outside == np.isfinite(label.points).all(-1).sum() or x2 < 0 or y2 < 0 or x1 >= width or y1 >= height:
+        hint = f"; {TURNED}" if origin.turned else ""
+        raise BadFaceError(
+            f"{label.where}: the face lies wholly outside its image {label.image} ({width} x {height}){hint}"
+        )
     square = geometry.square_box(label.box)
     region = geometry.widen(square, margin)
     if region.side > photos.MAX_SIDE_IN_PHOTOS * max(width, height):
@@ -194,7 +206,25 @@ def cut_face(label: Label, image: np.ndarray, frame_size: int, margin: float) ->
         name=label.name,
         group=label.group,
         yaw=label.yaw,
+        origin=origin,
     )
+
+
+def _find_origin(label: Label, image: np.ndarray) -> Origin:
+    """Where the face of a label is in its photo."""
+    placed = label.points[np.isfinite(label.points).all(-1)]
+
+    def outside(width: int, height: int) -> np.ndarray:
+        return ~((placed > -0.5) & (placed < (width - 0.5, height - 0.5))).all(-1)
+
+    height, width = image.shape[:2]
+    beyond = outside(width, height)
+    turned = bool(beyond.any() and not outside(height, width).any()) and photos.is_turned(label.image)
+    pixels = hashlib.blake2b(repr(image.shape).encode(), digest_size=16)
+    pixels.update(np.ascontiguousarray(image).data)
+    face = hashlib.blake2b(np.asarray(label.points, np.float64).tobytes(), digest_size=16)
+    in_box = ((placed >= label.box[:2]) & (placed <= label.box[2:])).all(-1)
+    return Origin(pixels.hexdigest(), face.hexdigest(), int(beyond.sum()), turned, bool(in_box.mean() < 0.5))
 
 
 def read_image(path: Path, where: str) -> np.ndarray:

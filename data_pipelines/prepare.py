@@ -22,11 +22,14 @@ from jaxlm.data_pipelines import overview
 from jaxlm.data_pipelines.faces import Faces, faces_of_records
 from jaxlm.data_pipelines.optional import load_tfds
 from jaxlm.data_pipelines.prepared import check_pack_name, open_splits, set_folder, write_pack
+from jaxlm.data_pipelines.preparing.findings import Findings
+from jaxlm.data_pipelines.preparing.stamps import check_unchanged
+from jaxlm.data_pipelines.preparing.stopping import told_signals
+from jaxlm.data_pipelines.preparing.targets import alone_with, check_pack, write_sheet
 from jaxlm.data_pipelines.selection import join
 from jaxlm.data_pipelines.source import BadFaceError, OnBad, Source, good_records
 from jaxlm.data_pipelines.sources import check_spelling, find_sources
 from jaxlm.data_pipelines.stored.labels import MOST_FRAME
-from jaxlm.drawing import pictures
 from jaxlm.landmarks import Scheme, load_scheme
 
 MOST_MARGIN = 100.0
@@ -91,10 +94,11 @@ def prepare(source: Source, options: Options) -> Path:
 
     Raises:
       BadFaceError: A face cannot be used, and `skip_bad` is off.
+      BlockingIOError: Another process prepares the same set.
       FileNotFoundError: The source's files are missing.
       ImportError: There is a `data_dir`, and TensorFlow Datasets is not installed.
-      ValueError: Not one face of a split can be used; or another file has the name of
-        the pack or of its contact sheet.
+      ValueError: Not one face of a split can be used; another file has the name of the pack or of its contact sheet;
+        or the set is there, and its files have changed since.
     """
     if options.data_dir is not None:
         return _prepare_set(source, options, options.data_dir)
@@ -104,63 +108,49 @@ def prepare(source: Source, options: Options) -> Path:
 
 def _prepare_set(source: Source, options: Options, data_dir: Path) -> Path:
     load_tfds("preparing a set (--data-dir; a pack alone, --pack, does not)")
-    if options.pack is not None:
-        _check_target(options.pack, options)
+    if options.pack is not None and not options.overwrite:
+        check_pack(options.pack)
     folder = set_folder(data_dir, source.name, options.frame_size, options.margin)
-    if folder.exists() and not options.overwrite:
-        print(f"{source.name} is already prepared, from its files of then; --overwrite prepares it again.")
+    findings = Findings()
+    if (folder / "dataset_info.json").exists() and not options.overwrite:
+        print(f"{source.name} is already prepared, {check_unchanged(source, folder)}; --overwrite prepares it again.")
+    elif folder.exists() and not (folder / "dataset_info.json").exists():
+        raise ValueError(f"{folder} is there already and is no prepared set; move it away, or take another --data-dir")
     else:
         from jaxlm.data_pipelines.builder import write_set  # It needs TFDS.
 
         on_bad, skipped = _bad_faces(options)
         beam = options.beam_options if options.beam else None
-        write_set(source, data_dir, options.frame_size, options.margin, on_bad, beam)
+        with alone_with(folder, data_dir):
+            splits = source.read(on_bad)
+            write_set(source, splits, data_dir, options.frame_size, options.margin, on_bad, findings, beam)
         _print_skipped(skipped)
-    splits = open_splits(f"{source.name}/{folder.parent.name}", data_dir)
-    _print_counts(splits)
+    faces = open_splits(f"{source.name}/{folder.parent.name}", data_dir)
+    _print_counts(faces, findings)
     print(f"Set: {folder}\nContact sheet: {folder / 'contact_sheet.png'}")
     if options.pack:
-        write_pack(options.pack, splits)
+        write_pack(options.pack, faces)
         print(f"Pack: {options.pack}")
     return folder
 
 
 def _prepare_pack(source: Source, options: Options, pack: Path) -> Path:
     sheet = pack.with_suffix(".png")
-    if sheet.exists() and not pack.exists() and not options.overwrite:
-        raise ValueError(
-            f"{sheet} is there already, where the pack's contact sheet goes; give --pack another name, or --overwrite"
-        )
-    _check_target(pack, options)
+    if not options.overwrite:
+        check_pack(pack, sheet)
     size, margin = options.frame_size, options.margin
     on_bad, skipped = _bad_faces(options)
-    splits = {}
+    splits, findings = {}, Findings()
     for split, labels in source.read(on_bad).items():
-        records = list(good_records(source, split, labels, size, margin, on_bad))
+        made = good_records(source, split, labels, size, margin, on_bad)
+        records = list(findings.noting(split, made))
         splits[split] = faces_of_records(records, source.name, split, source.scheme, size, margin, source.box)
     write_pack(pack, splits)
-    pictures.save_image(sheet, overview.contact_sheet(join(list(splits.values()))))
+    write_sheet(sheet, overview.contact_sheet(join(list(splits.values()))))
     _print_skipped(skipped)
-    _print_counts(splits)
+    _print_counts(splits, findings)
     print(f"Pack: {pack}\nContact sheet: {sheet}")
     return pack
-
-
-def _check_target(pack: Path, options: Options) -> None:
-    """Tells where an earlier pack is replaced.
-
-    Raises:
-      ValueError: The file is something else, and not to be overwritten.
-    """
-    if not pack.exists() or options.overwrite:
-        return
-    try:
-        held = next(iter(open_splits(str(pack), "").values())).dataset
-    except ValueError as error:
-        raise ValueError(
-            f"{pack} is there already and is no whole pack ({error}); give --pack another name, or --overwrite"
-        ) from None
-    print(f"{pack} is there already, a pack of {held}; it is replaced")
 
 
 def _bad_faces(options: Options) -> tuple[OnBad, list[str]]:
@@ -175,12 +165,14 @@ def _bad_faces(options: Options) -> tuple[OnBad, list[str]]:
     return on_bad, skipped
 
 
-def _print_counts(splits: Mapping[str, Faces]) -> None:
-    """Prints the table of faces and, where there are some, how many points have no place."""
+def _print_counts(splits: Mapping[str, Faces], findings: Findings) -> None:
+    """Prints the table of faces, how many points have no place, and what people should know of the faces."""
     print(overview.count_table(splits))
     hidden = np.concatenate([np.isnan(faces.points).any(-1) for faces in splits.values()])
     if hidden.any():
         print(f"Hidden: {hidden.sum()} of {hidden.size} points, in {hidden.any(-1).sum()} faces, have no place.")
+    for line in findings.lines():
+        print(line)
 
 
 def _print_skipped(errors: Sequence[str]) -> None:
@@ -234,15 +226,14 @@ def main(arguments: Sequence[str] | None = None, prog: str = "jaxlm prepare") ->
     """The command line, called `prog`; errors of the input end it with their message."""
     logging.basicConfig(format="%(message)s")
     try:
-        prepare(*parse_arguments(arguments, prog))
+        with told_signals():
+            prepare(*parse_arguments(arguments, prog))
     except BadFaceError as error:
         sys.exit(f"error: {error}\nNothing was written. Correct it, or leave such faces out with --skip-bad.")
     except (ValueError, OSError, ImportError) as error:
         sys.exit(f"error: {error}")
     except RuntimeError as error:  # What writes sets says so of a full disk, and of another process in the folder.
         sys.exit(f"error: the set could not be written: {str(error).strip().splitlines()[0][:300]}")
-    except KeyboardInterrupt:
-        sys.exit("\nInterrupted, nothing was written; run the same command again.")
 
 
 if __name__ == "__main__":

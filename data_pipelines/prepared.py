@@ -17,7 +17,7 @@ from jaxlm.data_pipelines import sources
 from jaxlm.data_pipelines.faces import Faces
 from jaxlm.data_pipelines.record import VERSION
 from jaxlm.data_pipelines.selection import join
-from jaxlm.data_pipelines.stored.labels import SCHEME_FILE
+from jaxlm.data_pipelines.stored.labels import SCHEME_FILE, find_impossible
 from jaxlm.data_pipelines.stored.packs import check_pack_name, open_pack, write_pack
 from jaxlm.data_pipelines.stored.sets import open_set, write_labels
 
@@ -25,6 +25,7 @@ __all__ = [
     "SCHEME_FILE",
     "SPLIT_UNIONS",
     "check_pack_name",
+    "find_impossible",
     "find_sets",
     "named_pack",
     "open_faces",

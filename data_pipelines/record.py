@@ -29,6 +29,24 @@ JPEG_QUALITY = 95
 _DECODERS = min(os.cpu_count() or 1, 8)
 
 
+class Origin(typing.NamedTuple):
+    """Where a face was found, as `prepare` tells of it; it is not stored.
+
+    Attributes:
+      photo: Digest of the photo's pixels.
+      face: Digest of the points in the photo.
+      outside: Number of points beyond the borders of the photo.
+      turned: Whether all points lie in the photo as it is stored, and not as its EXIF data turn it.
+      astray: Whether most points lie outside of the face box.
+    """
+
+    photo: str
+    face: str
+    outside: int = 0
+    turned: bool = False
+    astray: bool = False
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Record:
     """One face.
@@ -45,6 +63,7 @@ class Record:
       style: Number of the style that the frame was rendered in; -1 is the photo itself.
       yaw: Angle in degrees by which the head is turned to the side, -180 to 180; NaN where it is not known. Sources
         differ in its sign, and some give |yaw| alone.
+      origin: Where the face was found, while it is prepared; None for faces of no photo.
     """
 
     image: bytes
@@ -56,6 +75,7 @@ class Record:
     group: str
     style: int = -1
     yaw: float = math.nan
+    origin: Origin | None = None
 
 
 def features(frame_size: int, num_points: int) -> tfds.features.FeaturesDict:
@@ -78,7 +98,7 @@ def features(frame_size: int, num_points: int) -> tfds.features.FeaturesDict:
 
 def encode(record: Record) -> dict[str, typing.Any]:
     """The record as the example that TFDS writes."""
-    return {field.name: getattr(record, field.name) for field in dataclasses.fields(record)}
+    return {field.name: getattr(record, field.name) for field in dataclasses.fields(record) if field.name != "origin"}
 
 
 def encode_image(image: np.ndarray) -> bytes:

@@ -6,6 +6,7 @@ import concurrent.futures
 import contextlib
 import functools
 import multiprocessing
+import multiprocessing.resource_tracker
 import os
 import signal
 import threading
@@ -28,8 +29,18 @@ CHUNK = 32
 """Number of faces that a worker process takes at a time."""
 
 
+_MOST_SHOWN = 1000  # Characters of a message.
+
+
 class BadFaceError(ValueError):
-    """An annotated face cannot be used; the message names the file and, where there is one, the line."""
+    """An annotated face cannot be used; the message names the file and, where there is one, the line.
+
+    What it quotes of a file may be of any length and hold any character; the message stays readable.
+    """
+
+    def __init__(self, message: str) -> None:
+        shown = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in message[:_MOST_SHOWN])
+        super().__init__(shown if len(message) <= _MOST_SHOWN else f"{shown}... ({len(message)} characters)")
 
 
 OnBad = Callable[[BadFaceError], None]
@@ -37,12 +48,12 @@ OnBad = Callable[[BadFaceError], None]
 
 @contextlib.contextmanager
 def passing_bad(on_bad: OnBad) -> Iterator[None]:
-    """Passes the error of a face or of its line to `on_bad`, and leaves the context."""
+    """Passes the error of a face, of its line or of its file to `on_bad`, and leaves the context."""
     try:
         yield
     except BadFaceError as error:
         on_bad(error)
-    except LineError as error:
+    except (LineError, OSError) as error:
         on_bad(BadFaceError(str(error)))
 
 
@@ -144,7 +155,9 @@ def records(
     context = multiprocessing.get_context("spawn")
     pool = concurrent.futures.ProcessPoolExecutor(num_workers, context, initializer=_start_worker)
     try:
-        yield pool.map(work, labels, chunksize=CHUNK)
+        with _interrupts_later():  # Workers start here; one that still imports has no handler yet.
+            results = pool.map(work, labels, chunksize=CHUNK)
+        yield results
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -173,6 +186,8 @@ def good_records(
             else:
                 count += 1
                 yield result
+    if not labels:
+        raise ValueError(f"split {split} of {source.name} has no faces: its list, or its folder, is empty")
     if not count:
         raise ValueError(f"split {split} of {source.name}: not one of its {len(labels)} faces can be used")
 
@@ -200,6 +215,20 @@ def _record_or_error(
         return checked_record(source, scheme, frame_size, margin, label)
     except BadFaceError as error:
         return error
+
+
+@contextlib.contextmanager
+def _interrupts_later() -> Iterator[None]:
+    """Holds Ctrl-C back while entered; processes that are started here never get it."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    multiprocessing.resource_tracker.ensure_running()  # It would let signals through when it starts.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _start_worker() -> None:

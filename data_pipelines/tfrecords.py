@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from jaxlm.data_pipelines.cutting import BOX_SCALE, Label
+from jaxlm.data_pipelines.cutting import BOX_SCALE, Label, check_all_are_places
 from jaxlm.data_pipelines.source import BadFaceError
 from jaxlm.data_pipelines.stored import examples
 from jaxlm.files import read_json
@@ -45,7 +45,7 @@ def face_label(example: Example, name: str, landmarks: np.ndarray) -> Label:
     """The face of an example, in a group of its own; `landmarks` [136], x and y in turn, are fractions of the image.
 
     Raises:
-      BadFaceError: There is another number of landmarks, or one is not finite.
+      BadFaceError: There is another number of landmarks, one is not finite, or marked as hidden.
     """
     where = f"{example.path}, example {example.number}"
     if landmarks.shape != (2 * NUM_POINTS,):
@@ -53,6 +53,7 @@ def face_label(example: Example, name: str, landmarks: np.ndarray) -> Label:
     points = landmarks.astype(np.float64).reshape(NUM_POINTS, 2) * IMAGE_SIZE
     if not np.isfinite(points).all():
         raise BadFaceError(f"{where}: a landmark is not finite")
+    check_all_are_places(points.round(3), where)  # They were divided in float32.
     return Label(
         image=example.path, points=points, box=box_around(points, BOX_SCALE), where=where, name=name, group=name
     )

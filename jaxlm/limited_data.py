@@ -81,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         with commands.told_errors():
             follow_protocol(detector, translator, arguments)
     except KeyboardInterrupt:
-        sys.exit("\nInterrupted; the same command goes on from there.")
+        raise KeyboardInterrupt("Interrupted; the same command goes on from there.") from None
 
 
 if __name__ == "__main__":

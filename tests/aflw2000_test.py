@@ -99,6 +99,10 @@ def test_better_yaws_come_by_the_order_of_the_names(tmp_path):
         ({"pt3d_68": np.ones((68, 3))}, r"pt3d_68 is double \[68, 3\], not \[3, 68\] finite numbers"),
         ({"pt3d_68": np.full((3, 68), np.nan)}, "pt3d_68 is .* finite numbers"),
         ({"pt3d_68": "text"}, "pt3d_68 is char"),
+        (
+            {"pt3d_68": np.insert(np.ones((3, 67)) * np.arange(5, 72), 7, -1, 1)},
+            r"point 7 is \(-1, -1\), as others mark",
+        ),
     ],
 )
 def test_mat_files_of_another_content_are_refused_by_name(tmp_path, matrices, message):
@@ -119,7 +123,7 @@ def test_files_that_are_no_mat_files_are_refused_by_name(tmp_path):
     for content in (b"", b"no mat file" * 30, whole[:90], whole[: len(whole) // 2], bytes(flipped)):
         path.write_bytes(content)
         with pytest.raises(BadFaceError, match=r"image00000\.mat is not a readable \.mat file"):
-            read_label(path)
+            read_label(path, {})
 
 
 def test_missing_images_and_empty_folders_are_errors(tmp_path):
@@ -149,3 +153,10 @@ def test_yaw_bins_of_the_published_poses(shared_data, poses, counts):
     faces = dataclasses.replace(synthetic_faces(1, "test"), attributes=np.zeros((2000, 6), bool), yaw=yaw)
     masks = subset_masks(faces)
     assert tuple(masks[name].sum() for name in YAW_BINS) == counts
+
+
+def test_poses_in_radians_are_refused(tmp_path):
+    write_aflw2000(tmp_path, YAWS)
+    np.save(tmp_path / "poses.npy", np.deg2rad(wrap_degrees(np.array(YAWS, float))))
+    with pytest.raises(ValueError, match=r"poses\.npy: no yaw is larger than 1\.31, .* up to 75 degrees; .* radians"):
+        AFLW2000(tmp_path, tmp_path / "poses.npy").read(stop)

@@ -125,6 +125,7 @@ def test_a_pickle_of_another_layout_is_refused(tmp_path, content, message):
         ("a.png", [*POINTS.tolist()[:67], [1.0]], r" \(a\.png\): the landmarks are lists of different lengths"),
         ("a.png", [["1", "2"]] * 68, r" \(a\.png\): a landmark is not a finite number"),
         ("a.png", np.full((68, 2), np.inf), r" \(a\.png\): a landmark is not a finite number"),
+        ("a.png", np.eye(68, 2, -5) - 1, r" \(a\.png\): point 0 is \(-1, -1\), as others mark a hidden one"),
         ("a.png", {"x": 1}, r" \(a\.png\): landmarks of shape \[\]"),
         (3, POINTS, ": the file name is int 3, not a string"),
     ],

@@ -18,6 +18,7 @@ from jaxlm.checkpoints.bundle import load_bundle
 from jaxlm.data_pipelines import renders
 from jaxlm.data_pipelines.faces import Faces
 from jaxlm.data_pipelines.input import open_splits, write_pack
+from jaxlm.data_pipelines.preparing.findings import Findings
 from jaxlm.data_pipelines.sources.aflw2000 import AFLW2000, read_poses
 from jaxlm.data_pipelines.sources.annotation_pickle import AnnotationPickle
 from jaxlm.data_pipelines.sources.ibug300w import IBUG300W
@@ -153,7 +154,8 @@ def make_scheme(folder: pathlib.Path) -> pathlib.Path:
 def make_set(folder: pathlib.Path, file: str) -> pathlib.Path:
     from jaxlm.data_pipelines.builder import write_set  # It loads TensorFlow.
 
-    write_set(Synthetic(train_faces=2, test_faces=1), folder, 32, 2.0, refuse)
+    source = Synthetic(train_faces=2, test_faces=1)
+    write_set(source, source.read(refuse), folder, 32, 2.0, refuse, Findings())
     (found,) = folder.glob(f"synthetic/*/*/{file}")
     return found
 

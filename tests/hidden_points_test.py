@@ -240,3 +240,37 @@ def test_faces_of_equal_eye_corners_are_named_and_have_no_error():
     assert notes_on(faces, faces.scheme, "box") == {}
     with pytest.raises(ValueError, match="left out are all 4 faces, inter-ocular distance 0 or unknown: train/0"):
         notes_on(with_equal_corners(faces, [0, 1, 2, 3]), faces.scheme, "inter_ocular")
+
+
+def test_held_out_faces_without_a_normaliser_are_told_and_left_out():
+    faces = synthetic_faces(4, "train")
+    assert loop.judged_faces(faces) == (faces, "")
+    judged, note = loop.judged_faces(with_equal_corners(faces, [1, 3]))
+    assert judged.names == ("train/0", "train/2")
+    assert note == (
+        "2 of the 4 faces held out have inter-ocular distance 0 or unknown (train/1 first) and are left out of the"
+        " validation's NME."
+    )
+    judged, note = loop.judged_faces(with_equal_corners(faces, [0, 1, 2, 3]))
+    assert not len(judged)
+    assert note.endswith("(train/0 first), so there is no validation NME.")
+
+
+def test_a_run_whose_held_out_faces_have_no_normaliser_says_so_and_ends(
+    pack: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+):
+    splits = input_lib.open_splits(str(pack), "")
+    points = splits["train"].points.copy()
+    points[:, 0] = np.nan
+    visible = np.isfinite(points).all(-1)
+    faces = dataclasses.replace(splits["train"], points=points, visible=visible)
+    input_lib.write_pack(tmp_path / "profiles.npz", {"train": faces})
+    options = ["--data.dataset", str(tmp_path / "profiles.npz"), "--data.scheme", str(pack.with_name("ring.toml"))]
+    options += ["--data.cache", "device", "--data.batch-size", "4", "--epochs", "1", "--data.validation-percent", "30"]
+    train.main(["--experiment", "debug", *options, "--workdir", str(tmp_path / "run")])
+    told = capsys.readouterr().err
+    assert "faces held out have inter-ocular distance 0 or unknown" in told
+    assert "5 held out; " in told
+    assert "so there is no validation NME" in told
+    rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert all(row["split"] == "train" for row in rows)

@@ -3,6 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from jaxlm.data_pipelines.stored.labels import read_scheme
 from jaxlm.landmarks import (
     FIVE,
     IBUG68,
@@ -122,6 +123,21 @@ def test_a_scheme_of_ones_own(tmp_path):
         (('name = "mask"', "name = 3"), "Expected `str`, got `int` - at `name`"),
         (('name = "mask"', 'name = "five"'), "five is the name of a built-in scheme of 5 points"),
         (("[parts]", "mean_face = [[0, 0], [1, nan], [1, 1]]\n[parts]"), r"3 points \(x, y\) of finite numbers"),
+        (('"right_eye"', '"Left-Eye"'), "`names` calls points 0 and 1 'left_eye' and 'Left-Eye'"),
+        (('"right_eye"', '" "'), "`names` has no name for point 1"),
+        (("flip = [[0, 1]]", "flip = [[0, 1], [2, 2]]"), "`flip` exchanges point 2 with itself"),
+        (("flip = [[0, 1]]", "flip = [[0, 1], [0, 2]]"), "must exchange points in pairs"),
+        (("edges = [[0, 1, 2]]", "edges = [[0, 1], [2]]"), r"`edges\[1\]` is a line through 1 points; it needs two"),
+        (("edges = [[0, 1, 2]]", "edges = [[0, 1, 1]]"), r"`edges\[0\]` joins point 1 with itself"),
+        (("edges = [[0, 1, 2]]", "edges = [[0, -1]]"), r"`edges` names points \[-1\]; there are 0..2"),
+        (
+            ("[parts]", "mean_face = [[30, 40], [60, 40], [45, 80]]\n[parts]"),
+            "`mean_face` has coordinates from 30 to 80",
+        ),
+        (("[parts]", "[parts]\nnose = []"), "`parts.nose` has no points"),
+        (("[parts]", "[parts]\nnose = [2, 0, 2]"), "`parts.nose` has point 2 twice"),
+        (("[parts]", "[boundaries]\njaw = [0, 0]\n[parts]"), "`boundaries.jaw` joins point 0 with itself"),
+        (("pupils = [[0], [1]]", "pupils = [[0], [1, 1]]"), r"`pupils\[1\]` has point 1 twice"),
         (("[parts]", "[parts]\n" + "a." * 100_000 + "b = 1"), "line 9: a key has too many dots"),
         (("edges = [[0, 1, 2]]", "edges = " + "[" * 100_000), "is nested too deep"),
         (("[parts]", "# " + "x" * 2**20), "more than 1,048,576 bytes"),
@@ -195,3 +211,13 @@ def test_a_scheme_of_a_built_in_name_is_not_converted():
 def test_schemes_can_be_keys():
     copies = {dataclasses.replace(scheme) for scheme in SCHEMES.values()}
     assert len(copies | set(SCHEMES.values())) == len(SCHEMES)
+
+
+def test_slips_of_older_sets_and_runs_still_open(tmp_path):
+    scheme = Scheme("old", flip=(0, 1), names=("a", "a"), parts={"none": ()}, mean_face=((30, 40), (50, 60)))
+    file = tmp_path / "scheme.toml"
+    file.write_text(to_toml(scheme))
+    with pytest.raises(ValueError, match="`names` calls points 0 and 1"):
+        load_scheme(str(file))
+    assert read_scheme("scheme.toml", file, tmp_path / "metadata.json") == scheme
+    assert load_scheme(text_of(scheme)) == scheme

@@ -219,3 +219,136 @@ def test_a_group_that_is_not_there_is_told(tmp_path):
         PointsTable(tmp_path / "img", "mine", FIVE, table, group_by="a(x)?").read(stop)
     with pytest.raises(ValueError, match="is no regular expression"):
         PointsTable(tmp_path / "img", "mine", FIVE, table, group_by="(")
+
+
+def test_two_spellings_of_a_split_are_refused_with_both_lines(tmp_path):
+    header = "image,split," + ",".join(f"{axis}{i}" for i in range(5) for axis in "xy")
+    rows = [f"{start}," + ",".join(["1"] * 10) for start in ("a,train", "b,test", "c,Train")]
+    with pytest.raises(ValueError, match=r"line 4: the split 'Train' is 'train' in .*line 2; spell it one way"):
+        table(tmp_path, rows, header).read(lambda error: None)
+
+
+@pytest.mark.parametrize("mark", ["999", "9999", "65535"])
+def test_numbers_that_mark_hidden_points_are_refused_until_they_are_named(tmp_path, mark):
+    points = np.rint(ring(5, (400.0, 300.0), 200.0))
+    points[3] = float(mark)
+    rows = [row_of("a.jpg", points)]
+    with pytest.raises(BadFaceError, match=rf"line 2: point 3 is \({mark}, {mark}\), .* --hidden '{mark} {mark}'"):
+        table(tmp_path, rows).read(stop)
+    (label,) = table(tmp_path, rows, hidden=f"{mark} {mark}").read(stop)["train"]
+    np.testing.assert_array_equal(label.visible, [True, True, True, False, True])
+    (label,) = table(tmp_path, rows, hidden="none").read(stop)["train"]
+    np.testing.assert_array_equal(label.points, points)
+
+
+def test_a_place_far_away_that_faces_share_exactly_may_be_a_mark(tmp_path):
+    faces = [ring(5, (300.0 + i, 200.0), 50.0) for i in range(3)]
+    for i, points in enumerate(faces):
+        points[i] = 640, 480  # 2 to 5 sides away.
+    rows = [row_of(f"{i}.jpg", points) for i, points in enumerate(faces)]
+    assert len(table(tmp_path, [*rows[:2], *rows[:2]]).read(stop)["train"]) == 4  # Equal faces count once.
+    message = r"line 2: point 0 is \(640, 480\), far from the others, and so in 3 faces; .* --hidden '640 480'"
+    with pytest.raises(ValueError, match=message):
+        table(tmp_path, rows).read(lambda error: None)
+    (tmp_path / "pts").mkdir()
+    for i, points in enumerate(faces):
+        write_annotated(tmp_path / f"{i}.jpg", points - 1)
+        (tmp_path / f"{i}.pts").rename(tmp_path / "pts" / f"{i}.pts")
+    with pytest.raises(ValueError, match=r"0\.pts: point 0 is \(640, 480\), far .* --hidden '640 480'"):
+        PointsTable(tmp_path, "mine", FIVE, tmp_path / "pts").read(stop)
+    hidden = table(tmp_path, rows, hidden="640 480").read(stop)["train"]
+    assert [int(np.argmin(label.visible)) for label in hidden] == [0, 1, 2]
+    assert table(tmp_path, rows, hidden="none").read(stop)["train"][0].visible.all()
+
+
+def test_aligned_faces_share_places_and_are_read(tmp_path):
+    rows = [row_of(f"{i}.jpg", np.array([[38, 51], [74, 51], [56, 71 + i], [42, 92], [71, 92]])) for i in range(5)]
+    assert len(table(tmp_path, rows).read(stop)["train"]) == 5
+
+
+def test_two_images_of_one_name_are_refused(tmp_path):
+    write_annotated(tmp_path / "a.jpg", ring(5))
+    write_photo(tmp_path / "a.png")
+    with pytest.raises(BadFaceError, match=r"a\.pts: a\.jpg and a\.png both have its name"):
+        PointsTable(tmp_path, "mine", FIVE).read(stop)
+
+
+def test_names_that_are_numbers_are_at_the_end_of_a_line(tmp_path):
+    for name in range(20, 61):
+        write_photo(tmp_path / f"{name}.jpg")
+        (tmp_path / f"{name}.jpg").rename(tmp_path / str(name))
+    faces = [np.rint(ring(5, (45.0, 35.0), 12.0 + i % 4)).astype(int) for i in range(20)]
+    coordinates = [" ".join(map(str, points.reshape(-1))) for points in faces]
+    labels = listed(tmp_path, [f"{each} {20 + i}" for i, each in enumerate(coordinates)]).read(stop)["train"]
+    assert [label.image.name for label in labels] == [str(20 + i) for i in range(20)]
+    np.testing.assert_array_equal(labels[3].points, faces[3])
+    with pytest.raises(ValueError, match=r"list\.txt: every line begins with the name of an image"):
+        listed(tmp_path, [f"{20 + i} {each}" for i, each in enumerate(coordinates)]).read(stop)
+    write_photo(tmp_path / "b.jpg")
+    with pytest.raises(ValueError, match=r"list\.txt: every line begins with the name of an image"):
+        listed(tmp_path, [f"b.jpg {coordinates[0]}"]).read(stop)
+
+
+def test_coordinates_about_the_centre_are_told_as_such(tmp_path):
+    write_photo(tmp_path / "a.jpg")
+    for points, message in (
+        (
+            ring(5, (-0.1, -0.2), 0.4),
+            r"-1 and 1, about the photo's centre: x is \(x \+ 1\) / 2 times the photo's width",
+        ),
+        (ring(5, (-0.5, -0.5), 0.4), "-1 and 1, about the photo's centre"),
+        (ring(5, (0.5, 0.5), 0.3), "0 and 1, as shares of the photo"),
+    ):
+        (label,) = table(tmp_path, [row_of("a.jpg", points)]).read(stop)["train"]
+        with pytest.raises(BadFaceError, match=f"line 2: .*its coordinates lie between {message}"):
+            PointsTable.to_record(label, 32, 2.0)
+
+
+def test_what_a_message_quotes_is_shortened_and_printable(tmp_path):
+    for row, most in (
+        (row_of("a.jpg", ring(5)).replace("60", "6" * 5000 + "x", 1), 200),
+        (row_of("b" * 50_000 + " ", ring(5)), 1100),
+        (row_of("c\x1b[31m ", ring(5)), 200),
+    ):
+        errors = []
+        with pytest.raises(ValueError, match="not one of the 1 faces"):
+            table(tmp_path, [row]).read(errors.append)
+        text = str(errors[0]).replace(str(tmp_path), "")
+        assert len(text) < most
+        assert text.isprintable()
+
+
+@pytest.mark.parametrize("name", ["", '""', '" "'])
+def test_an_image_without_a_name_is_told(tmp_path, name):
+    with pytest.raises(BadFaceError, match="line 2: the image's name is empty"):
+        table(tmp_path, [row_of(name, ring(5))]).read(stop)
+
+
+@pytest.mark.parametrize(
+    "word", ["occluded_{}", "hidden{}", "is_occluded{}", "{}_occluded", "invisible_{}", "p{}_hidden"]
+)
+def test_columns_of_hidden_points_by_other_names_are_refused(tmp_path, word):
+    header = "image," + ",".join(f"x{i},y{i},{word.format(i)}" for i in range(5))
+    with pytest.raises(ValueError, match=r"columns that are not understood: .*Hidden points without a place .* v0, v1"):
+        table(tmp_path, [], header).read(stop)
+
+
+def test_visibility_is_known_by_its_short_forms(tmp_path):
+    cells = ",".join(f"{x:.1f},{y:.1f},{int(i != 2)}" for i, (x, y) in enumerate(ring(5)))
+    for word in ("vis_", "visible", "V", "Visibility-"):
+        header = "image," + ",".join(f"x{i},y{i},{word}{i}" for i in range(5))
+        (label,) = table(tmp_path, [f"a.jpg,{cells}"], header).read(stop)["train"]
+        np.testing.assert_array_equal(label.visible, [True, True, False, True, True])
+
+
+def test_visibility_is_counted_as_the_points_are(tmp_path):
+    header = "image," + ",".join(f"x{i},y{i},v{i + 1}" for i in range(5))
+    with pytest.raises(ValueError, match="line 1: x and v are not counted alike"):
+        table(tmp_path, [], header).read(stop)
+
+
+def test_tables_without_faces_and_lists_with_commas_are_told(tmp_path):
+    with pytest.raises(ValueError, match=r"table\.csv holds no faces"):
+        table(tmp_path, []).read(stop)
+    with pytest.raises(BadFaceError, match=r"line 1: value 1 is '1,', not a number; leave out the commas"):
+        listed(tmp_path, ["1, 2, 3, 4, 5, 6, 7, 8, 9, 10, a.jpg"]).read(stop)

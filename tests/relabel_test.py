@@ -1,5 +1,6 @@
 """Faces with the points of models: whose they are, what stays, and that one can train on them."""
 
+import dataclasses
 import pathlib
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 
 from jaxlm import relabel
 from jaxlm.checkpoints import save_bundle
-from jaxlm.data_pipelines.input import open_splits, open_training
+from jaxlm.data_pipelines.input import Faces, open_splits, open_training, write_pack
 from jaxlm.landmarks import IBUG68
 from tiny_landmarker import mean_face_in, mean_face_model, shifted
 from tolerances import assert_float32_close
@@ -94,3 +95,42 @@ def test_the_labels_that_it_starts_from_are_never_lost(weights: list[str], pack:
     with pytest.raises(SystemExit):
         relabel.main(["--weights", weights[0], "--dataset", str(copy), "--out", str(copy)])
     assert copy.read_bytes() == pack.read_bytes()
+
+
+def test_faces_that_no_pack_may_hold_are_left_out_and_told(
+    pack: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture
+):
+    """The model puts all points into a tenth of the box, 3.2 px in the frame; photos are as large, or 8 times so."""
+    trained = mean_face_model()
+    bias = trained.variables["params"]["fc2"]["bias"]
+    bias[:] = bias / 10
+    save_bundle(tmp_path / "tiny.npz", trained)
+    splits = open_splits(str(pack), "")
+    scales = np.where(np.arange(60) % 3 == 0, 1.0, 8.0)
+    maps = np.stack([scale * np.eye(2, 3, dtype=np.float32) for scale in scales])
+    faces = tmp_path / "faces.npz"
+    write_pack(faces, {"train": dataclasses.replace(splits["train"], to_source=maps)})
+    relabel.main(["--weights", str(tmp_path / "tiny.npz"), "--dataset", str(faces), "--out", str(tmp_path / "new.npz")])
+    told = capsys.readouterr().out
+    assert "Left out: 20 faces of synthetic, train:" in told
+    assert "px large; a face has 8 px at least" in told
+    assert len(open_splits(str(tmp_path / "new.npz"), "")["train"]) == 40
+    command = ["--weights", str(tmp_path / "tiny.npz"), "--dataset", str(pack), "--out", str(tmp_path / "none.npz")]
+    with pytest.raises(SystemExit):
+        relabel.main(command)
+    assert "find no possible face in synthetic, train; nothing was written" in capsys.readouterr().err
+    assert not (tmp_path / "none.npz").exists()
+    with pytest.raises(ValueError, match=r"none\.npz is not written: split train, face 0 \(train/0\): .* px"):
+        write_pack(tmp_path / "none.npz", {"train": relabelled_small(splits["train"])})
+
+
+def relabelled_small(faces: Faces) -> Faces:
+    return dataclasses.replace(faces, points=faces.points / 50)
+
+
+def test_relabel_replaces_no_other_file(weights: list[str], pack: pathlib.Path, tmp_path: pathlib.Path, capsys):
+    (tmp_path / "mine.npz").write_text("of the user")
+    with pytest.raises(SystemExit):
+        relabel.main(["--weights", weights[0], "--dataset", str(pack), "--out", str(tmp_path / "mine.npz")])
+    assert "mine.npz is there already and is no whole pack" in capsys.readouterr().err
+    assert (tmp_path / "mine.npz").read_text() == "of the user"

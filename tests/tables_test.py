@@ -132,3 +132,24 @@ def test_every_order_of_68_points_is_that_of_their_names(tmp_path):
     assert words[order[columns.name]] == "file"
     assert [[words[order[i]] for i in pair] for pair in columns.points] == [[f"x_{i}", f"y_{i}"] for i in range(68)]
     assert columns_of(tmp_path, ",".join(map(str, ["", *range(10)])), FIVE).name == 0
+
+
+@pytest.mark.parametrize(("first", "mark"), [("sep=;", ";"), ('"sep=,"', ","), ("SEP=\t", "\t"), ("sep=;\r", ";")])
+def test_the_first_line_of_excel_says_the_delimiter(tmp_path, first, mark):
+    table = read_table(write(tmp_path / "a.csv", f"{first}\nfile{mark}x{mark}y\na.png{mark}1{mark}2\n"))
+    assert (table.header, table.delimiter, table.first.number) == (["file", "x", "y"], mark, 2)
+    assert [table.cells(row) for row in table.rows] == [["a.png", "1", "2"]]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("file|x0|y0\n", r"a\.csv, line 1: cells stand between '\|': 'file\|x0\|y0'; write commas, semicolons or tabs"),
+        ("sep=|\nfile|x0|y0\n", r"a\.csv, line 1: cells stand between '\|'; write commas"),
+        ("file x0 y0\n", r"a\.csv, line 1: cells stand between blanks: 'file x0 y0'; write commas"),
+        ("sep=;\n", r"a\.csv: the file is empty but for its first line"),
+    ],
+)
+def test_other_delimiters_are_told(tmp_path, text, message):
+    with pytest.raises(LineError, match=message):
+        read_table(write(tmp_path / "a.csv", text))

@@ -11,22 +11,23 @@ import sys
 
 import pytest
 
-from jaxlm.runtime import commands, progress, workdirs
+from jaxlm.files import folders
+from jaxlm.runtime import commands, progress
 from jaxlm.runtime.progress import Measure, Progress, read_metrics
 from runs import ROOT
 
 MEASURE = Measure("nme", "NME (%)", 100.0)
 HOLD = """
 import pathlib, sys, time
-from jaxlm.runtime import workdirs
-with workdirs.claimed(pathlib.Path(sys.argv[1]), "a.lock", "busy"):
+from jaxlm.files import folders
+with folders.claimed(pathlib.Path(sys.argv[1]), "a.lock", "busy"):
     print("claimed", flush=True)
     time.sleep(600)
 """
 
 
 def claim(workdir: pathlib.Path) -> contextlib.AbstractContextManager[None]:
-    return workdirs.claimed(workdir, "a.lock", f"another process trains in {workdir}")
+    return folders.claimed(workdir, "a.lock", f"another process trains in {workdir}")
 
 
 def test_a_second_process_is_refused_and_a_killed_one_leaves_no_claim_behind(tmp_path: pathlib.Path):
@@ -55,6 +56,16 @@ def test_a_file_in_the_way_is_named(tmp_path: pathlib.Path, place: str):
         claim(tmp_path / place),
     ):
         pass
+
+
+def test_a_lock_is_not_written_through_a_link(tmp_path: pathlib.Path):
+    mine = tmp_path / "mine"
+    mine.write_text("mine")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "a.lock").symlink_to(mine)
+    with pytest.raises(OSError, match=r"a\.lock is a link"), claim(tmp_path / "run"):
+        pass
+    assert mine.read_text() == "mine"
 
 
 def write_rows(workdir: pathlib.Path, steps: range, start: int = 0) -> None:

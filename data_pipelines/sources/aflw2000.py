@@ -5,15 +5,15 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import typing
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import scipy.io
 
-from jaxlm.data_pipelines.cutting import BOX_SCALE, LANDMARK_BOX, Label, make_record
+from jaxlm.data_pipelines.cutting import BOX_SCALE, LANDMARK_BOX, Label, check_all_are_places, make_record
 from jaxlm.data_pipelines.source import BadFaceError, OnBad, passing_bad
-from jaxlm.data_pipelines.sources.ibug300w import find_image
+from jaxlm.data_pipelines.sources.ibug300w import find_image, images_by_stem
 from jaxlm.files import read_array
 from jaxlm.landmarks import IBUG68, Scheme
 from jaxlm.landmarks.geometry import box_around
@@ -26,6 +26,7 @@ SPLIT_SEED = b"0"
 
 Angle = typing.TypeVar("Angle", np.ndarray, float)
 _WHOLE_TURN = 360.0
+_HALF_TURN_IN_RADIANS, _CLEARLY_TURNED = 3.2, 10.0
 _MOST_BYTES = 2 << 20  # A file holds some hundred numbers; what is compressed grows a thousandfold at most.
 
 
@@ -59,13 +60,26 @@ class AFLW2000:
         if not paths:
             raise FileNotFoundError(f"{self.source} holds no .mat files; --source is the folder of image00002.mat")
         yaws = [None] * len(paths) if self.poses is None else read_poses(self.poses, len(paths))
-        labels, images = [], []
+        by_stem = images_by_stem(self.source)
+        labels, images, fitted = [], [], []
         for path, yaw in zip(paths, yaws, strict=True):
             with passing_bad(on_bad):
-                label = read_label(path)
-                labels.append(label if yaw is None else dataclasses.replace(label, yaw=yaw))
+                label = read_label(path, by_stem)
                 images.append(label.image.read_bytes())
+                fitted.append(label.yaw)
+                labels.append(label if yaw is None else dataclasses.replace(label, yaw=yaw))
+        if self.poses is not None:
+            _check_degrees(self.poses, np.asarray(yaws), np.asarray(fitted))
         return split_validation(labels, images)
+
+
+def _check_degrees(path: Path, yaws: np.ndarray, fitted: np.ndarray) -> None:
+    """Raises ValueError where yaws seem to be in radians: all are small, and those fitted in degrees are not."""
+    if np.abs(yaws).max() < _HALF_TURN_IN_RADIANS and np.abs(fitted).max(initial=0) > _CLEARLY_TURNED:
+        raise ValueError(
+            f"{path}: no yaw is larger than {np.abs(yaws).max():.3g}, and by Pose_Para faces are turned by up to"
+            f" {np.abs(fitted).max():.0f} degrees; the file seems to hold radians: save numpy.rad2deg of it"
+        )
 
 
 def split_validation(labels: Sequence[typing.Any], images: Sequence[bytes]) -> dict[str, list[typing.Any]]:
@@ -87,8 +101,8 @@ def split_validation(labels: Sequence[typing.Any], images: Sequence[bytes]) -> d
     return {split: part for split, part in splits.items() if part}
 
 
-def read_label(path: Path) -> Label:
-    """The face of a .mat file and the image beside it.
+def read_label(path: Path, images: Mapping[str, Sequence[Path]]) -> Label:
+    """The face of a .mat file and its image among `images`, see `ibug300w.images_by_stem`.
 
     The landmarks are the first two rows of `pt3d_68` [3, 68], in pixels, as they are stored; they may lie outside the
     image. 3DDFA does the same, while H3R subtracts 1; this pixel is worth about 0.75 points of NME. The yaw is the
@@ -96,14 +110,14 @@ def read_label(path: Path) -> Label:
     counts of faces by yaw, 1312, 383 and 305, take that face for one turned away.
 
     Raises:
-      BadFaceError: The file is no such .mat file, or its image is missing.
+      BadFaceError: The file is no such .mat file, a point is marked as hidden, or its image is missing.
     """
-    points = read_matrix(path, "pt3d_68", (3, NUM_POINTS))[:2].T
+    points = check_all_are_places(read_matrix(path, "pt3d_68", (3, NUM_POINTS))[:2].T, str(path))
     yaw = float(np.rad2deg(read_matrix(path, "Pose_Para", (1, 7))[0, 1]))
     if abs(yaw) > _WHOLE_TURN:
         raise BadFaceError(f"{path}: the yaw in Pose_Para is {yaw:g} degrees, more than a whole turn")
     return Label(
-        image=find_image(path),
+        image=find_image(path, images),
         points=points,
         box=box_around(points, BOX_SCALE),
         where=str(path),

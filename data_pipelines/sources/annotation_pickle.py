@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxlm.data_pipelines.cutting import Label, make_sized_record
+from jaxlm.data_pipelines.cutting import Label, check_all_are_places, make_sized_record
 from jaxlm.data_pipelines.record import Record
 from jaxlm.data_pipelines.source import BadFaceError, OnBad
 from jaxlm.files import read_pickle
@@ -108,7 +108,7 @@ def to_points(value: typing.Any, where: str) -> np.ndarray:
     """Landmarks float64 [68, 2] from an array or nested lists of (x, y) in pixels, counted from 0. INFERRED.
 
     Raises:
-      BadFaceError: There is another number of values, or one is not a finite number.
+      BadFaceError: There is another number of values, one is not a finite number, or a point is marked as hidden.
     """
     try:
         points = np.asarray(value)
@@ -118,4 +118,4 @@ def to_points(value: typing.Any, where: str) -> np.ndarray:
         raise BadFaceError(f"{where}: landmarks of shape {list(points.shape)} instead of [{NUM_POINTS}, 2]")
     if points.dtype.kind not in "iuf" or not np.isfinite(points).all():
         raise BadFaceError(f"{where}: a landmark is not a finite number")
-    return points.astype(np.float64)
+    return check_all_are_places(points.astype(np.float64), where)

@@ -6,7 +6,7 @@ import dataclasses
 import logging
 import re
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -71,11 +71,12 @@ class IBUG300W:
 
     def _read_folder(self, folder: str, on_bad: OnBad) -> list[Label]:
         labels = []
+        images = images_by_stem(self.source / folder)
         for path in files_with_ending(self.source / folder, ".pts"):
             with passing_bad(on_bad):
                 points = read_pts(path, NUM_POINTS)
                 label = Label(
-                    image=find_image(path),
+                    image=find_image(path, images),
                     points=points,
                     box=box_around(points, BOX_SCALE),
                     where=str(path),
@@ -93,21 +94,28 @@ def photo_of(folder: str, stem: str) -> str:
     return f"{folder}/{stem}"
 
 
-def find_image(path: Path, images: Path | None = None) -> Path:
-    """The image of a .pts file, with the same name, in the folder `images` or, by default, beside the file.
+def images_by_stem(folder: Path) -> dict[str, list[Path]]:
+    """The images of a folder by their names without the endings; none where there is no such folder."""
+    found: dict[str, list[Path]] = {}
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if path.suffix.lower() in IMAGE_SUFFIXES:
+            found.setdefault(path.stem, []).append(path)
+    return found
+
+
+def find_image(path: Path, images: Mapping[str, Sequence[Path]]) -> Path:
+    """The image of a file of points: the one of its name among `images`, see `images_by_stem`.
 
     Raises:
-      BadFaceError: There is no such image.
+      BadFaceError: There is no such image, or there are several.
     """
-    folder = images or path.parent
-    for suffix in IMAGE_SUFFIXES:
-        for candidate in (folder / (path.stem + suffix), folder / (path.stem + suffix.upper())):
-            if candidate.exists():
-                return candidate
-    for found in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if found.stem == path.stem and found.suffix.lower() in IMAGE_SUFFIXES:  # Such as .Jpg
-            return found
-    raise BadFaceError(f"{path}: its image {folder / (path.stem + IMAGE_SUFFIXES[0])} (or .png) is missing")
+    found = images.get(path.stem, ())
+    if not found:
+        raise BadFaceError(f"{path}: its image {path.stem}{IMAGE_SUFFIXES[0]} (or .png) is missing")
+    if len(found) > 1:
+        names = " and ".join(image.name for image in found)
+        raise BadFaceError(f"{path}: {names} both have its name, so which is its image? Move the others away")
+    return found[0]
 
 
 def read_pts(path: Path, num_points: int) -> np.ndarray:

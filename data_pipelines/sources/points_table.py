@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import os
 import re
 import typing
 from collections.abc import Iterator, Sequence
@@ -13,10 +14,10 @@ import numpy as np
 
 from jaxlm.data_pipelines.cutting import BOX_SCALE, LANDMARK_BOX, Label, make_record, parse_flags, parse_places
 from jaxlm.data_pipelines.source import BadFaceError, OnBad, passing_bad
-from jaxlm.data_pipelines.sources.ibug300w import find_image, read_pts_values
+from jaxlm.data_pipelines.sources.ibug300w import find_image, images_by_stem, read_pts_values
 from jaxlm.landmarks import Scheme
 from jaxlm.landmarks.geometry import box_around
-from jaxlm.landmarks.hidden import hide_points, parse_mark
+from jaxlm.landmarks.hidden import NONE, find_repeated, hide_points, parse_mark
 from jaxlm.landmarks.point_columns import find_columns
 from jaxlm.landmarks.tables import Line, files_with_ending, read_lines, read_table, shorten
 
@@ -73,7 +74,8 @@ class PointsTable:
 
         Raises:
           FileNotFoundError: There are no annotations.
-          ValueError: The table's header is not understood or does not fit the scheme; or not one face can be used.
+          ValueError: The table's header is not understood or does not fit the scheme; there are no faces, or not one of
+            them can be used.
         """
         path = self.annotations or self.source
         if not path.exists():
@@ -85,15 +87,41 @@ class PointsTable:
             on_bad(error)
 
         splits: dict[str, list[Label]] = {}
+        spellings: dict[str, tuple[str, str]] = {}
         for split, label in self._read_file(path, noted):
+            known, where = spellings.setdefault(split.casefold(), (split, label.where))
+            if known != split:
+                raise ValueError(f"{label.where}: the split {split!r} is {known!r} in {where}; spell it one way")
             splits.setdefault(split, []).append(label)
+        if self.hidden != NONE:
+            self._check_marks([label for labels in splits.values() for label in labels])
         if not splits and bad:
             raise ValueError(f"not one of the {len(bad)} faces can be used; the first: {bad[0]}")
+        if not splits and path.is_file():
+            raise ValueError(f"{path} holds no faces")
         if not splits:
             raise FileNotFoundError(
                 f"{path} holds no usable annotations; give --annotations a .csv, a .txt or .pts files"
             )
         return splits
+
+    def _check_marks(self, labels: Sequence[Label]) -> None:
+        """Raises ValueError where faces share a place far from their other points; see `find_repeated`."""
+        found = find_repeated([label.points for label in labels])
+        if found is not None:
+            place, faces = found
+            first = labels[faces[0]]
+            index = int(np.argmax((first.points == place).all(-1)))
+            x, y = place + self._first_pixel
+            raise ValueError(
+                f"{first.where}: point {index} is ({x:g}, {y:g}), far from the others, and so in {len(faces)} faces;"
+                f" it may mark a hidden point: --hidden '{x:g} {y:g}', or --hidden none if it is a place"
+            )
+
+    @property
+    def _first_pixel(self) -> int:
+        """What the annotations call the first pixel, 0 or 1."""
+        return int((self.annotations or self.source).is_dir())
 
     def _read_file(self, path: Path, on_bad: OnBad) -> Iterator[tuple[str, Label]]:
         if path.is_dir():
@@ -106,11 +134,12 @@ class PointsTable:
         raise ValueError(f"{path}: annotations are a .csv or .tsv table, a .txt list, or a folder of .pts files")
 
     def _read_pts_files(self, folder: Path, on_bad: OnBad) -> Iterator[tuple[str, Label]]:
+        images = images_by_stem(self.source)
         for path in files_with_ending(folder, ".pts"):
             with passing_bad(on_bad):
-                image = find_image(path, self.source)
+                image = find_image(path, images)
                 places = read_pts_values(path, self.scheme.num_points, parse_places)
-                yield "train", self._label(image.name, places, None, str(path), image.name, first=1)
+                yield "train", self._label(image.name, places, None, str(path), image.name)
 
     def _read_table(self, path: Path, on_bad: OnBad) -> Iterator[tuple[str, Label]]:
         table = read_table(path)
@@ -121,7 +150,7 @@ class PointsTable:
                 split = "train" if columns.split is None else cells[columns.split].strip()
                 if not re.fullmatch(r"\w{1,100}", split):
                     raise BadFaceError(
-                        f"{row.where}: the split {split!r} needs a name of at most 100 letters, digits and _"
+                        f"{row.where}: the split {shorten(split)!r} needs a name of at most 100 letters, digits and _"
                     )
                 visible = None
                 if columns.visible is not None:
@@ -133,7 +162,9 @@ class PointsTable:
                 yield split, self._label(image, places.reshape(-1, 2), visible, row.where, image)
 
     def _read_list(self, path: Path, on_bad: OnBad) -> Iterator[tuple[str, Label]]:
-        for line in read_lines(path):
+        lines = read_lines(path)
+        self._check_ends(path, lines)
+        for line in lines:
             with passing_bad(on_bad):
                 tokens, image = self._split_line(line)
                 places = parse_places(tokens, line.where).reshape(-1, 2)
@@ -151,8 +182,23 @@ class PointsTable:
             )
         return words[:-1], words[-1]
 
+    def _check_ends(self, path: Path, lines: Sequence[Line]) -> None:
+        """Raises ValueError where the images of a list stand in front of the points, or may do so.
+
+        Names that are numbers look like coordinates. They are at that end where there are more different ones.
+        """
+        words = [line.text.split() for line in lines]
+        firsts, lasts = {each[0] for each in words}, {each[-1] for each in words}
+        in_front = bool(firsts) and all(os.path.isfile(self.source / word) for word in firsts)
+        behind = all(os.path.isfile(self.source / word) for word in lasts)
+        if in_front and not (behind and len(lasts) > len(firsts)):
+            raise ValueError(
+                f"{path}: every line begins with the name of an image, as in {shorten(lines[0].text)!r}; a list has it"
+                " behind the points. Give images names with endings, or write a .csv with a header"
+            )
+
     def _label(
-        self, image: str, places: np.ndarray, visible: np.ndarray | None, where: str, group: str | None, first: int = 0
+        self, image: str, places: np.ndarray, visible: np.ndarray | None, where: str, group: str | None
     ) -> Label:
         """The face of an image; it is in `group`, or that of equal points, where there is no --group-by.
 
@@ -162,12 +208,13 @@ class PointsTable:
           visible: bool [N], what the annotations say; None where they say nothing.
           where: File and line.
           group: Name of the group; None for that of equal points.
-          first: What the annotations call the first pixel, 0 or 1.
         """
-        if image != image.strip() and not (self.source / image).exists():
+        if not image.strip():
+            raise BadFaceError(f"{where}: the image's name is empty")
+        if image != image.strip() and not os.path.exists(self.source / image):
             raise BadFaceError(f"{where}: the image's name {image!r} begins or ends with a blank")
         try:
-            points = hide_points(places, visible, self.hidden) - first
+            points = hide_points(places, visible, self.hidden) - self._first_pixel
         except ValueError as error:
             raise BadFaceError(f"{where}: {error}") from None
         seen = ~np.isnan(points).any(-1)

@@ -11,8 +11,8 @@ import numpy as np
 
 from jaxlm.data_pipelines.faces import Faces
 from jaxlm.data_pipelines.record import ATTRIBUTES
-from jaxlm.files import Archive
-from jaxlm.landmarks import Scheme, load_scheme, scheme_of_text
+from jaxlm.files import Archive, read_toml
+from jaxlm.landmarks import Scheme, parse_tables, scheme_of_text
 from jaxlm.landmarks.face_checks import find_faults
 
 SCHEME_FILE = "scheme.toml"
@@ -82,10 +82,12 @@ def read_scheme(text: str, file: Path, where: Path) -> Scheme:
     `where` is the file of the description, for messages.
 
     Raises:
-      ValueError, FileNotFoundError: See `landmarks.load_scheme`; no other file is opened.
+      ValueError, FileNotFoundError: See `landmarks.parse_tables`; no other file is opened.
     """
     if text.endswith(".toml"):
-        return load_scheme(str(file))
+        if not file.exists():
+            raise FileNotFoundError(f"{file}: no such scheme file")
+        return parse_tables(read_toml(file, dict), str(file))  # Slips were allowed once; see `load_scheme`.
     try:
         return scheme_of_text(text)
     except ValueError as error:
@@ -126,6 +128,12 @@ def read_labels(archive: Archive, split: str, scheme: Scheme, frame_size: int, m
         raise ValueError(f"{where}: {fault}; prepare the set again, without such faces")
     groups = read("groups", "U", count)
     return fields | {"names": tuple(names.tolist()), "groups": tuple(groups.tolist())}
+
+
+def find_impossible(faces: Faces) -> list[tuple[int, str]]:
+    """The index of each face that no pack and no set may hold, and what is wrong with it."""
+    fields = {"points": faces.points, "visible": faces.visible, "to_source": faces.to_source, "yaw": faces.yaw}
+    return _faults(fields, faces.frame_size, faces.margin)
 
 
 def _faults(fields: dict[str, np.ndarray], frame_size: int, margin: float) -> list[tuple[int, str]]:

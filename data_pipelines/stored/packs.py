@@ -18,6 +18,7 @@ from jaxlm.data_pipelines.stored.labels import (
     SafeName,
     described_faces,
     description_of,
+    find_impossible,
     read_labels,
     read_scheme,
 )
@@ -47,13 +48,17 @@ def write_pack(file: str | os.PathLike, splits: Mapping[str, Faces]) -> None:
     A user's own scheme goes into the pack, too.
 
     Raises:
-      ValueError: The file's name does not end in .npz.
+      ValueError: The file's name does not end in .npz; or `open_pack` would refuse what the pack holds.
     """
     path = Path(file)
     check_pack_name(path)
+    for split, faces in splits.items():
+        for face, fault in find_impossible(faces):
+            raise ValueError(f"{path} is not written: split {split}, face {face} ({faces.names[face][:100]}): {fault}")
     first = next(iter(splits.values()))
     metadata = description_of(first, text_of(first.scheme))
     metadata |= {"version": VERSION, "dataset": first.dataset, "splits": list(splits)}
+    as_schema(metadata, Metadata, f"{path} is not written: metadata")
     path.parent.mkdir(parents=True, exist_ok=True)
     arrays: dict[str, Any] = {"metadata": np.array(json.dumps(metadata))}
     for split, faces in splits.items():

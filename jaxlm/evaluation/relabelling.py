@@ -10,15 +10,22 @@ import numpy as np
 
 from jaxlm.checkpoints import Trained
 from jaxlm.data_pipelines import input as input_lib
+from jaxlm.data_pipelines import prepared
 from jaxlm.data_pipelines.input import Faces
+from jaxlm.data_pipelines.prepared import check_pack_name
+from jaxlm.data_pipelines.preparing.targets import check_pack
 from jaxlm.evaluation import inference
 from jaxlm.runtime import distributed, progress
+
+_NAMED = 10  # Faces that a message names.
 
 
 def relabel_and_write(
     teachers: Sequence[Trained], dataset: str, data_dir: str, out: pathlib.Path, flip_test: bool = False
 ) -> None:
     """Writes a pack of all splits of a set with new points, and prints how far the points have moved.
+
+    A face whose new points no face can have, as they lie in a few pixels, is left out and told.
 
     The new set is called `NAME_relabelled`, so that numbers on it are never taken for numbers on NAME.
 
@@ -31,20 +38,38 @@ def relabel_and_write(
 
     Raises:
       FileNotFoundError: The set is not prepared.
-      ValueError: The models' schemes differ, or one looks at whole photos.
+      ValueError: The models' schemes differ, or one looks at whole photos; no face of a split is left; or `out` is
+        there and is no pack.
     """
+    check_pack_name(out)
     if out.exists() and pathlib.Path(dataset).exists() and out.samefile(dataset):
         raise ValueError(f"--out {out} is the set whose points would be lost; give another file")
-    splits = input_lib.open_splits(dataset, data_dir)
-    relabelled = {split: relabel_faces(faces, teachers, flip_test) for split, faces in splits.items()}
-    input_lib.write_pack(out, relabelled)
-    for split, faces in splits.items():
+    check_pack(out, advice="give --out another name")
+    old, new = {}, {}
+    for split, faces in input_lib.open_splits(dataset, data_dir).items():
+        old[split], new[split] = _possible(faces, relabel_faces(faces, teachers, flip_test))
+    input_lib.write_pack(out, new)
+    for split, faces in old.items():
         line = f"{faces.dataset}, {split}: {len(faces)} faces"
-        if faces.points.shape == relabelled[split].points.shape:
-            moved = inference.face_errors(relabelled[split].points, faces, teachers[0].scheme)
+        if faces.points.shape == new[split].points.shape:
+            moved = inference.face_errors(new[split].points, faces, teachers[0].scheme)
             line += f", whose points moved by {100 * np.nanmean(moved):.2f} % (NME)"
         print(line)
     print(f"Wrote {out}")
+
+
+def _possible(faces: Faces, relabelled: Faces) -> tuple[Faces, Faces]:
+    """Both without the faces whose new points are impossible, which are printed; ValueError where none is left."""
+    faults = prepared.find_impossible(relabelled)
+    if not faults:
+        return faces, relabelled
+    lines = [f"{faces.names[face]}: {fault}" for face, fault in faults[:_NAMED]]
+    more = ["..."] if len(faults) > _NAMED else []
+    print("\n  ".join([f"Left out: {len(faults)} faces of {faces.dataset}, {faces.split}:", *lines, *more]))
+    if len(faults) == len(faces):
+        raise ValueError(f"the models find no possible face in {faces.dataset}, {faces.split}; nothing was written")
+    kept = np.setdiff1d(np.arange(len(faces)), [face for face, _ in faults])
+    return faces.take(kept), relabelled.take(kept)
 
 
 def relabel_faces(faces: Faces, teachers: Sequence[Trained], flip_test: bool) -> Faces:

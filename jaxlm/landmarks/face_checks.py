@@ -26,6 +26,9 @@ _LARGEST = 1e6
 # Points within so many times the median distance from the middle are the face; those of all schemes are within 4.
 _REACH = 4.0
 
+# Points so many sides away from the face are not where a face has points.
+_STRAY = 2.0
+
 # Eye corners nearer than this, in sides of the face, are one point.
 _SAME = 1e-5
 
@@ -115,11 +118,25 @@ def _late_faults(
             )
 
 
+def find_strays(points: np.ndarray) -> np.ndarray:
+    """Which points [n, N] lie more than `_STRAY` sides away from the face that the others make; NaN ones do not."""
+    placed = np.isfinite(points).all(-1)
+    inner = placed & _near_the_middle(points, placed)
+    low, high = _bounds(points, inner)
+    with np.errstate(invalid="ignore"):
+        return placed & (_outside(points, low[:, None], high[:, None]) > _STRAY * (high - low).max(-1)[:, None])
+
+
 def _small_fault(points: np.ndarray, size: float, box_side: float) -> str:
     if size >= SMALLEST:
         return f"the face box is {box_side:.3g} px large; a face has {SMALLEST:g} px at least"
     text = f"the face is {size:.3g} px large; a face has {SMALLEST:g} px at least"
-    if np.abs(points).max() <= 2:
+    if np.abs(points).max() <= 2 and points.min() < -0.1:
+        text += (
+            "; its coordinates lie between -1 and 1, about the photo's centre: x is (x + 1) / 2 times the photo's width"
+            " in pixels, and y likewise"
+        )
+    elif np.abs(points).max() <= 2:
         text += (
             "; its coordinates lie between 0 and 1, as shares of the photo: multiply x by the photo's width and y by"
             " its height"

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import collections
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
+from jaxlm.landmarks.face_checks import find_strays
+
 NEGATIVE, NONE = "negative", "none"
+_MARKS = (999.0, 9999.0, 99999.0, 32767.0, 65535.0)
+"""Numbers that people write twice for a point that is nowhere."""
+
+_PART = 4096
+_REPEATED = 3
+"""Faces that share a place far from all else before it looks like a mark."""
+
 _OUTSIDE = -0.5
 """Coordinates below lie outside of the photo, whose first pixel covers -0.5 to 0.5 (0.5 to 1.5 counted from 1)."""
 
@@ -64,6 +75,10 @@ def hide_points(places: np.ndarray, visible: np.ndarray | None, mark: str | None
     if mark is not None and len(others):  # Other negative values are places, unless they mirror one on the face.
         negative &= ((-places >= others.min(0)) & (-places <= others.max(0))).all(-1)
     guess = negative | ((places == 0).all(-1) & ~hidden)
+    guess |= np.isin(places[:, 0], _MARKS) & (places[:, 0] == places[:, 1]) & ~hidden
+    kept = places[~hidden]
+    if len(kept) and np.ptp(kept) > 0 and np.abs(kept).max() <= 1:
+        guess[:] = False  # Shares of the photo, or of its half about the centre: the face is told to be too small.
     if mark != NONE and guess.any():
         index = int(np.argmax(guess))
         x, y = places[index]
@@ -73,3 +88,23 @@ def hide_points(places: np.ndarray, visible: np.ndarray | None, mark: str | None
             f" {' or '.join(options)}, or --hidden none if it is a place"
         )
     return np.where(hidden[:, None], np.nan, places)
+
+
+def find_repeated(faces: Sequence[np.ndarray]) -> tuple[np.ndarray, list[int]] | None:
+    """A place that several faces share exactly, each time far from the face's other points, and the indices of these.
+
+    It is None where there is none. Faces that are equal, such as one face in several styles, count once.
+
+    Args:
+      faces: Points [N, 2] of each face, NaN where one is hidden.
+    """
+    found: dict[tuple[float, float], dict[bytes, int]] = collections.defaultdict(dict)
+    for start in range(0, len(faces), _PART):
+        points = np.stack(faces[start : start + _PART])
+        for face, index in np.argwhere(find_strays(points)):
+            x, y = points[face, index]
+            found[x, y].setdefault(points[face].tobytes(), start + int(face))
+    for place, sharing in found.items():
+        if len(sharing) >= _REPEATED:
+            return np.array(place), list(sharing.values())
+    return None

@@ -10,6 +10,7 @@ from typing import Any
 
 from jaxlm.files import parse_json, read_toml
 from jaxlm.landmarks.scheme import Scheme, parse, side_by_side, to_table
+from jaxlm.landmarks.scheme_slips import check_slips
 from jaxlm.landmarks.schemes import SCHEMES
 
 
@@ -45,8 +46,8 @@ def load_scheme(name: str) -> Scheme:
     the same tables may stand in place of a path; see `text_of`.
 
     Raises:
-      ValueError: No scheme has that name, the file's tables contradict each other, or they have the name of a built-in
-        scheme and other points.
+      ValueError: No scheme has that name, the file's tables contradict each other or hold slips (see
+        `scheme_slips.check_slips`), or they have the name of a built-in scheme and other points.
       FileNotFoundError: The .toml file does not exist.
     """
     if name in SCHEMES:
@@ -58,7 +59,10 @@ def load_scheme(name: str) -> Scheme:
         return scheme_of_text(name)
     if not os.path.exists(name):
         raise FileNotFoundError(f"{name}: no such scheme file")
-    return parse_tables(read_toml(name, dict), name)
+    tables = read_toml(name, dict)
+    scheme = parse_tables(tables, name)
+    check_slips(tables, name)
+    return scheme
 
 
 def scheme_of_text(text: str) -> Scheme:

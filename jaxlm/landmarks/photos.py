@@ -55,6 +55,7 @@ MAX_PIXELS = 100_000_000
 """`read_reduced` reduces photos of more pixels, which need more than 300 MB of memory."""
 
 _MOST_BYTES = 2**30
+_ORIENTATION = 0x0112  # The tag of EXIF.
 _KINDS = {
     stat.S_IFREG: "a file",
     stat.S_IFDIR: "a folder",
@@ -134,6 +135,15 @@ def _hint(array: np.ndarray) -> str:
 def decode_photo(data: bytes, path: str | os.PathLike[str]) -> np.ndarray:
     """The photo in the bytes of an image file; see `read_photo`. `path` is named in errors."""
     return decode(data, path)[0]
+
+
+def is_turned(path: str | os.PathLike[str]) -> bool:
+    """Whether `read_photo` turns a photo by a quarter, as its EXIF data say; False where they cannot be read."""
+    try:
+        with Image.open(path) as image:
+            return int(image.getexif().get(_ORIENTATION, 1)) in range(5, 9)
+    except Exception:  # Of many types, for damaged files.
+        return False
 
 
 def kind_of_file(path: str | os.PathLike[str]) -> str:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxlm.landmarks.scheme import Scheme
-from jaxlm.landmarks.tables import NAME_WORDS, Table, plain
+from jaxlm.landmarks.tables import NAME_WORDS, Table, plain, shorten
 
 _SPLIT = "split"
 _VISIBLE = "(?:v|vis|visible|visibility)"
@@ -16,6 +16,7 @@ _POINT = "(?:p|pt|point|lm|landmark|ldmk|kp|keypoint)?"
 # Words as `tables.plain` spells them: x0, x[0], 0x, p0x, v0, 0v.
 _LETTER_FIRST = re.compile(rf"{_POINT}(x|y|{_VISIBLE})[\[(]?(\d+)[\])]?")
 _NUMBER_FIRST = re.compile(rf"{_POINT}[\[(]?(\d+)[\])]?(x|y|{_VISIBLE})")
+_HIDING = re.compile(r"(?:is)?(?:occ|hid|invis)|.*(?:occluded|occlusion|hidden|invisible)\d*$")
 _PHOTO = re.compile(r".*\.(jpe?g|png|bmp|webp|tiff?|gif|heic|avif|pgm|ppm)", re.IGNORECASE)
 
 
@@ -55,12 +56,20 @@ def find_columns(table: Table, scheme: Scheme) -> Columns:
     others.remove(name)
     split = [index for index in others if plain(words[index]) == _SPLIT]
     others = [index for index in others if index not in split]
+    hiding = [words[index] for index in others if _HIDING.match(plain(words[index]))]
+    if hiding:
+        raise ValueError(
+            f"{where}: columns that are not understood: {_quoted(hiding)}. Hidden points without a place have"
+            " columns v0, v1, ... (0: hidden, 1: visible); drop the columns if hidden points have places"
+        )
     if others or len(split) > 1:
-        unknown = ", ".join(repr(words[index]) for index in others or split)
+        unknown = _quoted([words[index] for index in others or split])
         raise ValueError(f"{where}: columns that are not understood: {unknown}. {_understood(table, scheme)}")
     points = np.stack([_in_order(table, kinds.get(axis, []), axis, scheme) for axis in "xy"], axis=-1)
-    if {number for number, _ in kinds["x"]} != {number for number, _ in kinds["y"]}:
-        raise ValueError(f"{where}: x and y are not counted alike. {_understood(table, scheme)}")
+    counted = {axis: {number for number, _ in kinds[axis]} for axis in "xyv" if axis in kinds}
+    for axis in counted:
+        if counted[axis] != counted["x"] and (axis == "y" or len(counted[axis]) == scheme.num_points):
+            raise ValueError(f"{where}: x and {axis} are not counted alike. {_understood(table, scheme)}")
     visible = _in_order(table, kinds["v"], "v", scheme) if "v" in kinds else None
     return Columns(name, split[0] if split else None, points, visible)
 
@@ -148,4 +157,4 @@ def _example(table: Table, scheme: Scheme) -> str:
 
 def _quoted(words: list[str]) -> str:
     shown = words if len(words) <= 10 else [*words[:6], "...", *words[-3:]]
-    return ", ".join(word if word == "..." else repr(word) for word in shown)
+    return ", ".join(word if word == "..." else repr(shorten(word)) for word in shown)

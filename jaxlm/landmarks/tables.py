@@ -4,7 +4,7 @@
 - Lines end as those of any system, and blank ones are passed over. A cell never runs over several lines, so a quote
   that is not closed spoils its own line alone.
 - Values of a list stand between blanks. Cells of a table stand between commas, semicolons or tabs, whichever its header
-  has most of; blanks in front of a cell do not count.
+  has most of; blanks in front of a cell do not count. A first line `sep=;`, as Excel has it, says which.
 - Endings of files count in any case.
 """
 
@@ -49,6 +49,8 @@ _MARKS = {
     codecs.BOM_UTF16_BE: "UTF-16",
 }
 _LARGEST = 512 << 20  # Bytes of a list: a million faces of 68 points are about as large.
+_SEPARATOR = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
+_DELIMITED = "write commas, semicolons or tabs between them"
 _SHOWN = 60  # Characters of a line that a message quotes.
 
 
@@ -165,7 +167,19 @@ def read_table(path: Path) -> Table:
     if not lines:
         raise LineError(f"{path}: the file is empty; its first line should name the columns")
     first, *rows = lines
-    delimiter = max(DELIMITERS, key=re.sub('"[^"]*"', "", first.text).count)
+    said = _SEPARATOR.fullmatch(first.text)
+    if said and said[1] not in DELIMITERS:
+        raise LineError(f"{first.where}: cells stand between {said[1]!r}; {_DELIMITED}")
+    if said and not rows:
+        raise LineError(f"{path}: the file is empty but for its first line; its second should name the columns")
+    if said:
+        first, *rows = rows
+    text = re.sub('"[^"]*"', "", first.text)
+    delimiter = said[1] if said else max(DELIMITERS, key=text.count)
+    if not said and delimiter not in text and (other := next((mark for mark in "|:" if mark in text), "")):
+        raise LineError(f"{first.where}: cells stand between {other!r}: {shorten(first.text)!r}; {_DELIMITED}")
+    if not said and delimiter not in text and len(text.split()) > 2:
+        raise LineError(f"{first.where}: cells stand between blanks: {shorten(first.text)!r}; {_DELIMITED}")
     return Table(path, [cell.strip() for cell in first.cells(delimiter)], first, rows, delimiter)
 
 
@@ -182,10 +196,12 @@ def shorten(text: str) -> str:
 def files_with_ending(folder: Path, ending: str) -> list[Path]:
     """The files of a folder whose names end so, in any case, by name; none where there is no such folder.
 
+    Links to nothing are among them: to read one is an error, and to pass it over would be none.
+
     Raises:
       OSError: The folder cannot be read.
     """
     if not folder.is_dir():
         return []
     found = (path for path in folder.iterdir() if path.name.lower().endswith(ending.lower()))
-    return sorted(path for path in found if path.is_file())
+    return sorted(path for path in found if path.is_file() or not path.exists())

@@ -23,9 +23,12 @@ from jaxlm.config import Config
 from jaxlm.data_pipelines import input as input_lib
 from jaxlm.data_pipelines import prepared
 from jaxlm.data_pipelines.input import Faces
-from jaxlm.runtime import distributed, workdirs
+from jaxlm.evaluation import inference
+from jaxlm.files.folders import claimed
+from jaxlm.runtime import distributed
 from jaxlm.runtime.progress import Progress
 from jaxlm.tasks import TASKS, Alarm
+from jaxlm.tasks.metrics import default_normaliser
 from jaxlm.training import feeding, starting
 from jaxlm.training.step import Recipe, TrainState, from_items, init_state, make_recipe, to_items, train_step
 
@@ -104,6 +107,22 @@ def prepare_run(config: Config) -> tuple[Recipe, Faces, Faces]:
     return make_recipe(config, training.num_photos, training.margin), training, validation
 
 
+def judged_faces(held_out: Faces) -> tuple[Faces, str]:
+    """The held-out faces that have an NME, and a sentence on the others, empty where there are none."""
+    errors = inference.face_errors(held_out.points, held_out, held_out.scheme)
+    missing = np.flatnonzero(np.isnan(errors))
+    if not len(missing):
+        return held_out, ""
+    normaliser = default_normaliser(held_out.scheme).replace("_", "-")
+    what = f"{len(missing)} of the {len(held_out)} faces held out have {normaliser} distance 0 or unknown"
+    end = (
+        " and are left out of the validation's NME"
+        if len(missing) < len(held_out)
+        else ", so there is no validation NME"
+    )
+    return held_out.take(np.flatnonzero(~np.isnan(errors))), f"{what} ({held_out.names[missing[0]]} first){end}."
+
+
 def make_synthetic_faces(config: Config) -> None:
     """Renders the synthetic set, which needs no source, if the experiment wants it and it is not there.
 
@@ -162,7 +181,7 @@ def fit(config: Config, workdir: pathlib.Path) -> bool:
         for source in starting.sources_of(config.init_from):
             check_exists(source)
     busy = f"another process trains in {workdir}; wait until it ends, or take another --workdir"
-    with workdirs.claimed(workdir, _LOCK, busy) if jax.process_index() == 0 else contextlib.nullcontext():
+    with claimed(workdir, _LOCK, busy) if jax.process_index() == 0 else contextlib.nullcontext():
         return _fit(config, workdir, *prepared_run)
 
 
@@ -182,6 +201,10 @@ def _fit(config: Config, workdir: pathlib.Path, recipe: Recipe, training: Faces,
                 " The step is compiled first.",
                 file=sys.stderr,
             )
+        if len(validation) and recipe.objective.measure.key == "nme":
+            validation, note = judged_faces(validation)
+            if note and jax.process_index() == 0:
+                print(note, file=sys.stderr)
         step = functools.partial(train_step, recipe=recipe)
         if config.data.cache == "device":
             advance = feeding.cached(step, training, config, mesh, shardings)

@@ -1,4 +1,4 @@
-"""Folders of results: one process at a time writes to one."""
+"""Folders that are written to: one process at a time has one."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import pathlib
 from collections.abc import Iterator
 
 import filelock
+
+from jaxlm.files import check_place
 
 
 @contextlib.contextmanager
@@ -23,9 +25,11 @@ def claimed(folder: pathlib.Path, lock_name: str, busy: str) -> Iterator[None]:
       busy: What to say where another process has claimed the folder.
 
     Raises:
-      OSError: The folder cannot be made, or another process has claimed it.
+      OSError: The folder cannot be made, a link or no regular file has the lock's name, or another process has claimed
+        it.
     """
     make_folder(folder)
+    check_place(folder, folder / lock_name)  # The file that a link leads to would be emptied.
     lock = filelock.FileLock(folder / lock_name, timeout=0)
     try:
         lock.acquire()
