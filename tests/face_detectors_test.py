@@ -16,7 +16,7 @@ from jaxlm.data_pipelines.input import open_faces
 from jaxlm.landmarks import photos
 from jaxlm.prediction import calibration, detectors
 from jaxlm.prediction.detectors import FaceDetector, other_detectors
-from jaxlm.prediction.video import LANDMARKS
+from jaxlm.prediction.videos.tracking import LANDMARKS
 from tiny_landmarker import mean_face_model
 from tolerances import assert_float32_close
 

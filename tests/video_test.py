@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from jaxlm.prediction import one_euro, video
-from jaxlm.prediction.video_files import Frame
+from jaxlm.prediction.videos import one_euro, tracking
+from jaxlm.prediction.videos.reading import Frame
 from tiny_videos import RATE, Squares, frame_with
 
 
@@ -12,8 +12,8 @@ def at_rate(images: list[np.ndarray], rate: float = RATE) -> list[Frame]:
     return [Frame(image, index / rate) for index, image in enumerate(images)]
 
 
-def follow(frames: list[np.ndarray], landmarker: Squares, **options) -> list[list[video.Track]]:
-    return [tracks for _, tracks in video.track(at_rate(frames), landmarker, **options)]
+def follow(frames: list[np.ndarray], landmarker: Squares, **options) -> list[list[tracking.Track]]:
+    return [tracks for _, tracks in tracking.track(at_rate(frames), landmarker, **options)]
 
 
 def test_faces_are_followed_by_their_points_and_keep_their_numbers():
@@ -39,7 +39,7 @@ def test_a_second_is_one_by_the_times_of_the_frames(times: np.ndarray):
     """The second face comes at once; it is found by the first frame at a second, however many came before."""
     images = [frame_with((5, 10)), *[frame_with((5, 10), (80, 50))] * 39]
     frames = [Frame(image, float(time)) for image, time in zip(images, times, strict=True)]
-    tracks = [len(found) for _, found in video.track(frames, Squares())]
+    tracks = [len(found) for _, found in tracking.track(frames, Squares())]
     assert tracks == [2 if time - times[0] > 1 - 1e-9 else 1 for time in times]
 
 
@@ -123,6 +123,6 @@ def test_motion_is_in_sizes_of_the_face():
     face = np.float64([[0, 0], [40, 0], [20, 5], [0, 10], [40, 10]])
     moved = face + np.float64([3, 4])
     moving = [face, moved, moved]
-    assert video.motion([moving]) == pytest.approx(np.sqrt((0.25**2 + 0) / 2))
-    assert video.motion([moving, [face, face]]) == pytest.approx(np.sqrt(0.25**2 / 3))
-    assert np.isnan(video.motion([[face]]))
+    assert tracking.motion([moving]) == pytest.approx(np.sqrt((0.25**2 + 0) / 2))
+    assert tracking.motion([moving, [face, face]]) == pytest.approx(np.sqrt(0.25**2 / 3))
+    assert np.isnan(tracking.motion([[face]]))

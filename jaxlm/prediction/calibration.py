@@ -17,7 +17,7 @@ from jaxlm.data_pipelines.input import Faces
 from jaxlm.evaluation import VALIDATION, evaluate_model
 from jaxlm.prediction import detectors
 from jaxlm.prediction.detectors import FaceDetector
-from jaxlm.prediction.video import LANDMARKS
+from jaxlm.prediction.videos.tracking import LANDMARKS
 
 # The least intersection over union of a box found and the true one that still is of the same face.
 _SAME_FACE = 0.3

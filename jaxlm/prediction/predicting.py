@@ -21,9 +21,9 @@ from jaxlm.files import check_place, remove_unfinished
 from jaxlm.landmarks import photos
 from jaxlm.prediction.files import Done, Entry, FoundFace, Results
 from jaxlm.prediction.landmarker import Landmarker
-from jaxlm.prediction.predict_videos import VideoPrediction
 from jaxlm.prediction.sources import LOG, counted, has_table, is_there, kind_of, picture_names
-from jaxlm.prediction.video_kinds import is_video
+from jaxlm.prediction.videos.kinds import is_video
+from jaxlm.prediction.videos.predicting import VideoPrediction
 from jaxlm.runtime import progress
 from jaxlm.runtime.progress import say
 

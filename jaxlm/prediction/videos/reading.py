@@ -14,7 +14,7 @@ import numpy as np
 from av.sidedata.sidedata import SideData
 
 from jaxlm.landmarks import photos
-from jaxlm.prediction import video_kinds
+from jaxlm.prediction.videos import kinds
 
 _USUAL_RATE = Fraction(25)
 # Rates that containers without one pretend to, as browsers' WebM its 1000 a second, are above this.
@@ -64,14 +64,14 @@ class Video:
         self._closing = contextlib.ExitStack()
         try:
             self._file = self._closing.enter_context(path.open("rb"))
-            self._container = self._closing.enter_context(video_kinds.opened(self._file))
+            self._container = self._closing.enter_context(kinds.opened(self._file))
             self._open()
         except (av.FFmpegError, OSError, photos.PhotoError) as error:
             self.close()
-            raise photos.PhotoError(f"{path} is not a readable video: {video_kinds.said_by(error)}") from error
+            raise photos.PhotoError(f"{path} is not a readable video: {kinds.said_by(error)}") from error
 
     def _open(self) -> None:
-        stream = video_kinds.pictures_of(self._container)
+        stream = kinds.pictures_of(self._container)
         if stream is None:
             sound = self._container.streams.audio and not self._container.streams.video
             why = "it holds sound alone" if sound else "it holds no pictures, or in a coding that FFmpeg does not know"
@@ -135,10 +135,10 @@ class Video:
         packets = self._container.demux()
         while True:
             try:
-                with video_kinds.errors() as said:
+                with kinds.errors() as said:
                     packet = next(packets, None)
             except (av.FFmpegError, OSError) as error:
-                self._cut = video_kinds.said_by(error)
+                self._cut = kinds.said_by(error)
                 return
             for name, message in said:
                 # Parsers of pictures have names of their own, and complain of broadcasts that begin in mid-scene.
@@ -178,7 +178,7 @@ class Video:
         # Frames of .avi are counted; lengths of other files are rounded, or those of sound.
         slack = 0.5 / self.rate if self._container.format.name == "avi" else 1.5 / self.rate + _SLACK
         ends_early = self._end < self._length() - slack
-        if not why and (ends_early or video_kinds.lacks_end(self._file, self._container.format.name, self._last_byte)):
+        if not why and (ends_early or kinds.lacks_end(self._file, self._container.format.name, self._last_byte)):
             why = "the file ends early"
         # Each packet of these files shows one frame; some decoders pass over damaged ones.
         lost = self._packed - self._read if self._container.format.name.startswith("mov") else 0

@@ -10,9 +10,10 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxlm.landmarks import geometry
-from jaxlm.prediction import detectors, one_euro
+from jaxlm.prediction import detectors
 from jaxlm.prediction.landmarker import Face, Landmarker
-from jaxlm.prediction.video_files import Frame
+from jaxlm.prediction.videos import one_euro
+from jaxlm.prediction.videos.reading import Frame
 
 LANDMARKS = "landmarks"
 """The name, among a model's calibrated boxes, of the tight bounding box of a face's points."""

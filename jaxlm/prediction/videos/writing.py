@@ -15,8 +15,8 @@ import numpy as np
 from av.video.reformatter import ColorRange, Colorspace
 
 from jaxlm.files import unfinished_beside
-from jaxlm.prediction import video_kinds, video_sound
-from jaxlm.prediction.video_files import Frame, Video
+from jaxlm.prediction.videos import kinds, sound
+from jaxlm.prediction.videos.reading import Frame, Video
 
 ENCODERS = {
     # Without B-frames: with them, .mp4 says too short a length of videos whose frames come at uneven times.
@@ -99,7 +99,7 @@ class Writer:
         try:
             yield
         except (av.FFmpegError, OSError) as error:
-            why = video_kinds.said_by(error)
+            why = kinds.said_by(error)
             raise OSError(
                 getattr(error, "errno", None), f"the video could not be written: {why}", str(self.file)
             ) from error
@@ -126,8 +126,8 @@ class Writer:
     def _add_sound(self, closing: contextlib.ExitStack) -> Iterator[av.Packet]:
         """The packets of the sound, for which the source's file is read once more."""
         try:
-            container = closing.enter_context(video_kinds.opened(closing.enter_context(self._source.path.open("rb"))))
-            return video_sound.packets(container, self._container, self._source.start)
+            container = closing.enter_context(kinds.opened(closing.enter_context(self._source.path.open("rb"))))
+            return sound.packets(container, self._container, self._source.start)
         except (av.FFmpegError, ValueError) as error:
             self.silent = str(error)
             return iter(())
