@@ -20,7 +20,8 @@ import tiny_videos
 from jaxlm import convert, predict
 from jaxlm.landmarks import photos
 from jaxlm.prediction import landmarker, predicting
-from jaxlm.prediction.files import Entry, FoundFace, Results, write_csv, write_json
+from jaxlm.prediction.entries import Entry, FoundFace, write_csv, write_json
+from jaxlm.prediction.files import Results
 from jaxlm.prediction.sources import real_name
 from jaxlm.runtime import progress
 from tiny_landmarker import bright_spot, brightest, mean_face_bundle, mean_face_in
@@ -60,7 +61,7 @@ def test_every_face_of_every_photo_is_written_in_pixels_of_the_photo(tmp_path: p
     assert [first["file"], second["file"]] == [str(file) for file in files]
     assert [face["box"] for face in first["faces"]] == [list(BOX), other.tolist()]
     for face, spot in ((first["faces"][0], (71, 52)), (first["faces"][1], (71, 52)), (second["faces"][0], (60, 60))):
-        assert face.keys() == {"box", "points", "confidence"}
+        assert face.keys() == {"box", "roll", "points", "confidence"}
         np.testing.assert_allclose(face["points"], np.broadcast_to(spot, (5, 2)), atol=0.3)
         assert len(face["confidence"]) == 5
     table = rows(tmp_path / "out")
@@ -149,15 +150,15 @@ def test_predictions_without_confidence_or_faces(tmp_path: pathlib.Path):
     face = FoundFace(np.float32([1, 2, 3, 4]), np.float32([[1.00049, 2], [3, 4]]), None, track=7)
     entries = [Entry("a.mp4", [face], 3, 0.12), Entry("b.png", [])]
     write_json(tmp_path / "p.json", entries)
-    faces = [{"track": 7, "box": [1, 2, 3, 4], "points": [[1, 2], [3, 4]], "confidence": None}]
+    faces = [{"track": 7, "box": [1, 2, 3, 4], "roll": 0, "points": [[1, 2], [3, 4]], "confidence": None}]
     assert json.loads((tmp_path / "p.json").read_text()) == [
         {"file": "a.mp4", "frame": 3, "time": 0.12, "faces": faces},
         {"file": "b.png", "faces": []},
     ]
     write_csv(tmp_path / "p.csv", entries, 2, confidence=False)
     assert (tmp_path / "p.csv").read_text().split() == [
-        "file,frame,time,face,box_x1,box_y1,box_x2,box_y2,x0,y0,x1,y1",
-        "a.mp4,3,0.12,7,1.0,2.0,3.0,4.0,1.0,2.0,3.0,4.0",
+        "file,frame,time,face,box_x1,box_y1,box_x2,box_y2,roll,x0,y0,x1,y1",
+        "a.mp4,3,0.12,7,1.0,2.0,3.0,4.0,0.0,1.0,2.0,3.0,4.0",
     ]
 
 

@@ -12,6 +12,8 @@ import cv2
 import numpy as np
 from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
+_LOG = logging.getLogger(__name__)
+
 MOST_PIXELS = 250_000_000
 """Photos of more pixels are refused. 7 to 10 bytes a pixel are needed; the formats below have limits of their own."""
 MOST_PIXELS_OF = {"JPEG2000": 125_000_000, "WEBP": 125_000_000}  # 16 to 18 bytes a pixel.
@@ -164,7 +166,7 @@ def _check_header(image: Image.Image, data: bytes, path: str | os.PathLike[str],
         if tags.get(_REDUCED_COPY, 0) & 1 or _DNG_VERSION in tags or data[8:10] == b"CR":
             raise PhotoError(f"{path} is a camera's raw file, of which only a preview could be read; save it as JPEG")
     if getattr(image, "is_animated", False) and image.format in _SEVERAL:
-        logging.warning("%s holds several %s; the first one is read", path, _SEVERAL[image.format])
+        _LOG.warning("%s holds several %s; the first one is read", path, _SEVERAL[image.format])
 
 
 def _is_negative(image: Image.Image) -> bool:

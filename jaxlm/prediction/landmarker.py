@@ -30,6 +30,8 @@ from jaxlm.prediction import detectors
 from jaxlm.prediction.detectors import FaceDetector
 from jaxlm.prediction.face import Face
 
+_LOG = logging.getLogger(__name__)
+
 # A photo RGB uint8 [H, W, 3] and the turned box [5] of a face in it.
 PhotoAndBox = tuple[np.ndarray, np.ndarray]
 
@@ -105,7 +107,7 @@ class Landmarker:
         """The face detector for photos whose boxes are not given."""
         detector = self._given_detector or detectors.build()
         if detector.name not in self.calibrations and detector is not detectors.WHOLE:
-            logging.warning(
+            _LOG.warning(
                 "this model has no calibration for the boxes of %s, so they are taken as they are;"
                 " jaxlm calibrate measures one",
                 detector.name,

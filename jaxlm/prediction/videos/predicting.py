@@ -11,7 +11,7 @@ import numpy as np
 
 from jaxlm.drawing import pictures
 from jaxlm.landmarks import photos
-from jaxlm.prediction.files import Entry, FoundFace
+from jaxlm.prediction.entries import Entry, FoundFace
 from jaxlm.prediction.landmarker import Landmarker
 from jaxlm.prediction.videos import tracking
 from jaxlm.prediction.videos.reading import Frame, Video
@@ -76,7 +76,10 @@ class VideoPrediction:
             for frame, tracks in tracking.track(opened.frames(), self._landmarker, boxes):
                 self._tell_unused(boxes or [], tracks)
                 writer.write(frame._replace(image=self._drawn(frame, tracks)))
-                found = [FoundFace(one.face.box, one.state.points, one.face.confidence, one.number) for one in tracks]
+                found = [
+                    FoundFace(one.face.box, one.state.points, one.face.confidence, one.face.roll, one.number)
+                    for one in tracks
+                ]
                 yield Entry(str(self.path), found, self.frames, frame.time)
                 self.frames += 1
                 advance(1)
