@@ -47,6 +47,7 @@ class Metadata(msgspec.Struct):
     card: dict[str, Any]
     boxes: dict[str, tuple[_Number, ...]]
     least_confidence: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
+    data: dict[str, str] = {}  # msgspec copies it.
 
 
 def without_paths(config: Config) -> Config:
@@ -84,6 +85,7 @@ def trained_of(variables: Mapping[str, Any], metadata: Metadata) -> Trained:
         card=metadata.card,
         boxes=calibrations_of(metadata.boxes),
         least_confidence=metadata.least_confidence,
+        data=metadata.data,
     )
 
 

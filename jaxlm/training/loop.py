@@ -18,7 +18,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from jaxlm.checkpoints import Checkpoints, check_exists, directory_of, write_config
-from jaxlm.checkpoints.identity import identity_of
+from jaxlm.checkpoints.identity import HELD_OUT, TO_TRAIN_ON, identity_of
 from jaxlm.config import Config
 from jaxlm.data_pipelines import input as input_lib
 from jaxlm.data_pipelines import prepared
@@ -165,8 +165,7 @@ def fit(config: Config, workdir: pathlib.Path) -> bool:
 
 def _fit(config: Config, workdir: pathlib.Path, recipe: Recipe, training: Faces, validation: Faces) -> bool:
     mesh = distributed.make_mesh(config.fsdp)
-    data = {f"{about} to train on": checksum for about, checksum in identity_of(training).items()}
-    data |= {f"{about} held out": checksum for about, checksum in identity_of(validation).items()}
+    data = identity_of(training, TO_TRAIN_ON) | identity_of(validation, HELD_OUT)
     distributed.require_agreement(data)
     directory = directory_of(workdir)
     with Checkpoints(directory, config, config.keep, data) as checkpoints:
