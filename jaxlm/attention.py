@@ -1,6 +1,7 @@
 """What SepBN learnt: `jaxlm attention --workdir DIR` draws its affine sets, and its attention for some faces
 
-The pictures sepbn_parameters.png and sepbn_attention.png go to DIR; for `--weights NAME.npz` DIR is runs/NAME.
+The pictures sepbn_parameters.png and sepbn_attention.png go to DIR/attention/; for `--weights NAME.npz` DIR is
+runs/NAME.
 """
 
 from __future__ import annotations

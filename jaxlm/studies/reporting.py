@@ -31,7 +31,7 @@ def write_report(
       out: The page.
       dataset: A prepared set or a packed file; by default the one that each model was trained on.
       data_dir: The folder of the prepared sets; by default that of the training.
-      split: See `judging.open_evaluation`.
+      split: See `judged_faces.open_evaluation`.
       with_sensitivity: Show how errors grow when face boxes are off, which takes most of the time.
       step: The runs' checkpoint.
       head: The data set whose points are read.
@@ -114,17 +114,25 @@ def _incomparable(groups: Sequence[Sequence[Result]]) -> str:
 def _not_at_hand(results: Sequence[Result], missing: Sequence[Run]) -> list[str]:
     """Warnings of the runs whose faces could not be read."""
     warnings = []
-    stored = [f"{result.run.name}: {result.folder}" for result in results if result.folder]
+    stored = [f"{result.run.name}, {_step_of(result.run)}: {result.folder}" for result in results if result.folder]
     if stored:
         text = (
-            "The faces of some runs are not at hand. Their numbers are those of the last evaluation in their folders,"
-            " and maps of errors, box errors and attention are left out:"
+            "The faces of some runs are not at hand. Their numbers are those of the last evaluation of the same weights"
+            " in their folders, and maps of errors, box errors and attention are left out:"
         )
         warnings.append(page.warning(text, stored))
     if missing:
-        text = "The faces of some runs are not at hand, and they were never evaluated; only their training is shown:"
-        warnings.append(page.warning(text, [f"{run.name}: {run.trained.config.data.dataset}" for run in missing]))
+        text = (
+            "The faces of some runs are not at hand, and they were never evaluated with these weights; only their"
+            " training is shown:"
+        )
+        lines = [f"{run.name}, {_step_of(run)}: {run.trained.config.data.dataset}" for run in missing]
+        warnings.append(page.warning(text, lines))
     return warnings
+
+
+def _step_of(run: Run) -> str:
+    return f"step {run.trained.step}"
 
 
 def _period(runs: Sequence[Run]) -> str:
