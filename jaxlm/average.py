@@ -23,6 +23,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", required=True, type=pathlib.Path, metavar="MEAN.npz", help="the file to write")
     arguments = parser.parse_args(argv)
     with commands.told_errors():
+        checkpoints.check_bundle_output(arguments.out, arguments.paths)
         models = checkpoints.open_models(arguments.paths, step=arguments.step, head=arguments.head)
         checkpoints.save_bundle(arguments.out, checkpoints.average_weights(models))
     print(f"Wrote {arguments.out}, the mean of {len(models)} models")

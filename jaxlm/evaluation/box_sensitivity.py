@@ -127,9 +127,10 @@ def measure_and_write(
         raise ValueError(
             "the models hold out different faces, or learn different schemes; give one --dataset and --split"
         )
-    (first, _, identity, faces_notes), scheme = judged[str(paths[0])], seen[0][1]
+    (first, _, identity, _), scheme = judged[str(paths[0])], seen[0][1]
     normaliser = metrics.default_normaliser(scheme)
-    notes = {**faces_notes, **notes_on(first, scheme, normaliser)}
+    notes = {f"{about}, {name}": line for name, one in judged.items() for about, line in one.notes.items()}
+    notes |= notes_on(first, scheme, normaliser)
     protocol = {
         "data": f"{first.dataset}, {first.split}: {len(first)} faces ({scheme.name})",
         "box": first.box,

@@ -11,7 +11,9 @@ import numpy as np
 from jaxlm.checkpoints import Trained
 from jaxlm.data_pipelines import input as input_lib
 from jaxlm.data_pipelines.input import Faces
+from jaxlm.data_pipelines.prepared import check_pack_name
 from jaxlm.evaluation import inference
+from jaxlm.files import check_output
 from jaxlm.runtime import distributed, progress
 
 
@@ -31,10 +33,11 @@ def relabel_and_write(
 
     Raises:
       FileNotFoundError: The set is not prepared.
-      ValueError: The models' schemes differ, or one looks at whole photos.
+      FileExistsError: `out` is the set itself, or another kind of file.
+      ValueError: The models' schemes differ, one looks at whole photos, or `out` does not end in .npz.
     """
-    if out.exists() and pathlib.Path(dataset).exists() and out.samefile(dataset):
-        raise ValueError(f"--out {out} is the set whose points would be lost; give another file")
+    check_pack_name(out)
+    check_output(out, "a pack", lambda file: bool(input_lib.open_splits(str(file), "")), [pathlib.Path(dataset)])
     splits = input_lib.open_splits(dataset, data_dir)
     relabelled = {split: relabel_faces(faces, teachers, flip_test) for split, faces in splits.items()}
     input_lib.write_pack(out, relabelled)

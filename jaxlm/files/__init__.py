@@ -6,6 +6,7 @@ file. Nothing that a file holds is run, imported, unpickled or followed as a pat
 
 from jaxlm.files.archives import Archive, Member, read_array
 from jaxlm.files.documents import as_schema, parse_json, read_json, read_toml, regular_size
+from jaxlm.files.outputs import check_output
 from jaxlm.files.pickles import read_pickle
 from jaxlm.files.writing import replacing, replacing_text, write_json, write_whole
 
@@ -13,6 +14,7 @@ __all__ = [
     "Archive",
     "Member",
     "as_schema",
+    "check_output",
     "parse_json",
     "read_array",
     "read_json",
