@@ -17,7 +17,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = commands.parser("attention", __doc__)
     commands.add_model_arguments(parser)
     commands.add_data_arguments(parser)
-    parser.add_argument("--faces", type=int, default=12, dest="count", metavar="N", help="how many faces")
+    parser.add_argument("--faces", type=commands.count, default=12, dest="count", metavar="N", help="how many faces")
     arguments = parser.parse_args(argv)
     with commands.told_errors():
         sepbn_attention.draw_and_write(**vars(arguments))

@@ -22,6 +22,7 @@ from jaxlm.checkpoints import (
     save_bundle,
 )
 from jaxlm.config import Config
+from jaxlm.data_pipelines.input import open_faces
 from jaxlm.evaluation import box_sensitivity
 from jaxlm.landmarks.schemes import IBUG68, WFLW98
 from jaxlm.models import save_weights
@@ -77,6 +78,16 @@ def test_what_is_not_there_is_named(tmp_path: pathlib.Path):
         open_model(tmp_path / "none")
     with pytest.raises(ValueError, match=r"no model is named; give --weights FILE\.npz or --workdir DIR"):
         open_models([])
+
+
+def test_a_pack_is_no_file_of_weights_and_weights_are_no_pack(pack: pathlib.Path, tmp_path: pathlib.Path):
+    with pytest.raises(
+        ValueError, match=r"faces\.npz is no file of weights .*, but a pack of faces, as --dataset takes it"
+    ):
+        open_model(pack)
+    file = mean_face_bundle(tmp_path / "mean.npz")
+    with pytest.raises(ValueError, match=r"mean\.npz is not a pack .*, but weights of a cnn, as --weights takes it"):
+        open_faces(str(file), "test", "")
 
 
 def test_variables_come_from_runs_and_from_files_of_any_network(workdir: pathlib.Path, tmp_path: pathlib.Path):

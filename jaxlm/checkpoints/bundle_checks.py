@@ -22,6 +22,9 @@ from jaxlm.config import Config
 from jaxlm.landmarks import Head, parse_tables, scheme_of_text
 from jaxlm.landmarks.scheme import MOST_POINTS
 
+PIXELS = "RGB, (v - 127.5) / 128"
+"""What models see of a pixel value v."""
+
 _Count = Annotated[int, msgspec.Meta(ge=1, le=MOST_POINTS)]
 _Number = Annotated[float, msgspec.Meta(ge=-100, le=100)]
 
@@ -40,6 +43,8 @@ class Metadata(msgspec.Struct):
     """The metadata of a bundle; see the top of this module."""
 
     config: dict[str, Any]
+    model: str
+    pixels: str
     num_points: _Count
     head: _Head | None
     scheme: dict[str, Any]
@@ -70,6 +75,10 @@ def trained_of(variables: Mapping[str, Any], metadata: Metadata) -> Trained:
     """The detector that metadata describe; raises ValueError, or nearly anything, where they contradict themselves."""
     config = without_paths(experiment.from_json(json.dumps(metadata.config)))
     experiment.check_ranges(config)
+    if metadata.model != config.model.name:
+        raise ValueError(f"its model is {metadata.model}, and that of its config {config.model.name}")
+    if metadata.pixels != PIXELS:
+        raise ValueError(f"its model sees pixels as {metadata.pixels!r}, and this jaxlm gives {PIXELS!r}")
     for options in (config.model.options, config.task.options):
         _check_sizes(options)
         scheme_of_text(options.get("scheme", config.data.scheme))
