@@ -24,6 +24,7 @@ from typing import Any
 
 import absl.logging
 
+from jaxlm.evaluation import check_shapes
 from jaxlm.overrides import override
 from jaxlm.runtime import allocation, commands
 from jaxlm.studies import ARMS, follow_protocol
@@ -81,6 +82,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     allocation.keep_memory()
     try:
         with commands.told_errors():
+            check_shapes(detector)
+            check_shapes(translator)
             follow_protocol(detector, translator, arguments)
     except KeyboardInterrupt:
         sys.exit("\nInterrupted; the same command goes on from there.")

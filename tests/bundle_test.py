@@ -183,7 +183,10 @@ def test_files_that_are_no_bundles(file: pathlib.Path, tmp_path: pathlib.Path):
         ({"config": {"data": {"scheme": "/etc/mask.toml"}}}, "unknown landmark scheme '/etc/mask.toml'"),
         ({"config": {"data": {"crop": "wide"}}}, "config: Expected `float`, got `str` - at `data.crop`"),
         ({"config": {"data": {"crop": -1.0}}}, "data.crop must be above 0, not -1.0"),
-        ({"config": {"model": {"name": "cnn", "options": {"widths": 10**9}}}}, "an option is 1000000000"),
+        (
+            {"config": {"model": {"name": "cnn", "options": {"widths": [10**9]}}}},
+            "model.options.widths must be above 0",
+        ),
         ({"config": {"model": {"name": "cnn", "options": {"widths": "wide"}}}}, "cannot be used"),
         ({"model": "fan"}, "its model is fan, and that of its config cnn"),
         ({"pixels": "BGR"}, "its model sees pixels as 'BGR', and this jaxlm gives 'RGB, "),

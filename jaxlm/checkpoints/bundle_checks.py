@@ -80,7 +80,6 @@ def trained_of(variables: Mapping[str, Any], metadata: Metadata) -> Trained:
     if metadata.pixels != PIXELS:
         raise ValueError(f"its model sees pixels as {metadata.pixels!r}, and this jaxlm gives {PIXELS!r}")
     for options in (config.model.options, config.task.options):
-        _check_sizes(options)
         scheme_of_text(options.get("scheme", config.data.scheme))
     scheme_of_text(config.data.scheme)
     tasks.check(config.task, config.model)
@@ -105,15 +104,6 @@ def _head_of(metadata: Metadata) -> Head | None:
     if not stored.start < stored.stop <= metadata.num_points:
         raise ValueError(f"the head has points {stored.start} to {stored.stop} of {metadata.num_points}")
     return Head(stored.name, last_part(stored.dataset), scheme_of_text(stored.scheme), stored.start, stored.stop)
-
-
-def _check_sizes(value: Any) -> None:
-    """Raises ValueError where an option is so large that building the model would never end."""
-    if isinstance(value, dict | list | tuple):
-        for each in value.values() if isinstance(value, dict) else value:
-            _check_sizes(each)
-    elif isinstance(value, int | float) and not abs(value) <= MOST_POINTS:
-        raise ValueError(f"an option is {value}, and {MOST_POINTS:,} is the largest that makes sense")
 
 
 def needed_arrays(trained: Trained) -> Mapping[str, Any]:

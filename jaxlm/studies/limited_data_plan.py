@@ -104,12 +104,8 @@ def make_plan(
       ValueError: The configs do not go together, or there are too few faces.
     """
     check(detector, translator)
-    if styles < 1 or not all(0 < percent <= 100 for percent in fractions):
-        raise ValueError("--styles must be at least 1, and --fractions in per cent, above 0 and at most 100")
-    if not all(0 <= seed < 2**31 for seed in seeds):
-        raise ValueError(f"--seeds must be 0 to {2**31 - 1}")
-    if len({share_name(0, percent) for percent in fractions}) < len(set(fractions)):
-        raise ValueError("--fractions have six digits at most; two of them are the same so")
+    if styles < 1 or min(seeds) < 0 or not all(0 < percent <= 100 for percent in fractions):
+        raise ValueError("--styles must be at least 1, --seeds 0, and --fractions in per cent, above 0 and at most 100")
     data = detector.data
     training, held_out = input_lib.open_training(
         data.dataset, data.train_split, data.data_dir, data.scheme, data.validation_percent
