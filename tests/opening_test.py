@@ -119,6 +119,9 @@ def test_runs_and_files_share_a_table_of_box_errors(
     with pytest.raises(SystemExit):
         sensitivity.main([*others, "--out", "runs/mine/evaluation/synthetic-test"])
     assert "sensitivity.json holds other results, and stays" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        sensitivity.main([*others, "--out", "mine.npz"])
+    assert "mine.npz cannot be made: mine.npz is a file, not a folder" in capsys.readouterr().err
 
 
 def test_a_file_is_reported_on(model: Trained, pack: pathlib.Path, tmp_path: pathlib.Path, monkeypatch, capsys):

@@ -193,16 +193,19 @@ def load_run(workdir: str | os.PathLike[str], step: int | None = None, head: str
         raise CheckpointError(f"{workdir}: no checkpoint of step {step}; there are {steps.all[::-1]}")
     first = steps.best if step is None else step
     order = sorted(steps.all, key=lambda candidate: candidate != first)
+    reasons = {}
     for candidate in order if step is None else [step]:
         try:
             trained = _load_step(steps, candidate, _read_id(directory))
         except experiment.DeletedFieldError:
             raise
         except Exception as error:  # See `Checkpoints.restore`.
-            logging.warning("%s: step %d cannot be read: %s", directory, candidate, first_line(error))
+            reasons[candidate] = first_line(error)
+            logging.warning("%s: step %d cannot be read: %s", directory, candidate, reasons[candidate])
         else:
             return trained.with_head(head)
-    raise CheckpointError(f"{workdir}: no checkpoint can be read, of the steps {steps.all[::-1]}")
+    told = "; ".join(f"step {candidate}: {reason}" for candidate, reason in reasons.items()) or "there is none"
+    raise CheckpointError(f"{workdir}: no checkpoint can be read: {told}")
 
 
 def _load_step(steps: Steps, step: int, run: str | None) -> Trained:

@@ -25,6 +25,7 @@ from jaxlm.evaluation.judged_faces import open_for
 from jaxlm.evaluation.left_out import notes_on
 from jaxlm.files import write_json
 from jaxlm.runtime import distributed, progress
+from jaxlm.runtime.workdirs import make_folder
 from jaxlm.tasks import metrics
 
 SHIFTS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3)
@@ -141,6 +142,7 @@ def measure_and_write(
     weights = {name: model_identity(trained) for name, trained in models.items()}
     about = {"protocol": protocol, "faces": identity, "models": weights}
     if out and jax.process_index() == 0:
+        make_folder(out)
         check_free(out / _FILE, about)
     curves = {name: error_curves(trained, judged[name].faces, normaliser) for name, trained in models.items()}
     if jax.process_index() == 0:

@@ -18,6 +18,7 @@ from jaxlm.evaluation.folders import check_free, free_folder
 from jaxlm.evaluation.judged_faces import VALIDATION, open_for
 from jaxlm.files import write_json
 from jaxlm.landmarks import Scheme
+from jaxlm.runtime.workdirs import make_folder
 from jaxlm.styles import distances, feature_networks, translation
 from jaxlm.styles.checks import Checks
 from jaxlm.styles.pairs import (
@@ -141,6 +142,7 @@ def check_translator(
     models_of = {"model": model_identity(translator), "judge": model_identity(trained)}
     about = {"protocol": protocol, "faces": identity, **models_of}
     if out:
+        make_folder(out)
         check_free(out / _FILE, about)
     network = feature_networks.LaplacianFeatures()
     scales = distances.texture_scales(network, images)

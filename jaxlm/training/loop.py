@@ -146,16 +146,24 @@ def start_or_resume(
     return step, from_items(model, rest), shardings
 
 
+def check_own(workdir: pathlib.Path) -> None:
+    """Raises FileExistsError where a folder without a run holds files of the names that a run writes."""
+    foreign = [name for name in ("config.json", "metrics.jsonl", "curves.png") if (workdir / name).exists()]
+    if foreign and not (workdir / _LOCK).exists():
+        raise FileExistsError(f"{workdir} holds {', '.join(foreign)}, and no run; take another --workdir")
+
+
 def fit(config: Config, workdir: pathlib.Path) -> bool:
     """Starts or resumes the run in `workdir`; True when it reached its end, False when a signal stopped it before.
 
     Raises:
-      OSError: The workdir cannot be used, or another process trains in it.
+      OSError: The workdir cannot be used, holds files of somebody's own, or another process trains in it.
       ValueError: It holds another run; the processes of this one differ in their data; or see `prepare_run`.
       FloatingPointError: The loss, or what a task watches, says that training has failed.
     """
     prepared_run = prepare_run(config)
     if not directory_of(workdir).is_dir():  # A run that goes on no longer needs what it started from.
+        check_own(workdir)
         for source in starting.sources_of(config.init_from):
             check_exists(source)
     busy = f"another process trains in {workdir}; wait until it ends, or take another --workdir"
