@@ -46,7 +46,7 @@ class Steps:
     @property
     def best(self) -> int | None:
         """The step saved with the least error; None if none was saved with any. Damaged metrics are passed over."""
-        errors = {}
+        errors: dict[int, float] = {}
         for step in self.all:
             try:
                 error = read_error(self._directory / str(step))
