@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         default="transfer",
         help="styles of other photos; the face's own, to compare with; or drawn from the prior (default: transfer)",
     )
-    parser.add_argument("--styles", type=commands.count, help="renders of each face (default: 8, with --kind self 1)")
+    parser.add_argument("--styles", type=int, help="renders of each face (default: 8, with --kind self 1)")
     parser.add_argument(
         "--style-photos", metavar="DIR or SET", help="take styles from photos in DIR, with boxes.csv, or from a set"
     )

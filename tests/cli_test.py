@@ -238,7 +238,6 @@ def test_requirements_are_the_light_core_and_what_prepares_data():
         ["attention", "--workdir", "runs/a", "--faces", "0"],
         ["attention", "--workdir", "runs/a", "--faces=-3"],
         ["disentangle", "--workdir", "runs/a", "--judge", "runs/b", "--faces", "0"],
-        ["stylize", "--workdir", "runs/a", "--name", "a", "--styles", "0"],
         ["limited-data", "--experiment", "a", "--translator", "b", "--workdir", "c", "--steps", "0"],
         ["limited-data", "--experiment", "a", "--translator", "b", "--workdir", "c", "--translator-steps", "0"],
         ["limited-data", "--experiment", "a", "--translator", "b", "--workdir", "c", "--styles", "0"],
