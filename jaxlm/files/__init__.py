@@ -6,6 +6,7 @@ file. Nothing that a file holds is run, imported, unpickled or followed as a pat
 
 from jaxlm.files.archives import Archive, Member, read_array
 from jaxlm.files.documents import as_schema, parse_json, read_json, read_toml, regular_size
+from jaxlm.files.outputs import check_output
 from jaxlm.files.patterns import matching
 from jaxlm.files.pickles import read_pickle
 from jaxlm.files.writing import (
@@ -22,6 +23,7 @@ __all__ = [
     "Archive",
     "Member",
     "as_schema",
+    "check_output",
     "check_place",
     "matching",
     "parse_json",
