@@ -21,6 +21,7 @@ class Face:
       confidence: How sure the model is of each point, float32 [N] in 0..1; None where it does not say.
       scheme: The scheme of the points.
       roll: By how many degrees the box is turned clockwise about its centre; the crop showed the face upright.
+      track: In a video, the number of the face that is followed.
       degenerate: Whether an affine map that the model predicts could not be used, and the box took its place.
     """
 
@@ -29,6 +30,7 @@ class Face:
     confidence: np.ndarray | None
     scheme: Scheme
     roll: float = 0.0
+    track: int | None = None
     degenerate: bool = False
 
     @property
@@ -47,9 +49,10 @@ class Face:
         return pictures.draw_face(photos.as_photo(image), self.points, self.scheme)
 
     def to_dict(self) -> dict[str, Any]:
-        """The face as JSON has it: scheme, box, roll, points, names (if any) and confidence, as numbers and lists."""
+        """The face as JSON has it: scheme, track (in a video), box, roll, points, names (if any) and confidence."""
         return {
             "scheme": self.scheme.name,
+            **({} if self.track is None else {"track": self.track}),
             "box": self.box.tolist(),
             "roll": self.roll,
             "points": self.points.tolist(),

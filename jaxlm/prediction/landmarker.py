@@ -10,12 +10,15 @@ Boxes and points are (x, y) in pixels of the photo, pixel centres at integers.
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import functools
 import hashlib
 import logging
 import os
+import pathlib
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -29,6 +32,9 @@ from jaxlm.models.dpr import coordinates, locate_in_photos
 from jaxlm.prediction import detectors
 from jaxlm.prediction.detectors import FaceDetector
 from jaxlm.prediction.face import Face
+from jaxlm.prediction.videos import tracking
+from jaxlm.prediction.videos.camera import Camera
+from jaxlm.prediction.videos.reading import Video
 
 _LOG = logging.getLogger(__name__)
 
@@ -37,6 +43,14 @@ PhotoAndBox = tuple[np.ndarray, np.ndarray]
 
 BATCH_SIZES = (1, 4, 16, 64)
 """Numbers of faces that the network is compiled for. Other numbers are padded to the next one, or split."""
+
+
+class VideoFrame(NamedTuple):
+    """A frame of a video, RGB uint8 [H, W, 3], when it is shown, in seconds, and the faces in it."""
+
+    image: np.ndarray
+    time: float
+    faces: list[Face]
 
 
 class Landmarker:
@@ -173,6 +187,27 @@ class Landmarker:
             faces[owner].append(face)
         return faces
 
+    def predict_video(
+        self, source: str | os.PathLike[str] | int, boxes: Sequence[ArrayLike] | None = None
+    ) -> Iterator[VideoFrame]:
+        """The frames of a video as they are read, with the faces in them, which are followed and smoothed.
+
+        Args:
+          source: A file of any kind that FFmpeg reads, or the number of a camera; 0 is the first.
+          boxes: Those of the faces in the first frame; by default those that the detector finds.
+
+        Raises:
+          PhotoError: There is no such file or camera, or it gives no frames; at the end, frames are missing.
+        """
+        opened = Camera(source) if isinstance(source, int) else Video(pathlib.Path(source))
+        given = None if boxes is None else [np.asarray(box) for box in boxes]
+        with contextlib.closing(opened):
+            for frame, tracks in tracking.track(opened.frames(), self, given):
+                faces = [dataclasses.replace(one.face, points=one.state.points, track=one.number) for one in tracks]
+                yield VideoFrame(frame.image, frame.time, faces)
+        if opened.problem:
+            raise photos.PhotoError(f"{source}: {opened.problem}")
+
     def _locate_in_crops(self, rows: Sequence[PhotoAndBox]) -> Iterator[Face]:
         """The faces in crops that are cut as prepared frames are."""
         start = 0
@@ -202,7 +237,7 @@ class Landmarker:
         points = predicted.points.astype(np.float32)
         degenerate = predicted.degenerate is not None and bool(predicted.degenerate)
         box, roll = box[:4].astype(np.float32), float(box[4])
-        return Face(box, points, predicted.confidence, self.scheme, roll, degenerate)
+        return Face(box, points, predicted.confidence, self.scheme, roll, degenerate=degenerate)
 
 
 def _batch_size(count: int) -> int:

@@ -53,6 +53,7 @@ class Video:
       time_base: Times are multiples of so many seconds.
       start: What was subtracted from the file's own times, in seconds: the start of a clock that does not begin at 0.
       aspect: Width of a pixel / its height, as it is to be shown.
+      sound: The file that has its sound.
       problem: What is missing, once the frames have been read; "" where they were all good.
     """
 
@@ -60,7 +61,8 @@ class Video:
         """Opens a video and reads its first frame; raises PhotoError where it is missing, is none or holds none."""
         if not path.is_file():
             raise photos.PhotoError(f"the video {path} is missing")
-        self.path, self.problem = path, ""
+        self.path = self.sound = path
+        self.problem = ""
         self._closing = contextlib.ExitStack()
         try:
             self._file = self._closing.enter_context(path.open("rb"))

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple, Protocol
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from jaxlm.landmarks import geometry
 from jaxlm.prediction import detectors
-from jaxlm.prediction.landmarker import Face, Landmarker
+from jaxlm.prediction.face import Face
 from jaxlm.prediction.videos import one_euro
 from jaxlm.prediction.videos.reading import Frame
 
@@ -23,6 +24,19 @@ _LANDMARK_BOX = (1.1, 1.1, 0.0, 0.0)
 _MIN_SIDE = 8.0
 # The detector looks for new faces as often, in seconds. Times are sums of fractions; a frame at 0.9999999 s is due.
 _LOOK_EVERY = 1.0 - 1e-6
+
+
+class Locator(Protocol):
+    """What finds faces and their points; see `Landmarker`."""
+
+    @property
+    def calibrations(self) -> Mapping[str, Sequence[float]]: ...
+
+    def detect(self, image: np.ndarray, /) -> np.ndarray: ...
+
+    def predict(self, image: np.ndarray, boxes: ArrayLike, /) -> list[Face]: ...
+
+    def sees(self, face: Face, /) -> bool: ...
 
 
 class Track(NamedTuple):
@@ -40,7 +54,7 @@ class Track(NamedTuple):
 
 
 def track(
-    frames: Iterable[Frame], landmarker: Landmarker, boxes: Sequence[np.ndarray] | None = None
+    frames: Iterable[Frame], landmarker: Locator, boxes: Sequence[np.ndarray] | None = None
 ) -> Iterator[tuple[Frame, list[Track]]]:
     """Each frame, with its faces.
 
@@ -102,7 +116,7 @@ def motion(tracks: Sequence[Sequence[np.ndarray]]) -> float:
     return float(np.sqrt(np.mean(np.square(steps)))) if steps else math.nan
 
 
-def _next_box(face: Face, landmarker: Landmarker) -> np.ndarray:
+def _next_box(face: Face, landmarker: Locator) -> np.ndarray:
     """The turned box [5], of the model's convention, to look for a face in that looked so in the frame before."""
     roll = _roll(face)
     upright = geometry.transform(face.points, geometry.rotation(-roll, np.zeros(2)))
