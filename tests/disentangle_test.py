@@ -167,9 +167,8 @@ def test_the_penalty_of_a_probe_is_that_of_the_least_error_on_faces_left_out():
     other = rng.normal(size=(9, 12)) + 5
     truth = rng.normal(size=(9, 2))
     expected = disentangle_checks.r_squared(fit(everyone, penalties[best], other), truth)
-    assert disentangle_checks.ridge_probe(inputs, targets, other, truth) == pytest.approx(
-        expected, rel=1e-6
-    )  # Of float64.
+    found = disentangle_checks.ridge_probe(inputs, targets, other, truth)
+    assert found == pytest.approx(expected, rel=1e-6)  # In float64, where normal equations square the condition.
 
 
 def test_r_squared():
