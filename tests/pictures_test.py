@@ -31,7 +31,7 @@ def loose(points: int) -> Scheme:
 
 def centroid(changed: np.ndarray) -> np.ndarray:
     """(x, y) of what a drawing changed, weighted by how much."""
-    weight = np.abs(changed.astype(float) - 100).sum(-1)
+    weight = np.abs(changed.astype(float) - 100).sum(-1)  # Whole grey levels along the edge of a small disc.
     rows, columns = np.indices(weight.shape)
     return np.array([(columns * weight).sum(), (rows * weight).sum()]) / weight.sum()
 
