@@ -145,7 +145,7 @@ def test_the_face_frame_is_where_residuals_are_measured():
 
 @pytest.mark.usefixtures("tiny")
 def test_a_wide_crop_and_a_photo_of_it_give_the_same_points():
-    """Outside of either there is black, so the grey of a normalised zero would show."""
+    """The face's box is the middle of the crop, and so a box of the photo."""
     wide = pixels(1, 256, 256, 3)
     outputs, _ = run(gsr(), variables_of(gsr()), cropping.normalise(wide.astype(np.float32)))
     photo = dpr.locate_in_photos(gsr(), variables_of(gsr()), wide, [[64, 64, 191, 191]])
