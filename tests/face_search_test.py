@@ -12,6 +12,7 @@ import pytest
 from jaxlm.landmarks import geometry, photos
 from jaxlm.prediction import Landmarker, detectors
 from jaxlm.prediction.detectors import blazeface, search
+from tolerances import assert_float64_close
 
 ASTRONAUT = photos.read_photo(pathlib.Path(__file__).parent / "data" / "astronaut.png")
 FACE = np.array([178, 92, 267, 180, 0])
@@ -37,7 +38,7 @@ def test_the_file_is_the_one_that_its_page_describes():
 
 def test_a_face_is_found_where_it_is(find: detectors.FaceDetector):
     box = only(find(ASTRONAUT))
-    np.testing.assert_allclose(box[:4], FACE[:4], atol=20)
+    assert detectors.overlap(FACE, box[None])[0] > 0.6  # A box of another convention.
     assert abs(box[4]) < 15
 
 
@@ -48,8 +49,8 @@ def test_a_lying_face_is_found_with_its_roll(find: detectors.FaceDetector, turns
     last = ASTRONAUT.shape[0] - 1
     turn = geometry.rotation(-90 * turns, np.full(2, last / 2))
     centre = geometry.transform((upright[None, :2] + upright[None, 2:4]) / 2, turn)[0]
-    np.testing.assert_allclose((box[:2] + box[2:4]) / 2, centre, atol=NEAR)
-    np.testing.assert_allclose(box[2:4] - box[:2], upright[2:4] - upright[:2], atol=NEAR)
+    np.testing.assert_allclose((box[:2] + box[2:4]) / 2, centre, rtol=0, atol=NEAR)
+    np.testing.assert_allclose(box[2:4] - box[:2], upright[2:4] - upright[:2], rtol=0, atol=NEAR)
     assert abs((box[4] - upright[4] + 90 * turns + 180) % 360 - 180) < 15
 
 
@@ -140,7 +141,7 @@ def test_boxes_of_one_face_become_their_mean():
         np.array([0.75, 0.75, 0.9, 0.6]),
     )
     merged = search.merge(blazeface.Found(found.boxes[[0, 1, 3]], found.scores[[0, 1, 3]]))
-    np.testing.assert_allclose(merged.boxes, [[0, 0, 11, 11, 180], [50, 0, 60, 10, 3]])
+    assert_float64_close(merged.boxes, [[0, 0, 11, 11, 180], [50, 0, 60, 10, 3]], depth=6)
     np.testing.assert_array_equal(search.merge(found).boxes, found.boxes[[2, 3]])
 
 
