@@ -56,9 +56,9 @@ def blazeface(smallest: float | None = None) -> FaceDetector:
 
     def find(photo: np.ndarray) -> np.ndarray:
         found = _find_upright(network, photo, smallest)
-        if not len(found.boxes):
-            in_turned = [_find_turned(network, photo, turns, smallest) for turns in (1, 2, 3)]
-            found = max(in_turned, key=lambda one: float(one.scores.sum()))
+        if not (found.scores >= _SURE).any():  # Things that are no faces may be found in a photo on its head.
+            in_turned = (_find_turned(network, photo, turns, smallest) for turns in (1, 2, 3))
+            found = max((found, *in_turned), key=lambda one: one.scores.max(initial=0.0))
         unsure = np.flatnonzero((found.scores < _SURE) | (np.abs(found.boxes[:, 4]) > _SURE_ROLL))
         looks = [found, *(_look_again(network, photo, found.boxes[index]) for index in unsure)]
         return merge(_joined(looks)).boxes
