@@ -6,15 +6,18 @@ file. Nothing that a file holds is run, imported, unpickled or followed as a pat
 
 from jaxlm.files.archives import Archive, Member, read_array
 from jaxlm.files.documents import as_schema, parse_json, read_json, read_toml, regular_size
+from jaxlm.files.elements import Element, read_elements
 from jaxlm.files.pickles import read_pickle
 from jaxlm.files.writing import replacing, replacing_text, write_json, write_whole
 
 __all__ = [
     "Archive",
+    "Element",
     "Member",
     "as_schema",
     "parse_json",
     "read_array",
+    "read_elements",
     "read_json",
     "read_pickle",
     "read_toml",
