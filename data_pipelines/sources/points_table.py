@@ -83,12 +83,12 @@ class PointsTable:
 
         splits: dict[str, list[Label]] = {}
         spellings: dict[str, tuple[str, str]] = {}
-        known_photos = Counter[str]()
+        photos: dict[str, Counter[str]] = {}
         for split, label in self._read_file(path, noted):
             known, where = spellings.setdefault(split.casefold(), (split, label.where))
             if known != split:
                 raise ValueError(f"{label.where}: the split {split!r} is {known!r} in {where}; spell it one way")
-            named = dataclasses.replace(label, name=face_name(label.name, known_photos))
+            named = dataclasses.replace(label, name=face_name(label.name, photos.setdefault(split, Counter())))
             splits.setdefault(split, []).append(named)
         if self.hidden != NONE:
             self._check_marks([label for labels in splits.values() for label in labels])
