@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
-import importlib.metadata
 import os
 import pathlib
-import platform
 from typing import TYPE_CHECKING, Any
+
+from jaxlm.runtime import starting
 
 if TYPE_CHECKING:
     from jaxlm.prediction import Landmarker as Landmarker
 
 __version__ = "0.1.0"
+
+if starting.is_command():
+    starting.set_up()
 
 
 def _compiled() -> pathlib.Path:
@@ -20,6 +22,10 @@ def _compiled() -> pathlib.Path:
 
     Programs of one processor may end in an illegal instruction on another, and home folders are shared in clusters.
     """
+    import hashlib  # Not at the top, as they are slower than all else here: until then, Ctrl-C ends in a traceback.
+    import importlib.metadata
+    import platform
+
     try:
         lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

@@ -1,6 +1,7 @@
 """What SepBN learnt: `jaxlm attention --workdir DIR` draws its affine sets, and its attention for some faces
 
-The pictures sepbn_parameters.png and sepbn_attention.png go to DIR; for `--weights NAME.npz` DIR is runs/NAME.
+The pictures sepbn_parameters.png and sepbn_attention.png go to DIR/attention/; for `--weights NAME.npz` DIR is
+runs/NAME.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = commands.parser("attention", __doc__)
     commands.add_model_arguments(parser)
     commands.add_data_arguments(parser)
-    parser.add_argument("--faces", type=int, default=12, dest="count", metavar="N", help="how many faces")
+    parser.add_argument("--faces", type=commands.count, default=12, dest="count", metavar="N", help="how many faces")
     arguments = parser.parse_args(argv)
     with commands.told_errors():
         sepbn_attention.draw_and_write(**vars(arguments))

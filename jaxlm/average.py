@@ -23,6 +23,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", required=True, type=pathlib.Path, metavar="MEAN.npz", help="the file to write")
     arguments = parser.parse_args(argv)
     with commands.told_errors():
+        checkpoints.check_bundle_output(arguments.out, arguments.paths)
+        paths = [path.resolve() for path in arguments.paths]
+        if twice := [str(path) for path in arguments.paths if paths.count(path.resolve()) > 1]:
+            raise ValueError(f"{twice[0]} is named twice; the mean is of different models")
         models = checkpoints.open_models(arguments.paths, step=arguments.step, head=arguments.head)
         checkpoints.save_bundle(arguments.out, checkpoints.average_weights(models))
     print(f"Wrote {arguments.out}, the mean of {len(models)} models")

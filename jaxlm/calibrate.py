@@ -14,6 +14,7 @@ from __future__ import annotations
 import pathlib
 from collections.abc import Sequence
 
+from jaxlm.checkpoints import check_bundle_output
 from jaxlm.prediction import calibration
 from jaxlm.runtime import commands
 
@@ -27,6 +28,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", required=True, type=pathlib.Path, metavar="NEW.npz", help="the file to write")
     arguments = parser.parse_args(argv)
     with commands.told_errors():
+        check_bundle_output(arguments.out, [arguments.path])
         calibration.calibrate_and_write(**vars(arguments))
 
 

@@ -12,6 +12,8 @@ import typing
 from collections.abc import Iterable
 from typing import Any, Literal
 
+import msgspec
+
 Options = dict[str, Any]
 
 
@@ -168,6 +170,7 @@ def complete(kind: type, label: str, options: Options) -> Options:
 
     Raises:
       ValueError: An option or the value of a choice is unknown; `label` says whose, and the nearest one is suggested.
+        Or a value is of another type than its field.
     """
     fields = {
         field.name: field.default
@@ -180,13 +183,19 @@ def complete(kind: type, label: str, options: Options) -> Options:
     for option, value in options.items():
         if typing.get_origin(types[option]) is Literal:
             check_known(value, typing.get_args(types[option]), f"{option} of {label} cannot be {value!r}")
+            continue
+        try:
+            msgspec.convert(value, types[option])
+        except msgspec.ValidationError as error:
+            raise ValueError(f"{option} of {label} cannot be {value!r}: {error}") from None
     return fields | {option: with_tuples(value) for option, value in options.items()}
 
 
-def check_known(key: str, known: Iterable[str], problem: str) -> None:
+def check_known(key: Any, known: Iterable[Any], problem: str) -> None:
     """Raises ValueError with `problem` and the nearest known key where a key is not known."""
     known = list(known)
     if key not in known:
+        known = list(map(str, known))
         near = difflib.get_close_matches(str(key), known, n=1)
         hint = f" Did you mean {near[0]}?" if near else ""
         raise ValueError(f"{problem}.{hint} Known: {', '.join(known) or 'none'}.")

@@ -27,7 +27,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--dataset", help="a prepared set or a packed .npz file (default: the one trained on)")
     parser.add_argument("--data-dir", help="where the set was prepared (default: as in training)")
     parser.add_argument("--split", default=VALIDATION, help="default: the part held out from training")
-    parser.add_argument("--faces", type=int, default=16, help=f"how many faces are paired, 2 to {MOST_FACES}")
+    parser.add_argument(
+        "--faces", type=commands.count, default=16, help=f"how many faces are paired, 2 to {MOST_FACES}"
+    )
     parser.add_argument("--step", type=int, help="checkpoint to take (default: the best by validation, else the last)")
     parser.add_argument("--out", type=pathlib.Path, help="folder of the files (default: in the run's evaluation)")
     arguments = parser.parse_args(argv)

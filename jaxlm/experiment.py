@@ -17,6 +17,7 @@ from jaxlm import config as config_lib
 from jaxlm import experiments, landmarks, models, tasks
 from jaxlm.config import Config, flatten
 from jaxlm.files import as_schema
+from jaxlm.models.option_ranges import check_options
 
 
 def files() -> dict[str, pathlib.Path]:
@@ -80,6 +81,7 @@ def _run_config(file: pathlib.Path) -> Config:
     config = module.config()
     if not isinstance(config, Config):
         raise ValueError(f"config() returns a {type(config).__name__}, not a jaxlm.config.Config")
+    as_schema(dataclasses.asdict(config), Config, "config()")
     return config
 
 
@@ -139,6 +141,9 @@ _RANGES: tuple[tuple[tuple[str, ...], Callable[[float], bool], str], ...] = (
     (("seed",), lambda value: value < 2**31, "below 2147483648"),
     (("epochs", "steps_per_epoch", "optim.warmup_epochs"), lambda value: value <= 10**9, "at most 1000000000"),
     (("temperature",), lambda value: value <= 10**6, "at most 1000000"),
+    (("optim.learning_rate", "optim.weight_decay"), lambda value: value <= 1000, "at most 1000"),
+    (("data.crop", "augment.shear", "augment.shift", "augment.colour"), lambda value: value <= 100, "at most 100"),
+    (("augment.rotation",), lambda value: value <= 180, "at most 180"),
 )
 
 
@@ -150,6 +155,8 @@ def check_ranges(config: Config) -> None:
             value = fields[name]
             if value is not None and not (math.isfinite(value) and fits(value)):
                 raise ValueError(f"{name} must be {text}, not {value}")
+    check_options("model.options", config.model.options)
+    check_options("task.options", config.task.options)
     if not all(0 <= beta < 1 for beta in config.optim.betas):
         raise ValueError(f"optim.betas must be at least 0 and below 1: {config.optim.betas}")
     epochs = [epoch for epoch, _ in config.optim.decay]

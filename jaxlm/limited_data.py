@@ -24,6 +24,7 @@ from typing import Any
 
 import absl.logging
 
+from jaxlm.evaluation import check_shapes
 from jaxlm.overrides import override
 from jaxlm.runtime import allocation, commands
 from jaxlm.studies import ARMS, follow_protocol
@@ -56,11 +57,13 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--seeds", **numbers, type=int, default=[0, 1, 2], help="seeds of the repetitions")
     arms = f"what detectors are trained on, of {', '.join(ARMS)} (default: all)"
     parser.add_argument("--arms", nargs="+", metavar="ARM", choices=ARMS, default=list(ARMS), help=arms)
-    parser.add_argument("--styles", type=int, metavar="N", default=8, help="renders of each face in avs and both")
-    steps = "steps of each detector (default: the experiment's, on all faces)"
-    parser.add_argument("--steps", type=int, metavar="N", help=steps)
     parser.add_argument(
-        "--translator-steps", type=int, metavar="N", help="steps of each translator (default: as above)"
+        "--styles", type=commands.count, metavar="N", default=8, help="renders of each face in avs and both"
+    )
+    steps = "steps of each detector (default: the experiment's, on all faces)"
+    parser.add_argument("--steps", type=commands.count, metavar="N", help=steps)
+    parser.add_argument(
+        "--translator-steps", type=commands.count, metavar="N", help="steps of each translator (default: as above)"
     )
     parser.add_argument("--split", help="a test split to judge by, besides the held-out faces")
     parser.add_argument("--dry-run", action="store_true", help="print the plan and stop")
@@ -79,9 +82,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     allocation.keep_memory()
     try:
         with commands.told_errors():
+            check_shapes(detector)
+            check_shapes(translator)
             follow_protocol(detector, translator, arguments)
     except KeyboardInterrupt:
-        sys.exit("\nInterrupted; the same command goes on from there.")
+        raise KeyboardInterrupt("Interrupted; the same command goes on from there.") from None
 
 
 if __name__ == "__main__":

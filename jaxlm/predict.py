@@ -29,10 +29,11 @@ import jax
 import numpy as np
 
 from jaxlm.prediction import Landmarker
-from jaxlm.prediction.box_tables import boxes_of_table
-from jaxlm.prediction.predicting import predict_files, say
+from jaxlm.prediction.box_tables import Row, boxes_of_table, distinct_boxes
+from jaxlm.prediction.predicting import predict_files
 from jaxlm.prediction.sources import find_files
 from jaxlm.runtime import commands
+from jaxlm.runtime.progress import say
 
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -72,11 +73,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         least = arguments.least_confidence
         if least is not None and not 0 <= least <= 1:
             raise ValueError(f"--least-confidence is a mean confidence, 0 to 1, not {least:g}")
-        files = find_files(arguments.files)
+        problems: list[str] = []
+
+        def tell_problem(problem: str) -> None:
+            problems.append(problem)
+            say(f"error: {problem}", error=True)
+
+        files = find_files(arguments.files, tell_problem)
+        if not files:
+            return 1
         if arguments.box and len(files) > 1:
             raise ValueError("--box is for a single photo; give the boxes of several in a table, --boxes FILE.csv")
         boxes = boxes_of_table(arguments.boxes, files) if arguments.boxes else None
-        boxes = {files[0]: [np.asarray(box) for box in arguments.box]} if arguments.box else boxes
+        if arguments.box:
+            rows = [
+                Row(f"--box {number}", str(files[0]), np.asarray(box)) for number, box in enumerate(arguments.box, 1)
+            ]
+            boxes = {files[0]: distinct_boxes(rows)}
         landmarker = Landmarker.load(
             arguments.path,
             step=arguments.step,
@@ -86,7 +99,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         if least is not None:
             landmarker.least_confidence = least
-        problems = predict_files(files, landmarker, arguments.out, boxes)
+        problems += predict_files(files, landmarker, arguments.out, boxes)
     say(f"Wrote {arguments.out / 'predictions.json'}, predictions.csv and pictures beside them")
     return 1 if problems else 0
 

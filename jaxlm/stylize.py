@@ -11,7 +11,6 @@ that share DATA_DIR, started as for training, share the pictures. Each draws on 
 from __future__ import annotations
 
 import pathlib
-import sys
 from collections.abc import Sequence
 
 import absl.logging
@@ -49,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             distributed.start(**cluster)
             stylize(**arguments)
     except KeyboardInterrupt:
-        sys.exit("\nInterrupted; the same command goes on from there.")
+        raise KeyboardInterrupt("Interrupted; the same command goes on from there.") from None
 
 
 if __name__ == "__main__":

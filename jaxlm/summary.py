@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 
 from jaxlm import overrides
+from jaxlm.evaluation import check_shapes
 from jaxlm.evaluation.cost import as_table, summarise_experiment
 from jaxlm.runtime import commands
 
@@ -16,6 +17,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--memory", action="store_true", help="compile a training step and print what it holds at most")
     parser.add_argument("--json", action="store_true", help="print the totals as one JSON object")
     arguments, config = overrides.parse_arguments(parser, argv)
+    with commands.told_errors():
+        check_shapes(config)
     summary = summarise_experiment(config)
     if arguments.json:
         totals = {key: getattr(summary, key) for key in ("parameters", "macs", "products", "megabytes")}

@@ -21,7 +21,7 @@ import jax
 from jaxlm import config as config_lib
 from jaxlm import models, overrides
 from jaxlm.config import Config
-from jaxlm.evaluation import cost, judging
+from jaxlm.evaluation import check_shapes, cost, judging
 from jaxlm.runtime import allocation, commands, distributed
 from jaxlm.runtime.progress import read_metrics
 from jaxlm.styles import report_translator
@@ -43,6 +43,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         distributed.require_agreement(
             {"config": "\n".join(config_lib.differences(Config(), config)), "layout on devices": layout}
         )
+        check_shapes(config)
         cost.check_size(config)
         make_synthetic_faces(config)
         if not fit(config, workdir):

@@ -75,6 +75,7 @@ def test_other_schemes_and_single_models_are_refused(tmp_path: pathlib.Path, cap
     save_bundle(tmp_path / "one.npz", mean_face_model())
     for arguments, message in (
         (["--weights", str(tmp_path / "one.npz")], "give two or more"),
+        (["--weights", str(tmp_path / "one.npz"), str(tmp_path / "." / "one.npz")], "one.npz is named twice"),
         ([], "no model is named"),
         (["--weights", str(tmp_path / "one.npz"), "--head", "other"], "has no head 'other'"),
         (["--weights", str(tmp_path / "one.npz"), str(tmp_path / "none.npz")], "there is no such file of weights"),

@@ -78,3 +78,22 @@ def test_a_photo_given_twice_has_its_boxes_twice(tmp_path: pathlib.Path):
     file = table_of(tmp_path, "a.png,1,2,3,4\n")
     boxes = boxes_of_table(file, [tmp_path / "a.png", tmp_path / "b" / ".." / "a.png"])
     assert [len(found) for found in boxes.values()] == [1, 1]
+
+
+def test_a_row_that_is_there_twice_is_taken_once_and_told(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]):
+    file = table_of(tmp_path, "a.png,1,2,3,4\nb.png,1,2,3,4\na.png,1.0,2,3,4.00\na.png,1,2,3,4.5\n")
+    boxes = boxes_of_table(file, [tmp_path / "a.png", tmp_path / "b.png"])
+    assert [len(found) for found in boxes.values()] == [2, 1]
+    told = capsys.readouterr().err
+    assert told == f"warning: {file}, line 4: box (1, 2, 3, 4) of a.png is that of {file}, line 2; it is taken once\n"
+
+
+def test_a_photo_and_a_link_to_it_share_their_boxes(tmp_path: pathlib.Path):
+    (tmp_path / "a.png").touch()
+    (tmp_path / "link.png").symlink_to("a.png")
+    files = [tmp_path / "a.png", tmp_path / "link.png"]
+    for name in ("a.png", "link.png"):
+        boxes = boxes_of_table(table_of(tmp_path, f"{name},1,2,3,4\n"), files)
+        assert [len(boxes[file]) for file in files] == [1, 1]
+    with pytest.raises(ValueError, match=r"line 3: 'link\.png' is .*, which .*line 2 calls 'a\.png'"):
+        boxes_of_table(table_of(tmp_path, "a.png,1,2,3,4\nlink.png,1,2,3,4\n"), files)

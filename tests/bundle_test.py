@@ -183,8 +183,14 @@ def test_files_that_are_no_bundles(file: pathlib.Path, tmp_path: pathlib.Path):
         ({"config": {"data": {"scheme": "/etc/mask.toml"}}}, "unknown landmark scheme '/etc/mask.toml'"),
         ({"config": {"data": {"crop": "wide"}}}, "config: Expected `float`, got `str` - at `data.crop`"),
         ({"config": {"data": {"crop": -1.0}}}, "data.crop must be above 0, not -1.0"),
-        ({"config": {"model": {"name": "cnn", "options": {"widths": 10**9}}}}, "an option is 1000000000"),
+        (
+            {"config": {"model": {"name": "cnn", "options": {"widths": [10**9]}}}},
+            "model.options.widths must be above 0",
+        ),
         ({"config": {"model": {"name": "cnn", "options": {"widths": "wide"}}}}, "cannot be used"),
+        ({"model": "fan"}, "its model is fan, and that of its config cnn"),
+        ({"pixels": "BGR"}, "its model sees pixels as 'BGR', and this jaxlm gives 'RGB, "),
+        ({"scheme": {"name": "mine", "count": 68}}, "in scheme mine, and by its config or head in another ibug68"),
         ({"config": [1]}, "metadata: Expected `object`, got `array` - at `config`"),
         ({"num_points": 10**9}, "metadata: Expected `int` <= 10000 - at `num_points`"),
         ({"head": {"name": "a", "dataset": "a", "scheme": "five", "start": 3, "stop": 90}}, "points 3 to 90 of 68"),
@@ -233,6 +239,15 @@ def test_weights_that_are_no_numbers(file: pathlib.Path, tmp_path: pathlib.Path,
     with pytest.raises(ValueError, match=message) as caught:
         load_bundle(tmp_path / "wrong.npz")
     assert str(tmp_path / "wrong.npz") in str(caught.value)
+
+
+def test_a_variance_below_0_is_no_variance(file: pathlib.Path, tmp_path: pathlib.Path):
+    stored = dict(np.load(file)) | {"batch_stats/norm/var": np.float32([1, -1e-9])}
+    np.savez(tmp_path / "wrong.npz", **stored)
+    with pytest.raises(
+        ValueError, match=r"wrong\.npz: batch_stats/norm/var holds a variance below 0; the file is damaged"
+    ):
+        load_bundle(tmp_path / "wrong.npz")
 
 
 def test_no_path_in_a_bundle_is_followed(file: pathlib.Path, tmp_path: pathlib.Path):

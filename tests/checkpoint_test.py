@@ -11,11 +11,13 @@ import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
 from jaxlm import models
-from jaxlm.checkpoints import CheckpointError, Checkpoints, MismatchError, directory_of, fingerprints, open_model
+from jaxlm.checkpoints import CheckpointError, Checkpoints, MismatchError, directory_of, fingerprints, open_model, runs
 from jaxlm.checkpoints.orbax_steps import Steps
+from jaxlm.checkpoints.records import _checksum, make_record
 from jaxlm.config import Config
 from jaxlm.landmarks import load_scheme
 from jaxlm.runtime import distributed
+from tiny_landmarker import mean_face_model
 
 
 def trees(value: float) -> tuple[dict, dict]:
@@ -77,8 +79,7 @@ def test_the_best_is_found_whatever_its_number_was_called(tmp_path, debug):
     for step in (1, 2):
         file = tmp_path / str(step) / "metrics" / "metrics"
         file.write_text(file.read_text().replace('"error"', '"nme"'))
-    with Steps(tmp_path) as steps:
-        assert steps.best == 1
+    assert Steps(tmp_path).best == 1
     save_steps(tmp_path, debug, {3: 0.4, 4: 0.5})
     assert steps_in(tmp_path) == [1, 3, 4]
 
@@ -119,6 +120,88 @@ def test_a_damaged_step_is_set_aside_and_the_one_before_it_is_used(tmp_path, deb
     assert [path.name.split("-")[0] for path in (tmp_path / "damaged").iterdir()] == ["2"]
     save_steps(tmp_path, debug, {2: 0.05})  # The run goes on and saves the step anew.
     assert restore(tmp_path, debug)[0] == 2
+
+
+@pytest.mark.parametrize("content", ["{", "", "[]", '{"error": "low"}', "{}", '{"error": 1, "nme": 2}', "\xff"])
+def test_a_step_whose_metrics_are_damaged_is_set_aside(tmp_path, debug, content, caplog):
+    directory = directory_of(tmp_path)
+    save_steps(directory, debug, {1: 0.2, 2: 0.1})
+    file = directory / "2" / "metrics" / "metrics"
+    file.write_bytes(content.encode("latin1"))
+    assert Steps(directory).best == 1
+    assert f"{file} is damaged" in caplog.text
+    assert restore(directory, debug)[0] == 1
+    assert "step 2 is damaged and set aside" in caplog.text
+    (aside,) = (directory / "damaged").iterdir()
+    assert (aside / "model").is_dir()
+
+
+def test_a_run_whose_only_step_was_set_aside_does_not_start_anew_unasked(tmp_path, debug):
+    save_steps(tmp_path, debug, {1: 0.2})
+    (tmp_path / "1" / "metrics" / "metrics").write_text("{")
+    with pytest.raises(CheckpointError, match=r"none of the steps \[1\] can be read"):
+        restore(tmp_path, debug)
+    assert restore(tmp_path, debug) is None
+
+
+def test_an_error_that_is_no_number_is_never_the_best(tmp_path, debug):
+    save_steps(tmp_path, debug, {1: 0.2, 2: float("nan")})
+    assert Steps(tmp_path).best == 1
+
+
+def test_a_renamed_step_is_set_aside(tmp_path, debug, caplog):
+    save_steps(tmp_path, debug, {20: 0.2, 42: 0.1})
+    (tmp_path / "42").rename(tmp_path / "30")
+    assert restore(tmp_path, debug)[0] == 20
+    assert "step 30 is no step of this run and set aside: StrayStepError: it was saved as step 42" in caplog.text
+    assert steps_in(tmp_path) == [20]
+
+
+def test_a_step_of_another_run_is_set_aside_before_it_takes_the_place_of_the_best(tmp_path, debug, caplog):
+    """Its config and its faces are the same; only the id of the run tells it."""
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    save_steps(ours, debug, {2: 0.3, 3: 0.4})
+    save_steps(theirs, debug, {1: 0.1})
+    shutil.copytree(theirs / "1", ours / "1")
+    assert restore(ours, debug)[0] == 3
+    assert "step 1 is no step of this run and set aside: StrayStepError: another run saved it" in caplog.text
+    save_steps(ours, debug, {4: 0.5, 5: 0.5})
+    assert steps_in(ours) == [2, 4, 5]
+
+
+def test_a_stray_step_is_not_taken_for_the_model(tmp_path, debug, caplog):
+    model = mean_face_model()
+    variables = jax.tree.map(jnp.asarray, model.variables)
+    for run in ("ours", "theirs"):
+        with Checkpoints(directory_of(tmp_path / run), model.config, 2) as checkpoints:
+            checkpoints.save(5, variables, {"step": jnp.asarray(5)}, 0.2)
+            checkpoints.save(6, variables, {"step": jnp.asarray(6)}, 0.1)
+    steps = directory_of(tmp_path / "ours")
+    (steps / "6").rename(steps / "3")
+    shutil.copytree(directory_of(tmp_path / "theirs") / "6", steps / "6")
+    assert open_model(tmp_path / "ours").step == 5
+    for step, why in ((3, "it was saved as step 6"), (6, "another run saved it")):
+        with pytest.raises(CheckpointError, match=f"no checkpoint can be read: step {step}: StrayStepError: {why}"):
+            open_model(tmp_path / "ours", step=step)
+
+
+def test_steps_of_runs_without_an_id_are_taken(tmp_path, debug, monkeypatch):
+    """As an older jaxlm wrote them; what is saved from then on has one."""
+
+    def older(step: int, run: str, *rest: object) -> dict:
+        record = make_record(step, run, *rest)
+        kept = {key: value for key, value in record.items() if key not in ("step", "run", "checksum")}
+        return kept | {"checksum": _checksum(kept)}
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runs, "make_record", older)
+        save_steps(tmp_path, debug, {1: 0.2, 2: 0.1})
+    (tmp_path / "run.json").unlink()
+    assert restore(tmp_path, debug)[0] == 2
+    save_steps(tmp_path, debug, {3: 0.3})
+    (tmp_path / "run.json").unlink()  # Of its steps the id is known, too.
+    assert restore(tmp_path, debug)[0] == 3
+    assert steps_in(tmp_path) == [2, 3]
 
 
 def test_flipped_bytes_anywhere_in_the_arrays_are_noticed(tmp_path, debug):

@@ -240,6 +240,24 @@ def test_requirements_are_the_light_core_and_what_prepares_data():
 @pytest.mark.parametrize(
     "argv",
     [
+        ["attention", "--workdir", "runs/a", "--faces", "0"],
+        ["attention", "--workdir", "runs/a", "--faces=-3"],
+        ["disentangle", "--workdir", "runs/a", "--judge", "runs/b", "--faces", "0"],
+        ["limited-data", "--experiment", "a", "--translator", "b", "--workdir", "c", "--steps", "0"],
+        ["limited-data", "--experiment", "a", "--translator", "b", "--workdir", "c", "--translator-steps", "0"],
+        ["limited-data", "--experiment", "a", "--translator", "b", "--workdir", "c", "--styles", "0"],
+    ],
+)
+def test_a_count_is_one_at_least(argv: list[str], capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(argv)
+    assert ended.value.code == 2
+    assert "it must be 1 or more, not " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
         ["predict", "a.png", "--out", ""],
         ["predict", "", "--out", "o"],
         ["evaluate", "--workdir", "runs/a", "--dataset", ""],

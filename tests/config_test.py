@@ -1,6 +1,7 @@
 import argparse
 import dataclasses
 import json
+import re
 
 import pytest
 
@@ -8,8 +9,11 @@ from jaxlm import config as config_lib
 from jaxlm import experiment, models, overrides, tasks
 from jaxlm.config import AugmentConfig, Config, OptimConfig
 from jaxlm.data_pipelines.input import write_pack
+from jaxlm.experiments import debug as debug_experiment
 from jaxlm.landmarks import FIVE, IBUG68, Scheme, load_scheme, text_of
 from jaxlm.landmarks.scheme import to_toml
+from jaxlm.models import option_ranges
+from runs import changed
 from tiny_faces import synthetic_faces
 
 
@@ -84,6 +88,28 @@ def test_options_that_an_experiment_leaves_at_their_default_can_be_overridden():
         (["--experiment", "debug", "--augment.blur", "2"], "augment.blur must be in 0..1, not 2.0"),
         (["--experiment", "debug", "--model.input-size", "0"], "model.input_size must be in 8..4096, not 0"),
         (["--experiment", "debug", "--seed", "-1"], "seed must be at least 0, not -1"),
+        (["--experiment", "debug", "--optim.learning-rate", "1e9"], "optim.learning_rate must be at most 1000, not"),
+        (["--experiment", "debug", "--data.crop", "1e9"], "data.crop must be at most 100, not"),
+        (["--experiment", "debug", "--augment.rotation", "1e9"], "augment.rotation must be at most 180, not"),
+        (
+            ["--experiment", "debug", "--model.options.widths", "4", "-1"],
+            "model.options.widths must be above 0 and at most 10000, not (4, -1)",
+        ),
+        (["--experiment", "debug", "--model.options.widths"], "model.options.widths must be one number at least"),
+        (["--experiment", "debug", "--model.options.head-width", "0"], "model.options.head_width must be above 0 and"),
+        (
+            ["--experiment", "debug", "--model.options.sets", "0"],
+            "model.options.sets must be above 0 and at most 10000",
+        ),
+        (["--experiment", "debug", "--model.options.ratio", "nan"], "model.options.ratio must be above 0 and at most"),
+        (["--experiment", "fan_wflw", "--model.options.stacks", "0"], "model.options.stacks must be in 1..100, not 0"),
+        (["--experiment", "fan_wflw", "--task.options.sigma", "0"], "task.options.sigma must be above 0 and at most"),
+        (["--experiment", "fan_wflw", "--task.options.stride", "0"], "task.options.stride must be above 0 and at most"),
+        (["--experiment", "lab_300w", "--model.options.depth", "0"], "model.options.depth must be in 1..10, not 0"),
+        (
+            ["--experiment", "vunet_300w", "--model.options.dropout", "2"],
+            "options.dropout must be at least 0 and below 1",
+        ),
         (["--experiment", "debug", "--optim.rates", "fc1", "-1"], "optim.rates"),
         (["--experiment", "debug", "--task.name", "reinitialisation"], "task reinitialisation is for models with"),
         (["--experiment", "dpr_gsr_300w", "--data.crop", "1.5"], "data.crop = 1.5 must be the same"),
@@ -97,6 +123,39 @@ def test_a_wrong_command_line_ends_with_a_suggestion(argv, message, capsys):
     assert caught.value.code != 0
     printed = capsys.readouterr()
     assert message in printed.out + printed.err
+
+
+def test_every_number_among_the_options_has_a_range():
+    kinds = [*models.MODELS.values(), *tasks.TASKS.values()]
+    numbers = {
+        field.name
+        for kind in kinds
+        for field in dataclasses.fields(kind)
+        if isinstance(field.default, int | float | tuple) and not isinstance(field.default, bool)
+    }
+    ranged = {name for names, _, _ in option_ranges._RANGES for name in names}
+    assert numbers <= ranged
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"data": {"batch_size": "8"}}, "config(): Expected `int`, got `str` - at `data.batch_size`"),
+        ({"optim": {"betas": (0.9,)}}, "config(): Expected `array` of length 2, got 1 - at `optim.betas`"),
+        ({"model": {"options": {"widths": 4}}}, "widths of model cnn cannot be 4: Expected `array`, got `int`"),
+        (
+            {"model": {"options": {"widths": (2.5,)}}},
+            "widths of model cnn cannot be (2.5,): Expected `int`, got `float`",
+        ),
+        ({"model": {"name": "san", "options": {"stride": 3}}}, "stride of model san cannot be 3. Known: 4, 8."),
+    ],
+)
+def test_an_experiment_gives_values_of_the_fields_types(change: dict, message: str, tmp_path, monkeypatch):
+    config = changed(experiment.load("debug"), **change)
+    monkeypatch.setattr(debug_experiment, "config", lambda: config)
+    (tmp_path / "mine.py").write_text("from jaxlm.experiments.debug import config\n")
+    with pytest.raises(ValueError, match=re.escape(message)):
+        experiment.load(str(tmp_path / "mine.py"))
 
 
 def test_another_model_starts_from_its_own_defaults(capsys):

@@ -2,6 +2,7 @@ import dataclasses
 import functools
 import json
 import pathlib
+import shutil
 
 import cv2
 import flax.linen as nn
@@ -149,7 +150,7 @@ def test_predictions_are_in_pixels_of_the_source_photo(trained: pathlib.Path, pa
     shifted = dataclasses.replace(faces, to_source=faces.to_source * 2 + np.float32([[0, 0, 5], [0, 0, 7]]))
     predicted, nme = inference.Predictions(faces.points + 1, None), np.zeros(len(faces), np.float32)
     everyone = {"full": np.ones(len(faces), bool)}
-    evaluation = judging.Evaluation(shifted, everyone, "inter_ocular", predicted, nme, [], {})
+    evaluation = judging.Evaluation(shifted, everyone, {}, {}, "inter_ocular", predicted, nme, [], {})
     judging.write_evaluation(tmp_path, evaluation)
     stored = np.load(tmp_path / "predictions.npz")
     assert_float32_close(stored["points"], 2 * predicted.points + np.float32([5, 7]), depth=4)
@@ -162,6 +163,33 @@ def test_validation_is_what_training_held_out(trained: pathlib.Path, pack: pathl
     assert not set(faces.names) & set(training.names)
     assert len(faces) + len(training) == 60
     assert masks["full"].sum() == len(faces)
+
+
+def test_held_out_faces_that_have_changed_are_refused_or_told(
+    trained: pathlib.Path, pack: pathlib.Path, tmp_path: pathlib.Path, capsys
+):
+    """Other labels behind the name of the run's pack, whether the run is judged or a bundle of it."""
+    splits = input_lib.open_splits(str(pack), "")
+    moved = dataclasses.replace(splits["train"], points=splits["train"].points + np.float32(1))
+    copy, aside = shutil.copytree(trained, tmp_path / "run"), pack.with_suffix(".aside")
+    save_bundle(tmp_path / "run.npz", checkpoints.open_model(copy))
+    note = "held out:   not the faces that the run held out; others are points held out\n"
+    evaluate.main(["--workdir", str(copy), "--dataset", str(pack), "--split", "validation"])
+    assert "held out:" not in capsys.readouterr().out
+    pack.rename(aside)
+    try:
+        input_lib.write_pack(pack, splits | {"train": moved})
+        with pytest.raises(SystemExit):
+            evaluate.main(["--workdir", str(copy), "--split", "validation"])
+        told = capsys.readouterr().err
+        assert "other faces than the run held out: it has changed since (points held out)" in told
+        assert f"give --dataset {pack}" in told
+        for model in (copy, tmp_path / "run.npz"):
+            evaluation = judging.evaluate_model(checkpoints.open_model(model), "it", str(pack), "", "validation")
+            assert evaluation.protocol["held out"] in note
+        evaluate.main(["--workdir", str(copy), "--split", "test"])
+    finally:
+        aside.replace(pack)
 
 
 def test_several_splits_are_subsets_of_one_table(trained: pathlib.Path, pack: pathlib.Path):

@@ -12,7 +12,7 @@ import textwrap
 import numpy as np
 import pytest
 
-from jaxlm.files import read_array, read_json, read_toml, replacing, write_whole
+from jaxlm.files import check_place, read_array, read_json, read_toml, remove_unfinished, replacing, write_whole
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,3 +136,36 @@ def test_damaged_arrays_are_named(tmp_path, change):
     (tmp_path / "a.npy").write_bytes(change((tmp_path / "a.npy").read_bytes()))
     with pytest.raises(ValueError, match=r"a\.npy is not a \.npy file of numbers, or it is damaged"):
         read_array(tmp_path / "a.npy", "f")
+
+
+def test_what_killed_processes_have_left_is_removed(tmp_path):
+    dead = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
+    gone, alive = int(dead.stdout), os.getppid()
+    left = [f".{gone}.part", f".a.jpg.{gone}.01234567.incomplete", f".b.{os.getpid()}.89abcdef.incomplete"]
+    kept = [f".{alive}.part", f".a.{alive}.01234567.incomplete", "1.part", f".{gone}.part.jpg", ".x.part", "a.jpg"]
+    for name in (*left, *kept):
+        (tmp_path / name).touch()
+    (tmp_path / f".{gone}0.part").mkdir()
+    with replacing(tmp_path / "now") as written:
+        written.write(b"new")
+        assert sorted(remove_unfinished(tmp_path)) == sorted(left)
+    assert (tmp_path / "now").read_bytes() == b"new"
+    assert {file.name for file in tmp_path.iterdir()} == {*kept, "now", f".{gone}0.part"}
+
+
+def test_nothing_is_written_through_links_inside_a_folder(tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "out")
+    check_place(tmp_path / "link", tmp_path / "link" / "deeper" / "a.jpg")
+    (tmp_path / "out" / "a.jpg").touch()
+    check_place(tmp_path / "out", tmp_path / "out" / "a.jpg")
+    (tmp_path / "out" / "away").symlink_to(tmp_path)
+    (tmp_path / "out" / "b.jpg").symlink_to(tmp_path / "nothing")
+    for path, link in (("away/x/c.jpg", "away"), ("b.jpg", "b.jpg")):
+        with pytest.raises(OSError, match=f"{tmp_path / 'out' / link} is a link"):
+            check_place(tmp_path / "out", tmp_path / "out" / path)
+    os.mkfifo(tmp_path / "out" / "fifo")
+    (tmp_path / "out" / "folder").mkdir()
+    for name in ("fifo", "folder"):
+        with pytest.raises(OSError, match=f"{name} is no regular file"):
+            check_place(tmp_path / "out", tmp_path / "out" / name)

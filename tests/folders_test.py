@@ -5,7 +5,7 @@ import pathlib
 
 import pytest
 
-from jaxlm.evaluation.folders import free_folder
+from jaxlm.evaluation.folders import check_free, free_folder
 
 FACES = {"points": "0123"}
 
@@ -17,25 +17,38 @@ def write(folder: pathlib.Path, protocol: dict[str, str], **more: object) -> Non
 
 def test_another_protocol_goes_to_another_folder_and_the_same_one_to_its_own(tmp_path: pathlib.Path):
     first, second = {"data": "wflw, test: 2500 faces"}, {"data": "wflw, test: 2400 faces"}
-    assert free_folder(tmp_path, "wflw-test", first, FACES) == tmp_path / "wflw-test"
+    assert free_folder(tmp_path, "wflw-test", {"protocol": first, "faces": FACES}) == tmp_path / "wflw-test"
     write(tmp_path / "wflw-test", first)
-    assert free_folder(tmp_path, "wflw-test", first, FACES) == tmp_path / "wflw-test"
-    assert free_folder(tmp_path, "wflw-test", second, FACES) == tmp_path / "wflw-test-2"
+    assert free_folder(tmp_path, "wflw-test", {"protocol": first, "faces": FACES}) == tmp_path / "wflw-test"
+    assert free_folder(tmp_path, "wflw-test", {"protocol": second, "faces": FACES}) == tmp_path / "wflw-test-2"
     write(tmp_path / "wflw-test-2", second)
-    assert free_folder(tmp_path, "wflw-test", second, FACES) == tmp_path / "wflw-test-2"
-    assert free_folder(tmp_path, "wflw-test", first | second | {"flip test": "yes"}, FACES) == tmp_path / "wflw-test-3"
+    assert free_folder(tmp_path, "wflw-test", {"protocol": second, "faces": FACES}) == tmp_path / "wflw-test-2"
+    third = {"protocol": first | second | {"flip test": "yes"}, "faces": FACES}
+    assert free_folder(tmp_path, "wflw-test", third) == tmp_path / "wflw-test-3"
 
 
 def test_other_faces_behind_the_same_name_go_to_another_folder(tmp_path: pathlib.Path):
+    about = {"protocol": {"data": "mine"}, "faces": FACES}
     write(tmp_path / "mine-test", {"data": "mine"}, faces=FACES)
-    assert free_folder(tmp_path, "mine-test", {"data": "mine"}, FACES) == tmp_path / "mine-test"
-    assert free_folder(tmp_path, "mine-test", {"data": "mine"}, {"points": "4567"}) == tmp_path / "mine-test-2"
+    assert free_folder(tmp_path, "mine-test", about) == tmp_path / "mine-test"
+    assert free_folder(tmp_path, "mine-test", about | {"faces": {"points": "4567"}}) == tmp_path / "mine-test-2"
+
+
+def test_results_of_other_weights_go_to_another_folder(tmp_path: pathlib.Path):
+    about = {"protocol": {"data": "mine"}, "model": {"weights": "01"}}
+    write(tmp_path / "mine-test", {"data": "mine"}, model={"weights": "01"})
+    assert free_folder(tmp_path, "mine-test", about) == tmp_path / "mine-test"
+    others = about | {"model": {"weights": "23"}}
+    assert free_folder(tmp_path, "mine-test", others) == tmp_path / "mine-test-2"
+    check_free(tmp_path / "mine-test" / "metrics.json", about)
+    with pytest.raises(FileExistsError, match=r"metrics\.json holds other results, and stays; name another folder"):
+        check_free(tmp_path / "mine-test" / "metrics.json", others)
 
 
 def test_damaged_results_stay_where_they_are(tmp_path: pathlib.Path):
     (tmp_path / "wflw-test").mkdir()
     (tmp_path / "wflw-test" / "metrics.json").write_text('{"protocol": ')
-    assert free_folder(tmp_path, "wflw-test", {}, FACES) == tmp_path / "wflw-test-2"
+    assert free_folder(tmp_path, "wflw-test", {"protocol": {}}) == tmp_path / "wflw-test-2"
 
 
 @pytest.mark.parametrize(
@@ -48,4 +61,4 @@ def test_damaged_results_stay_where_they_are(tmp_path: pathlib.Path):
     ],
 )
 def test_names_of_sets_never_lead_out_of_the_workdir(tmp_path: pathlib.Path, title: str, folder: str):
-    assert free_folder(tmp_path, title, {}, FACES) == tmp_path / folder
+    assert free_folder(tmp_path, title, {"protocol": {}}) == tmp_path / folder

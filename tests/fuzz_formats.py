@@ -210,7 +210,7 @@ def make_evaluation(folder: pathlib.Path, file: str) -> pathlib.Path:
     results = folder / "evaluation" / "a-test"
     results.mkdir(parents=True)
     row = {"subset": "full", "faces": 2, "nme": 5.0, "failure_rate": {"10": 0.0}, "auc": {"10": 0.5}}
-    document = {"protocol": {"run": "r", "data": "a, test: 2 faces", "NME": "by box"}, "rows": [row]}
+    document = {"protocol": {"run": "r, step 1", "data": "a, test: 2 faces", "NME": "by box"}, "rows": [row]}
     (results / "metrics.json").write_text(json.dumps(document))
     np.savez(results / "predictions.npz", names=np.array(["a", "b"]), nme=np.float32([0.05, 0.06]))
     cv2.imwrite(str(results / "worst.png"), np.zeros((4, 4, 3), np.uint8))
@@ -218,7 +218,7 @@ def make_evaluation(folder: pathlib.Path, file: str) -> pathlib.Path:
 
 
 def read_evaluation(path: pathlib.Path) -> None:
-    run = types.SimpleNamespace(folder=path.parents[2], translates=False, name="run")
+    run = types.SimpleNamespace(folder=path.parents[2], translates=False, name="run", trained=mean_face_model())
     report_runs._stored(run, None)
 
 

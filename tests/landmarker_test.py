@@ -203,3 +203,9 @@ def test_the_shipped_model_finds_the_face_of_the_astronaut():
     (face,) = Landmarker.load().predict(photos.read_photo(ASTRONAUT), [174, 82, 268, 176])
     points = [face.points[36:42].mean(0), face.points[42:48].mean(0), face.points[30], face.points[48], face.points[54]]
     np.testing.assert_allclose(points, [[203, 101], [247, 103], [226, 128], [203, 139], [247, 140]], atol=4)
+
+
+def test_an_empty_path_is_not_the_model_that_is_shipped():
+    """Of a variable that is not set."""
+    with pytest.raises(ValueError, match="the path of the model is empty; give a file, a run, or None"):
+        Landmarker.load("")

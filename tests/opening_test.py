@@ -1,5 +1,6 @@
 """The door to trained models: what is a run and what a file, which steps and heads there are, where results go."""
 
+import json
 import pathlib
 
 import jax
@@ -21,6 +22,7 @@ from jaxlm.checkpoints import (
     save_bundle,
 )
 from jaxlm.config import Config
+from jaxlm.data_pipelines.input import open_faces
 from jaxlm.evaluation import box_sensitivity
 from jaxlm.landmarks.schemes import IBUG68, WFLW98
 from jaxlm.models import save_weights
@@ -78,6 +80,16 @@ def test_what_is_not_there_is_named(tmp_path: pathlib.Path):
         open_models([])
 
 
+def test_a_pack_is_no_file_of_weights_and_weights_are_no_pack(pack: pathlib.Path, tmp_path: pathlib.Path):
+    with pytest.raises(
+        ValueError, match=r"faces\.npz is no file of weights .*, but a pack of faces, as --dataset takes it"
+    ):
+        open_model(pack)
+    file = mean_face_bundle(tmp_path / "mean.npz")
+    with pytest.raises(ValueError, match=r"mean\.npz is not a pack .*, but weights of a cnn, as --weights takes it"):
+        open_faces(str(file), "test", "")
+
+
 def test_variables_come_from_runs_and_from_files_of_any_network(workdir: pathlib.Path, tmp_path: pathlib.Path):
     save_weights(tmp_path / "vgg.npz", {"params": {"conv": np.ones(3)}}, {"model": "vgg19"})
     np.testing.assert_array_equal(open_variables(tmp_path / "vgg.npz")["params"]["conv"], np.ones(3))
@@ -99,8 +111,17 @@ def test_runs_and_files_share_a_table_of_box_errors(
     sensitivity.main(["--weights", "mine.npz", "--workdir", str(workdir), "--dataset", str(pack), "--split", "test"])
     shown = capsys.readouterr().out
     assert "run 1:      mine.npz\n" in shown
-    assert f"run 2:      {workdir}\n" in shown
+    assert f"run 2:      {workdir}, step 1\n" in shown
     assert "Wrote runs/mine/evaluation/synthetic-test/sensitivity.json" in shown
+    about = json.loads(pathlib.Path("runs/mine/evaluation/synthetic-test/sensitivity.json").read_text())
+    assert [about["models"][name]["step"] for name in ("mine.npz", str(workdir))] == ["1", "1"]
+    others = ["--workdir", str(workdir), "--step", "2", "--dataset", str(pack), "--split", "test"]
+    with pytest.raises(SystemExit):
+        sensitivity.main([*others, "--out", "runs/mine/evaluation/synthetic-test"])
+    assert "sensitivity.json holds other results, and stays" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        sensitivity.main([*others, "--out", "mine.npz"])
+    assert "mine.npz cannot be made: mine.npz is a file, not a folder" in capsys.readouterr().err
 
 
 def test_a_file_is_reported_on(model: Trained, pack: pathlib.Path, tmp_path: pathlib.Path, monkeypatch, capsys):
@@ -116,11 +137,18 @@ def test_the_attention_of_a_file_is_drawn(debug: Config, pack: pathlib.Path, tmp
     network = models.build("cnn", 98, debug.model.options, "float32")
     variables = jax.jit(lambda key: network.init(key, np.zeros((1, 32, 32, 3)), train=False))(jax.random.key(0))
     save_bundle("mine.npz", Trained(debug, network, variables, 1, WFLW98))
-    attention.main(["--weights", "mine.npz", "--dataset", str(pack), "--split", "test", "--faces", "3"])
-    assert sorted(path.name for path in pathlib.Path("runs/mine").iterdir()) == [
-        "sepbn_attention.png",
-        "sepbn_parameters.png",
-    ]
+    drawn = ["--dataset", str(pack), "--split", "test", "--faces"]
+    attention.main(["--weights", "mine.npz", *drawn, "3"])
+    files = ["attention.json", "sepbn_attention.png", "sepbn_parameters.png"]
+    assert sorted(path.name for path in pathlib.Path("runs/mine/attention").iterdir()) == files
+    about = json.loads(pathlib.Path("runs/mine/attention/attention.json").read_text())
+    assert about["protocol"] == {"run": "mine.npz", "data": "synthetic, test: 3 of 22 faces"}
+    attention.main(["--weights", "mine.npz", *drawn, "3"])
+    assert [path.name for path in pathlib.Path("runs/mine").iterdir()] == ["attention"]
+    pathlib.Path("other").mkdir()
+    save_bundle("other/mine.npz", Trained(debug, network, jax.tree.map(lambda leaf: leaf + 1, variables), 1, WFLW98))
+    attention.main(["--weights", "other/mine.npz", *drawn, "3"])
+    assert sorted(path.name for path in pathlib.Path("runs/mine").iterdir()) == ["attention", "attention-2"]
 
 
 def test_the_weights_that_come_with_jaxlm_have_a_name(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch):

@@ -283,3 +283,23 @@ def test_a_crop_is_black_outside_of_the_photo():
     crop, _ = photos.cut_crop(np.full((20, 20, 3), 200, np.uint8), np.asarray([10, 0, 29, 19]), size=20, crop=1.0)
     np.testing.assert_array_equal(crop[:, :10], 200)
     np.testing.assert_array_equal(crop[:, 10:], 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "why"),
+    [
+        ("a.avif", bytes(5000), "its start holds nothing but zeros"),
+        ("a.heic", bytes(5000), "its start holds nothing but zeros"),
+        ("b.avif", b"\0\0\0\x1cftypavif\0\0\0\0avifmif1miaf" + bytes(5000), "it is damaged, or coded in a way"),
+        ("a.png", b"\x89PNG\r\n\x1a\n" + bytes(99) + b"IEND", "it is damaged, or coded in a way"),
+        ("a.jpg", b"<html><title>Not found</title></html>", "it is a web page"),
+        ("b.jpg", "grüße".encode(), "it is a text file"),
+        ("c.jpg", b"version https://git-lfs.github.com/spec/v1\n", "it is a pointer of Git LFS"),
+        ("d.jpg", b"\x01\x02\x03\x04" * 9, "it is of none of the formats that are read"),
+        ("e.jpg", "grüße".encode("latin-1") * 9, "it is of none of the formats that are read"),
+    ],
+)
+def test_what_is_no_photo_is_named_by_what_it_is(tmp_path: pathlib.Path, name: str, data: bytes, why: str):
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(photos.PhotoError, match=f"{name} is not a readable image: {why}"):
+        photos.read_photo(tmp_path / name)

@@ -5,7 +5,20 @@ import pathlib
 
 import pytest
 
-from jaxlm.prediction.sources import find_files, picture_names, printable, real_name
+from jaxlm.prediction import sources
+from jaxlm.prediction.sources import picture_names, printable, real_name
+
+
+def find_files(arguments: list[str]) -> list[pathlib.Path]:
+    """The files that arguments stand for, where nothing is wrong with them."""
+    files, problems = found_and_told(arguments)
+    assert problems == []
+    return files
+
+
+def found_and_told(arguments: list[str]) -> tuple[list[pathlib.Path], list[str]]:
+    problems: list[str] = []
+    return sources.find_files(arguments, problems.append), problems
 
 
 def test_folders_and_patterns_stand_for_their_files(tmp_path: pathlib.Path):
@@ -20,8 +33,8 @@ def test_folders_and_patterns_stand_for_their_files(tmp_path: pathlib.Path):
     ]
     (tmp_path / "nothing").mkdir()
     for argument in ("nothing", "*.gif"):
-        with pytest.raises(ValueError, match="there are no photos or videos"):
-            find_files([str(tmp_path / argument)])
+        name = str(tmp_path / argument)
+        assert found_and_told([name]) == ([], [f"{name}: there are no photos or videos"])
 
 
 def test_pictures_of_one_name_do_not_meet():
@@ -53,6 +66,47 @@ def test_special_files_of_a_pattern_are_passed_over(tmp_path: pathlib.Path, caps
     assert "passed over b.jpg (a FIFO)" in capsys.readouterr().err
 
 
+def test_one_bad_argument_leaves_the_others(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "good" / "closed").mkdir(parents=True)
+    (tmp_path / "good" / "a.jpg").touch()
+
+    def scan(folder: str | None = None) -> object:
+        if str(folder).endswith("closed"):
+            raise PermissionError(13, "Permission denied", str(folder))
+        return original(folder)
+
+    original, closed = os.scandir, str(tmp_path / "good" / "closed")
+    monkeypatch.setattr(os, "scandir", scan)
+    arguments = [f"{tmp_path}/*.gif", str(tmp_path / "good"), closed, "n" * 300]
+    files, problems = found_and_told(arguments)
+    assert files == [tmp_path / "good" / "a.jpg", pathlib.Path("n" * 300)]
+    assert problems == [
+        f"{tmp_path}/*.gif: there are no photos or videos",
+        f"{closed}: the folder cannot be read: Permission denied",
+        f"{closed}: the folder cannot be read: Permission denied",
+        f"{closed}: there are no photos or videos",
+    ]
+
+
+def test_links_that_lead_in_circles_are_followed_once(tmp_path: pathlib.Path):
+    for name in ("a.jpg", "x/b.jpg", "x/y/c.jpg", "x/.hidden/d.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    for number in range(9):
+        (tmp_path / f"loop{number}").symlink_to(tmp_path)
+        (tmp_path / "x" / f"loop{number}").symlink_to(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "e.jpg").touch()
+    (tmp_path / "x" / "y" / "away").symlink_to(tmp_path / "elsewhere")
+    below = [tmp_path / "x" / name for name in ("b.jpg", "y/away/e.jpg", "y/c.jpg")]
+    assert find_files([f"{tmp_path}/x/**/*.jpg"])[:2] == [tmp_path / "x" / "b.jpg", tmp_path / "x" / "loop0" / "a.jpg"]
+    for pattern in ("**/*.jpg", "**", "**/**/*", "*", "loop*/**/*.jpg"):
+        found = {os.path.realpath(file) for file in find_files([f"{tmp_path}/{pattern}"])}
+        expected = {os.path.realpath(file) for file in (tmp_path / "a.jpg", *below)}
+        hidden = {str(tmp_path / "x" / ".hidden" / "d.jpg")}  # Of a folder that is matched, all is taken.
+        assert expected <= found <= expected | hidden
+
+
 def test_brackets_in_the_name_of_a_folder_are_no_pattern(tmp_path: pathlib.Path):
     (tmp_path / "holiday [1]").mkdir()
     (tmp_path / "holiday [1]" / "a.jpg").touch()
@@ -65,6 +119,15 @@ def test_a_file_is_taken_once_however_it_is_called(tmp_path: pathlib.Path):
     (tmp_path / "x").mkdir()
     names = [f"{tmp_path}/a[1].jpg", f"{tmp_path}/./a[1].jpg", f"{tmp_path}/x/../a[1].jpg", str(tmp_path)]
     assert find_files(names) == [tmp_path / "a[1].jpg"]
+
+
+def test_pictures_below_earlier_results_are_not_taken(tmp_path: pathlib.Path):
+    (tmp_path / "out" / "b").mkdir(parents=True)
+    for name in ("a_landmarks.jpg", "out/predictions.jsonl", "out/b/a_landmarks.jpg", "out/b/mine.jpg"):
+        (tmp_path / name).touch()
+    for argument in ("out", "out/b", "out/b/*", "out/**/*.jpg", "out/*"):
+        assert find_files([f"{tmp_path}/{argument}"]) == [tmp_path / "out" / "b" / "mine.jpg"]
+    assert find_files([f"{tmp_path}/**/*.jpg"]) == [tmp_path / "a_landmarks.jpg", tmp_path / "out" / "b" / "mine.jpg"]
 
 
 @pytest.mark.parametrize("out", [".", "points", "points/again"])

@@ -7,6 +7,8 @@ import json
 import os
 import pathlib
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +22,7 @@ from jaxlm.landmarks import photos
 from jaxlm.prediction import landmarker, predicting
 from jaxlm.prediction.files import Entry, FoundFace, Results, write_csv, write_json
 from jaxlm.prediction.sources import real_name
+from jaxlm.runtime import progress
 from tiny_landmarker import bright_spot, brightest, mean_face_bundle, mean_face_in
 
 BOX = (40, 30, 99, 89)
@@ -382,9 +385,18 @@ def test_a_damaged_log_is_named(tmp_path: pathlib.Path):
     file = write(tmp_path / "a.png")
     predicting.predict_files([file], SPOTS, tmp_path / "out")
     log = tmp_path / "out" / "predictions.jsonl"
-    log.write_text(log.read_text().replace('"box"', '"bax"'))
-    with pytest.raises(ValueError, match=r"predictions\.jsonl is damaged; move it away"):
-        predicting.predict_files([file], SPOTS, tmp_path / "out")
+    whole = log.read_text()
+    points = whole[whole.index('"points"') : whole.index(', "confidence"')]
+    for old, new, why in (
+        ('"box"', '"bax"', "missing required field `box`"),
+        ('"box": [40.0', '"box": ["40"', r"Expected `float`, got `str` - at `faces\[0\]\.box\[0\]`"),
+        ('"box": [40.0', '"box": [NaN', "values that are no numbers"),
+        (points, points[: points.rindex(", [")] + "]", "has not the 5 points of the model"),
+    ):
+        log.write_text(whole.replace(old, new, 1))
+        assert log.read_text() != whole
+        with pytest.raises(ValueError, match=rf"predictions\.jsonl, line 2 is damaged \(.*{why}.*move it away"):
+            predicting.predict_files([file], SPOTS, tmp_path / "out")
 
 
 def test_a_picture_that_cannot_be_written_loses_no_points(tmp_path: pathlib.Path):
@@ -393,6 +405,163 @@ def test_a_picture_that_cannot_be_written_loses_no_points(tmp_path: pathlib.Path
     (problem,) = predicting.predict_files([file], SPOTS, tmp_path / "out")
     assert "a_landmarks.jpg" in problem
     assert names(tmp_path / "out") == ["a"]
+
+
+def test_somebodys_own_files_are_not_replaced(tmp_path: pathlib.Path):
+    """A folder without predictions holds no results."""
+    file, own = write(tmp_path / "a.png"), tmp_path / "a_landmarks.jpg"
+    own.write_text("mine")
+    for _ in range(2):
+        with pytest.raises(FileExistsError, match=r"a_landmarks\.jpg is there, and is no result"):
+            predicting.predict_files([file], SPOTS, tmp_path)
+        assert own.read_text() == "mine"
+    assert {path.name for path in tmp_path.iterdir()} == {"a.png", own.name}
+
+
+def test_results_that_were_taken_out_of_the_log_are_found_again(tmp_path: pathlib.Path):
+    file, out = write(tmp_path / "a.png"), tmp_path / "out"
+    predicting.predict_files([file], SPOTS, out)
+    whole = (out / "predictions.json").read_bytes()
+    lines = (out / "predictions.jsonl").read_bytes().splitlines(keepends=True)
+    (out / "predictions.jsonl").write_bytes(lines[0] + lines[2])
+    predicting.predict_files([file], SPOTS, out)
+    assert (out / "predictions.json").read_bytes() == whole
+
+
+def test_links_in_the_folder_of_results_are_not_followed(tmp_path: pathlib.Path):
+    files, out, away = four_photos(tmp_path), tmp_path / "out", tmp_path / "away"
+    files.append(write(tmp_path / "other" / "a.png"))
+    away.mkdir()
+    out.mkdir()
+    (out / "other").symlink_to(away)
+    (away / "mine.jpg").write_text("mine")
+    (out / "b_landmarks.jpg").symlink_to(away / "mine.jpg")
+    for _ in range(2):
+        problems = predicting.predict_files(files, SPOTS, out)
+        assert [line.partition(" is a link")[0] for line in problems] == [
+            f"{files[1]}: {out / 'b_landmarks.jpg'}",
+            f"{files[4]}: {out / 'other'}",
+        ]
+        assert names(out) == ["a", "b", "c", "d", "a"]
+    assert [file.read_text() for file in away.iterdir()] == ["mine"]
+
+
+@pytest.mark.parametrize("kind", ["link", "FIFO", "folder"])
+@pytest.mark.parametrize("name", ["predictions.jsonl", "predictions.json", "predictions.csv", ".predictions.lock"])
+def test_what_is_no_file_under_the_name_of_a_result_is_refused_at_once(tmp_path: pathlib.Path, name: str, kind: str):
+    out, away = tmp_path / "out", tmp_path / "away"
+    out.mkdir()
+    away.write_text("mine")
+    {"link": lambda file: file.symlink_to(away), "FIFO": os.mkfifo, "folder": pathlib.Path.mkdir}[kind](out / name)
+    with pytest.raises(OSError, match=rf"{name} is (a link|no regular file)"):
+        predicting.predict_files([write(tmp_path / "a.png")], SPOTS, out)
+    assert [file.name for file in out.iterdir()] == [name]
+    assert away.read_text() == "mine"
+
+
+def test_a_picture_is_not_written_to_a_fifo(tmp_path: pathlib.Path):
+    (tmp_path / "out").mkdir()
+    os.mkfifo(tmp_path / "out" / "a_landmarks.jpg")
+    (problem,) = predicting.predict_files([write(tmp_path / "a.png")], SPOTS, tmp_path / "out")
+    assert "a_landmarks.jpg is no regular file" in problem
+    assert names(tmp_path / "out") == ["a"]
+
+
+@pytest.mark.parametrize("broken", [b"no photo", b"", None])
+def test_results_of_what_a_file_held_before_go(
+    tmp_path: pathlib.Path, broken: bytes | None, capsys: pytest.CaptureFixture[str]
+):
+    files, out = four_photos(tmp_path), tmp_path / "out"
+    predicting.predict_files(files, SPOTS, out)
+    files[1].unlink()
+    os.mkfifo(files[1]) if broken is None else files[1].write_bytes(broken)
+    for _ in range(2):
+        assert len(predicting.predict_files(files[1:], SPOTS, out)) == 1
+        assert names(out) == ["a", "c", "d"]
+        assert not (out / "b_landmarks.jpg").exists()
+    assert capsys.readouterr().err.count(f"{files[1]} has changed, so its earlier results are removed") == 1
+    files[1].unlink()
+    assert len(predicting.predict_files([files[1], files[2]], SPOTS, out)) == 1
+    assert names(out) == ["a", "c", "d"]
+    write(files[1])
+    assert predicting.predict_files(files, SPOTS, out) == []
+    assert sorted(names(out)) == ["a", "b", "c", "d"]
+
+
+def test_the_picture_of_what_a_file_held_before_goes(tmp_path: pathlib.Path):
+    """A photo becomes a video, and a photo again."""
+    file, out = write(tmp_path / "a.png"), tmp_path / "out"
+    still = file.read_bytes()
+    for number, moves in enumerate((False, True, False)):
+        if moves:
+            tiny_videos.write(file, [bright_spot(60 + index, 52) for index in range(3)], kind=".apng")
+        else:
+            file.write_bytes(still)
+        os.utime(file, (number, number))
+        predicting.predict_files([file], SPOTS, out)
+        assert [path.suffix for path in out.glob("a_landmarks.*")] == [".mp4" if moves else ".jpg"]
+
+
+def test_results_of_a_file_that_cannot_be_read_now_stay(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch):
+    files, out = four_photos(tmp_path), tmp_path / "out"
+    predicting.predict_files(files, SPOTS, out)
+    (out / "b_landmarks.jpg").unlink()
+    at_call(0, fail(MemoryError()), monkeypatch)
+    assert len(predicting.predict_files(files, SPOTS, out)) == 1
+    assert names(out) == ["a", "b", "c", "d"]
+
+
+def test_files_of_one_name_in_two_working_directories_stay_apart(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    out = tmp_path / "out"
+    for number, folder in enumerate(("x", "y", "x", "y")):
+        write(tmp_path / folder / "a.png", 60 + 9 * (folder == "y"), 52)
+        os.utime(tmp_path / folder / "a.png", (number, number))
+        monkeypatch.chdir(tmp_path / folder)
+        assert predicting.predict_files([pathlib.Path("a.png")], SPOTS, out) == []
+        told = f"a.png: the results hold another file of this name, so this one is called {tmp_path}/y/a.png"
+        assert (told in capsys.readouterr().out) == (folder == "y")
+    found = {entry["file"]: entry["faces"][0]["points"][0][0] for entry in document(out)}
+    assert found == pytest.approx({"a.png": 60, f"{tmp_path}/y/a.png": 69}, abs=0.3)
+    assert len(document(out)) == 2
+
+
+def test_a_killed_call_leaves_no_unfinished_files_to_the_next(tmp_path: pathlib.Path):
+    files, out = [write(tmp_path / "x" / "a.png"), write(tmp_path / "y" / "a.png")], tmp_path / "out"
+    gone = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
+    left = [out / f".{int(gone.stdout)}.part", out / "y" / f".a_landmarks.jpg.{int(gone.stdout)}.0123abcd.incomplete"]
+    for file in left:
+        file.parent.mkdir(exist_ok=True)
+        file.touch()
+    assert predicting.predict_files(files, SPOTS, out) == []
+    assert not any(file.exists() for file in left)
+    assert (out / "y" / "a_landmarks.jpg").exists()
+
+
+def test_points_that_are_no_numbers_are_no_result(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch):
+    file = write(tmp_path / "a.png")
+    face = landmarker.Face(np.float32(BOX), np.full((5, 2), np.nan, np.float32), None, SPOTS.scheme)
+    monkeypatch.setattr(SPOTS, "predict", lambda *_: [face])
+    (problem,) = predicting.predict_files([file], SPOTS, tmp_path / "out")
+    assert "points that are no numbers" in problem
+    assert document(tmp_path / "out") == []
+
+
+def test_one_bad_argument_does_not_end_the_others(
+    tmp_path: pathlib.Path, weights: pathlib.Path, capsys: pytest.CaptureFixture[str]
+):
+    write(tmp_path / "a.png")
+    (tmp_path / "empty").mkdir()
+    arguments = [str(tmp_path / name) for name in ("empty", "none/*.jpg", "a.png", "n" * 300, "none.png")]
+    options = ["--detector", "whole", "--weights", str(weights), "--out", str(tmp_path / "out")]
+    assert predict.main([*arguments, *options]) == 1
+    assert names(tmp_path / "out") == ["a"]
+    said = capsys.readouterr().err
+    for words in ("empty: there are no photos", "*.jpg: there are no photos", "nnn: File name too long", "is missing"):
+        assert words in said
+    assert predict.main([str(tmp_path / "empty"), "--out", str(tmp_path / "new")]) == 1
+    assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.parametrize("name", [b"caf\xe9.png", "grüße 1:2 [x].png".encode(), b"n" * 246 + b".png", b"a\\xe9\n.png"])
@@ -412,8 +581,9 @@ def test_names_of_all_kinds_come_back(tmp_path: pathlib.Path, name: bytes, capsy
 def test_names_can_be_shown_on_every_terminal(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch):
     raw = io.BytesIO()
     monkeypatch.setattr("sys.stdout", io.TextIOWrapper(raw, "ascii"))
-    predicting.say("ü " + os.fsdecode(b"caf\xe9"))
-    assert raw.getvalue() == rb"\xfc caf\udce9" + os.linesep.encode()
+    progress.say("ü " + os.fsdecode(b"caf\xe9"))
+    progress.say("two\nlines \033[31m")
+    assert raw.getvalue().splitlines() == [rb"\xfc caf\udce9", rb"two\x0alines \x1b[31m"]
 
 
 def test_a_limit_outside_of_0_to_1_is_refused(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]):

@@ -72,6 +72,21 @@ def test_a_wrong_box_takes_away_no_other_face(tmp_path: pathlib.Path, bad: tuple
     assert problem.startswith(f"{file}: box (")
 
 
+def test_a_box_whose_face_is_not_followed_is_told(tmp_path: pathlib.Path):
+    """Of one face two boxes, one beside a square that leaves the frame, and one without a face."""
+    images = [frame_with((2, 10), (-12, 50)), *[frame_with((2, 10))] * 2]
+    file = write(tmp_path / "a.mkv", images)
+    boxes = [np.float64(box) for box in ([2, 10, 21, 29], [3, 11, 20, 28], [-12, 50, 7, 69], [80, 40, 99, 59])]
+    entries, problems, _ = entries_of(file, tmp_path / "b.mp4", boxes)
+    assert [len(entry.faces) for entry in entries] == [2, 1, 1]
+    outside = "most of its points are outside of the frame, or it is that of another box"
+    assert problems == [
+        f"{file}: the face in box (3, 11, 20, 28) is not followed: {outside}",
+        f"{file}: the face in box (-12, 50, 7, 69) is not followed: {outside}",
+        f"{file}: the face in box (80, 40, 99, 59) is not followed: the model is not sure that there is one",
+    ]
+
+
 def test_what_could_be_read_of_a_cut_video_is_kept_and_told(tmp_path: pathlib.Path):
     rng = np.random.default_rng(0)
     images = [frame // 2 + rng.integers(0, 99, frame.shape, np.uint8) for frame in MOVING]

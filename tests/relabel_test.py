@@ -132,5 +132,5 @@ def test_relabel_replaces_no_other_file(weights: list[str], pack: pathlib.Path, 
     (tmp_path / "mine.npz").write_text("of the user")
     with pytest.raises(SystemExit):
         relabel.main(["--weights", weights[0], "--dataset", str(pack), "--out", str(tmp_path / "mine.npz")])
-    assert "mine.npz is there already and is no whole pack" in capsys.readouterr().err
+    assert "mine.npz is there already and is not a pack" in capsys.readouterr().err
     assert (tmp_path / "mine.npz").read_text() == "of the user"

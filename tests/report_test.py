@@ -18,13 +18,16 @@ import numpy as np
 import pytest
 
 from html_page import Page
-from jaxlm import report, train
+from jaxlm import evaluate, report, train
+from jaxlm.checkpoints import save_bundle
 from jaxlm.drawing import pictures, report_page
 from jaxlm.evaluation import box_sensitivity, inference
+from jaxlm.evaluation.stored import StoredEvaluation, is_of
 from jaxlm.landmarks.schemes import WFLW98
 from jaxlm.studies import report_runs, reporting
 from jaxlm.studies.report_runs import Detection, Translation
 from jaxlm.styles import translator_report
+from tiny_landmarker import mean_face_model, shifted
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
@@ -203,7 +206,7 @@ def test_translators_have_sections_of_their_own(reported: Reported):
     )
     values = dict.fromkeys(translator_report.ROWS, 0.5)
     grid = pictures.to_png(np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8))
-    text, page = compose(ours, Translation(run, {"data": "faces: 3"}, (), None, values, grid))
+    text, page = compose(ours, Translation(run, {"data": "faces: 3"}, (), None, {}, values, grid))
     assert page.tables["Faces in other styles"][0][1][:4] == ["styles", "0.5000", "0.5000", "127.50"]
     assert [row[0] for row in page.tables["Results"][0]] == ["run", "ours"]
     assert "Training of detectors</h2>" in text
@@ -228,6 +231,48 @@ def test_without_its_faces_a_run_shows_its_last_evaluation(reported: Reported, t
     assert len(page.images) == 3
     assert "they were never evaluated" in (tmp_path / "bare.html").read_text()
     assert len(Page((tmp_path / "bare.html").read_text()).images) == 1
+
+
+def test_an_evaluation_of_other_weights_is_not_shown(pack: pathlib.Path, tmp_path: pathlib.Path, monkeypatch):
+    """Files of one name in two folders share a folder of results, and a run's steps do."""
+    monkeypatch.chdir(tmp_path)
+    faces = shutil.copy(pack, tmp_path / "faces.npz")
+    for folder, fraction in (("a", 0.0), ("b", 0.1)):
+        pathlib.Path(folder).mkdir()
+        save_bundle(f"{folder}/model.npz", shifted(mean_face_model("wflw98", "faces.npz"), fraction))
+        evaluate.main(["--weights", f"{folder}/model.npz", "--split", "test"])
+    pathlib.Path(faces).unlink()
+    results = reporting.write_report([pathlib.Path("a/model.npz"), pathlib.Path("b/model.npz")], tmp_path / "r.html")
+    assert [result.folder.name for result in results] == ["synthetic-test", "synthetic-test-2"]
+    assert results[0].rows[0].nme < results[1].rows[0].nme
+    for folder, weights in (("a", "23"), ("b", "45")):
+        file = pathlib.Path("runs/model/evaluation") / ("synthetic-test" if folder == "a" else "synthetic-test-2")
+        content = json.loads((file / "metrics.json").read_text())
+        content["model"]["weights"] = weights
+        (file / "metrics.json").write_text(json.dumps(content))
+    assert reporting.write_report([pathlib.Path("a/model.npz")], tmp_path / "r.html") == []
+    assert "they were never evaluated with these weights" in (tmp_path / "r.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("run", "step", "head", "ours"),
+    [
+        ("runs/a, step 7", "7", "", True),
+        ("runs/a, step 7", "8", "", False),
+        ("runs/a, step 7, head wflw", "7", "wflw", True),
+        ("runs/a, step 7, head wflw", "7", "300w", False),
+        ("model.npz", "7", "", False),
+    ],
+)
+def test_of_older_evaluations_the_step_must_fit(run: str, step: str, head: str, ours: bool):
+    evaluation = StoredEvaluation({"run": run})
+    assert is_of(evaluation, {"step": step, "head": head, "weights": "01"}) == ours
+
+
+def test_faces_of_equal_names_and_other_labels_stand_apart(reported: Reported):
+    ours = renamed(reported.result, "ours")
+    assert len(report_runs.groups([ours, renamed(ours, "same")])) == 1
+    assert len(report_runs.groups([ours, renamed(ours, "other", identity={"points": "01"})])) == 2
 
 
 @pytest.mark.parametrize(

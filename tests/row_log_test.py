@@ -5,39 +5,48 @@ import pathlib
 
 import pytest
 
-from jaxlm.runtime.row_log import RowLog
+from jaxlm.runtime.row_log import Row, RowLog
+
+
+def opened(file: pathlib.Path, model: int = 1) -> RowLog:
+    def check(row: Row) -> None:
+        if row.get("number") == 7:
+            raise ValueError("7 is no number of ours")
+
+    return RowLog(file, {"model": model}, check)
 
 
 def filled(file: pathlib.Path) -> RowLog:
-    log = RowLog(file, {"model": 1})
+    log = opened(file)
     for item, rows in (("a", 2), ("b", 1)):
         for number in range(rows):
-            log.add({"of": item, "number": number})
+            log.add(item, {"of": item, "number": number})
         log.finish(item, {"good": True})
     return log
 
 
 def test_rows_of_items_are_there_at_once_and_later(tmp_path: pathlib.Path):
     log = filled(tmp_path / "log.jsonl")
-    log.add({"of": "c", "number": 0})
+    log.add("c", {"of": "c", "number": 0})
     rows = [{"of": item, "number": number} for item, number in (("a", 0), ("a", 1), ("b", 0))]
     assert [*log.rows()] == [*rows, {"of": "c", "number": 0}]
     assert log.unfinished
-    later = RowLog(tmp_path / "log.jsonl", {"model": 1})
+    later = opened(tmp_path / "log.jsonl")
     assert [*later.rows()] == rows
     assert later.done == {"a": {"good": True}, "b": {"good": True}}
-    later.add({"of": "d", "number": 0})
+    later.add("d", {"of": "d", "number": 0})
     later.finish("d", {"good": False})
     later.close()
     assert '"c"' not in (tmp_path / "log.jsonl").read_text()
-    assert [*RowLog(tmp_path / "log.jsonl", {"model": 1}).rows()] == [*rows, {"of": "d", "number": 0}]
+    assert [*opened(tmp_path / "log.jsonl").rows()] == [*rows, {"of": "d", "number": 0}]
 
 
 def test_an_item_that_is_done_again_has_its_new_rows_alone(tmp_path: pathlib.Path):
     log = filled(tmp_path / "log.jsonl")
-    log.add({"of": "a", "number": 9})
+    log.add("a", {"of": "a", "number": 9})
+    assert [row["number"] for row in log.rows()] == [0, 9]
     log.finish("a", {"good": False})
-    for one in (log, RowLog(tmp_path / "log.jsonl", {"model": 1})):
+    for one in (log, opened(tmp_path / "log.jsonl")):
         assert [row["number"] for row in one.rows()] == [9, 0]
         assert one.done["a"] == {"good": False}
 
@@ -46,12 +55,12 @@ def test_rows_by_other_settings_stay_until_there_are_new_ones(tmp_path: pathlib.
     file = tmp_path / "log.jsonl"
     filled(file).close()
     before = file.read_bytes()
-    log = RowLog(file, {"model": 2})
+    log = opened(file, 2)
     assert log.others
     assert [*log.rows()] == []
     log.close()
     assert file.read_bytes() == before
-    log.add({"of": "e"})
+    log.add("e", {"of": "e"})
     log.finish("e", {})
     assert [json.loads(line) for line in file.read_text().splitlines()] == [
         {"settings": {"model": 2}},
@@ -66,9 +75,9 @@ def test_what_was_cut_off_does_not_count(tmp_path: pathlib.Path, tail: bytes):
     filled(file).close()
     whole = file.read_bytes()
     file.write_bytes(whole + tail)
-    log = RowLog(file, {"model": 1})
+    log = opened(file)
     assert len([*log.rows()]) == 3
-    log.add({"of": "c"})
+    log.add("c", {"of": "c"})
     assert file.read_bytes() == whole + b'{"of": "c"}\n'
 
 
@@ -82,5 +91,23 @@ def test_a_damaged_line_is_named_and_nothing_behind_it_is_lost(tmp_path: pathlib
         damaged = b"".join([*lines[: number - 1], damage, *lines[number:]])
         file.write_bytes(damaged)
         with pytest.raises(ValueError, match=rf"log\.jsonl, line {number} is damaged"):
-            RowLog(file, {"model": 1})
+            opened(file)
         assert file.read_bytes() == damaged
+
+
+def test_a_row_that_is_none_of_ours_is_named(tmp_path: pathlib.Path):
+    file = tmp_path / "log.jsonl"
+    filled(file).close()
+    file.write_text(file.read_text().replace('"number": 1', '"number": 7'))
+    with pytest.raises(ValueError, match=r"log\.jsonl, line 3 is damaged \(7 is no number of ours\)"):
+        opened(file)
+
+
+def test_an_item_may_have_no_rows_any_more(tmp_path: pathlib.Path):
+    log = filled(tmp_path / "log.jsonl")
+    log.finish("a", {"good": False})
+    log.close()
+    for one in (log, opened(tmp_path / "log.jsonl")):
+        assert [*one.first_rows()] == [("b", {"of": "b", "number": 0})]
+        assert [*one.rows()] == [{"of": "b", "number": 0}]
+        assert one.done["a"] == {"good": False}

@@ -108,7 +108,7 @@ def other(trained: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pathlib.Pat
 
 def held_out_more(trained: Trained) -> Trained:
     data = dataclasses.replace(trained.config.data, validation_percent=40)
-    return dataclasses.replace(trained, config=dataclasses.replace(trained.config, data=data))
+    return dataclasses.replace(trained, config=dataclasses.replace(trained.config, data=data), data={})
 
 
 def test_curves_start_from_the_evaluations_error_and_are_written(

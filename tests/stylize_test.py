@@ -116,7 +116,7 @@ def test_a_killed_run_goes_on_with_what_is_missing(made: Made, monkeypatch: pyte
         return decode(*arguments)
 
     monkeypatch.setattr(translation, "decode", interrupt)
-    with pytest.raises(SystemExit, match="the same command goes on"):
+    with pytest.raises(KeyboardInterrupt, match="the same command goes on"):
         stylize.main(made.arguments)
     assert pictures(made.folder) == {row.file: whole[row.file] for row in rows[:64]}
     (made.folder / rows[3].file).unlink()

@@ -2,14 +2,17 @@
 
 import dataclasses
 import json
+import re
 
 import jax
 import pytest
 from flax import linen as nn
 
-from jaxlm import models, summary, train
-from jaxlm.evaluation import cost
+from jaxlm import experiment, models, summary, train
+from jaxlm.config import Config
+from jaxlm.evaluation import check_shapes, cost
 from jaxlm.evaluation.cost import summarise
+from runs import changed
 
 
 def macs_of(module: nn.Module, size: int = 8) -> dict[str, tuple[int, int]]:
@@ -195,3 +198,25 @@ def test_a_model_above_its_limit_is_refused_before_training(debug, tmp_path, cap
     with pytest.raises(SystemExit):
         train.main(["--experiment", "debug", "--max-megabytes", "0.01", "--workdir", str(tmp_path)])
     assert "max_megabytes" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("debug", {"model": {"input_size": 9, "options": {"widths": (2,) * 6}}}, "6 blocks need images of 64 px"),
+        ("fan_wflw", {"model": {"options": {"width": 2}}}, "division by zero"),
+        ("resunet_300w", {"task": {"options": {"stride": 8}}}, "at stride 8 are [B, 16, 16, N]"),
+    ],
+)
+def test_what_does_not_go_together_is_told_in_a_line(name: str, change: dict, message: str):
+    config = experiment.load(name)
+    with pytest.raises(ValueError, match=re.escape(message)) as caught:
+        check_shapes(experiment.spell_out(changed(config, **change)))
+    told = str(caught.value)
+    assert told.startswith(f"model.name = {config.model.name} and task.name = {config.task.name} do not go with")
+    assert "\n" not in told
+
+
+def test_the_shapes_of_experiments_go_together(debug: Config):
+    for config in (debug, experiment.load("vunet_300w"), experiment.load("resunet_300w")):
+        check_shapes(config)

@@ -215,6 +215,7 @@ def test_a_learning_rate_that_explodes_is_noticed(plain: Config, tmp_path: pathl
     [
         ({"data": {"batch_size": 6}}, "make it a multiple of 4"),
         ({"data": {"batch_size": 64}}, "lower --data.batch-size"),
+        ({"epochs": 10**9}, "steps are more steps than can be counted"),
         ({"fsdp": 3}, "fsdp = 3 does not divide the 4 devices"),
         ({"data": {"dataset": "nowhere.npz"}}, "no such file"),
         ({"data": {"train_split": "trian"}}, "train, test"),

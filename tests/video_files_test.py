@@ -153,10 +153,17 @@ def test_damage_in_the_middle_is_told_and_the_rest_is_read(tmp_path: pathlib.Pat
 def test_files_that_are_no_video_are_named_with_the_reason(tmp_path: pathlib.Path):
     for name, data, why in [
         ("empty.mp4", b"", "the file is empty"),
-        ("text.mp4", b"no video", "Invalid data"),
+        ("text.mp4", b"no video", "it is a text file"),
+        ("page.mp4", b"<!DOCTYPE html><title>Not found</title>", "it is a web page"),
+        ("zeros.mp4", bytes(5000), "its start holds nothing but zeros"),
+        ("song.mp4", b"ID3\4\0" + bytes(99), "it holds sound alone"),
         ("cut.3gp", b"\0\0\0\x18ftyp3gp4", "Invalid data"),
         # A play list would make FFmpeg open the files that it names.
-        ("list.mp4", f"ffconcat version 1.0\nfile '{write(tmp_path / 'a.avi', MOVING[:2])}'\n".encode(), "'concat'"),
+        (
+            "list.mp4",
+            f"ffconcat version 1.0\nfile '{write(tmp_path / 'a.avi', MOVING[:2])}'\n".encode(),
+            "it is a text file",
+        ),
     ]:
         (tmp_path / name).write_bytes(data)
         assert is_video(tmp_path / name)
@@ -172,6 +179,17 @@ def test_what_is_no_video_is_known_by_its_content(tmp_path: pathlib.Path):
         assert cv2.imwrite(str(tmp_path / name), photo)
         assert not is_video(tmp_path / name)
     # Their endings say otherwise.
+    for kind, options in (
+        (".jp2", []),
+        (".ppm", []),
+        (".pgm", []),
+        (".pbm", []),
+        (".ppm", [cv2.IMWRITE_PXM_BINARY, 0]),
+    ):
+        grey = photo if kind in (".jp2", ".ppm") else photo[:, :, 0]
+        (tmp_path / "named.mp4").write_bytes(cv2.imencode(kind, grey, options)[1].tobytes())
+        assert not is_video(tmp_path / "named.mp4")
+        assert photos.read_photo(tmp_path / "named.mp4").shape == photo.shape
     (tmp_path / "photo.jpg").rename(tmp_path / "photo.mp4")
     assert not is_video(tmp_path / "photo.mp4")
     (tmp_path / "notes.ts").write_text("const answer = 42;\n" * 99)
@@ -182,6 +200,16 @@ def test_what_is_no_video_is_known_by_its_content(tmp_path: pathlib.Path):
         frame.sample_rate = 48_000
         container.mux([*stream.encode(frame), *stream.encode(None)])
     assert not any(is_video(tmp_path / name) for name in ("notes.ts", "photo.heic", "song.ogg"))
+
+
+def test_a_file_of_sound_under_the_name_of_a_video_is_called_so(tmp_path: pathlib.Path):
+    with av.open(str(tmp_path / "song.mp4"), "w") as container:
+        stream = container.add_stream("aac", rate=48_000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+        frame.sample_rate = 48_000
+        container.mux([*stream.encode(frame), *stream.encode(None)])
+    with pytest.raises(photos.PhotoError, match=r"song\.mp4 is not a readable video: it holds sound alone"):
+        Video(tmp_path / "song.mp4")
 
 
 def test_huge_frames_are_refused_before_they_are_decoded(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch):

@@ -11,9 +11,11 @@ import sys
 
 import pytest
 
+from jaxlm.config import Config
 from jaxlm.files import folders
 from jaxlm.runtime import commands, progress
 from jaxlm.runtime.progress import Measure, Progress, read_metrics
+from jaxlm.training import loop
 from runs import ROOT
 
 MEASURE = Measure("nme", "NME (%)", 100.0)
@@ -28,6 +30,15 @@ with folders.claimed(pathlib.Path(sys.argv[1]), "a.lock", "busy"):
 
 def claim(workdir: pathlib.Path) -> contextlib.AbstractContextManager[None]:
     return folders.claimed(workdir, "a.lock", f"another process trains in {workdir}")
+
+
+def test_files_of_somebodys_own_are_not_written_over(debug: Config, tmp_path: pathlib.Path):
+    (tmp_path / "config.json").write_text('{"my": "own"}')
+    with pytest.raises(FileExistsError, match=r"holds config\.json, and no run; take another --workdir"):
+        loop.fit(debug, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
+    (tmp_path / "train.lock").touch()  # A run that was killed before its first checkpoint.
+    loop.check_own(tmp_path)
 
 
 def test_a_second_process_is_refused_and_a_killed_one_leaves_no_claim_behind(tmp_path: pathlib.Path):
@@ -56,6 +67,16 @@ def test_a_file_in_the_way_is_named(tmp_path: pathlib.Path, place: str):
         claim(tmp_path / place),
     ):
         pass
+
+
+def test_a_lock_is_not_written_through_a_link(tmp_path: pathlib.Path):
+    mine = tmp_path / "mine"
+    mine.write_text("mine")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "a.lock").symlink_to(mine)
+    with pytest.raises(OSError, match=r"a\.lock is a link"), claim(tmp_path / "run"):
+        pass
+    assert mine.read_text() == "mine"
 
 
 def write_rows(workdir: pathlib.Path, steps: range, start: int = 0) -> None:

@@ -16,6 +16,7 @@ from jaxlm.files.folders import claimed
 
 _HEADER = 33  # Bytes of a PNG file's signature and first chunk.
 _MARK = b"tEXtSoftware\0jaxlm prepare"
+_ADVICE = "give --pack another name, or --overwrite"
 
 
 @contextlib.contextmanager
@@ -36,13 +37,12 @@ def alone_with(folder: Path, data_dir: Path) -> Iterator[None]:
                 (data_dir / lock).unlink()
 
 
-def check_pack(pack: Path, sheet: Path | None = None, advice: str = "give --pack another name, or --overwrite") -> None:
+def check_pack(pack: Path, sheet: Path | None = None) -> None:
     """Tells where an earlier pack is replaced.
 
     Args:
       pack: The pack to write.
       sheet: The contact sheet to write beside it, if any.
-      advice: What to do where another file is in the way.
 
     Raises:
       ValueError: The pack or the contact sheet would replace a file that is none of ours.
@@ -52,9 +52,9 @@ def check_pack(pack: Path, sheet: Path | None = None, advice: str = "give --pack
         try:
             held = next(iter(open_splits(str(pack), "").values())).dataset
         except ValueError as error:
-            raise ValueError(f"{pack} is there already and is no whole pack ({error}); {advice}") from None
+            raise ValueError(f"{pack} is there already and is no whole pack ({error}); {_ADVICE}") from None
     if sheet is not None and sheet.exists() and _MARK not in _first_bytes(sheet):
-        raise ValueError(f"{sheet} is there already, where the pack's contact sheet goes; {advice}")
+        raise ValueError(f"{sheet} is there already, where the pack's contact sheet goes; {_ADVICE}")
     if held is not None:
         print(f"{pack} is there already, a pack of {held}; it is replaced")
 

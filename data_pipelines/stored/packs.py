@@ -111,6 +111,8 @@ def _open_description(path: Path) -> tuple[Archive, Metadata, Scheme]:
         raise FileNotFoundError(f"{path}: no such file; jaxlm prepare ... --pack {path} writes it")
     archive = Archive(path, _KIND)
     stored = archive.read_json("metadata", dict[str, Any])
+    if isinstance(stored.get("model"), str):
+        raise ValueError(f"{path} is {_KIND}, but weights of a {stored['model']}, as --weights takes it")
     if stored.get("version") != VERSION:
         raise ValueError(f"{path} is a pack of an earlier version; prepare the set again, with --pack {path}")
     metadata = as_schema(stored, Metadata, f"{path} is {_KIND}: metadata")

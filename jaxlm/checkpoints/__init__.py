@@ -6,9 +6,18 @@ runs.py saves and restores steps; bundle.py is the one-file form; opening.py tel
 
 from jaxlm.checkpoints.averaging import average_weights
 from jaxlm.checkpoints.bundle import load_bundle, read_card, save_bundle
-from jaxlm.checkpoints.opening import check_exists, is_weights, open_model, open_models, open_variables, results_folder
+from jaxlm.checkpoints.fingerprinting import fingerprints
+from jaxlm.checkpoints.opening import (
+    check_bundle_output,
+    check_exists,
+    is_weights,
+    open_model,
+    open_models,
+    open_variables,
+    results_folder,
+)
 from jaxlm.checkpoints.records import CheckpointError, MismatchError
-from jaxlm.checkpoints.runs import Checkpoints, directory_of, fingerprints, write_config
+from jaxlm.checkpoints.runs import Checkpoints, directory_of, write_config
 from jaxlm.checkpoints.trained import Calibration, Trained
 
 __all__ = [
@@ -18,6 +27,7 @@ __all__ = [
     "MismatchError",
     "Trained",
     "average_weights",
+    "check_bundle_output",
     "check_exists",
     "directory_of",
     "fingerprints",

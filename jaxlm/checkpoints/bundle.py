@@ -7,7 +7,7 @@ The file is an .npz archive of arrays by path; see jaxlm/models/weights.py. Its 
 - `num_points`: the number of points of all heads. `head`: the data set, scheme and place of the points that are read,
   or null.
 - `scheme`: the tables of the scheme of the points that are read. `step`: the checkpoint's step.
-- `card`, `boxes`, `least_confidence`: see `Trained`; `least_confidence` may be missing.
+- `card`, `boxes`, `least_confidence`, `data`: see `Trained`; `least_confidence` and `data` may be missing.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import jax
 
 from jaxlm import experiment, models
 from jaxlm.checkpoints.bundle_checks import (
+    PIXELS,
     Metadata,
     calibrations_of,
     check_variables,
@@ -41,8 +42,6 @@ from jaxlm.models import load_weights, save_weights
 
 FORMAT = 1
 """Version of the metadata; another one is refused."""
-
-_PIXELS = "RGB, (v - 127.5) / 128"
 
 
 def save_bundle(path: str | os.PathLike[str], trained: Trained) -> None:
@@ -62,6 +61,7 @@ def save_bundle(path: str | os.PathLike[str], trained: Trained) -> None:
         "card": dict(trained.card),
         "boxes": calibrations_of(trained.boxes),
         "least_confidence": trained.least_confidence,
+        "data": dict(trained.data),
     }
     save_weights(path, jax.device_get(trained.variables), metadata)
 
@@ -89,6 +89,11 @@ def load_bundle(path: str | os.PathLike[str]) -> Trained:
     if predicted != scheme.num_points:
         raise ValueError(
             f"{path}: scheme {scheme.name} has {scheme.num_points} points, and the model predicts {predicted}"
+        )
+    if scheme != (of_config := load_scheme(trained.config.data.scheme)) or (head and scheme != head.scheme):
+        other = head.scheme.name if head and scheme == of_config else of_config.name
+        raise ValueError(
+            f"{path}: its points are in scheme {scheme.name}, and by its config or head in another {other}"
         )
     check_variables(path, trained, needed)
     return dataclasses.replace(trained, variables=jax.device_put(variables))
@@ -135,7 +140,7 @@ def metadata_of(config: Config, num_points: int, head: Head | None = None, step:
     return {
         "format": FORMAT,
         "model": config.model.name,
-        "pixels": _PIXELS,
+        "pixels": PIXELS,
         "config": json.loads(experiment.to_json(config)),
         "num_points": num_points,
         "head": head and head._asdict() | {"dataset": last_part(head.dataset), "scheme": text_of(head.scheme)},

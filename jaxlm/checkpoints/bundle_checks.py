@@ -22,6 +22,9 @@ from jaxlm.config import Config
 from jaxlm.landmarks import Head, parse_tables, scheme_of_text
 from jaxlm.landmarks.scheme import MOST_POINTS
 
+PIXELS = "RGB, (v - 127.5) / 128"
+"""What models see of a pixel value v."""
+
 _Count = Annotated[int, msgspec.Meta(ge=1, le=MOST_POINTS)]
 _Number = Annotated[float, msgspec.Meta(ge=-100, le=100)]
 
@@ -40,6 +43,8 @@ class Metadata(msgspec.Struct):
     """The metadata of a bundle; see the top of this module."""
 
     config: dict[str, Any]
+    model: str
+    pixels: str
     num_points: _Count
     head: _Head | None
     scheme: dict[str, Any]
@@ -47,6 +52,7 @@ class Metadata(msgspec.Struct):
     card: dict[str, Any]
     boxes: dict[str, tuple[_Number, ...]]
     least_confidence: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
+    data: dict[str, str] = {}  # msgspec copies it.
 
 
 def without_paths(config: Config) -> Config:
@@ -69,8 +75,11 @@ def trained_of(variables: Mapping[str, Any], metadata: Metadata) -> Trained:
     """The detector that metadata describe; raises ValueError, or nearly anything, where they contradict themselves."""
     config = without_paths(experiment.from_json(json.dumps(metadata.config)))
     experiment.check_ranges(config)
+    if metadata.model != config.model.name:
+        raise ValueError(f"its model is {metadata.model}, and that of its config {config.model.name}")
+    if metadata.pixels != PIXELS:
+        raise ValueError(f"its model sees pixels as {metadata.pixels!r}, and this jaxlm gives {PIXELS!r}")
     for options in (config.model.options, config.task.options):
-        _check_sizes(options)
         scheme_of_text(options.get("scheme", config.data.scheme))
     scheme_of_text(config.data.scheme)
     tasks.check(config.task, config.model)
@@ -84,6 +93,7 @@ def trained_of(variables: Mapping[str, Any], metadata: Metadata) -> Trained:
         card=metadata.card,
         boxes=calibrations_of(metadata.boxes),
         least_confidence=metadata.least_confidence,
+        data=metadata.data,
     )
 
 
@@ -94,15 +104,6 @@ def _head_of(metadata: Metadata) -> Head | None:
     if not stored.start < stored.stop <= metadata.num_points:
         raise ValueError(f"the head has points {stored.start} to {stored.stop} of {metadata.num_points}")
     return Head(stored.name, last_part(stored.dataset), scheme_of_text(stored.scheme), stored.start, stored.stop)
-
-
-def _check_sizes(value: Any) -> None:
-    """Raises ValueError where an option is so large that building the model would never end."""
-    if isinstance(value, dict | list | tuple):
-        for each in value.values() if isinstance(value, dict) else value:
-            _check_sizes(each)
-    elif isinstance(value, int | float) and not abs(value) <= MOST_POINTS:
-        raise ValueError(f"an option is {value}, and {MOST_POINTS:,} is the largest that makes sense")
 
 
 def needed_arrays(trained: Trained) -> Mapping[str, Any]:

@@ -14,7 +14,8 @@ from jaxlm.checkpoints.bundle import load_bundle
 from jaxlm.checkpoints.records import CheckpointError
 from jaxlm.checkpoints.runs import directory_of, load_run
 from jaxlm.checkpoints.trained import Trained
-from jaxlm.models import load_weights
+from jaxlm.files import check_output
+from jaxlm.models import load_weights, read_metadata
 
 
 def is_weights(path: str | os.PathLike[str]) -> bool:
@@ -38,6 +39,12 @@ def check_exists(path: str | os.PathLike[str]) -> None:
         raise CheckpointError(f"{path}: there is no such folder of a training run, and no such file")
     if is_weights(path) and not _resolved(path).is_file():
         raise FileNotFoundError(f"{path}: there is no such file of weights")
+
+
+def check_bundle_output(out: pathlib.Path, paths: Sequence[str | os.PathLike[str]] = ()) -> None:
+    """Raises OSError where a bundle must not be written to `out`: another file lies there, or a model of `paths`."""
+    inputs = [_resolved(path) for path in paths if is_weights(path)]
+    check_output(out, "a bundle", lambda file: "format" in read_metadata(file), inputs)
 
 
 def open_model(path: str | os.PathLike[str], *, step: int | None = None, head: str | None = None) -> Trained:

@@ -1,4 +1,4 @@
-"""The record beside a step's arrays: the config, what the run learns from, and a fingerprint of every array."""
+"""The record beside a step's arrays: its number, its run, the config, the faces, a fingerprint of every array."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 from jaxlm import config as config_lib
 from jaxlm import experiment
+from jaxlm.checkpoints import identity
 from jaxlm.config import Config
 from jaxlm.landmarks import load_scheme
 from jaxlm.landmarks.scheme import to_table
@@ -18,19 +19,33 @@ class CheckpointError(OSError):
     """There is no run, or none of its checkpoints can be used."""
 
 
+class StrayStepError(CheckpointError):
+    """A step lies where it was not saved: under another number, or among the steps of another run."""
+
+
 class MismatchError(ValueError):
     """A workdir belongs to another run: its config, or the faces that it learns from, are others."""
 
 
-def make_record(config: Config, data: Mapping[str, str], fingerprints: Mapping[str, int]) -> dict[str, Any]:
+def make_record(
+    step: int, run: str, config: Config, data: Mapping[str, str], fingerprints: Mapping[str, int]
+) -> dict[str, Any]:
     """The record of a step, with a checksum of its own.
 
     Args:
+      step: The step's number.
+      run: The id of the run.
       config: The run's config, with schemes spelled out.
       data: What the run learns from, checksums by what they are about.
       fingerprints: Those of the arrays, by their paths.
     """
-    record = {"config": experiment.to_json(config), "data": dict(data), "fingerprints": dict(fingerprints)}
+    record = {
+        "step": step,
+        "run": run,
+        "config": experiment.to_json(config),
+        "data": dict(data),
+        "fingerprints": dict(fingerprints),
+    }
     return record | {"checksum": _checksum(record)}
 
 
@@ -47,6 +62,17 @@ def check_record(record: Any) -> dict[str, Any]:
     if record.get("checksum", _checksum(content)) != _checksum(content):
         raise CheckpointError("its record is damaged: it differs from what was saved")
     return record
+
+
+def check_place(record: Mapping[str, Any], step: int, run: str | None) -> None:
+    """Raises StrayStepError where a record is not that of step `step` of the run with the id `run`, None if unknown.
+
+    Records of older runs do not say.
+    """
+    if record.get("step", step) != step:
+        raise StrayStepError(f"it was saved as step {record['step']}, and its folder was renamed or copied")
+    if run is not None and record.get("run", run) != run:
+        raise StrayStepError("another run saved it, and its folder was copied here")
 
 
 def check_same_run(record: Mapping[str, Any], config: Config, data: Mapping[str, str], workdir: str) -> None:
@@ -66,8 +92,7 @@ def check_same_run(record: Mapping[str, Any], config: Config, data: Mapping[str,
         raise MismatchError(
             f"{workdir} holds a run with another config; take another --workdir, or match it:\n  {lines}"
         )
-    faces = record.get("data") or {}
-    if changed := [about for about, checksum in data.items() if faces.get(about, checksum) != checksum]:
+    if changed := identity.changes(record.get("data") or {}, data):
         raise MismatchError(
             f"{workdir} holds a run on other faces: {config.data.dataset} has changed since ({', '.join(changed)})."
             f" Take another --workdir, with --init-from {workdir} to start from its weights, or bring the old data"

@@ -36,6 +36,8 @@ class Trained:
         the box of the model's convention. A run has none.
       least_confidence: A detector's box holds no face where the mean confidence of its points is less; 0 where that
         was not measured.
+      data: Checksums of the faces that the run learnt from and of those that it held out, see `identity.identity_of`.
+        None for the head of another set than the first, and where they were not stored.
     """
 
     config: Config
@@ -47,6 +49,7 @@ class Trained:
     card: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     boxes: Mapping[str, Calibration] = dataclasses.field(default_factory=dict)
     least_confidence: float = 0.0
+    data: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def task(self) -> tasks.Reader:
@@ -75,6 +78,7 @@ class Trained:
         """
         data = self.config.data
         head = find_head(data.dataset, data.scheme, name)
+        held_out = self.data if head == find_head(data.dataset, data.scheme) else {}
         data = dataclasses.replace(data, dataset=head.dataset, scheme=text_of(head.scheme))
         config = dataclasses.replace(self.config, data=data)
-        return dataclasses.replace(self, config=config, scheme=head.scheme, head=head)
+        return dataclasses.replace(self, config=config, scheme=head.scheme, head=head, data=held_out)

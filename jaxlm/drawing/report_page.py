@@ -62,6 +62,15 @@ summary { cursor: pointer; }
 """
 
 
+OPENING = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>"""
+"""What every page begins with; its title follows."""
+
+
 class Section(NamedTuple):
     """A part of the page under its own title; `parts` are HTML."""
 
@@ -94,9 +103,7 @@ def document(title: str, lead: str, opening: Sequence[str], sections: Sequence[S
     ]
     return "\n".join(
         [
-            '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
-            '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            f"<title>{_text(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>",
+            f"{OPENING}{_text(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>",
             f'<h1>{_text(title)}</h1>\n<p class="lead">{_text(lead)}</p>',
             f"<nav>{' '.join(links)}</nav>",
             *opening,

@@ -10,6 +10,7 @@ from jaxlm.evaluation.error_table import ErrorRow, error_rows, print_error_rows
 from jaxlm.evaluation.inference import Predictions, Predictor, face_errors, point_errors
 from jaxlm.evaluation.judging import VALIDATION, Evaluation, evaluate_and_write, evaluate_model, open_evaluation
 from jaxlm.evaluation.relabelling import relabel_and_write, relabel_faces
+from jaxlm.evaluation.shapes import check_shapes
 
 __all__ = [
     "VALIDATION",
@@ -19,6 +20,7 @@ __all__ = [
     "Predictions",
     "Predictor",
     "Summary",
+    "check_shapes",
     "check_size",
     "error_curves",
     "error_rows",

@@ -9,19 +9,22 @@ from __future__ import annotations
 import itertools
 import pathlib
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from numpy.typing import ArrayLike
 
-from jaxlm.checkpoints import Trained, open_models, results_folder
+from jaxlm.checkpoints import Trained, is_weights, open_models, results_folder
+from jaxlm.checkpoints.identity import model_identity
 from jaxlm.data_pipelines.input import Faces
 from jaxlm.evaluation import inference
+from jaxlm.evaluation.folders import check_free, free_folder
 from jaxlm.evaluation.inference import BoxError
-from jaxlm.evaluation.judging import open_evaluation
+from jaxlm.evaluation.judged_faces import open_for
 from jaxlm.evaluation.left_out import notes_on
 from jaxlm.files import write_json
+from jaxlm.files.folders import make_folder
 from jaxlm.runtime import distributed, progress
 from jaxlm.tasks import metrics
 
@@ -29,6 +32,8 @@ SHIFTS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3)
 """How far boxes are shifted, in sides of the box."""
 SCALES = (0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.4)
 """By what factors boxes are scaled."""
+
+_FILE = "sensitivity.json"
 
 _DIRECTIONS = ((1, 0), (0, 1), (-1, 0), (0, -1))
 
@@ -99,9 +104,9 @@ def measure_and_write(
       paths: The models; see `checkpoints.open_models` for them, `step` and `head`.
       dataset: A prepared set or a packed file; by default the one that each model was trained on.
       data_dir: The folder of the prepared sets; by default that of the training.
-      split: See `judging.open_evaluation`.
+      split: See `judged_faces.open_evaluation`.
       out: The folder of the files; by default `evaluation/DATASET-SPLIT/` in the workdir of the first model, and for a
-        file of weights NAME.npz in `runs/NAME`.
+        file of weights NAME.npz in `runs/NAME`. A number follows where results of other models or faces lie there.
       step: The runs' checkpoint.
       head: The data set whose points are read.
 
@@ -110,23 +115,23 @@ def measure_and_write(
 
     Raises:
       FileNotFoundError, CheckpointError: There is no such file or run, or the set is not prepared.
+      FileExistsError: `out` holds results of other models or faces.
       ValueError: The models would be judged by different faces or in different schemes; there is no such split.
     """
     models = dict(zip(map(str, paths), open_models(paths, step=step, head=head), strict=True))
     judged = {}
     for name, trained in models.items():
         trained.require_crops()
-        data = trained.config.data
-        judged[name] = open_evaluation(trained.config, dataset or data.dataset, split, data_dir or data.data_dir)[0]
-    seen = [(judged[name].dataset, trained.scheme, judged[name].names) for name, trained in models.items()]
+        judged[name] = open_for(trained, dataset, split, data_dir)
+    seen = [(judged[name].faces.dataset, trained.scheme, judged[name].identity) for name, trained in models.items()]
     if any(other != seen[0] for other in seen):
         raise ValueError(
             "the models hold out different faces, or learn different schemes; give one --dataset and --split"
         )
-    first, scheme = judged[str(paths[0])], seen[0][1]
+    (first, _, identity, _), scheme = judged[str(paths[0])], seen[0][1]
     normaliser = metrics.default_normaliser(scheme)
-    notes = notes_on(first, scheme, normaliser)
-    curves = {name: error_curves(trained, judged[name], normaliser) for name, trained in models.items()}
+    notes = {f"{about}, {name}": line for name, one in judged.items() for about, line in one.notes.items()}
+    notes |= notes_on(first, scheme, normaliser)
     protocol = {
         "data": f"{first.dataset}, {first.split}: {len(first)} faces ({scheme.name})",
         "box": first.box,
@@ -134,12 +139,20 @@ def measure_and_write(
         **notes,
         "frame": f"{first.margin:g} boxes wide; leaves, black: share of the crops, and of their area, outside of it",
     }
+    weights = {name: model_identity(trained) for name, trained in models.items()}
+    about = {"protocol": protocol, "faces": identity, "models": weights}
+    if out and jax.process_index() == 0:
+        make_folder(out)
+        check_free(out / _FILE, about)
+    curves = {name: error_curves(trained, judged[name].faces, normaliser) for name, trained in models.items()}
     if jax.process_index() == 0:
-        print_curves(curves, protocol)
-        directory = out or results_folder(paths[0]) / "evaluation" / f"{first.dataset}-{first.split}"
+        steps = {name: "" if is_weights(name) else f", step {trained.step}" for name, trained in models.items()}
+        print_curves({name + steps[name]: curve for name, curve in curves.items()}, protocol)
+        parent = results_folder(paths[0]) / "evaluation"
+        directory = out or free_folder(parent, f"{first.dataset}-{first.split}", about, _FILE)
         title = f"{first.dataset} {first.split}, {protocol['NME'].split(', ')[1]}"
-        write_curves(directory, curves, protocol, title)
-        print(f"Wrote {directory / 'sensitivity.json'}\n      {directory / 'sensitivity.png'}")
+        write_curves(directory, curves, about, title)
+        print(f"Wrote {directory / _FILE}\n      {directory / 'sensitivity.png'}")
     return curves
 
 
@@ -160,9 +173,9 @@ def print_curves(curves: dict[str, dict[str, ErrorCurve]], protocol: dict[str, s
 
 
 def write_curves(
-    directory: pathlib.Path, curves: dict[str, dict[str, ErrorCurve]], protocol: dict[str, str], title: str
+    directory: pathlib.Path, curves: dict[str, dict[str, ErrorCurve]], about: dict[str, Any], title: str
 ) -> None:
-    """Writes sensitivity.json (fractions) and sensitivity.png; `title` heads the picture."""
+    """Writes sensitivity.json (fractions, and what they are of) and sensitivity.png; `title` heads the picture."""
     from jaxlm.drawing import plots  # Not at the top: matplotlib is slow to start.
 
     directory.mkdir(parents=True, exist_ok=True)
@@ -170,7 +183,7 @@ def write_curves(
         run: {kind: {key: value.tolist() for key, value in curve._asdict().items()} for kind, curve in kinds.items()}
         for run, kinds in curves.items()
     }
-    write_json(directory / "sensitivity.json", {"protocol": protocol, "runs": runs})
+    write_json(directory / _FILE, {**about, "runs": runs})
     plots.sensitivity_plot(directory / "sensitivity.png", panels_of(curves), protocol=title)
 
 

@@ -95,7 +95,7 @@ def summarise(model: nn.Module, input_size: int, structure_channels: int = 0) ->
     A module that should be counted otherwise than it computes (say, a depthwise convolution made of shifts) defines
     `count_macs(self, input_shape, output_shape) -> (products, elementwise)`, which answers for all inside it.
     """
-    variables = _abstract_variables(model, input_size, structure_channels)
+    variables = abstract_variables(model, input_size, structure_channels)
     params = variables.get("params", {})
     inputs = _inputs(1, input_size, structure_channels)
     calls: dict[int, _Call] = {}
@@ -109,7 +109,7 @@ def count_parameters(params: Mapping[str, Any]) -> int:
     return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))
 
 
-def _abstract_variables(model: nn.Module, input_size: int, structure_channels: int) -> Mapping[str, Any]:
+def abstract_variables(model: nn.Module, input_size: int, structure_channels: int) -> Mapping[str, Any]:
     """Shapes of a model's variables."""
     # Layers of a translator start from data, and want several images.
     inputs = _inputs(MIN_INIT_IMAGES if structure_channels else 1, input_size, structure_channels)
@@ -206,10 +206,10 @@ def as_table(summary: Summary) -> str:
 
 def summarise_experiment(config: Config) -> Summary:
     """The summary of the model of an experiment; see `summarise`."""
-    return summarise(*_model_of(config))
+    return summarise(*model_of(config))
 
 
-def _model_of(config: Config) -> tuple[nn.Module, int, int]:
+def model_of(config: Config) -> tuple[nn.Module, int, int]:
     """The model of an experiment, its input size, and the channels of its structure maps."""
     scheme = landmarks.load_scheme(config.data.scheme)
     model = models.build(config.model.name, scheme.num_points, config.model.options, config.dtype)
@@ -220,7 +220,7 @@ def check_size(config: Config) -> None:
     """Raises ValueError where an experiment's model takes more than the `max_megabytes` that it allows itself."""
     if config.max_megabytes is None:
         return
-    variables = _abstract_variables(*_model_of(config))
+    variables = abstract_variables(*model_of(config))
     megabytes = 4 * count_parameters(variables["params"]) / 1e6
     if megabytes > config.max_megabytes:
         raise ValueError(

@@ -7,7 +7,6 @@ faces at once, never averaged over batches.
 from __future__ import annotations
 
 import dataclasses
-import functools
 import pathlib
 from collections.abc import Mapping, Sequence
 
@@ -15,22 +14,29 @@ import jax
 import numpy as np
 
 from jaxlm.checkpoints import Trained, is_weights, open_model, results_folder
-from jaxlm.checkpoints.identity import identity_of
-from jaxlm.config import Config
-from jaxlm.data_pipelines import input as input_lib
+from jaxlm.checkpoints.identity import model_identity
 from jaxlm.data_pipelines.input import Faces
 from jaxlm.drawing import pictures
 from jaxlm.evaluation import inference
 from jaxlm.evaluation.error_table import ErrorRow, error_rows, mean_of_bins, print_error_rows
 from jaxlm.evaluation.folders import free_folder
+from jaxlm.evaluation.judged_faces import VALIDATION, open_evaluation, open_for
 from jaxlm.evaluation.left_out import notes_on
 from jaxlm.files import replacing, write_json
-from jaxlm.landmarks import Scheme, load_scheme
+from jaxlm.landmarks import Scheme
 from jaxlm.runtime import distributed, progress
 from jaxlm.tasks import metrics
 
-VALIDATION = "validation"
-"""The name of the part of the training split that a run holds out."""
+__all__ = [
+    "VALIDATION",
+    "Evaluation",
+    "evaluate_and_write",
+    "evaluate_model",
+    "open_evaluation",
+    "thresholds_of",
+    "worst_faces",
+    "write_evaluation",
+]
 
 _WORST = 24
 
@@ -42,6 +48,8 @@ class Evaluation:
     Attributes:
       faces: The faces, in the scheme of the model.
       subsets: Masks [n] over the faces; see `open_evaluation`.
+      identity: Checksums of the faces; see `identity_of`.
+      model: Step, head and a checksum of the weights; see `model_identity`.
       normaliser: What errors are divided by, one of `metrics.NORMALISERS`.
       predicted: The model's points, in frame pixels.
       nme: The NME of each face [n], fractions; NaN for faces that cannot be judged, which are in no subset.
@@ -51,16 +59,18 @@ class Evaluation:
 
     faces: Faces
     subsets: Mapping[str, np.ndarray]
+    identity: Mapping[str, str]
+    model: Mapping[str, str]
     normaliser: str
     predicted: inference.Predictions
     nme: np.ndarray
     rows: Sequence[ErrorRow]
     protocol: Mapping[str, str]
 
-    @functools.cached_property
-    def identity(self) -> Mapping[str, str]:
-        """Checksums of the faces; see `identity_of`."""
-        return identity_of(self.faces)
+    @property
+    def about(self) -> dict[str, Mapping[str, str]]:
+        """What the numbers are of, as metrics.json has it: the protocol, the faces and the model."""
+        return {"protocol": self.protocol, "faces": self.identity, "model": self.model}
 
     @property
     def title(self) -> str:
@@ -71,39 +81,6 @@ class Evaluation:
 def thresholds_of(scheme: Scheme) -> tuple[float, ...]:
     """The NMEs, fractions, at which FR and AUC are taken: 8 and 10 % for 300-W's points, 10 % for others."""
     return (0.08, 0.10) if scheme.name == "ibug68" else (0.10,)
-
-
-def open_evaluation(
-    config: Config, dataset: str, split: str | None, data_dir: str
-) -> tuple[Faces, dict[str, np.ndarray]]:
-    """The faces to evaluate on, in the scheme of `config`, and masks [n] over them for each subset.
-
-    `split` is a split of the prepared set, several joined with +, `full`, or `validation`: the part of the training
-    split that `config` holds out. By default it is the set's test split or splits, and `validation` where it has none.
-    Subsets are the splits, if there are several, all faces, the attributes, and the bins of yaw where it is known.
-
-    Raises:
-      ValueError: There is no such split, or no face in it.
-      FileNotFoundError: The set is not prepared.
-    """
-    splits = input_lib.open_splits(dataset, data_dir)
-    if split is None:
-        trained_on = {part.partition("[")[0] for part in config.data.train_split.split("+")}
-        split = "+".join(name for name in splits if name not in trained_on) or VALIDATION
-    if split == VALIDATION and VALIDATION not in splits:
-        training = input_lib.open_faces(dataset, config.data.train_split, data_dir)
-        held_out = input_lib.hold_out(training, config.data.validation_percent)[1]
-        parts = {VALIDATION: dataclasses.replace(held_out, split=VALIDATION)}
-    else:
-        names = input_lib.SPLIT_UNIONS.get(split, split).split("+")
-        parts = {name: input_lib.open_faces(dataset, name, data_dir) for name in names}
-    faces = input_lib.join(list(parts.values())).in_scheme(load_scheme(config.data.scheme))
-    if not len(faces):
-        raise ValueError(f"{dataset} has no faces in split {split}")
-    owner = np.repeat(np.arange(len(parts)), [len(part) for part in parts.values()])
-    masks = {name: owner == index for index, name in enumerate(parts)} if len(parts) > 1 else {}
-    masks["full"] = np.ones(len(faces), bool)
-    return faces, masks | input_lib.subset_masks(faces)
 
 
 def evaluate_model(
@@ -128,13 +105,14 @@ def evaluate_model(
 
     Raises:
       FileNotFoundError: The set is not prepared.
-      ValueError: There is no such split, or its points cannot be read in the model's scheme.
+      ValueError: There is no such split, its points cannot be read in the model's scheme, or the held-out faces have
+        changed since the training.
     """
     config, scheme = trained.config, trained.scheme
-    faces, subsets = open_evaluation(config, dataset or config.data.dataset, split, data_dir or config.data.data_dir)
+    faces, subsets, identity, faces_notes = open_for(trained, dataset, split, data_dir)
     # Where yaws are known the convention is that of AFLW2000-3D.
     normaliser = normaliser or ("box" if np.isfinite(faces.yaw).any() else metrics.default_normaliser(scheme))
-    notes = notes_on(faces, scheme, normaliser)
+    notes = {**faces_notes, **notes_on(faces, scheme, normaliser)}
     flip, mesh = scheme.flip if flip_test else None, distributed.make_mesh()
     predictor = inference.Predictor(trained.model, trained.task, config, faces.margin, mesh, flip=flip)
     with progress.counting(len(faces), "evaluation", silent=jax.process_index() > 0) as advance:
@@ -154,7 +132,8 @@ def evaluate_model(
     protocol |= notes
     if flip_test:
         protocol["flip test"] = "points averaged with those of the mirrored crop"
-    return Evaluation(faces, subsets, normaliser, predicted, nme, rows, protocol)
+    model = model_identity(trained)
+    return Evaluation(faces, subsets, identity, model, normaliser, predicted, nme, rows, protocol)
 
 
 def evaluate_and_write(
@@ -170,7 +149,8 @@ def evaluate_and_write(
     """Evaluates the model of a run or a file, prints the table, and writes metrics, predictions and pictures.
 
     They go to `WORKDIR/evaluation/DATASET-SPLIT/`, with what else is asked for behind it: the head, the step, the
-    normaliser, `flip`. Where another evaluation lies there, by another protocol or on other faces, a number follows.
+    normaliser, `flip`. Where another evaluation lies there, by another protocol, on other faces or of other weights, a
+    number follows.
     For a file of weights NAME.npz, `runs/NAME` takes the place of the workdir.
 
     For `path`, `step` and `head` see `checkpoints.open_model`, for the other arguments `evaluate_model`.
@@ -189,7 +169,7 @@ def evaluate_and_write(
         asked = [head, None if step is None else f"step{step}", normaliser, "flip" if flip_test else None]
         title = "-".join([evaluation.faces.dataset, evaluation.faces.split, *filter(None, asked)])
         parent = results_folder(path) / "evaluation"
-        folder = free_folder(parent, title, evaluation.protocol, evaluation.identity)
+        folder = free_folder(parent, title, evaluation.about)
         files = write_evaluation(folder, evaluation)
         print("Wrote " + "\n      ".join(str(file) for file in files))
     return evaluation.rows
@@ -204,7 +184,7 @@ def write_evaluation(directory: pathlib.Path, evaluation: Evaluation) -> list[pa
     names = ("metrics.json", "predictions.npz", "ced.png", "worst.png")
     metrics_file, predictions_file, ced_file, worst_file = files = [directory / name for name in names]
     rows = [dataclasses.asdict(row) for row in evaluation.rows]
-    write_json(metrics_file, {"protocol": evaluation.protocol, "faces": evaluation.identity, "rows": rows})
+    write_json(metrics_file, {**evaluation.about, "rows": rows})
     in_photo = [
         np.einsum("nij,npj->npi", faces.to_source[:, :, :2], points) + faces.to_source[:, None, :, 2]
         for points in (predicted.points, faces.points)

@@ -13,8 +13,8 @@ from jaxlm.data_pipelines import input as input_lib
 from jaxlm.data_pipelines import prepared
 from jaxlm.data_pipelines.input import Faces
 from jaxlm.data_pipelines.prepared import check_pack_name
-from jaxlm.data_pipelines.preparing.targets import check_pack
 from jaxlm.evaluation import inference
+from jaxlm.files import check_output
 from jaxlm.runtime import distributed, progress
 
 _NAMED = 10  # Faces that a message names.
@@ -38,13 +38,12 @@ def relabel_and_write(
 
     Raises:
       FileNotFoundError: The set is not prepared.
-      ValueError: The models' schemes differ, or one looks at whole photos; no face of a split is left; or `out` is
-        there and is no pack.
+      FileExistsError: `out` is the set itself, or another kind of file.
+      ValueError: The models' schemes differ, or one looks at whole photos; no face of a split is left; or `out` does
+        not end in .npz.
     """
     check_pack_name(out)
-    if out.exists() and pathlib.Path(dataset).exists() and out.samefile(dataset):
-        raise ValueError(f"--out {out} is the set whose points would be lost; give another file")
-    check_pack(out, advice="give --out another name")
+    check_output(out, "a pack", lambda file: bool(input_lib.open_splits(str(file), "")), [pathlib.Path(dataset)])
     old, new = {}, {}
     for split, faces in input_lib.open_splits(dataset, data_dir).items():
         old[split], new[split] = _possible(faces, relabel_faces(faces, teachers, flip_test))

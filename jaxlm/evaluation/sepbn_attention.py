@@ -14,10 +14,15 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from jaxlm.checkpoints import Trained, open_model, results_folder
+from jaxlm.checkpoints import Trained, is_weights, open_model, results_folder
+from jaxlm.checkpoints.identity import model_identity
 from jaxlm.data_pipelines.input import Faces
-from jaxlm.evaluation.judging import open_evaluation
+from jaxlm.evaluation.folders import free_folder
+from jaxlm.evaluation.judged_faces import open_for
+from jaxlm.files import write_json
 from jaxlm.images import cropping
+
+_FILE = "attention.json"
 
 
 class SepBNLayer(NamedTuple):
@@ -86,9 +91,11 @@ def draw_and_write(
     step: int | None = None,
     head: str | None = None,
 ) -> None:
-    """Writes sepbn_parameters.png and sepbn_attention.png to the workdir, or to runs/NAME for weights NAME.npz.
+    """Writes sepbn_parameters.png, sepbn_attention.png and attention.json, which says what they are of.
 
-    For `path`, `step` and `head` see `checkpoints.open_model`, for the faces `judging.open_evaluation`.
+    They go to `attention/` in the workdir, or in runs/NAME for weights NAME.npz. Where pictures of other weights or
+    faces lie there, a number follows. For `path`, `step` and `head` see `checkpoints.open_model`, for the faces
+    `judged_faces.open_evaluation`.
 
     Raises:
       NoAttentionError: The model has no SepBN layer.
@@ -96,17 +103,25 @@ def draw_and_write(
       ValueError: There is no such head or split.
     """
     trained = open_model(path, step=step, head=head)
-    data = trained.config.data
-    faces, _ = open_evaluation(trained.config, dataset or data.dataset, split, data_dir or data.data_dir)
+    faces, _, identity, notes = open_for(trained, dataset, split, data_dir)
     crops, layers = attention_of_faces(trained, faces, count)
     from jaxlm.drawing import attention_maps  # Not at the top: matplotlib is slow to start.
 
-    folder = results_folder(path)
+    protocol = {
+        "run": str(path) if is_weights(path) else f"{path}, step {trained.step}",
+        "data": f"{faces.dataset}, {faces.split}: {len(crops)} of {len(faces)} faces",
+        **notes,
+    }
+    about = {"protocol": protocol, "faces": identity, "model": model_identity(trained)}
+    folder = free_folder(results_folder(path), "attention", about, _FILE)
     folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / _FILE, about)
     files = [folder / "sepbn_parameters.png", folder / "sepbn_attention.png"]
     attention_maps.affine_sets_plot(files[0], {name: (layer.scale, layer.bias) for name, layer in layers.items()})
     attention_maps.attention_plot(files[1], crops, {name: layer.attention for name, layer in layers.items()})
-    print(f"Wrote {files[0]}\n      {files[1]}: {len(crops)} faces of {faces.dataset}, {faces.split}")
+    for about_what, line in protocol.items():
+        print(f"{about_what + ':':12s}{line}")
+    print(f"Wrote {files[0]}\n      {files[1]}\n      {folder / _FILE}")
 
 
 def _natural_order(path: str) -> list[int | str]:

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 
 import filelock
 
+from jaxlm.files import check_place
+
 
 @contextlib.contextmanager
 def claimed(folder: pathlib.Path, lock_name: str, busy: str) -> Iterator[None]:
@@ -23,9 +25,11 @@ def claimed(folder: pathlib.Path, lock_name: str, busy: str) -> Iterator[None]:
       busy: What to say where another process has claimed the folder.
 
     Raises:
-      OSError: The folder cannot be made, or another process has claimed it.
+      OSError: The folder cannot be made, a link or no regular file has the lock's name, or another process has claimed
+        it.
     """
     make_folder(folder)
+    check_place(folder, folder / lock_name)  # The file that a link leads to would be emptied.
     lock = filelock.FileLock(folder / lock_name, timeout=0)
     try:
         lock.acquire()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import pathlib
 import sys
 from collections.abc import Sequence
 
+from jaxlm.files import check_output
 from jaxlm.interop import torch_checkpoints
-from jaxlm.models import save_weights
+from jaxlm.models import read_metadata, save_weights
 
 
 def convert_and_write(
@@ -30,8 +32,11 @@ def convert_and_write(
     Raises:
       ImportError: PyTorch is not installed.
       FileNotFoundError: There is no such file.
+      FileExistsError: `out` is another kind of file, or one of the PyTorch files.
       ConversionError: A file holds anything but tensors, two hold the same one, or there is no network of `without`.
     """
+    sources = [pathlib.Path(path) for path in checkpoints]
+    check_output(pathlib.Path(out), "a file of weights", lambda file: bool(read_metadata(file)), sources)
     state = torch_checkpoints.merge({path: torch_checkpoints.read_checkpoint(path) for path in checkpoints})
     converted = torch_checkpoints.convert_state(state, model, scheme, without)
     print(converted.report)

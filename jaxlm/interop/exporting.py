@@ -5,17 +5,22 @@ Nothing is written where a point is off by more than 0.01 crop pixels.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import os
 import pathlib
 import statistics
+import tempfile
 import time
+from collections.abc import Sequence
 
 import jax
 import numpy as np
 
 from jaxlm import models
-from jaxlm.checkpoints import Trained, load_bundle, open_model, read_card, save_bundle
-from jaxlm.files import write_json
+from jaxlm.checkpoints import Trained, check_bundle_output, load_bundle, open_model, read_card, save_bundle
+from jaxlm.checkpoints.bundle import sha256
+from jaxlm.files import check_output, read_json, write_json
 from jaxlm.interop import export_description, parity_faces, programs
 from jaxlm.interop.programs import Detect, ExportError
 
@@ -50,8 +55,10 @@ def open_and_export(
 
     Raises:
       ExportError: The run is that of a translator, a point is off, or the model cannot be exported.
+      OSError: `out`, or the description beside it, is another kind of file, or one that is read.
       FileNotFoundError, CheckpointError, ValueError, ImportError: See `checkpoints.open_model` and `export`.
     """
+    _check_files(out, kind, [path, *([card] if card else [])])
     fields = read_card(card) if card else {}
     detector = open_model(path, step=step, head=head)
     name = detector.config.model.name
@@ -78,8 +85,8 @@ def export(detector: Trained, kind: str, out: pathlib.Path, dataset: str | None 
     faces = parity_faces.load(detector.config, dataset)
     ours = jax.jit(programs.detect_function(detector))
     outputs = ours(faces.crops)
-    partial = out.with_name(f"{out.name}.partial")
-    try:
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=".") as folder:
+        partial = pathlib.Path(folder, "file")
         detect, batch = write_and_read(detector, kind, partial)
         difference = largest_difference(detect, np.asarray(outputs[0]), faces.crops)
         print(f"points differ by up to {difference:.2g} crop pixels on {faces.description}")
@@ -87,16 +94,40 @@ def export(detector: Trained, kind: str, out: pathlib.Path, dataset: str | None 
             raise ExportError(f"that is more than {TOLERANCE:g} pixels, so {out} is not written")
         if kind == "onnx":
             print_times(ours, detect, faces.crops)
-        partial.replace(out)
-    finally:
-        partial.unlink(missing_ok=True)
+        partial.replace(os.path.realpath(out))
     print(f"Wrote {out} ({out.stat().st_size / 1e6:.1f} MB)")
     if kind != "bundle":
         parity = {"faces": faces.description, "largest_difference_in_crop_pixels": difference}
         description = export_description.describe_program(detector, out, kind, batch, len(outputs), parity)
-        beside = out.with_suffix(".json")
+        beside = _description_of(out)
         write_json(beside, description)
         print(f"      {beside}: how to cut crops, and what the file takes and gives")
+
+
+def _check_files(out: pathlib.Path, kind: str, inputs: Sequence[pathlib.Path]) -> None:
+    """Raises OSError where the files to write must not be written; see `check_output`."""
+    if out.exists() and not out.is_file():
+        raise FileExistsError(f"--out {out} is no file; the file is read back, so name one")
+    if kind == "bundle":
+        check_bundle_output(out, inputs)
+    else:
+        beside = _description_of(out)
+        described = read_json(beside, dict).get("sha256") if beside.exists() else None
+        check_output(out, f"the program that {beside.name} describes", lambda file: sha256(file) == described, inputs)
+
+
+def _description_of(out: pathlib.Path) -> pathlib.Path:
+    """The .json file beside a program: NAME.json or, where that is something else, NAME.ENDING.json.
+
+    Raises:
+      FileExistsError: Both are something else.
+    """
+    for beside in (out.with_suffix(".json"), out.with_name(f"{out.name}.json")):
+        if beside != out:
+            with contextlib.suppress(ValueError):
+                if not beside.exists() or read_json(beside, dict).get("file") == out.name:
+                    return beside
+    raise FileExistsError(f"{beside} is there already and does not describe {out}; name another --out")
 
 
 def write_and_read(detector: Trained, kind: str, file: pathlib.Path) -> tuple[Detect, int | None]:

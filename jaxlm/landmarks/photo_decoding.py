@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import os
+import re
 from collections.abc import Iterator
 
 import cv2
@@ -28,6 +29,21 @@ _HEIF_BRANDS = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", 
 _JPEG, _PNG = b"\xff\xd8", b"\x89PNG"
 _DEEP = ("I;16", "I;16L", "I;16B", "I;16N")
 _FACTORS = (1, 2, 4, 8)
+# The start of files that are read; of sound; and of documents, that people meet under the names of photos and videos.
+_PHOTOS = (_JPEG, _PNG, b"GIF8", b"BM", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"RIFF", b"\0\0\0\x0cjP")
+_SOUNDS = (b"ID3", b"fLaC", b"#!AMR", b"MThd", b"\xff\xf1", b"\xff\xf9", b"\xff\xfb", b"\xff\xf3", b"\xff\xf2")
+_DOCUMENTS = {
+    b"%PDF": "a PDF document",
+    b"PK\x03\x04": "a ZIP archive",
+    b"\x1f\x8b": "a gzip archive",
+    b"7z\xbc\xaf": "a 7z archive",
+    b"version https://git-lfs": "a pointer of Git LFS, whose content was not fetched",
+}
+_HEAD = 4096
+# Control characters, and bytes that are no UTF-8.
+_NO_TEXT = re.compile(
+    rb"[\0-\x08\x0e-\x1a\x1c-\x1f\xc0\xc1\xf5-\xff]|[\xc2-\xf4](?![\x80-\xbf]|\Z)|(?<![\x80-\xf4])[\x80-\xbf]"
+)
 # Tags of EXIF and TIFF.
 _ORIENTATION, _REDUCED_COPY, _DNG_VERSION, _PHOTOMETRIC = 0x0112, 0x00FE, 0xC612, 0x0106
 # Rows are copied from Pillow in parts of so many pixels.
@@ -67,11 +83,31 @@ def decode(data: bytes, path: str | os.PathLike[str], most: int | None = None) -
     except PhotoError:
         raise
     except UnidentifiedImageError:
-        raise PhotoError(f"{path} is not a readable image: it is of none of the formats that are read") from None
+        why = content_of(data) or "it is of none of the formats that are read"
+        raise PhotoError(f"{path} is not a readable image: {why}") from None
     except Exception as error:  # Pillow's readers of damaged files raise errors of many types.
         if "truncated" in str(error).lower():
             raise PhotoError(f"the image {path} is truncated") from error
         raise PhotoError(f"{path} is not a readable image: {str(error) or type(error).__name__}") from error
+
+
+def content_of(data: bytes) -> str:
+    """What a file holds that is neither a photo nor a video, by its first bytes or more; "" if they do not say."""
+    head = data[:_HEAD]
+    if head.count(0) == len(head):
+        return "its start holds nothing but zeros"
+    if data.startswith(_SOUNDS) or data[:4] + data[8:12] in (b"RIFFWAVE", b"FORMAIFF"):
+        return "it holds sound alone"
+    if data.startswith(_PHOTOS) or data[4:8] == b"ftyp":
+        return "it is damaged, or coded in a way that is not read"
+    for start, kind in _DOCUMENTS.items():
+        if data.startswith(start):
+            return f"it is {kind}"
+    is_text = head.startswith((b"\xff\xfe", b"\xfe\xff")) or not _NO_TEXT.search(head)
+    if not is_text:
+        return ""
+    is_page = head.lstrip().lower().startswith((b"<!doctype html", b"<html"))
+    return "it is a web page" if is_page else "it is a text file"
 
 
 def is_truncated(data: bytes) -> bool:

@@ -5,7 +5,7 @@ In: normalised crops [B, S, S, 3] (a translator also takes structure maps). Out:
 """
 
 from jaxlm.models.registry import DETECTORS, MODELS, TRANSLATORS, build, complete, takes_temperature
-from jaxlm.models.weights import load_weights, save_weights
+from jaxlm.models.weights import load_weights, read_metadata, save_weights
 
 __all__ = [
     "DETECTORS",
@@ -14,6 +14,7 @@ __all__ = [
     "build",
     "complete",
     "load_weights",
+    "read_metadata",
     "save_weights",
     "takes_temperature",
 ]

@@ -35,17 +35,29 @@ def save_weights(path: str | os.PathLike[str], variables: Mapping[str, Any], met
         np.savez(file, **arrays)
 
 
+def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The metadata alone; see `load_weights` for errors."""
+    return _metadata_of(Archive(path, _KIND))
+
+
+def _metadata_of(archive: Archive) -> dict[str, Any]:
+    metadata = archive.read_json(_METADATA, dict[str, Any])
+    if "splits" in metadata and "dataset" in metadata:
+        raise ValueError(f"{archive.path} is {_KIND}, but a pack of faces, as --dataset takes it")
+    if not isinstance(metadata.get("model"), str):
+        raise ValueError(f"{archive.path} is {_KIND}: its metadata name no model")
+    return metadata
+
+
 def load_weights(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The variables, as nested dicts of numpy arrays, and the metadata of a file of `save_weights`.
 
     Raises:
       FileNotFoundError: There is no such file.
-      ValueError: The file is damaged, or holds something else; or a weight is no finite number.
+      ValueError: The file is damaged, or holds something else; a weight is no finite number, or a variance below 0.
     """
     archive = Archive(path, _KIND)
-    metadata = archive.read_json(_METADATA, dict[str, Any])
-    if not isinstance(metadata.get("model"), str):
-        raise ValueError(f"{path} is {_KIND}: its metadata name no model")
+    metadata = _metadata_of(archive)
     names = sorted(archive.members.keys() - {_METADATA})
     for name, following in itertools.pairwise([*names, ""]):
         parts = name.split("/")
@@ -57,4 +69,6 @@ def load_weights(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str
             raise ValueError(
                 f"{path}: {name} holds NaN or infinity; the training that made it diverged, or it is damaged"
             )
+        if name.startswith("batch_stats/") and name.endswith("/var") and (array < 0).any():
+            raise ValueError(f"{path}: {name} holds a variance below 0; the file is damaged")
     return traverse_util.unflatten_dict(arrays, sep="/"), metadata

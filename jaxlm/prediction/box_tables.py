@@ -84,7 +84,7 @@ def boxes_of_table(
 ) -> Mapping[pathlib.Path, Sequence[np.ndarray]]:
     """The boxes of each photo, which a table calls by its path from the table's folder, or by its bare name.
 
-    Rows that are for none of the photos are told on stderr.
+    Rows that are for none of the photos, and rows that repeat another one, are told on stderr.
 
     Raises:
       OSError: The table cannot be read.
@@ -116,4 +116,19 @@ def boxes_of_table(
         named = ", ".join(f"{row.name!r} (line {row.where.rpartition(' ')[2]})" for row in unused[:_NAMED])
         more = ", ..." if len(unused) > _NAMED else ""
         print(f"warning: {file}: {len(unused)} rows are for none of the photos given: {named}{more}", file=sys.stderr)
-    return {path: [row.box for row in found[by_path[_real(path)]]] for path in photo_files}
+    boxes = {photo: distinct_boxes(rows) for photo, rows in found.items()}
+    return {path: boxes[by_path[_real(path)]] for path in photo_files}
+
+
+def distinct_boxes(rows: Sequence[Row]) -> list[np.ndarray]:
+    """The boxes of one photo, each once: two rows of one box would be one face twice, and are told on stderr."""
+    first: dict[tuple[float, ...], Row] = {}
+    for row in rows:
+        before = first.setdefault(tuple(row.box), row)
+        if before is not row:
+            box = ", ".join(f"{value:g}" for value in row.box)
+            print(
+                f"warning: {row.where}: box ({box}) of {row.name} is that of {before.where}; it is taken once",
+                file=sys.stderr,
+            )
+    return [row.box for row in first.values()]

@@ -10,11 +10,12 @@ import pathlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 
-from jaxlm.files import replacing_text
-from jaxlm.files.folders import claimed
-from jaxlm.prediction.sources import CSV, JSON, LOCK, LOG, printable, real_name
+from jaxlm.files import as_schema, check_place, replacing_text
+from jaxlm.files.folders import claimed, make_folder
+from jaxlm.prediction.sources import CSV, JSON, LOCK, LOG, has_table, picture_path, printable, real_name
 from jaxlm.runtime.row_log import RowLog
 
 
@@ -39,6 +40,29 @@ class Entry(NamedTuple):
 
     file: str
     faces: Sequence[FoundFace]
+    frame: int | None = None
+    time: float | None = None
+
+
+class _Face(msgspec.Struct):
+    """A face in a row of the log, as JSON has it."""
+
+    box: tuple[float, float, float, float]
+    points: list[tuple[float, float]]
+    confidence: list[float] | None
+    track: int | None = None
+
+    def found(self) -> FoundFace:
+        """The same in arrays."""
+        sure = None if self.confidence is None else np.asarray(self.confidence)
+        return FoundFace(np.asarray(self.box), np.asarray(self.points), sure, self.track)
+
+
+class _Row(msgspec.Struct):
+    """A row of the log."""
+
+    file: str
+    faces: list[_Face]
     frame: int | None = None
     time: float | None = None
 
@@ -78,22 +102,35 @@ class Results:
         """
         self._folder, self._settings, self._num_points = folder, settings, num_points
         self._claim = contextlib.ExitStack()
+        self._names: dict[str, str] = {}
         self.done: dict[str, Done] = {}
         self.replaces = False
 
     def __enter__(self) -> Results:
-        """Makes the folder and reads what is there; raises OSError where it cannot, or another process writes to it."""
+        """Makes the folder and reads what is there.
+
+        Raises:
+          OSError: It cannot be made, read or written; a link or no regular file has the name of one of its files;
+            another process writes to it.
+          ValueError: The log holds rows that are no results of this model.
+        """
+        make_folder(self._folder)
+        for name in (LOG, JSON, CSV):
+            check_place(self._folder, self._folder / name)
         busy = f"another process writes results to {self._folder}; take another --out"
         self._claim.enter_context(claimed(self._folder, LOCK, busy))
         self._claim.callback(self._remove_lock)
         try:
-            self._log = RowLog(self._folder / LOG, self._settings)
-            table = self._folder / JSON
-            unknown = not self._log.done and table.exists() and table.stat().st_size > len("[]\n")
+            self._log = RowLog(self._folder / LOG, self._settings, self._check)
+            unknown = not self._log.done and has_table(self._folder)
         except BaseException:
             self._claim.close()
             raise
-        self.done = {real_name(name): _done(said) for name, said in self._log.done.items()}
+        first = {real_name(item): real_name(row["file"]) for item, row in self._log.first_rows()}
+        self._names = {name: item for item, name in first.items()}
+        for item, said in ((real_name(name), said) for name, said in self._log.done.items()):
+            good = said.get("good") is True and item in first  # Rows that somebody took away are to be found again.
+            self.done[item] = Done(said.get("state"), picture_path(said.get("picture")), good)
         self.replaces = self._log.others or unknown
         return self
 
@@ -112,9 +149,16 @@ class Results:
         with contextlib.suppress(OSError):
             (self._folder / LOCK).unlink()
 
-    def add(self, entry: Entry) -> None:
-        """Writes the faces of a photo or of a frame; raises OSError where it cannot."""
-        self._log.add(_to_json(entry))
+    def name_of(self, path: pathlib.Path) -> str:
+        """What a file is called: as given; by its absolute path where another, of another working directory, is so."""
+        item = os.path.abspath(path)
+        return str(path) if self._names.get(str(path), item) == item else item
+
+    def add(self, path: pathlib.Path, entry: Entry) -> None:
+        """Writes the faces of a photo or of a frame of the file `path`; raises OSError where it cannot."""
+        item, name = os.path.abspath(path), self.name_of(path)
+        self._names[name] = item
+        self._log.add(printable(item), _to_json(entry._replace(file=name)))
 
     def finish(self, path: str, done: Done) -> None:
         """Says that all entries of a file are there; they stand for those that it had before."""
@@ -132,21 +176,17 @@ class Results:
         write_csv(self._folder / CSV, self._entries(), self._num_points, sure)
 
     def _entries(self) -> Iterator[Entry]:
-        try:
-            yield from map(_from_json, self._log.rows())
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            file = self._folder / LOG
-            raise ValueError(f"{file} is damaged; move it away, and give the same command again") from error
+        return map(_from_json, self._log.rows())
 
-
-def _done(said: Mapping[str, Any]) -> Done:
-    named = said.get("picture")
-    picture = real_name(named) if isinstance(named, str) else None
-    if picture and (
-        os.path.isabs(picture) or ".." in pathlib.PurePath(picture).parts or not pathlib.PurePath(picture).stem
-    ):
-        picture = None  # A path that leads out of the folder is none of ours.
-    return Done(said.get("state"), picture, said.get("good") is True)
+    def _check(self, row: Mapping[str, Any]) -> None:
+        """Raises ValueError where a row is none of this model's."""
+        found = as_schema(row, _Row, "it holds something else than results")
+        for face in found.faces:
+            points, sure = face.points, face.confidence
+            if len(points) != self._num_points or len(points if sure is None else sure) != self._num_points:
+                raise ValueError(f"a face has not the {self._num_points} points of the model")
+            if not np.isfinite([*face.box, *np.ravel(points), *(sure or ())]).all():
+                raise ValueError("it holds values that are no numbers")
 
 
 def write_json(path: pathlib.Path, entries: Iterable[Entry]) -> None:
@@ -188,17 +228,9 @@ def _to_json(entry: Entry) -> dict[str, Any]:
     return {"file": printable(entry.file), **frame, **time, "faces": [_face_to_json(face) for face in entry.faces]}
 
 
-def _from_json(row: dict[str, Any]) -> Entry:
-    faces = [
-        FoundFace(
-            np.asarray(face["box"], np.float64),
-            np.asarray(face["points"], np.float64),
-            None if face["confidence"] is None else np.asarray(face["confidence"], np.float64),
-            face.get("track"),
-        )
-        for face in row["faces"]
-    ]
-    return Entry(real_name(row["file"]), faces, row.get("frame"), row.get("time"))
+def _from_json(row: Any) -> Entry:
+    found = msgspec.convert(row, _Row)
+    return Entry(real_name(found.file), [face.found() for face in found.faces], found.frame, found.time)
 
 
 def _face_to_json(face: FoundFace) -> dict[str, Any]:

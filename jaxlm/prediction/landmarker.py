@@ -12,14 +12,17 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import hashlib
 import logging
 import os
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import jax
 import numpy as np
 from numpy.typing import ArrayLike
 
+import jaxlm
 from jaxlm.checkpoints import Trained, open_model, shipped
 from jaxlm.evaluation import inference
 from jaxlm.landmarks import Scheme, geometry, photos
@@ -105,12 +108,16 @@ class Landmarker:
 
         Raises:
           FileNotFoundError: There is no such file.
-          ValueError: The file is damaged, or of another version; there is no such head or detector.
+          ValueError: The path is empty; the file is damaged, or of another version; there is no such head or detector.
           CheckpointError: The folder is no run, or none of its checkpoints can be read.
         """
         if isinstance(detector, str):
             detector = face_detectors.build(detector)
-        return cls(open_model(path or shipped.NAME, step=step, head=head), detector, flip_test)
+        if path is not None and not os.fspath(path):
+            raise ValueError(
+                "the path of the model is empty; give a file, a run, or None for the model that is shipped"
+            )
+        return cls(open_model(shipped.NAME if path is None else path, step=step, head=head), detector, flip_test)
 
     @functools.cached_property
     def detector(self) -> FaceDetector:
@@ -132,6 +139,20 @@ class Landmarker:
     def sees(self, face: Face) -> bool:
         """Whether the model is sure enough of the points that there is a face."""
         return face.confidence is None or float(face.confidence.mean()) >= self.least_confidence
+
+    def settings(self) -> dict[str, Any]:
+        """What points depend on beside photos and boxes, as JSON has it: those of two models are not to be mixed."""
+        trained = self.trained
+        digest = hashlib.sha256(repr((trained.config, trained.head, trained.step)).encode())
+        for place, leaf in jax.tree_util.tree_leaves_with_path(trained.variables):
+            values = np.asarray(leaf)
+            digest.update(f"{place} {values.shape} {values.dtype}".encode() + values.tobytes())
+        return {
+            "jaxlm": jaxlm.__version__,
+            "model": digest.hexdigest(),
+            "scheme": self.scheme.name,
+            "flip_test": self.flip_test,
+        }
 
     def predict(self, image: np.ndarray, boxes: ArrayLike | None = None) -> list[Face]:
         """The faces in a photo.

@@ -51,6 +51,8 @@ class VideoPrediction:
         # The points [N, 2] of each face by its number, frame by frame, as found and as smoothed.
         self._raw: dict[int, list[np.ndarray]] = {}
         self._smooth: dict[int, list[np.ndarray]] = {}
+        # The boxes that were given for faces of which the model is not sure in the first frame, by their numbers.
+        self._unsure: dict[int, np.ndarray] = {}
 
     @property
     def faces(self) -> int:
@@ -70,7 +72,9 @@ class VideoPrediction:
             Writer(self.file, opened) as writer,
             progress.counting(opened.count or None, self.path.name, unit="frames") as advance,
         ):
-            for frame, tracks in video.track(opened.frames(), self._landmarker, self._fitting(opened)):
+            boxes = self._fitting(opened)
+            for frame, tracks in video.track(opened.frames(), self._landmarker, boxes):
+                self._tell_unused(boxes or [], tracks)
                 writer.write(frame._replace(image=self._drawn(frame, tracks)))
                 found = [FoundFace(one.face.box, one.state.points, one.face.confidence, one.number) for one in tracks]
                 yield Entry(str(self.path), found, self.frames, frame.time)
@@ -106,6 +110,23 @@ class VideoPrediction:
             except photos.PhotoError as error:
                 self._tell_problem(f"{self.path}: {error}")
         return fitting
+
+    def _tell_unused(self, boxes: Sequence[np.ndarray], tracks: Sequence[video.Track]) -> None:
+        """Tells of given boxes whose face is not followed from the first frame, or no further than there."""
+        if self.frames == 0:
+            for box in boxes:
+                if not any(np.array_equal(np.float32(box), np.float32(one.face.box)) for one in tracks):
+                    self._tell_unused_box(
+                        box, "most of its points are outside of the frame, or it is that of another box"
+                    )
+            self._unsure = {one.number: one.face.box for one in tracks if boxes and not self._landmarker.sees(one.face)}
+        elif self.frames == 1:
+            for number in self._unsure.keys() - {one.number for one in tracks}:
+                self._tell_unused_box(self._unsure[number], "the model is not sure that there is one")
+
+    def _tell_unused_box(self, box: np.ndarray, why: str) -> None:
+        shown = ", ".join(f"{value:g}" for value in box)
+        self._tell_problem(f"{self.path}: the face in box ({shown}) is not followed: {why}")
 
     def _drawn(self, frame: Frame, tracks: Sequence[video.Track]) -> np.ndarray:
         """The frame [H, W, 3] with the smoothed points; keeps the points for the summary."""

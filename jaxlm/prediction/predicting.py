@@ -7,28 +7,25 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import json
 import os
 import pathlib
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import jax
 import numpy as np
-import tqdm
 
-import jaxlm
 from jaxlm.drawing import pictures
 from jaxlm.evaluation import inference
+from jaxlm.files import check_place, remove_unfinished
 from jaxlm.landmarks import photos
 from jaxlm.prediction.files import Done, Entry, FoundFace, Results
 from jaxlm.prediction.landmarker import Landmarker
 from jaxlm.prediction.predict_videos import VideoPrediction
-from jaxlm.prediction.sources import counted, kind_of, picture_names
+from jaxlm.prediction.sources import LOG, counted, has_table, is_there, kind_of, picture_names
 from jaxlm.prediction.video_kinds import is_video
 from jaxlm.runtime import progress
+from jaxlm.runtime.progress import say
 
 # Called with a line that says what is wrong with a file.
 TellProblem = Callable[[str], object]
@@ -44,6 +41,7 @@ def predict_photo(
 
     Raises:
       PhotoError: The photo cannot be read.
+      ValueError: The points are no numbers.
     """
     photo, factor = photos.read_reduced(path)
     shift = (factor - 1) / 2
@@ -62,6 +60,8 @@ def predict_photo(
         faces = landmarker.predict(photo, found)
     rows = []
     for face in faces:
+        if not np.isfinite(face.points).all():
+            raise ValueError("the model finds points that are no numbers; its weights are damaged, or do not fit it")
         if face.degenerate:
             say(f"warning: {path}: {inference.DEGENERATE % (1, 1)}", error=True)
         rows.append(FoundFace(face.box * factor + shift, face.points * factor + shift, face.confidence))
@@ -84,10 +84,21 @@ def predict_files(
       A line for each thing that was wrong.
 
     Raises:
-      OSError: The folder cannot be written, or the disk is full.
+      OSError: The folder cannot be written, or the disk is full; a picture would replace a file that is no result.
     """
-    with Results(out, _settings(landmarker), landmarker.scheme.num_points) as results:
+    _check_no_others(files, out)
+    with Results(out, landmarker.settings(), landmarker.scheme.num_points) as results:
         return _Prediction(landmarker, out, results).run(files, boxes)
+
+
+def _check_no_others(files: Sequence[pathlib.Path], out: pathlib.Path) -> None:
+    """Raises FileExistsError where pictures would replace files in a folder without results: these are others'."""
+    if not ((out / LOG).exists() or has_table(out)):
+        for picture in (f"{name}{ending}" for name in picture_names(files) for ending in (".jpg", ".mp4")):
+            if is_there(out, picture):
+                raise FileExistsError(
+                    f"{out / picture} is there, and is no result; move it away, or take another --out"
+                )
 
 
 class _Prediction:
@@ -96,6 +107,7 @@ class _Prediction:
     def __init__(self, landmarker: Landmarker, out: pathlib.Path, results: Results) -> None:
         self._landmarker, self._out, self._results = landmarker, out, results
         self._problems: list[str] = []
+        self._cleaned: set[pathlib.Path] = set()
 
     def run(
         self, files: Sequence[pathlib.Path], boxes: Mapping[pathlib.Path, Sequence[np.ndarray]] | None
@@ -105,6 +117,7 @@ class _Prediction:
                 f"{self._out} holds results of another model, other settings or an earlier version of jaxlm; it starts"
                 " anew with the first result"
             )
+        self._clean(self._out)
         known = {path: _stem(done.picture) for path, done in self._results.done.items() if done.picture}
         before, left = 0, 0
         with progress.counting(len(files), "predict", unit="files") as advance:
@@ -123,34 +136,37 @@ class _Prediction:
 
     def _is_done(self, path: pathlib.Path, state: Any) -> bool:
         done = self._results.done.get(os.path.abspath(path))
-        return bool(
-            done and done.good and done.state == state and done.picture and (self._out / done.picture).is_file()
-        )
+        return bool(done and done.good and done.state == state and done.picture and is_there(self._out, done.picture))
 
     def _predict(self, path: pathlib.Path, name: pathlib.Path, boxes: Sequence[np.ndarray] | None, state: Any) -> bool:
         """Writes the results of one file; whether nothing was wrong."""
         problems_before, picture = len(self._problems), None
+        if (called := self._results.name_of(path)) != str(path):
+            say(f"{path}: the results hold another file of this name, so this one is called {called}")
         try:
             if boxes is not None and not len(boxes):
-                self._tell(f"{path}: there is no box for it")
-                return False
+                raise photos.PhotoError(f"{path}: there is no box for it")
             if (kind := kind_of(path)) != "a file":
-                self._tell(f"{path} is {kind}, not a photo or video")
-                return False
-            target = self._out / name
-            target.parent.mkdir(parents=True, exist_ok=True)
+                raise photos.PhotoError(f"{path} is {kind}, not a photo or video")
             predict = self._predict_video if is_video(path) else self._predict_photo
-            picture = predict(path, target, boxes)
+            picture = predict(path, self._out / name, boxes)
         except photos.PhotoError as error:
             self._tell(str(error))
         except Exception as error:  # Anything; the results of the others count.
             if _ends_all(error):
                 raise
             self._tell(f"{path}: {error}" if isinstance(error, OSError) else f"{path}: {type(error).__name__}: {error}")
-        good = len(self._problems) == problems_before
+        good, item = len(self._problems) == problems_before, os.path.abspath(path)
+        shown = str(picture.relative_to(self._out)) if picture else None
+        before = self._results.done.get(item)
+        changed = state is not None and _content(before) not in (None, _content(state))
         if self._results.unfinished:
-            shown = str(picture.relative_to(self._out)) if picture else None
-            self._results.finish(os.path.abspath(path), Done(state, shown, good))
+            self._results.finish(item, Done(state, shown, good))
+        elif changed:
+            say(f"{path} has changed, so its earlier results are removed", error=True)
+            self._results.finish(item, Done(state, None, False))
+        if before and changed and before.picture != shown:
+            self._remove_picture(before.picture)
         return good
 
     def _predict_photo(
@@ -158,8 +174,8 @@ class _Prediction:
     ) -> pathlib.Path:
         """Writes the faces of a photo, and its picture, which is returned."""
         entry, drawn = predict_photo(path, self._landmarker, boxes, self._tell)
-        self._results.add(entry)
-        picture = target.with_name(f"{target.name}.jpg")
+        self._results.add(path, entry)
+        picture = self._place_of(target.with_name(f"{target.name}.jpg"))
         pictures.save_image(picture, drawn)
         say(f"{path}: {counted(len(entry.faces), 'face')} -> {picture}")
         return picture
@@ -168,31 +184,35 @@ class _Prediction:
         self, path: pathlib.Path, target: pathlib.Path, boxes: Sequence[np.ndarray] | None
     ) -> pathlib.Path:
         """Writes the faces in each frame of a video, and its copy, which is returned."""
-        clip = VideoPrediction(path, self._landmarker, boxes, target.with_name(f"{target.name}.mp4"), self._tell)
+        copy = self._place_of(target.with_name(f"{target.name}.mp4"))
+        clip = VideoPrediction(path, self._landmarker, boxes, copy, self._tell)
         with contextlib.closing(clip.entries()) as entries:
             for entry in entries:
-                self._results.add(entry)
+                self._results.add(path, entry)
         say(clip.summary())
         return clip.file
+
+    def _place_of(self, picture: pathlib.Path) -> pathlib.Path:
+        """The path of a picture, whose folder is made; raises OSError where it leads out of the folder of results."""
+        check_place(self._out, picture)
+        picture.parent.mkdir(parents=True, exist_ok=True)
+        self._clean(picture.parent)
+        return picture
+
+    def _clean(self, folder: pathlib.Path) -> None:
+        """Removes what killed calls have left in a folder, once."""
+        if folder not in self._cleaned:
+            self._cleaned.add(folder)
+            if removed := remove_unfinished(folder):
+                say(f"{folder}: removed {counted(len(removed), 'unfinished file')} of a call that was killed")
+
+    def _remove_picture(self, picture: str | None) -> None:
+        if picture and is_there(self._out, picture):
+            (self._out / picture).unlink()
 
     def _tell(self, problem: str) -> None:
         self._problems.append(problem)
         say(f"error: {problem}", error=True)
-
-
-def _settings(landmarker: Landmarker) -> dict[str, Any]:
-    """What all results in a folder have in common, as JSON has it: points of two models are not to be mixed."""
-    trained = landmarker.trained
-    digest = hashlib.sha256(repr((trained.config, trained.head, trained.step)).encode())
-    for place, leaf in jax.tree_util.tree_leaves_with_path(trained.variables):
-        values = np.asarray(leaf)
-        digest.update(f"{place} {values.shape} {values.dtype}".encode() + values.tobytes())
-    return {
-        "jaxlm": jaxlm.__version__,
-        "model": digest.hexdigest(),
-        "scheme": landmarker.scheme.name,
-        "flip_test": landmarker.flip_test,
-    }
 
 
 def _state(path: pathlib.Path, boxes: Sequence[np.ndarray] | None, landmarker: Landmarker) -> Any:
@@ -209,6 +229,12 @@ def _state(path: pathlib.Path, boxes: Sequence[np.ndarray] | None, landmarker: L
     return json.loads(json.dumps([status.st_size, status.st_mtime_ns, given, detection]))
 
 
+def _content(known: Any) -> Any:
+    """What tells one content of a file from another, of its `_state` or of what is done; None where it is not known."""
+    state = known.state if isinstance(known, Done) else known
+    return state[:2] if isinstance(state, list) else None
+
+
 def _stem(picture: str) -> pathlib.Path:
     """The path that `picture_names` gave."""
     return pathlib.Path(picture).with_suffix("")
@@ -220,14 +246,3 @@ def _ends_all(error: BaseException | None) -> bool:
             return True
         error = error.__cause__ or error.__context__
     return False
-
-
-def say(line: str, error: bool = False) -> None:
-    """Prints a line, above the progress bar where there is one, whatever characters the terminal knows."""
-    file = sys.stderr if error else sys.stdout
-    encoding = getattr(file, "encoding", None) or "utf-8"
-    line = line.encode(encoding, "backslashreplace").decode(encoding)
-    if sys.stderr.isatty():
-        tqdm.tqdm.write(line, file=file)
-    else:
-        print(line, file=file, flush=True)

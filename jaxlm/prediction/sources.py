@@ -13,12 +13,14 @@ import itertools
 import os
 import pathlib
 import re
-import sys
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
+from jaxlm.files import check_place, matching
 from jaxlm.landmarks import photos
 from jaxlm.prediction.video_kinds import is_video
+from jaxlm.runtime.progress import say
 
 SUFFIX = "_landmarks"
 """What the picture of a file has behind the file's own name."""
@@ -30,76 +32,97 @@ _LONGEST = 230
 _TOLD = 5
 
 
-def find_files(arguments: Sequence[str]) -> list[pathlib.Path]:
+def find_files(arguments: Sequence[str], tell_problem: Callable[[str], object]) -> list[pathlib.Path]:
     """The files that arguments stand for: themselves, those below a folder, or those that a pattern matches.
 
     Of folders, and of folders that a pattern matches, photos and videos are taken; others are told on stderr. So are
     results of earlier calls, which are never taken.
 
-    Raises:
-      ValueError: A folder or pattern stands for none.
+    Args:
+      arguments: Files, folders and patterns.
+      tell_problem: Is called with a line for each argument that stands for none, and each folder that cannot be read.
     """
     files: dict[str, pathlib.Path] = {}
     for argument in arguments:
-        path = pathlib.Path(argument)
-        if glob.has_magic(argument) and not path.exists():
-            found = _matching(argument)
-        else:
-            found = _in_folder(path) if path.is_dir() else _without_results(argument, [path])
+        found = _Search(argument, tell_problem).files()
         if not found:
-            raise ValueError(f"{argument}: there are no photos or videos")
+            tell_problem(f"{argument}: there are no photos or videos")
         for file in found:
-            files.setdefault(os.path.abspath(file), file)
+            # However its folder is called; a link has a name of its own.
+            files.setdefault(os.path.join(os.path.realpath(file.parent), file.name), file)
     return list(files.values())
 
 
-def _matching(pattern: str) -> list[pathlib.Path]:
-    """The files that a pattern matches, of every ending, and the photos and videos in folders that it matches."""
-    found: list[pathlib.Path] = []
-    folder, last = os.path.split(pattern)
-    literal = os.path.join(glob.escape(folder), last) if os.path.isdir(folder) else pattern  # A folder called `[1]`.
-    for name in sorted(glob.glob(literal, recursive=True)):
-        path = pathlib.Path(name)
-        if path.is_dir():
-            found += _in_folder(path)
-        elif (kind := kind_of(path)) == "a file":
-            found.append(path)
-        else:
-            print(f"{pattern}: passed over {path.name} ({kind})", file=sys.stderr)
-    return _without_results(pattern, found)
+class _Search:
+    """The files that one argument stands for."""
 
+    def __init__(self, argument: str, tell_problem: Callable[[str], object]) -> None:
+        self._argument, self._tell_problem = argument, tell_problem
+        self._visited: set[str] = set()
+        self._of_results: dict[str, bool] = {}
 
-def _in_folder(folder: pathlib.Path) -> list[pathlib.Path]:
-    """The photos and videos below a folder, sorted."""
-    found: list[pathlib.Path] = []
-    results: list[str] = []
-    others: list[str] = []
-    of_results: dict[str, bool] = {}
-    for root, folders, names in os.walk(folder, onerror=lambda error: print(f"warning: {error}", file=sys.stderr)):
-        of_results[root] = of_results.get(os.path.dirname(root), False) or not {LOG, JSON}.isdisjoint(names)
-        others += [f"{name} (a link to a folder)" for name in folders if os.path.islink(os.path.join(root, name))]
-        for name in names:
-            file = pathlib.Path(root, name)
-            if of_results[root] and _is_result(name):
-                results.append(name)
-            elif (kind := kind_of(file)) != "a file":
-                others.append(f"{name} ({kind})")
-            elif file.suffix.lower() in photos.ENDINGS or is_video(file):
-                found.append(file)
+    def files(self) -> list[pathlib.Path]:
+        """What is found, in order."""
+        if glob.has_magic(self._argument) and not os.path.lexists(self._argument):
+            return self._matching()
+        path = pathlib.Path(self._argument)
+        return self._in_folder(path) if os.path.isdir(path) else self._without_results([path])
+
+    def _matching(self) -> list[pathlib.Path]:
+        """The files that a pattern matches, of every ending, and the photos and videos in folders that it matches."""
+        found: list[pathlib.Path] = []
+        for path in map(pathlib.Path, matching(self._argument, self._tell_unreadable)):
+            if os.path.isdir(path):
+                found += self._in_folder(path)
+            elif (kind := kind_of(path)) == "a file":
+                found.append(path)
             else:
-                others.append(name)
-    _tell(str(folder), others, "that are no photos or videos")
-    _tell(str(folder), results, "of earlier results")
-    return sorted(found)
+                say(f"{self._argument}: passed over {path.name} ({kind})", error=True)
+        return self._without_results(found)
 
+    def _in_folder(self, folder: pathlib.Path) -> list[pathlib.Path]:
+        """The photos and videos below a folder, sorted; of folders that were visited before, none."""
+        found: list[pathlib.Path] = []
+        results: list[str] = []
+        others: list[str] = []
+        for root, folders, names in os.walk(folder, onerror=self._tell_unreadable):
+            if (real := os.path.realpath(root)) in self._visited:
+                folders.clear()
+                continue
+            self._visited.add(real)
+            others += [f"{name} (a link to a folder)" for name in folders if os.path.islink(os.path.join(root, name))]
+            for name in names:
+                file = pathlib.Path(root, name)
+                if _is_result(name) and self._is_of_results(real):
+                    results.append(name)
+                elif (kind := kind_of(file)) != "a file":
+                    others.append(f"{name} ({kind})")
+                elif file.suffix.lower() in photos.ENDINGS or is_video(file):
+                    found.append(file)
+                else:
+                    others.append(name)
+        _tell(str(folder), others, "that are no photos or videos")
+        _tell(str(folder), results, "of earlier results")
+        return sorted(found)
 
-def _without_results(argument: str, files: Sequence[pathlib.Path]) -> list[pathlib.Path]:
-    """The files that are no results; those lie in a folder with predictions."""
-    results = [
-        file for file in files if _is_result(file.name) and any((file.parent / name).exists() for name in (LOG, JSON))
-    ]
-    _tell(argument, [file.name for file in results], "of earlier results")
-    return [file for file in files if file not in set(results)]
+    def _without_results(self, files: Sequence[pathlib.Path]) -> list[pathlib.Path]:
+        """The files that are no results."""
+        results = {
+            file for file in files if _is_result(file.name) and self._is_of_results(os.path.realpath(file.parent))
+        }
+        _tell(self._argument, [file.name for file in results], "of earlier results")
+        return [file for file in files if file not in results]
+
+    def _is_of_results(self, folder: str) -> bool:
+        """Whether a folder, by its real path, has predictions in it, or lies below one that has."""
+        if folder not in self._of_results:
+            here = any(os.path.lexists(os.path.join(folder, name)) for name in (LOG, JSON))
+            above = os.path.dirname(folder)
+            self._of_results[folder] = here or (above != folder and self._is_of_results(above))
+        return self._of_results[folder]
+
+    def _tell_unreadable(self, error: OSError) -> None:
+        self._tell_problem(f"{error.filename}: the folder cannot be read: {error.strerror}")
 
 
 def _is_result(name: str) -> bool:
@@ -120,7 +143,7 @@ def _tell(where: str, names: Sequence[str], what: str) -> None:
     if names:
         more = f" and {len(names) - _TOLD} more" if len(names) > _TOLD else ""
         shown = ", ".join(sorted(names)[:_TOLD])
-        print(f"{where}: passed over {counted(len(names), 'file')} {what}: {shown}{more}", file=sys.stderr)
+        say(f"{where}: passed over {counted(len(names), 'file')} {what}: {shown}{more}", error=True)
 
 
 def counted(number: int, noun: str) -> str:
@@ -143,6 +166,27 @@ def real_name(text: str) -> str:
     if os.sep != "\\":
         data = re.sub(rb"\\(?:x([0-9a-f]{2})|\\)", lambda m: bytes.fromhex(m[1].decode()) if m[1] else b"\\", data)
     return os.fsdecode(data)
+
+
+def picture_path(named: Any) -> str | None:
+    """The path of a picture from a log, from the folder of results; None for one that is none, or leads out of it."""
+    path = pathlib.PurePath(real_name(named) if isinstance(named, str) else "")
+    return None if path.is_absolute() or ".." in path.parts or not path.stem else str(path)
+
+
+def has_table(folder: pathlib.Path) -> bool:
+    """Whether there is a table of results in a folder, with something in it."""
+    table = folder / JSON
+    return table.exists() and table.stat().st_size > len("[]\n")
+
+
+def is_there(out: pathlib.Path, picture: str) -> bool:
+    """Whether there is a picture in the folder of results, and no link on the way to it."""
+    try:
+        check_place(out, out / picture)
+        return (out / picture).is_file()
+    except OSError:
+        return False
 
 
 def picture_names(files: Sequence[pathlib.Path], taken: Mapping[str, pathlib.Path] | None = None) -> list[pathlib.Path]:

@@ -73,7 +73,9 @@ class Video:
     def _open(self) -> None:
         stream = video_kinds.pictures_of(self._container)
         if stream is None:
-            raise photos.PhotoError("it holds no pictures, or in a coding that FFmpeg does not know")
+            sound = self._container.streams.audio and not self._container.streams.video
+            why = "it holds sound alone" if sound else "it holds no pictures, or in a coding that FFmpeg does not know"
+            raise photos.PhotoError(why)
         self._stream = stream
         stream.codec_context.options = {"max_pixels": str(photos.MAX_PIXELS)}
         stream.thread_type = "AUTO"

@@ -6,6 +6,7 @@ import contextlib
 import enum
 import os
 import pathlib
+import re
 from collections.abc import Iterator
 from typing import BinaryIO
 
@@ -15,6 +16,7 @@ import av.logging
 import av.stream
 
 from jaxlm.landmarks import photos
+from jaxlm.landmarks.photo_decoding import content_of
 
 _ENDINGS = (
     "3g2 3gp asf avi divx dv f4v flv m2ts m2v m4v mkv mov mp4 mpe mpeg mpg mts mxf ogm ogv qt rm rmvb vob webm wmv"
@@ -46,7 +48,11 @@ _VIDEOS = (
     bytes.fromhex("060e2b34"),
     b"nut/multimedia container",
 )
-_PHOTOS = (b"\xff\xd8\xff", b"\x89PNG", b"BM", b"II*\0", b"MM\0*", b"\0\0\0\x0cJXL ", b"\xff\x0a")
+_PHOTOS = (
+    *(b"\xff\xd8\xff", b"\x89PNG", b"BM", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
+    *(b"\0\0\0\x0cJXL ", b"\xff\x0a", b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51"),
+)
+_PPM = re.compile(rb"P[1-7][ \t\r\n#]")
 _QUICKTIME = (b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
 # ISO files of photos, and of sequences of photos.
 _PICTURE_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1", b"miaf")
@@ -66,7 +72,7 @@ def is_video(path: pathlib.Path) -> bool:
     A GIF, an AVIF, a HEIF or a PNG of one frame is a photo. So is a damaged one; other damaged videos are videos.
     """
     by_ending = path.suffix.lower() in ENDINGS
-    if not path.is_file():
+    if not os.path.isfile(path):  # Path.is_file raises where a name is too long.
         return by_ending
     try:
         with open(path, "rb") as file:
@@ -92,7 +98,8 @@ def opened(file: BinaryIO) -> av.container.InputContainer:
       PhotoError: It is none that is read.
     """
     file.seek(0)
-    if not file.read(1):
+    head = file.read(_HEAD)
+    if not head:
         raise photos.PhotoError("the file is empty")
     file.seek(0)
     options = {"format_whitelist": _DEMUXERS, "protocol_whitelist": "", "max_pixels": str(photos.MAX_PIXELS)}
@@ -102,6 +109,8 @@ def opened(file: BinaryIO) -> av.container.InputContainer:
         except av.FFmpegError as error:
             found = error
     name, message = said[-1] if said else ("", "")
+    if what := "" if head[4:8] == b"ftyp" else content_of(head):
+        raise photos.PhotoError(what) from found
     if "whitelist" in message:
         raise photos.PhotoError(f"files of the kind {name!r} are not read") from found
     raise photos.PhotoError(said_by(found) + (f" ({message})" if message else "")) from found
@@ -141,7 +150,7 @@ def _kind_of(head: bytes) -> _Kind | None:
     """What a file is whose first `_HEAD` bytes are given; None where they do not say."""
     if head.startswith((b"GIF87a", b"GIF89a")) or (head.startswith(b"\x89PNG") and b"acTL" in head):
         return _Kind.PICTURES
-    if head.startswith(_PHOTOS) or head[:4] + head[8:12] == b"RIFFWEBP":
+    if head.startswith(_PHOTOS) or _PPM.match(head) or head[:4] + head[8:12] == b"RIFFWEBP":
         return _Kind.PHOTO
     if head[4:8] == b"ftyp":
         return _Kind.PICTURES if head[8:12] in _PICTURE_BRANDS else _Kind.FILM

@@ -14,6 +14,7 @@ import av.container
 import numpy as np
 from av.video.reformatter import ColorRange, Colorspace
 
+from jaxlm.files import unfinished_beside
 from jaxlm.prediction import video_kinds, video_sound
 from jaxlm.prediction.video_files import Frame, Video
 
@@ -47,15 +48,14 @@ class Writer:
         """Writes `file` for frames of the shape, the clock and the sound of `source`."""
         self.file, self.silent = file, ""
         self._source = source
-        self._part = file.with_name(f".{os.getpid()}.part")
         self._time_base = max(source.time_base, _FINEST)
         self._last = -1
 
     def __enter__(self) -> Writer:
         """Opens the file; raises OSError where it cannot be written."""
         with contextlib.ExitStack() as closing, self._told():
+            self._part = closing.enter_context(unfinished_beside(self.file))
             self._handle = _File(self._part)
-            closing.callback(self._part.unlink, missing_ok=True)
             closing.callback(self._handle.close)
             ticks = self._time_base.denominator
             # The first frame's time is written in ticks of the film, by default only thousandths of a second.

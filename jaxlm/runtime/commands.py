@@ -91,6 +91,14 @@ def add_model_arguments(parser: argparse.ArgumentParser, *, several: bool = Fals
     )
 
 
+def count(text: str) -> int:
+    """The type of an argument that counts things, of which there is one at least."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"it must be 1 or more, not {text}")
+    return number
+
+
 def add_data_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of commands that judge a model by some faces, `dataset`, `data_dir` and `split`."""
     parser.add_argument("--dataset", help="a prepared set or a packed .npz file (default: the one trained on)")

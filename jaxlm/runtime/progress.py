@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import pathlib
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -13,6 +14,9 @@ from typing import Any, NamedTuple, TextIO
 import tqdm
 
 from jaxlm.files import write_whole
+
+# Names of files may have line ends in them, and what would steer a terminal.
+_CONTROL = re.compile(r"[\0-\x08\n-\x1f\x7f-\x9f]")
 
 
 class Measure(NamedTuple):
@@ -127,6 +131,18 @@ def counting(
         disable=silent,
     ) as bar:
         yield bar.update
+
+
+def say(line: str, error: bool = False) -> None:
+    """Prints a line, above the progress bar where there is one, whatever characters it has and the terminal knows."""
+    file = sys.stderr if error else sys.stdout
+    line = _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", line)
+    encoding = getattr(file, "encoding", None) or "utf-8"
+    line = line.encode(encoding, "backslashreplace").decode(encoding)
+    if sys.stderr.isatty():
+        tqdm.tqdm.write(line, file=file)
+    else:
+        print(line, file=file, flush=True)
 
 
 def read_metrics(file: pathlib.Path) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import IO, Any
 
 from jaxlm.files import regular_size
@@ -24,20 +24,22 @@ class RowLog:
       others: Whether the file holds results by other settings.
     """
 
-    def __init__(self, file: pathlib.Path, settings: Mapping[str, Any]) -> None:
+    def __init__(self, file: pathlib.Path, settings: Mapping[str, Any], check: Callable[[Row], object]) -> None:
         """Reads what is there; raises OSError where it cannot be read, ValueError where a line but the last is damaged.
 
         Args:
           file: The file.
           settings: What the rows depend on beside their item, as JSON has it.
+          check: Is called with each row that is there; raises ValueError where it is none that was written.
         """
         self.done: dict[str, Row] = {}
         self.others = False
-        self._file, self._settings = file, _line({"settings": settings})
+        self._file, self._settings, self._check = file, _line({"settings": settings}), check
         self._opened: IO[bytes] | None = None
         # From where to where the rows of each item lie; those of the next one lie from `_start` to `_end`.
         self._places: dict[str, tuple[int, int]] = {}
         self._start = self._end = 0
+        self._item: str | None = None
         if file.exists():
             regular_size(file)
             self._read()
@@ -47,8 +49,13 @@ class RowLog:
         """Whether there are rows of an item that is not finished."""
         return self._end > self._start
 
-    def add(self, row: Row) -> None:
-        """Writes a row of the next item; raises OSError where it cannot."""
+    def add(self, item: str, row: Row) -> None:
+        """Writes a row of an item, the next one or that of the row before; raises OSError where it cannot."""
+        self._open()
+        self._item = item
+        self._append(_line(row))
+
+    def _open(self) -> None:
         if self._opened is None:
             self._opened = self._file.open("r+b" if self._end else "wb")
             self._opened.seek(self._end)
@@ -56,24 +63,33 @@ class RowLog:
             if not self._end:
                 self._append(self._settings)
                 self._start = self._end
-        self._append(_line(row))
 
     def finish(self, item: str, said: Row) -> None:
-        """Says that the rows of an item are all there; they stand for those that it had before."""
-        assert self._opened is not None, "an item has rows"
+        """Says that the rows of an item are all there, or that it has none; they stand for those that it had before."""
+        self._open()
         place = self._start, self._end
         self._append(_line({"done": item, **said}))
         self._note(item, said, place)
 
     def rows(self) -> Iterator[Row]:
-        """The rows of all items, and last those of an item that is not finished."""
-        places = [*self._places.values(), (self._start, self._end)]
+        """The rows of all items, and last those of an item that is not finished, in place of those it had before."""
+        places = [place for item, place in self._places.items() if item != self._item]
+        places.append((self._start, self._end))
         if self._end:
             with open(self._file, "rb") as file:
                 for start, end in places:
                     file.seek(start)
                     while file.tell() < end:
                         yield json.loads(file.readline())
+
+    def first_rows(self) -> Iterator[tuple[str, Row]]:
+        """Each finished item that has rows, with its first one."""
+        if self._places:
+            with open(self._file, "rb") as file:
+                for item, (start, end) in self._places.items():
+                    if end > start:
+                        file.seek(start)
+                        yield item, json.loads(file.readline())
 
     def close(self) -> None:
         """Closes the file; raises OSError where a full disk lost the last row."""
@@ -88,7 +104,7 @@ class RowLog:
 
     def _note(self, item: str, said: Row, place: tuple[int, int]) -> None:
         self.done[item], self._places[item] = said, place
-        self._start = self._end
+        self._start, self._item = self._end, None
 
     def _read(self) -> None:
         with open(self._file, "rb") as lines:
@@ -113,11 +129,16 @@ class RowLog:
                     place = start, position - len(line)
                     start = self._end = position
                     self._note(row.pop("done"), row, place)
+                    continue
+                try:
+                    self._check(row)
+                except ValueError as error:
+                    raise ValueError(self._damaged(number, f" ({error})")) from None
 
-    def _damaged(self, number: int) -> str:
+    def _damaged(self, number: int, why: str = "") -> str:
         return (
-            f"{self._file}, line {number} is damaged, and other lines hold results; mend the file or move it away, and"
-            " give the same command again"
+            f"{self._file}, line {number} is damaged{why}, and other lines hold results; mend the file or move it away,"
+            " and give the same command again"
         )
 
 

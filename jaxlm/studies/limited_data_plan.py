@@ -104,8 +104,8 @@ def make_plan(
       ValueError: The configs do not go together, or there are too few faces.
     """
     check(detector, translator)
-    if styles < 1 or not all(0 < percent <= 100 for percent in fractions):
-        raise ValueError("--styles must be at least 1, and --fractions in per cent, above 0 and at most 100")
+    if styles < 1 or min(seeds) < 0 or not all(0 < percent <= 100 for percent in fractions):
+        raise ValueError("--styles must be at least 1, --seeds 0, and --fractions in per cent, above 0 and at most 100")
     data = detector.data
     training, held_out = input_lib.open_training(
         data.dataset, data.train_split, data.data_dir, data.scheme, data.validation_percent

@@ -18,7 +18,7 @@ from jaxlm.data_pipelines import input as input_lib
 from jaxlm.data_pipelines import renders
 from jaxlm.data_pipelines.sources import styled
 from jaxlm.evaluation import inference
-from jaxlm.evaluation.judging import VALIDATION, open_evaluation
+from jaxlm.evaluation.judged_faces import VALIDATION, open_evaluation, open_for
 from jaxlm.files import read_json, write_json
 from jaxlm.runtime import distributed
 from jaxlm.studies import limited_data_report
@@ -134,9 +134,8 @@ def draw_set(plan: Plan, piece: Piece, workdir: pathlib.Path) -> None:
 def judge_detector(plan: Plan, piece: Piece, workdir: pathlib.Path, split: str) -> Judged:
     """Names of the faces of a split, and the NME of each, a fraction, by the last step of a detector."""
     trained = checkpoints.open_model(piece.folder(workdir), step=total_steps(plan.detector))
-    config = trained.config
-    faces, _ = open_evaluation(config, config.data.dataset, split, config.data.data_dir)
-    predictor = inference.Predictor(trained.model, trained.task, config, faces.margin, distributed.make_mesh())
+    faces = open_for(trained, None, split, None).faces
+    predictor = inference.Predictor(trained.model, trained.task, trained.config, faces.margin, distributed.make_mesh())
     points = predictor(trained.variables, faces).points
     nme = inference.face_errors(points, faces, faces.scheme)
     judged = np.isfinite(nme)

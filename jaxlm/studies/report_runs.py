@@ -9,15 +9,16 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
-import msgspec
 import numpy as np
 
 from jaxlm import checkpoints, models, tasks
 from jaxlm.checkpoints import Trained
+from jaxlm.checkpoints.identity import model_identity
 from jaxlm.drawing import pictures
 from jaxlm.evaluation import cost, judging
 from jaxlm.evaluation.error_table import ErrorRow
-from jaxlm.files import Archive, read_json
+from jaxlm.evaluation.stored import last_evaluation
+from jaxlm.files import Archive
 from jaxlm.landmarks import Scheme
 from jaxlm.runtime.progress import read_metrics
 from jaxlm.styles import translation, translator_report
@@ -57,12 +58,14 @@ class Result:
       protocol: All that numbers depend on besides the run, by what each line is about.
       names: The names of the faces, as far as they are known.
       folder: The folder it was read from, where the faces are not at hand; None if the run was judged anew.
+      identity: Checksums of the faces, as far as they are known; see `identity_of`.
     """
 
     run: Run
     protocol: Mapping[str, str]
     names: tuple[str, ...]
     folder: pathlib.Path | None
+    identity: Mapping[str, str]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -102,14 +105,6 @@ class Translation(Result):
 ResultT = TypeVar("ResultT", bound=Result)
 
 _WORST = 12
-
-
-class _Evaluation(msgspec.Struct):
-    """A metrics.json: of a detector with `rows`, of a translator with `figures`."""
-
-    protocol: dict[str, str]
-    rows: list[ErrorRow] = []  # msgspec copies it.
-    figures: dict[str, float] = {}
 
 
 def open_runs(paths: Sequence[pathlib.Path], step: int | None = None, head: str | None = None) -> list[Run]:
@@ -153,8 +148,8 @@ def _as_run(name: str, path: pathlib.Path, trained: Trained) -> Run:
 def result_of(run: Run, dataset: str | None, data_dir: str | None, split: str | None) -> Result | None:
     """The result of a run on the faces that `dataset`, `data_dir` and `split` name, by default those it is judged by.
 
-    Where these are not at hand, and no `dataset` was asked for, the result of the last evaluation in the run's folder
-    is taken; None if there is none.
+    Where these are not at hand, and no `dataset` was asked for, the result of the last evaluation of the same weights
+    in the run's folder is taken; None if there is none.
 
     Raises:
       FileNotFoundError: `dataset` is not prepared.
@@ -176,6 +171,7 @@ def _detect(run: Run, dataset: str | None, data_dir: str | None, split: str | No
         protocol=_without_run(evaluation.protocol),
         names=evaluation.faces.names,
         folder=None,
+        identity=evaluation.identity,
         rows=evaluation.rows,
         nme=evaluation.nme,
         worst=pictures.to_png(judging.worst_faces(evaluation, _WORST)),
@@ -187,26 +183,36 @@ def _translate(run: Run, dataset: str | None, data_dir: str | None, split: str |
     judged = translator_report.judge_translator(run.trained, run.name, dataset, data_dir, split)
     grid = translator_report.transfers(translation.as_translator(run.trained), judged.faces)
     protocol = _without_run(judged.protocol)
-    return Translation(run, protocol, judged.faces.names, None, judged.metrics, pictures.to_png(grid))
+    return Translation(
+        run=run,
+        protocol=protocol,
+        names=judged.faces.names,
+        folder=None,
+        identity=judged.identity,
+        values=judged.metrics,
+        transfers=pictures.to_png(grid),
+    )
 
 
 def _stored(run: Run, split: str | None) -> Result | None:
-    """The last evaluation in a run's folder, of `split` if one is given."""
-    files = sorted((run.folder / "evaluation").glob("*/metrics.json"), key=lambda file: file.stat().st_mtime)
-    documents = {file.parent: read_json(file, _Evaluation) for file in files}
-    found = [
-        (folder, document)
-        for folder, document in documents.items()
-        if split is None or f", {split}: " in document.protocol.get("data", "")
-    ]
-    if not found:
+    """The last evaluation of the run's weights in its folder, of `split` if one is given."""
+    found = last_evaluation(run.folder / "evaluation", model_identity(run.trained), split)
+    if found is None:
         return None
-    folder, document = found[-1]
+    folder, document = found
     protocol = _without_run(document.protocol)
     if run.translates:
         if missing := [name for name in translator_report.ROWS if name not in document.figures]:
             raise ValueError(f"{folder / 'metrics.json'} has no {', '.join(missing)}; judge {run.name} again")
-        return Translation(run, protocol, (), folder, document.figures, _read_png(folder / "transfer.png"))
+        return Translation(
+            run=run,
+            protocol=protocol,
+            names=(),
+            folder=folder,
+            identity=document.faces,
+            values=document.figures,
+            transfers=_read_png(folder / "transfer.png"),
+        )
     predictions = Archive(folder / "predictions.npz", "not what jaxlm evaluate wrote")
     names = predictions.read("names", "U", (None,))
     return Detection(
@@ -214,6 +220,7 @@ def _stored(run: Run, split: str | None) -> Result | None:
         protocol=protocol,
         names=tuple(names.tolist()),
         folder=folder,
+        identity=document.faces,
         rows=document.rows,
         nme=predictions.read("nme", "f", names.shape),
         worst=_read_png(folder / "worst.png"),
@@ -234,8 +241,9 @@ def _without_run(protocol: Mapping[str, str]) -> dict[str, str]:
 
 
 def groups(results: Sequence[ResultT]) -> list[list[ResultT]]:
-    """The results whose numbers can be compared: those of one protocol on the same faces."""
+    """The results whose numbers can be compared: those of one protocol on the same faces, as their checksums say."""
     found: dict[object, list[ResultT]] = {}
     for result in results:
-        found.setdefault((tuple(result.protocol.items()), result.names), []).append(result)
+        faces = (result.names, tuple(result.identity.items()))
+        found.setdefault((tuple(result.protocol.items()), faces), []).append(result)
     return list(found.values())

@@ -8,10 +8,12 @@ from collections.abc import Callable, Sequence
 
 from jaxlm.drawing import report_page as page
 from jaxlm.drawing.report_page import Section
-from jaxlm.files import write_whole
+from jaxlm.files import check_output, write_whole
 from jaxlm.studies import report_runs
 from jaxlm.studies import report_sections as sections
 from jaxlm.studies.report_runs import Detection, Result, ResultT, Run, Translation
+
+_TITLE = "Report on "
 
 
 def write_report(
@@ -31,7 +33,7 @@ def write_report(
       out: The page.
       dataset: A prepared set or a packed file; by default the one that each model was trained on.
       data_dir: The folder of the prepared sets; by default that of the training.
-      split: See `judging.open_evaluation`.
+      split: See `judged_faces.open_evaluation`.
       with_sensitivity: Show how errors grow when face boxes are off, which takes most of the time.
       step: The runs' checkpoint.
       head: The data set whose points are read.
@@ -41,11 +43,13 @@ def write_report(
 
     Raises:
       CheckpointError: A folder holds no run that can be read.
+      FileExistsError: `out` is another kind of file.
       FileNotFoundError: There is no such file, `dataset` is not prepared, or there is no folder for `out`.
       ValueError: There is no such split or head, or its points do not fit a model.
     """
     if not out.absolute().parent.is_dir():
         raise FileNotFoundError(f"{out}: its folder does not exist; make it, or choose another --out")
+    check_output(out, "a report", _is_report, paths)
     runs = report_runs.open_runs(paths, step, head)
     results = []
     for index, run in enumerate(runs):
@@ -70,7 +74,7 @@ def compose(runs: Sequence[Run], results: Sequence[Result], missing: Sequence[Ru
     parts.append(sections.training(translators))
     opening = [_incomparable(groups) for groups in (detecting, translating) if len(groups) > 1]
     return page.document(
-        title=f"Report on {len(runs)} runs" if len(runs) > 1 else f"Report on {runs[0].name}",
+        title=f"{_TITLE}{len(runs)} runs" if len(runs) > 1 else f"{_TITLE}{runs[0].name}",
         lead=f"{', '.join(run.name for run in runs)}; saved {_period(runs)}, put together on {datetime.date.today()}.",
         opening=[*opening, *_not_at_hand(results, missing)],
         sections=[part for part in parts if part],
@@ -114,17 +118,31 @@ def _incomparable(groups: Sequence[Sequence[Result]]) -> str:
 def _not_at_hand(results: Sequence[Result], missing: Sequence[Run]) -> list[str]:
     """Warnings of the runs whose faces could not be read."""
     warnings = []
-    stored = [f"{result.run.name}: {result.folder}" for result in results if result.folder]
+    stored = [f"{result.run.name}, {_step_of(result.run)}: {result.folder}" for result in results if result.folder]
     if stored:
         text = (
-            "The faces of some runs are not at hand. Their numbers are those of the last evaluation in their folders,"
-            " and maps of errors, box errors and attention are left out:"
+            "The faces of some runs are not at hand. Their numbers are those of the last evaluation of the same weights"
+            " in their folders, and maps of errors, box errors and attention are left out:"
         )
         warnings.append(page.warning(text, stored))
     if missing:
-        text = "The faces of some runs are not at hand, and they were never evaluated; only their training is shown:"
-        warnings.append(page.warning(text, [f"{run.name}: {run.trained.config.data.dataset}" for run in missing]))
+        text = (
+            "The faces of some runs are not at hand, and they were never evaluated with these weights; only their"
+            " training is shown:"
+        )
+        lines = [f"{run.name}, {_step_of(run)}: {run.trained.config.data.dataset}" for run in missing]
+        warnings.append(page.warning(text, lines))
     return warnings
+
+
+def _is_report(file: pathlib.Path) -> bool:
+    begin = f"{page.OPENING}{_TITLE}".encode()
+    with file.open("rb") as opened:
+        return opened.read(len(begin)) == begin
+
+
+def _step_of(run: Run) -> str:
+    return f"step {run.trained.step}"
 
 
 def _period(runs: Sequence[Run]) -> str:

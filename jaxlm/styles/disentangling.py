@@ -5,15 +5,19 @@ from __future__ import annotations
 import functools
 import pathlib
 from collections.abc import Mapping
+from typing import Any
 
 import jax
 import numpy as np
 
 from jaxlm import checkpoints, models
 from jaxlm.checkpoints import Trained
+from jaxlm.checkpoints.identity import model_identity
 from jaxlm.drawing import pictures
-from jaxlm.evaluation.judging import VALIDATION, open_evaluation
+from jaxlm.evaluation.folders import check_free, free_folder
+from jaxlm.evaluation.judged_faces import VALIDATION, open_for
 from jaxlm.files import write_json
+from jaxlm.files.folders import make_folder
 from jaxlm.landmarks import Scheme
 from jaxlm.styles import distances, feature_networks, translation
 from jaxlm.styles.checks import Checks
@@ -34,6 +38,8 @@ from jaxlm.tasks import metrics
 
 MOST_FACES = 64
 """All pairs of at most 64 faces are rendered."""
+
+_FILE = "disentangle.json"
 
 # The picture shows the pairs of at most 16 faces.
 _SHOWN = 16
@@ -98,17 +104,19 @@ def check_translator(
 ) -> Checks:
     """Makes all checks, prints the table, and writes disentangle.json and disentangle.png.
 
-    The files go to `out`, by default `WORKDIR/evaluation/DATASET-SPLIT/`. The arguments are those of jaxlm.disentangle.
+    The files go to `out`, by default `WORKDIR/evaluation/DATASET-SPLIT/`; a number follows where other results lie
+    there. The arguments are those of jaxlm.disentangle.
 
     Raises:
       CheckpointError: A run cannot be loaded.
+      FileExistsError: `out` holds results of other models or faces.
       ValueError: There are too few faces, or the judge cannot judge them.
     """
     translator, trained = translation.load_translator(workdir, step), checkpoints.open_model(judge)
     check_judge(trained, translator, split)
     data, scheme = translator.config.data, trained.scheme
+    held_out, _, identity, notes = open_for(translator, dataset, split, data_dir)
     dataset, data_dir = dataset or data.dataset, data_dir or data.data_dir
-    held_out = open_evaluation(translator.config, dataset, split, data_dir)[0]
     training = training_faces(translator, dataset, data_dir)
     if not 2 <= faces <= min(MOST_FACES, len(held_out)):
         raise ValueError(f"--faces {faces}: give 2 to {MOST_FACES} of the {len(held_out)} faces of {dataset}, {split}")
@@ -123,6 +131,19 @@ def check_translator(
         raise ValueError(
             f"{chosen.dataset}, {chosen.split}: {name} has a normaliser of 0, so it cannot be judged by it"
         )
+    protocol = {
+        "run": f"{workdir}, step {translator.step}",
+        "data": f"{chosen.dataset}, {chosen.split}: {faces} of {len(held_out)} faces, all {faces**2} pairs",
+        "crop": f"{data.crop:g} face boxes, {images.shape[1]} px; box: {chosen.box}",
+        "judge": f"{judge}, step {trained.step}, trained on {trained.config.data.dataset}, photos alone",
+        **methods(scheme, images.shape[1], len(training), len(held_out)),
+        **notes,
+    }
+    models_of = {"model": model_identity(translator), "judge": model_identity(trained)}
+    about = {"protocol": protocol, "faces": identity, **models_of}
+    if out:
+        make_folder(out)
+        check_free(out / _FILE, about)
     network = feature_networks.LaplacianFeatures()
     scales = distances.texture_scales(network, images)
     measures = Measures(
@@ -134,17 +155,11 @@ def check_translator(
     checks |= check_codes(translator, training, held_out)
     checks["swap"] = check_swap(translator, images, structures, pairs)
     checks = {name: float(checks[name]) for name in _TABLE}
-    protocol = {
-        "run": f"{workdir}, step {translator.step}",
-        "data": f"{chosen.dataset}, {chosen.split}: {faces} of {len(held_out)} faces, all {faces**2} pairs",
-        "crop": f"{data.crop:g} face boxes, {images.shape[1]} px; box: {chosen.box}",
-        "judge": f"{judge}, step {trained.step}, trained on {trained.config.data.dataset}, photos alone",
-        **methods(scheme, images.shape[1], len(training), len(held_out)),
-    }
     print_table(checks, protocol)
-    directory = out or pathlib.Path(workdir) / "evaluation" / f"{chosen.dataset}-{chosen.split}"
-    write_files(directory, checks, protocol, photos, pairs)
-    print(f"Wrote {directory / 'disentangle.json'}\n      {directory / 'disentangle.png'}")
+    parent = pathlib.Path(workdir) / "evaluation"
+    directory = out or free_folder(parent, f"{chosen.dataset}-{chosen.split}", about, _FILE)
+    write_files(directory, checks, about, photos, pairs)
+    print(f"Wrote {directory / _FILE}\n      {directory / 'disentangle.png'}")
     return checks
 
 
@@ -179,11 +194,11 @@ def print_table(checks: Checks, protocol: Mapping[str, str]) -> None:
 
 
 def write_files(
-    directory: pathlib.Path, checks: Checks, protocol: Mapping[str, str], photos: np.ndarray, pairs: np.ndarray
+    directory: pathlib.Path, checks: Checks, about: Mapping[str, Any], photos: np.ndarray, pairs: np.ndarray
 ) -> None:
-    """Writes disentangle.json (fractions) and disentangle.png, the pairs of 16 of the photos at most."""
+    """Writes disentangle.json (fractions, and what they are of) and disentangle.png, the pairs of up to 16 photos."""
     directory.mkdir(parents=True, exist_ok=True)
-    write_json(directory / "disentangle.json", {"protocol": protocol, "checks": checks})
+    write_json(directory / _FILE, {**about, "checks": checks})
     shown = spread(len(photos), _SHOWN)
     grid = pictures.transfer_grid(photos[shown], photos[shown], pairs[np.ix_(shown, shown)])
     pictures.save_image(directory / "disentangle.png", grid)

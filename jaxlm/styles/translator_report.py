@@ -11,9 +11,11 @@ import numpy as np
 
 from jaxlm import checkpoints
 from jaxlm.checkpoints import Trained
+from jaxlm.checkpoints.identity import model_identity
 from jaxlm.data_pipelines.input import Faces
 from jaxlm.drawing import pictures
-from jaxlm.evaluation import judging
+from jaxlm.evaluation.folders import free_folder
+from jaxlm.evaluation.judged_faces import VALIDATION, open_for
 from jaxlm.files import write_json
 from jaxlm.models import vunet
 from jaxlm.runtime import distributed
@@ -41,11 +43,13 @@ class Judged(NamedTuple):
       faces: The faces.
       metrics: What `validation.validator` gives, over all of them.
       protocol: All that the metrics depend on, by what each line is about; `run` says what was judged.
+      identity: Checksums of the faces; see `identity_of`.
     """
 
     faces: Faces
     metrics: Mapping[str, float]
     protocol: Mapping[str, str]
+    identity: Mapping[str, str]
 
 
 def judge_translator(
@@ -62,15 +66,13 @@ def judge_translator(
       run: What it is called.
       dataset: A prepared set or a pack; by default that of the run.
       data_dir: Where sets were prepared; by default that of the run.
-      split: See `judging.open_evaluation`; by default the part held out from training.
+      split: See `judged_faces.open_evaluation`; by default the part held out from training.
 
     Raises:
       ValueError, FileNotFoundError, CheckpointError: The faces or the feature network cannot be loaded.
     """
     config, data, task = trained.config, trained.config.data, trained.config.task.options
-    faces, _ = judging.open_evaluation(
-        config, dataset or data.dataset, split or judging.VALIDATION, data_dir or data.data_dir
-    )
+    faces, _, identity, notes = open_for(trained, dataset, split or VALIDATION, data_dir)
     network = feature_networks.load_features(task["features"])
     validate = validation.validator(trained.model, config, network, faces.margin, distributed.make_mesh())
     metrics = validate(trained.variables, faces)
@@ -81,26 +83,27 @@ def judge_translator(
         "structure": f"{task['structure']} of {faces.scheme.name}",
         "perceptual": f"features {task['features']}; 1 is the distance of two different faces, without Gram terms",
         "rendered": "each face from its own structure and the mean of its style",
+        **notes,
     }
-    return Judged(faces, metrics, protocol)
+    return Judged(faces, metrics, protocol, identity)
 
 
 def report_translator(workdir: pathlib.Path) -> Mapping[str, float]:
     """Judges the best step of the run in `workdir`, prints the table, and writes metrics.json and transfer.png.
 
-    They go to `WORKDIR/evaluation/DATASET-validation/`.
+    They go to `WORKDIR/evaluation/DATASET-validation/`; a number follows where results of another step lie there.
 
     Returns:
       The metrics of the held-out faces.
     """
     trained = checkpoints.open_model(workdir)
-    faces, metrics, protocol = judge_translator(trained, f"{workdir}, step {trained.step}")
+    faces, metrics, protocol, identity = judge_translator(trained, f"{workdir}, step {trained.step}")
     if jax.process_index() == 0:
         print_table(metrics, protocol)
-        directory = pathlib.Path(workdir) / "evaluation" / f"{faces.dataset}-{faces.split}"
+        about = {"protocol": protocol, "faces": identity, "model": model_identity(trained)}
+        directory = free_folder(pathlib.Path(workdir) / "evaluation", f"{faces.dataset}-{faces.split}", about)
         directory.mkdir(parents=True, exist_ok=True)
-        document = {"protocol": protocol, "figures": dict(metrics)}
-        write_json(directory / "metrics.json", document)
+        write_json(directory / "metrics.json", {**about, "figures": dict(metrics)})
         pictures.save_image(directory / "transfer.png", transfers(translation.as_translator(trained), faces))
         print(f"Wrote {directory / 'metrics.json'}\n      {directory / 'transfer.png'}")
     return metrics

@@ -18,7 +18,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from jaxlm.checkpoints import Checkpoints, check_exists, directory_of, write_config
-from jaxlm.checkpoints.identity import identity_of
+from jaxlm.checkpoints.identity import HELD_OUT, TO_TRAIN_ON, identity_of
 from jaxlm.config import Config
 from jaxlm.data_pipelines import input as input_lib
 from jaxlm.data_pipelines import prepared
@@ -165,11 +165,18 @@ def start_or_resume(
     return step, from_items(model, rest), shardings
 
 
+def check_own(workdir: pathlib.Path) -> None:
+    """Raises FileExistsError where a folder without a run holds files of the names that a run writes."""
+    foreign = [name for name in ("config.json", "metrics.jsonl", "curves.png") if (workdir / name).exists()]
+    if foreign and not (workdir / _LOCK).exists():
+        raise FileExistsError(f"{workdir} holds {', '.join(foreign)}, and no run; take another --workdir")
+
+
 def fit(config: Config, workdir: pathlib.Path) -> bool:
     """Starts or resumes the run in `workdir`; True when it reached its end, False when a signal stopped it before.
 
     Raises:
-      OSError: The workdir cannot be used, or another process trains in it.
+      OSError: The workdir cannot be used, holds files of somebody's own, or another process trains in it.
       ValueError: It holds another run; the processes of this one differ in their data; or see `prepare_run`.
       ImportError: The faces are to be streamed, and TensorFlow is not installed.
       FloatingPointError: The loss, or what a task watches, says that training has failed.
@@ -178,6 +185,7 @@ def fit(config: Config, workdir: pathlib.Path) -> bool:
         input_lib.streaming_library()  # Where it is missing, that is said before minutes of preparing and compiling.
     prepared_run = prepare_run(config)
     if not directory_of(workdir).is_dir():  # A run that goes on no longer needs what it started from.
+        check_own(workdir)
         for source in starting.sources_of(config.init_from):
             check_exists(source)
     busy = f"another process trains in {workdir}; wait until it ends, or take another --workdir"
@@ -187,8 +195,7 @@ def fit(config: Config, workdir: pathlib.Path) -> bool:
 
 def _fit(config: Config, workdir: pathlib.Path, recipe: Recipe, training: Faces, validation: Faces) -> bool:
     mesh = distributed.make_mesh(config.fsdp)
-    data = {f"{about} to train on": checksum for about, checksum in identity_of(training).items()}
-    data |= {f"{about} held out": checksum for about, checksum in identity_of(validation).items()}
+    data = identity_of(training, TO_TRAIN_ON) | identity_of(validation, HELD_OUT)
     distributed.require_agreement(data)
     directory = directory_of(workdir)
     with Checkpoints(directory, config, config.keep, data) as checkpoints:

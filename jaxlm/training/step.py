@@ -74,13 +74,17 @@ def make_recipe(config: Config, num_faces: int, margin: float) -> Recipe:
     """The recipe of an experiment for a training set of `num_faces` faces in frames of `margin` face boxes.
 
     Raises:
-      ValueError: There are fewer faces than a batch has.
+      ValueError: There are fewer faces than a batch has, or more steps than can be counted.
     """
     steps_per_epoch = config.steps_per_epoch or num_faces // config.data.batch_size
     if num_faces < config.data.batch_size:
         raise ValueError(
             f"a batch of {config.data.batch_size} faces is more than the {num_faces} there are to train on;"
             " lower --data.batch-size"
+        )
+    if steps_per_epoch * config.epochs >= 2**31:
+        raise ValueError(
+            f"epochs = {config.epochs} of {steps_per_epoch} steps are more steps than can be counted, {2**31 - 1}"
         )
     optimiser, learning_rate = optim.optimiser(config.optim, steps_per_epoch, config.epochs)
     return Recipe(

@@ -1,0 +1,95 @@
+"""The faces that a model is judged by, and whether they are those that it held out from its training."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxlm.checkpoints import MismatchError, Trained
+from jaxlm.checkpoints.identity import HELD_OUT, changes, identity_of, in_role
+from jaxlm.config import Config
+from jaxlm.data_pipelines import input as input_lib
+from jaxlm.data_pipelines.input import Faces
+from jaxlm.landmarks import load_scheme
+
+VALIDATION = "validation"
+"""The name of the part of the training split that a run holds out."""
+
+
+class JudgedFaces(NamedTuple):
+    """The faces that a model is judged by.
+
+    Attributes:
+      faces: The faces, in the scheme of the model.
+      subsets: Masks [n] over the faces; see `open_evaluation`.
+      identity: Checksums of the faces; see `identity_of`.
+      notes: A line of the protocol where they are called `validation` and are not those that the model held out.
+    """
+
+    faces: Faces
+    subsets: dict[str, np.ndarray]
+    identity: Mapping[str, str]
+    notes: Mapping[str, str]
+
+
+def open_for(trained: Trained, dataset: str | None, split: str | None, data_dir: str | None) -> JudgedFaces:
+    """The faces to judge a model by; see `open_evaluation`. The set is by default the one that it was trained on.
+
+    Raises:
+      MismatchError: The held-out faces of its own set have changed since it was trained.
+      ValueError: There is no such split, or no face in it.
+      FileNotFoundError: The set is not prepared.
+    """
+    data = trained.config.data
+    faces, subsets, held_out = _open(trained.config, dataset or data.dataset, split, data_dir or data.data_dir)
+    identity, notes = identity_of(faces), {}
+    if held_out and (changed := changes(trained.data, in_role(identity, HELD_OUT))):
+        if dataset is None:
+            raise MismatchError(
+                f"{data.dataset} holds other faces than the run held out: it has changed since ({', '.join(changed)})."
+                f" Bring the old data back, or give --dataset {data.dataset} to judge by the faces as they are now"
+            )
+        notes["held out"] = f"not the faces that the run held out; others are {', '.join(changed)}"
+    return JudgedFaces(faces, subsets, identity, notes)
+
+
+def open_evaluation(
+    config: Config, dataset: str, split: str | None, data_dir: str
+) -> tuple[Faces, dict[str, np.ndarray]]:
+    """The faces to evaluate on, in the scheme of `config`, and masks [n] over them for each subset.
+
+    `split` is a split of the prepared set, several joined with +, `full`, or `validation`: the part of the training
+    split that `config` holds out. By default it is the set's test split or splits, and `validation` where it has none.
+    Subsets are the splits, if there are several, all faces, the attributes, and the bins of yaw where it is known.
+
+    Raises:
+      ValueError: There is no such split, or no face in it.
+      FileNotFoundError: The set is not prepared.
+    """
+    return _open(config, dataset, split, data_dir)[:2]
+
+
+def _open(config: Config, dataset: str, split: str | None, data_dir: str) -> tuple[Faces, dict[str, np.ndarray], bool]:
+    """What `open_evaluation` gives, and whether the faces are held out of a training split."""
+    splits = input_lib.open_splits(dataset, data_dir)
+    if split is None:
+        trained_on = {part.partition("[")[0] for part in config.data.train_split.split("+")}
+        split = "+".join(name for name in splits if name not in trained_on) or VALIDATION
+    held_out = split == VALIDATION and VALIDATION not in splits
+    if held_out:
+        training = input_lib.open_faces(dataset, config.data.train_split, data_dir)
+        kept_back = input_lib.hold_out(training, config.data.validation_percent)[1]
+        parts = {VALIDATION: dataclasses.replace(kept_back, split=VALIDATION)}
+    else:
+        names = input_lib.SPLIT_UNIONS.get(split, split).split("+")
+        parts = {name: input_lib.open_faces(dataset, name, data_dir) for name in names}
+    faces = input_lib.join(list(parts.values())).in_scheme(load_scheme(config.data.scheme))
+    if not len(faces):
+        raise ValueError(f"{dataset} has no faces in split {split}")
+    owner = np.repeat(np.arange(len(parts)), [len(part) for part in parts.values()])
+    masks = {name: owner == index for index, name in enumerate(parts)} if len(parts) > 1 else {}
+    masks["full"] = np.ones(len(faces), bool)
+    return faces, masks | input_lib.subset_masks(faces), held_out
