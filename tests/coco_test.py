@@ -12,6 +12,8 @@ from jaxlm.data_pipelines.source import BadFaceError
 from jaxlm.data_pipelines.sources.coco import Coco
 from jaxlm.landmarks import FIVE, IBUG68, load_scheme
 from jaxlm.landmarks.geometry import transform
+from jaxlm.prediction.tables.coco import write_coco
+from jaxlm.prediction.tables.entries import Entry, FoundFace
 from tiny_archives import ring, write_photo
 
 NAMES = ["left_eye", "right_eye", "nose", "mouth_left", "mouth_right"]
@@ -242,3 +244,31 @@ def test_misspelt_and_wrong_options_are_told(tmp_path, capsys):
     (tmp_path / "faces.json").unlink()
     with pytest.raises(SystemExit, match=r"No such file .*faces\.json"):
         run(tmp_path, "--pack", tmp_path / "mine.npz")
+
+
+def test_what_predict_writes_is_read_again_with_the_same_points_names_and_edges(tmp_path, capsys):
+    places = [ring(5, (30.123, 30.5)), ring(5, (60.0, 35.25)), ring(5, (45.0, 35.0))]
+    names = ["photos/day/a.jpg", "photos/b ä.jpg", "photos/empty.jpg", "photos/gone.jpg", "clip.mp4"]
+    files = {name: str(tmp_path / name) for name in names}
+    for name in names[:3]:
+        write_photo(tmp_path / "photo.jpg")  # OpenCV cannot write every name.
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "photo.jpg").rename(tmp_path / name)
+    faces = [FoundFace(np.arange(4.0), points, np.array([0.5, 1, 1, 1, 1])) for points in places]
+    entries = [Entry(names[0], faces[:2]), Entry(names[1], faces[2:]), Entry(names[2], []), Entry(names[3], [])]
+    entries.append(Entry(names[4], faces[:1], 0, 0.0))
+    write_coco(tmp_path / "faces.json", lambda: iter(entries), files, FIVE)
+    said = f"4 photos, whose names count from {tmp_path / 'photos'}; 1 frame of videos are left out"
+    assert said in capsys.readouterr().out
+    written = json.loads((tmp_path / "faces.json").read_text())
+    assert written["images"][0] == {"id": 1, "file_name": "day/a.jpg", "width": 90, "height": 70}
+    assert written["images"][3] == {"id": 4, "file_name": "gone.jpg"}
+    assert [each["score"] for each in written["annotations"]] == [0.9] * 3
+    np.testing.assert_allclose(written["annotations"][0]["bbox"][:2], places[0].min(0), atol=1e-3)  # Of three decimals.
+    run(tmp_path, "--pack", tmp_path / "mine.npz")
+    found = open_faces(str(tmp_path / "mine.npz"), "train", "")
+    assert found.names == ("day/a.jpg", "day/a.jpg:2", "b ä.jpg")
+    assert (found.scheme.names, found.scheme.edges, found.scheme.flip) == (FIVE.names, FIVE.edges, FIVE.flip)
+    for i, points in enumerate(places):
+        np.testing.assert_allclose(transform(found.points[i], found.to_source[i]), points, atol=0.01)
+        assert found.visible[i].all()
