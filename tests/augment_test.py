@@ -119,7 +119,7 @@ def test_warp_agrees_with_opencv():
     tolerance = 2 * 255 * float32_error(depth=6, scale=48) if int(cv2.__version__.split(".")[0]) >= 5 else 8
     for image, matrix, crop in zip(images, matrices, crops, strict=True):
         expected = cv2.warpAffine(image.astype(np.float32), matrix, (40, 40), flags=cv2.INTER_LINEAR)
-        np.testing.assert_allclose(crop, expected, atol=tolerance)
+        np.testing.assert_allclose(crop, expected, rtol=0, atol=tolerance)
 
 
 def test_flipping_twice_is_the_identity():
@@ -130,7 +130,7 @@ def test_flipping_twice_is_the_identity():
     np.testing.assert_array_equal(once, images[:, :, ::-1])
     np.testing.assert_array_equal(_warp(once, matrix, 32), images)
     flipped = cropping.move(points, matrix)[:, FLIP]
-    np.testing.assert_allclose(cropping.move(flipped, matrix)[:, FLIP], points, atol=1e-5)
+    assert_float32_close(cropping.move(flipped, matrix)[:, FLIP], points, depth=8, scale=32)
 
 
 def test_scale_jitter_of_the_recipe():
@@ -201,7 +201,7 @@ def test_flip_permutes_points_and_visibility():
     _, plain = _centre_crop(images, points, 16, margin=2.0)
     _, moved, visible = _augmented(jax.random.key(2), images, points, AugmentConfig(flip=True), 16)
     annotated = np.arange(98) % 3 > 0
-    flipped = ~np.isclose(plain, moved, atol=float32_error(depth=8, scale=32)).all(axis=(1, 2))
+    flipped = ~np.isclose(plain, moved, rtol=0, atol=float32_error(depth=8, scale=32)).all(axis=(1, 2))
     assert 0 < flipped.sum() < 32
     mirrored = np.stack([15 - plain[..., 0], plain[..., 1]], axis=-1)[:, FLIP]
     assert_float32_close(moved, np.where(flipped[:, None, None], mirrored, plain), depth=8, scale=32)
@@ -236,8 +236,10 @@ def test_sharding_over_devices_changes_nothing():
     spread = jax.device_put(faces, NamedSharding(mesh, PartitionSpec("data")))
     alone = _augmented(jax.random.key(7), *faces, EVERYTHING, 16)
     together = _augmented(jax.random.key(7), *spread, EVERYTHING, 16)
-    # Of values to 255: where a pixel of noise is read may differ by the last digits of its place.
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=0.01), alone, together)
+    # White noise may change by 255 a pixel in either direction, and colour jitter by 1.4 more.
+    np.testing.assert_allclose(together[0], alone[0], rtol=0, atol=1.4**3 * 2 * 255 * float32_error(depth=30, scale=32))
+    assert_float32_close(together[1], alone[1], depth=30, scale=32)
+    np.testing.assert_array_equal(together[2], alone[2])
 
 
 def test_photometric_steps_leave_the_points_alone():
@@ -252,9 +254,10 @@ def test_amounts_stay_within_their_limits_and_toss_independent_coins():
     amounts = jax.jit(augment.draw_amounts, static_argnums=(1, 2, 3))(jax.random.key(0), 4000, GEOMETRY, 128)
     limits = {"angle": 25.0, "shear": 0.3, "growth": 19.2, "shift": 12.8}
     moves = {name: np.asarray(getattr(amounts, name)).reshape(4000, -1) for name in limits}
+    # Means of 4000 draws and their correlations: four of their standard deviations at most, for any key.
     for name, limit in limits.items():
         largest = np.abs(moves[name]).max()
-        assert 0.98 * limit < largest <= limit * (1 + 1e-6)
+        assert 0.98 * limit < largest <= limit * (1 + float32_error(depth=2))
         assert abs(moves[name].mean()) < 0.05 * limit
         np.testing.assert_allclose(np.abs(moves[name]).mean() / limit, 0.25, atol=0.02)
     coins = np.stack([values.any(axis=1) for values in moves.values()] + [np.asarray(amounts.flipped)])
@@ -279,22 +282,22 @@ def test_photometric_switches_change_their_share_of_the_faces(switch):
         # A box may be thinner than a pixel, a blur too narrow to see: not every chosen face changes.
         assert 0.15 < share < 0.37
     assert changed.min() >= 0
-    assert changed.max() <= 255 + 1e-3
+    assert changed.max() <= 255 + float32_error(depth=10, scale=255)
 
 
 def test_grey_has_the_luma_of_the_colours():
     crops = jnp.asarray([[[[255.0, 0, 0], [0, 255, 0]], [[0, 0, 255], [255, 255, 255]]]])
     grey = appearance.change(jax.random.key(0), crops, AugmentConfig(grey=1.0))
-    np.testing.assert_allclose(grey[0, ..., 0], [[76.245, 149.685], [29.07, 255]], rtol=1e-5)
+    assert_float32_close(grey[0, ..., 0], [[76.245, 149.685], [29.07, 255]], depth=5)
     np.testing.assert_array_equal(grey, jnp.broadcast_to(grey[..., :1], grey.shape))
 
 
 def test_colour_jitter_of_a_plain_grey_crop_is_its_brightness():
     crops = jnp.full((200, 4, 4, 3), 100.0)
     jittered = np.asarray(jax.jit(appearance.jitter_colour)(jax.random.key(0), crops, 0.4))
-    assert np.ptp(jittered, axis=(1, 2, 3)).max() < 1e-3
+    assert np.ptp(jittered, axis=(1, 2, 3)).max() < float32_error(depth=10, scale=140)
     assert 60 <= jittered.min() < 65
-    assert 135 < jittered.max() <= 140 + 1e-3
+    assert 135 < jittered.max() <= 140 + float32_error(depth=10 + 16, scale=140)
 
 
 def test_hue_jitter_turns_colours_and_keeps_grey_and_luma():
@@ -304,7 +307,8 @@ def test_hue_jitter_turns_colours_and_keeps_grey_and_luma():
     crops = jnp.broadcast_to(jnp.asarray([140.0, 110.0, 100.0]), (300, 2, 2, 3))
     turned = np.asarray(jitter(jax.random.key(0), crops, 0.5))
     assert_float32_close(appearance.luma(turned), appearance.luma(crops), depth=20, scale=255)
-    # Half a circle either way reaches every hue: each channel is the largest for a third of the faces.
+    # Half a circle either way reaches every hue: each channel is the largest for a third of the faces, but for the
+    # chance of 300 draws, 0.027.
     np.testing.assert_allclose(np.bincount(turned[:, 0, 0].argmax(axis=-1)) / 300, 1 / 3, atol=0.1)
     slightly = np.asarray(jitter(jax.random.key(0), crops, 0.02))
     assert (slightly[:, 0, 0].argmax(axis=-1) == 0).all()
@@ -313,20 +317,20 @@ def test_hue_jitter_turns_colours_and_keeps_grey_and_luma():
 def test_blur_is_a_gaussian_of_five_taps():
     crops = jnp.zeros((50, 11, 11, 3)).at[:, 5, 5].set(255.0)
     blurred = np.asarray(jax.jit(appearance.blur)(jax.random.key(0), crops))[..., 0]
-    np.testing.assert_allclose(blurred.sum(axis=(1, 2)), 255, rtol=1e-5)
+    assert_float32_close(blurred.sum(axis=(1, 2)), np.full(50, 255), depth=2 * 10 + 121)
     assert_float32_close(blurred, blurred[:, ::-1, ::-1], depth=10)
     ratio = blurred[:, 5, 6] / blurred[:, 5, 5]
     wide = ratio > 0.05
     sigma = np.sqrt(-0.5 / np.log(ratio[wide]))
-    assert sigma.max() <= 1.0 + 1e-5
+    assert sigma.max() <= 1.0 + float32_error(depth=12)
     for face, width in zip(blurred[wide], sigma, strict=True):
         expected = cv2.GaussianBlur(np.asarray(crops[0, ..., 0]), (5, 5), float(width))
-        np.testing.assert_allclose(face, expected, atol=0.02)  # Of 255, by a width read from two pixels.
+        assert_float32_close(face, expected, depth=20, scale=255)
 
 
 def test_blur_mirrors_the_border():
     plain = jnp.full((4, 8, 8, 3), 90.0)
-    np.testing.assert_allclose(appearance.blur(jax.random.key(0), plain), plain, rtol=1e-5)
+    assert_float32_close(appearance.blur(jax.random.key(0), plain), plain, depth=2 * 10)
 
 
 def test_occlusion_is_one_box_of_noise():
@@ -338,4 +342,5 @@ def test_occlusion_is_one_box_of_noise():
     assert 14 <= max(heights.max(), widths.max()) <= 17
     assert boxes.any(axis=0)[4:28, 4:28].all()
     noise = covered[boxes]
-    np.testing.assert_allclose([noise.mean(), noise.std()], [127.5, 73.9], atol=2)
+    # Of some 30000 bytes: their mean deviates by 0.4, their deviation by less.
+    np.testing.assert_allclose([noise.mean(), noise.std()], [127.5, 73.9], rtol=0, atol=2)

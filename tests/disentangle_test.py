@@ -23,6 +23,7 @@ from jaxlm.styles.feature_networks import LaplacianFeatures
 from jaxlm.styles.pairs import Measures
 from jaxlm.styles.translation import Translator
 from tiny_translator import make_translator
+from tolerances import assert_float32_close, assert_float64_close, float32_error
 
 FACES, SIZE = 5, 16
 
@@ -60,11 +61,15 @@ def test_a_translator_that_copies_the_structure_photo_keeps_everything():
         assert checks[name] == pytest.approx(0.05)
     assert checks["nme_ratio_to_photos"] == checks["nme_ratio_to_reconstructions"] == pytest.approx(1)
     assert checks["nearer_to_style_landmarks"] == checks["l1"] == 0
-    for name in ("colour_to_structure", "texture_to_structure"):
-        assert checks[name] == pytest.approx(0, abs=0.1)
-    for name in ("colour_nearer_to_style", "texture_nearer_to_style", "code_top1", "diversity", "moved_by_style"):
-        assert checks[name] == pytest.approx(0, abs=1e-6)
-    assert checks["ms_ssim"] == pytest.approx(1, abs=1e-4)
+    for name in ("colour_nearer_to_style", "texture_nearer_to_style", "code_top1"):
+        assert checks[name] == 0
+    for name in ("diversity", "moved_by_style"):
+        assert checks[name] <= float32_error(depth=FACES)
+    # A root of a difference of variances, up to 1000 in sum.
+    assert checks["colour_to_structure"] <= float32_error(depth=SIZE**2, scale=1000) ** 0.5
+    assert checks["texture_to_structure"] <= float32_error(depth=SIZE**2 + 40, scale=4)
+    # Contrast divides variances, of 300 each, that are differences of squares up to 246 ** 2.
+    assert_float32_close(checks["ms_ssim"], 1, depth=22, scale=246**2 / 600)
     assert min(checks[name] for name in ("nme_to_style", "moved_by_structure", "colour_to_style")) > 0.1
 
 
@@ -74,9 +79,9 @@ def test_a_translator_that_copies_the_style_photo_keeps_nothing():
         "nearer_to_style_landmarks", "colour_nearer_to_style", "texture_nearer_to_style", "code_top1", "diversity",
         "code_cosine",
     ):  # fmt: skip
-        assert checks[name] == pytest.approx(1, abs=1e-5)
+        assert_float32_close(checks[name], 1, depth=SIZE**2 * 3)
     assert checks["nme_to_style"] == checks["nme_photos"] == pytest.approx(0.05)
-    assert checks["moved_by_structure"] == pytest.approx(0, abs=1e-6)
+    assert_float64_close(checks["moved_by_structure"], 0, depth=FACES, scale=SIZE / 10)
     between = np.linalg.norm(TRUTH[:, None] + np.array([0.3, 0.4]) - TRUTH[None], axis=-1).mean(axis=-1) / 10
     assert checks["nme_translations"] == pytest.approx(between[~np.eye(FACES, dtype=bool)].mean())
 
@@ -91,7 +96,7 @@ def test_a_translator_that_moves_colours_alone_does_both():
     assert checks["nme_translations"] == pytest.approx(0.05)
     assert checks["nearer_to_style_landmarks"] == 0
     assert checks["colour_nearer_to_style"] == checks["code_top1"] == 1
-    assert checks["diversity"] == pytest.approx(1, abs=0.15)
+    assert checks["diversity"] == pytest.approx(1, abs=0.15)  # Values are cut off at 0 and 255, and corners differ.
 
 
 def test_ratios_and_movements_of_points():
@@ -134,7 +139,7 @@ def test_probes_find_what_is_linear_and_nothing_else():
     assert probe(inputs[:, :4] @ mixing + 3, other, other[:, :4] @ mixing + 3) > 0.9
     assert abs(probe(rng.normal(size=(80, 6)), other, rng.normal(size=(60, 6)))) < 0.1
     few = disentangle_checks.ridge_probe(inputs[:, :4], inputs[:, :4] @ mixing, other[:, :4], other[:, :4] @ mixing)
-    assert few == pytest.approx(1, abs=1e-4)
+    assert few == pytest.approx(1, abs=1e-4)  # But for the least penalty, a millionth of the inputs.
 
 
 def test_the_penalty_of_a_probe_is_that_of_the_least_error_on_faces_left_out():
@@ -162,7 +167,8 @@ def test_the_penalty_of_a_probe_is_that_of_the_least_error_on_faces_left_out():
     other = rng.normal(size=(9, 12)) + 5
     truth = rng.normal(size=(9, 2))
     expected = disentangle_checks.r_squared(fit(everyone, penalties[best], other), truth)
-    assert disentangle_checks.ridge_probe(inputs, targets, other, truth) == pytest.approx(expected, rel=1e-6)
+    found = disentangle_checks.ridge_probe(inputs, targets, other, truth)
+    assert found == pytest.approx(expected, rel=1e-6)  # In float64, where normal equations square the condition.
 
 
 def test_r_squared():
@@ -213,7 +219,8 @@ def test_the_judge_finds_points_in_pixels_of_the_translators_crop(translator: Tr
     images[0, 6, 9] = images[1, 10, 5] = 0
     points = np.asarray(style_pairs.landmark_finder(judge, translator)(images))
     assert points.shape == (2, 98, 2)
-    np.testing.assert_allclose(points[:, 0], [[9, 6], [5, 10]], atol=0.5)
+    # Two pixels of the judge to each of the translator: the darkest is half a pixel off at most.
+    np.testing.assert_allclose(points[:, 0], [[9, 6], [5, 10]], rtol=0, atol=0.5)
 
 
 def test_pairs_are_in_the_order_of_style_and_structure(translator: Translator, pack: pathlib.Path):

@@ -23,8 +23,11 @@ from jaxlm.landmarks.schemes import FIVE
 from jaxlm.models import layers
 from jaxlm.models.layers import operators
 from runs import changed
+from tolerances import assert_float32_close, assert_float64_close, float32_error
 
 SIZE = 32
+DEPTH = 9 * 3 + 9 + 4 * 6 + 9 * 6 + 30
+"""Operations one after another of `Operators` and of finding points in maps."""
 
 
 class Operators(nn.Module):
@@ -81,7 +84,7 @@ def test_stablehlo_takes_any_number_of_faces(
     found = programs.read_stablehlo(stablehlo)(crops[:count])
     assert len(found) == 2
     for ours, theirs in zip(outputs, found, strict=True):
-        np.testing.assert_allclose(theirs, ours[:count], atol=1e-4)
+        assert_float32_close(theirs, ours[:count], DEPTH)
 
 
 def test_stablehlo_runs_everywhere_with_the_operators_of_each_platform(stablehlo: pathlib.Path):
@@ -129,7 +132,7 @@ def test_files_of_onnx(detected: Trained, crops: np.ndarray, outputs: list[np.nd
     for count in (1, 5):
         found = programs.read_onnx(file, batch)(crops[:count])
         for ours, theirs in zip(outputs, found, strict=True):
-            np.testing.assert_allclose(theirs, ours[:count], atol=1e-3)
+            assert_float32_close(theirs, ours[:count], DEPTH)
 
 
 @pytest.fixture(scope="module")
@@ -162,7 +165,7 @@ def test_the_command_writes_a_program_and_what_it_takes(file: pathlib.Path, tmp_
     assert [output["name"] for output in description["outputs"]] == ["points"]
     assert description["scheme"]["count"] == 5
     assert description["card"] == {"data": "rendered faces", "licence": "none needed"}
-    assert description["parity"]["largest_difference_in_crop_pixels"] < 1e-3
+    assert description["parity"]["largest_difference_in_crop_pixels"] < float32_error(depth=500, scale=SIZE)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["card.json", "detector.json", "detector.stablehlo"]
 
 
@@ -249,7 +252,7 @@ def test_crops_are_cut_as_described(box: tuple[float, ...]):
     expected = (points + 0.5) * region / size - 0.5 + [left, top]
     photo = np.zeros((80, 90, 3), np.uint8)
     _, to_crop = photos.cut_crop(photo, np.float64(box), size, crop)
-    np.testing.assert_allclose(geometry.transform(points, geometry.invert(to_crop)), expected)
+    assert_float64_close(geometry.transform(points, geometry.invert(to_crop)), expected, depth=12, scale=90)
 
 
 def test_what_cannot_be_exported(file: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys):

@@ -123,6 +123,6 @@ def test_sort_keys_grow_and_fill_all_buckets_evenly():
 def test_forty_published_faces(shared_data):
     labels = FaceSynthetics(shared_data / "face_synthetics").read(stop)["train"]
     assert [label.name for label in labels] == [f"{i:06d}" for i in range(40)]
-    np.testing.assert_allclose(labels[0].points[0], (192.230, 262.053))
+    np.testing.assert_array_equal(labels[0].points[0], (192.230, 262.053))
     # Outer eye corners: the image's left one is point 36.
     assert all(label.points[36, 0] < label.points[45, 0] for label in labels)

@@ -8,6 +8,7 @@ import pytest
 from jaxlm.styles import distances
 from jaxlm.styles.distances import Colours
 from jaxlm.styles.feature_networks import LaplacianFeatures
+from tolerances import assert_float32_close, float32_error
 
 
 def smooth(count: int, side: int, seed: int = 0) -> np.ndarray:
@@ -26,16 +27,18 @@ def test_ssim_is_that_of_tensorflow(side: int):
     weights = np.asarray([0.0448, 0.2856, 0.3001][: side.bit_length() - 3])
     expected = tf.image.ssim_multiscale(noisy, photos, 255, tuple(weights / weights.sum()))
     found = np.asarray(distances.multi_scale_ssim(noisy, photos))
-    np.testing.assert_allclose(found, expected, atol=2e-4)
+    # Both divide variances, of 1700 and more in sum, that are differences of squares up to 255 ** 2.
+    assert_float32_close(found, expected, depth=2 * 22, scale=255**2 / 1700)
     assert found.max() < 0.95
 
 
 def test_ssim_of_equal_photos_is_1_and_of_grey_ones_what_their_levels_say():
     photos = smooth(2, 24)
-    np.testing.assert_allclose(distances.multi_scale_ssim(photos, photos), 1, atol=1e-5)
-    dark, light = jnp.full((1, 16, 16, 1), 40.0), jnp.full((1, 16, 16, 1), 80.0)
-    expected = (2 * 40 * 80 + 2.55**2) / (40**2 + 80**2 + 2.55**2)
-    np.testing.assert_allclose(distances.multi_scale_ssim(dark, light), expected, atol=1e-4)
+    assert_float32_close(distances.multi_scale_ssim(photos, photos), np.ones(2), depth=22, scale=255**2 / 1700)
+    dark, light = jnp.full((1, 16, 16, 1), 4.0), jnp.full((1, 16, 16, 1), 8.0)
+    expected = (2 * 4 * 8 + 2.55**2) / (4**2 + 8**2 + 2.55**2)
+    # Without a variance the constant 7.65 ** 2 is what squares are divided by.
+    assert_float32_close(distances.multi_scale_ssim(dark, light), [expected], depth=22, scale=80 / 58)
 
 
 @pytest.mark.parametrize(
@@ -53,13 +56,14 @@ def test_photos_smaller_than_a_window_are_refused():
 def test_colours_of_plain_photos():
     images = np.stack([np.full((4, 4, 3), 255, np.uint8), np.full((4, 4, 3), (255, 0, 0), np.uint8)])
     colours = distances.colours_of(images)
-    np.testing.assert_allclose(colours.mean, [[100, 0, 0], [53.24, 80.09, 67.20]], atol=0.05)  # CIE Lab of sRGB red.
-    np.testing.assert_allclose(colours.covariance, 0, atol=1e-6)
+    # CIE Lab of sRGB red: two decimals, and OpenCV reads the curves from tables.
+    np.testing.assert_allclose(colours.mean, [[100, 0, 0], [53.24, 80.09, 67.20]], rtol=0, atol=0.01)
+    assert np.abs(colours.covariance).max() <= float32_error(depth=16, scale=100) ** 2
     half = np.zeros((1, 4, 4, 3), np.uint8)
     half[:, :2] = 255
     colours = distances.colours_of(half)
-    np.testing.assert_allclose(colours.mean, [[50, 0, 0]], atol=0.01)
-    np.testing.assert_allclose(colours.covariance[0], np.diag([2500, 0, 0]), atol=0.1)
+    assert_float32_close(colours.mean, [[50, 0, 0]], depth=16 + 10, scale=100)
+    assert_float32_close(colours.covariance[0], np.diag([2500, 0, 0]), depth=16 + 10, scale=100**2)
 
 
 def test_distance_of_colours():
@@ -67,7 +71,7 @@ def test_distance_of_colours():
     turn = np.linalg.qr(np.random.default_rng(0).normal(size=(3, 3)))[0]
     covariance = turn @ np.diag([1.0, 4.0, 9.0]) @ turn.T
     one = Colours(np.zeros(3), covariance)
-    assert distances.colour_distance(one, one) == pytest.approx(0, abs=1e-6)
+    assert distances.colour_distance(one, one) == pytest.approx(0, abs=1e-6)  # A root of float64's rounding.
     assert distances.colour_distance(one, Colours(np.array([3.0, 0, 4]), covariance)) == pytest.approx(5)
     wide = Colours(np.zeros(3), turn @ np.diag([9.0, 4.0, 25.0]) @ turn.T)
     assert distances.colour_distance(one, wide) == pytest.approx(np.hypot(2, 2))
@@ -81,9 +85,9 @@ def test_colours_are_compared_with_every_other():
     rows = jax.tree.map(lambda leaf: leaf[:, None], colours)
     table = distances.colour_distance(rows, colours)
     assert table.shape == (4, 4)
-    # A root makes much of what rounding leaves.
-    np.testing.assert_allclose(table, table.T, atol=1e-2)
-    np.testing.assert_allclose(np.diagonal(table), 0, atol=0.1)
+    # Squares are differences of two traces, up to 5000 each, and of what the covariances share.
+    assert_float32_close(table**2, (table**2).T, depth=8 * 8, scale=2 * 5000)
+    assert_float32_close(np.diagonal(table) ** 2, np.zeros(4), depth=8 * 8, scale=2 * 5000)
     assert table[~np.eye(4, dtype=bool)].min() > 0.5
 
 
@@ -93,6 +97,6 @@ def test_textures_of_neighbours_are_1_apart_and_a_mirror_changes_nothing():
     scales = distances.texture_scales(network, photos)
     textures = np.asarray(distances.textures_of(network, scales, photos))
     apart = distances.texture_distance(textures, np.roll(textures, 1, axis=0))
-    assert apart.mean() == pytest.approx(1, rel=1e-4)
+    assert_float32_close(apart.mean(), 1, depth=16 * 16 + 40, scale=4)  # Textures are up to 4 long.
     mirrored = np.asarray(distances.textures_of(network, scales, photos[:, :, ::-1]))
-    np.testing.assert_allclose(distances.texture_distance(textures, mirrored), 0, atol=1e-4)
+    assert_float32_close(distances.texture_distance(textures, mirrored), np.zeros(6), depth=16 * 16 + 40, scale=4)

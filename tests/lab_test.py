@@ -161,7 +161,8 @@ def test_a_fusion_of_nothing_changes_no_feature_and_one_of_all_doubles_them():
     shapes = jax.eval_shape(functools.partial(fusion.init, train=False), jax.random.key(0), features, maps)
     variables = jax.tree.map(lambda leaf: random(leaf.shape), shapes)
     apply = jax.jit(functools.partial(fusion.apply, train=False))
-    np.testing.assert_allclose(apply(variables, features, maps), 2 * features, rtol=1e-4)  # tanh of much is 1.
+    # tanh of much is 1: of 6, but for 1e-5.
+    np.testing.assert_allclose(apply(variables, features, maps), 2 * features, rtol=1e-5)
     variables["params"]["conv3"]["kernel"] *= 0
     np.testing.assert_array_equal(apply(variables, features, maps), features)
 

@@ -175,7 +175,7 @@ def test_weights_start_with_outputs_of_the_variance_that_relu_keeps() -> None:
     x = normal((1, 16, 16, 96), 0)
     for module in (layers.Conv3x3(96), layers.DepthwiseConv3x3(), layers.ConvTranspose4x4(96)):
         y = jax.jit(module.init_with_output)(jax.random.key(1), x)[0]
-        assert np.var(y[:, 2:-2, 2:-2]) == pytest.approx(2.0, rel=0.25)
+        assert np.var(y[:, 2:-2, 2:-2]) == pytest.approx(2.0, rel=0.25)  # Of one draw of 96 filters.
 
 
 def primitives(operator: Operator, *inputs: np.ndarray) -> list[str]:

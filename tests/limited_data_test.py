@@ -1,6 +1,7 @@
 """The limited-data protocol: shares of the faces, equal steps, going on, the table, and what it claims."""
 
 import dataclasses
+import functools
 import json
 import pathlib
 
@@ -19,6 +20,7 @@ from jaxlm.studies.limited_data_arms import geometric, photometric, total_steps,
 from jaxlm.studies.limited_data_plan import Plan, config_of, make_plan, pieces_of, read_plan, remember
 from jaxlm.training import loop
 from tiny_translator import make_translator
+from tolerances import assert_float32_close, float32_error
 
 TINY_TRANSLATOR = {"width": 4, "encoder_width": 4, "max_width": 8}
 
@@ -48,7 +50,7 @@ def test_smaller_shares_of_the_faces_are_parts_of_larger_ones(pack: pathlib.Path
     before: set[str] = set()
     for percent in (1, 10, 20, 50, 99, 100):
         share = input_lib.label_subset(faces, percent, seed=3)
-        assert len(share) == pytest.approx(9 * percent, abs=2)
+        assert len(share) == pytest.approx(9 * percent, abs=2)  # Groups of three stay together.
         assert before < set(share.names)
         assert list(share.names) == sorted(share.names, key=int)
         assert all(share.groups.count(group) == 3 for group in share.groups)
@@ -232,7 +234,7 @@ def test_another_split_and_another_seed_do_what_is_missing(plan: Plan, tmp_path,
     ]
     errors = limited_data_runs.collect_errors(plan, tmp_path, "test")
     assert list(errors) == [(percent, arm) for percent in (25, 100) for arm in ("real", "self", "avs")]
-    np.testing.assert_allclose(errors[25, "avs"], [[0.04, 0.14], [0.05, 0.14]], rtol=1e-6)
+    assert_float32_close(errors[25, "avs"], [[0.04, 0.14], [0.05, 0.14]], depth=1)
 
 
 def test_time_left_is_that_of_finished_pieces_of_the_kind(plan: Plan):
@@ -264,29 +266,31 @@ def made_up_errors() -> dict[tuple[float, str], np.ndarray]:
 def test_the_table_and_its_differences():
     errors = {(20.0, "real"): np.float32([[0.02, 0.04], [0.06, 0.12]])} | made_up_errors()
     row = limited_data_report.results_of(errors)[0]
+    close = functools.partial(pytest.approx, rel=float32_error(depth=10))
     # Seeds have 3 and 9 %; of faces, one of four fails; areas (8 + 6) / 20 and 4 / 20.
     assert row._asdict() == {
         "percent": 20.0,
         "arm": "real",
-        "nme": pytest.approx(6),
-        "deviation": pytest.approx(np.sqrt(18)),
-        "failure_rate": pytest.approx(25),
-        "auc": pytest.approx((0.7 + 0.2) / 2),
+        "nme": close(6),
+        "deviation": close(np.sqrt(18)),
+        "failure_rate": close(25),
+        "auc": close((0.7 + 0.2) / 2),
     }
     alone = limited_data_report.results_of({(20.0, "real"): np.float32([[0.02, 0.04]])})[0]
-    assert (alone.nme, alone.deviation) == (pytest.approx(3), None)
+    assert (alone.nme, alone.deviation) == (close(3), None)
     found = {(d.arm, d.other): d for d in limited_data_report.differences_of(errors)}
     assert set(found) == {("avs", "real"), ("avs", "self")}
     exact = found["avs", "real"]
-    assert (exact.mean, exact.low, exact.high) == pytest.approx((-1, -1, -1), rel=1e-3)
-    assert found["avs", "self"].mean == pytest.approx(-0.9, rel=1e-3)
+    # Percentages of differences of errors up to 0.15, in means over 800 faces.
+    assert_float32_close((exact.mean, exact.low, exact.high), (-1, -1, -1), depth=800, scale=15)
+    assert_float32_close(found["avs", "self"].mean, -0.9, depth=800, scale=15)
 
 
 def test_the_interval_of_a_mean_is_that_of_the_normal_distribution():
     values = np.random.default_rng(1).normal(3.0, 2.0, 400)
     low, high = limited_data_report.bootstrap(values)
     expected = values.mean() + 1.96 * values.std() / np.sqrt(400) * np.array([-1, 1])
-    np.testing.assert_allclose((low, high), expected, atol=0.03)
+    np.testing.assert_allclose((low, high), expected, rtol=0, atol=0.03)  # By the chance of the bootstrap's draws.
 
 
 def test_avs_works_only_where_it_beats_both_beyond_the_interval():
@@ -326,7 +330,7 @@ def test_the_report_is_written(plan: Plan, tmp_path: pathlib.Path, capsys):
     split = document["splits"]["test"]
     assert split["faces"] == 400
     assert [row["nme"] for row in split["rows"]] == [
-        pytest.approx(100 * float(nme.mean()), rel=1e-5) for nme in errors.values()
+        pytest.approx(100 * float(nme.mean()), rel=float32_error(depth=800)) for nme in errors.values()
     ]
     assert [verdict["works"] for verdict in split["verdicts"]] == [True]
     assert cv2.imread(str(tmp_path / "limited_data.png")).std() > 5

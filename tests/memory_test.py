@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import pytest
 
 from jaxlm import summary
@@ -15,6 +14,7 @@ from jaxlm.data_pipelines import input as input_lib
 from jaxlm.training import memory, step
 from jaxlm.training.step import init_state, make_recipe, train_step
 from runs import changed
+from tolerances import assert_float32_trees_close
 
 
 @pytest.fixture
@@ -33,7 +33,8 @@ def test_computing_again_gives_the_same_step(deep: Config):
     recipes = [make_recipe(changed(deep, optim={"remat": remat}), 48, 2.0) for remat in (False, True)]
     state = jax.jit(functools.partial(init_state, recipes[0]))()
     states = [jax.jit(functools.partial(train_step, recipe=recipe))(state, batch)[0] for recipe in recipes]
-    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-6), *states)
+    # Gradients are sums over the cells of 16 faces; some are nothing but their rounding.
+    assert_float32_trees_close(*states, depth=16 * 32 * 32, scale=1)
 
 
 def test_products_alone_are_kept_for_the_gradient():

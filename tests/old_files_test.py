@@ -53,7 +53,8 @@ def test_packs(numbers: dict[str, np.ndarray], pack: str, scheme: str):
         assert (faces.scheme, faces.frame_size) == (load_scheme(scheme), 64)
         np.testing.assert_array_equal(faces.points, numbers[f"{pack}/{split}/points"])
         brightness = faces.images(np.arange(len(faces))).mean((1, 2, 3))
-        np.testing.assert_allclose(brightness, numbers[f"{pack}/{split}/brightness"], atol=0.5)
+        # Decoders of JPEG differ by a grey level here and there.
+        np.testing.assert_allclose(brightness, numbers[f"{pack}/{split}/brightness"], rtol=0, atol=0.5)
 
 
 @pytest.mark.parametrize(

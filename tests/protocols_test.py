@@ -237,7 +237,7 @@ def test_one_step_on_two_protocols_by_hand(heads: Config):
         truth = points[face, place]
         distance = np.linalg.norm(truth[left] - truth[right])
         nmes.append(np.linalg.norm(found[face, place] - truth, axis=-1).mean() / distance)
-    np.testing.assert_allclose(values["nme"], np.mean(nmes), rtol=1e-4)
+    assert_float32_close(values["nme"], np.mean(nmes), depth=400)
 
 
 @pytest.fixture(scope="module")
@@ -276,10 +276,10 @@ def test_each_head_is_evaluated_by_itself(run: tuple[Config, pathlib.Path], caps
         faces, _ = judging.open_evaluation(trained.config, trained.config.data.dataset, "validation", "")
         nme = inference.face_errors(everything(trained.variables, faces).points[:, place], faces, scheme).mean()
         if trained is first:
-            np.testing.assert_allclose(nme, best, rtol=1e-4)
+            assert_float32_close(nme, best, depth=400)
     row = judging.evaluate_and_write(workdir, head="other")[0]
     assert (row.faces, row.subset) == (len(faces), "full")
-    np.testing.assert_allclose(row.nme, 100 * nme, rtol=1e-5)
+    assert_float32_close(row.nme, 100 * nme, depth=400)
     printed = capsys.readouterr().out
     assert "head other" in printed
     assert "other, validation: 4 faces, 68 points (ibug68)" in printed

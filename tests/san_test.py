@@ -104,7 +104,7 @@ def test_a_summary_counts_all_parameters_and_the_products_of_the_frozen_networks
 def test_published_products():
     """6.98 GMAC by hand at 128 px and stride 8: 4.56 in VGG, 0.38 in its two followers, 2.04 in stages."""
     table = cost.summarise(SAN(98, 8, background=True), 128)
-    assert table.products == pytest.approx(6.984e9, rel=1e-3)
+    assert table.products == pytest.approx(6.984e9, abs=0.5e6)  # Four digits.
 
 
 def test_the_siamese_stages_see_what_they_should():
@@ -157,7 +157,9 @@ def test_the_second_photo_renders_the_landmarks_that_the_detector_finds(variable
     draw = jax.jit(lambda maps: TranslationTask().structures((task.points(maps) + 0.5) / 4 - 0.5, IBUG68, 8))
     structures = draw(detector(images))
     rendered = jnp.concatenate([average_style(2)(params["translator"], structure[None]) for structure in structures])
-    np.testing.assert_allclose(found, jax.image.resize(rendered, (2, 32, 32, 3), "bilinear"), atol=1e-4)
+    # Points are found in cells, 8 to a side, and dots drawn at their places.
+    expected = jax.image.resize(rendered, (2, 32, 32, 3), "bilinear")
+    assert_float32_close(found, expected, depth=1500, scale=8)
     assert jnp.abs(found[0] - found[1]).max() > 1e-3
 
 
@@ -203,13 +205,13 @@ def test_the_published_target_by_hand():
     assert target.shape == (6, 6, 4)
     expected = np.zeros((6, 6))
     expected[2:5, 1:4] = np.exp([[-4, -2, -4], [-2, 0, -2], [-4, -2, -4]])
-    np.testing.assert_allclose(target[..., 0], expected, atol=1e-6)
+    assert_float32_close(target[..., 0], expected, depth=8)
     between = np.zeros((6, 6))
     between[3:5, 2:4] = np.exp(-1)
     # 12 pixels away along one axis and 4 along the other: exp(-5) = 0.007 is below 0.01.
-    np.testing.assert_allclose(target[..., 1], between, atol=1e-6)
+    assert_float32_close(target[..., 1], between, depth=8)
     np.testing.assert_array_equal(target[..., 2], 0)
-    np.testing.assert_allclose(target[..., 3], 1 - np.maximum(expected, between), atol=1e-6)
+    assert_float32_close(target[..., 3], 1 - np.maximum(expected, between), depth=8)
 
 
 def test_the_loss_is_half_the_sum_of_squares_over_stages_cells_and_points_in_sight():
@@ -245,7 +247,7 @@ def test_the_published_pair_costs_a_fifth_of_a_pixel_and_two_at_the_border():
     rng, draw = np.random.default_rng(0), functools.partial(san_task.draw_target, size=16, stride=8)
     read = jax.jit(lambda maps: san().points((maps,)))
     inside = round_trip(rng.uniform(24, 103, (2000, 2)).astype(np.float32), draw, read)
-    assert inside.mean() == pytest.approx(0.19, abs=0.01)
+    assert inside.mean() == pytest.approx(0.19, abs=0.01)  # Of 2000 points, and so below.
     assert inside.max() < 0.3
     # Within 4 pixels of the left border, and far from the others.
     points = rng.uniform((0, 24), (4, 103), (2000, 2)).astype(np.float32)

@@ -30,7 +30,7 @@ def test_the_crop_follows_the_box(crop: float):
     corners = box_centre + np.float32([[[-60, -60], [60, 60]]]) * crop
     # The outer edges of a crop of 80 pixels are half a pixel beyond its first and last centres.
     moved = cropping.move(corners, jnp.asarray(matrix)[None])[0]
-    np.testing.assert_allclose(moved, [[-0.5, -0.5], [79.5, 79.5]], atol=1e-3)
+    assert_float32_close(moved, [[-0.5, -0.5], [79.5, 79.5]], depth=8, scale=200)
 
 
 def test_without_an_error_it_is_the_plain_crop():
@@ -51,6 +51,7 @@ def test_without_an_error_it_is_the_plain_crop():
     ],
 )
 def test_the_share_of_a_crop_outside_of_its_frame(shift: tuple, crop: float, expected: float):
+    # In float64; what is less than 1e-6 counts as nothing.
     assert box_sensitivity.outside(np.asarray(shift), crop, margin=2.0) == pytest.approx(expected, abs=1e-6)
 
 
@@ -129,8 +130,7 @@ def test_curves_start_from_the_evaluations_error_and_are_written(
     points = predictor(run.variables, faces).points
     distance = metrics.normaliser_distance(faces.points, WFLW98, "inter_ocular")
     nme = float(metrics.face_nme(points, faces.points, distance).mean())
-    assert curves["shift"]["nme"][0] == pytest.approx(nme, rel=1e-4)
-    assert curves["scale"]["nme"][0] == pytest.approx(nme, rel=1e-4)
+    assert_float32_close([curves["shift"]["nme"][0], curves["scale"]["nme"][0]], [nme, nme], depth=1000)
     assert curves["shift"]["nme"][1] > nme
     assert curves["shift"]["leaving"] == [0, 0]
     assert cv2.imread(str(tmp_path / "sensitivity.png")).std() > 5

@@ -10,7 +10,7 @@ from flax import linen as nn
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from jaxlm.models.layers import SeparableBatchNorm
-from tolerances import assert_float32_close, assert_float32_trees_close
+from tolerances import assert_float32_close, assert_float32_trees_close, float32_error
 
 SHAPE = (6, 8, 8, 20)
 VALUES = 6 * 8 * 8  # Of a channel.
@@ -110,7 +110,7 @@ def test_initial_variables() -> None:
         bound = np.sqrt(6 / fan_in)
         kernel = np.asarray(params[name]["kernel"])
         assert 0.95 * bound < np.abs(kernel).max() <= bound
-        assert np.std(kernel) == pytest.approx(bound / np.sqrt(3), rel=0.15)
+        assert np.std(kernel) == pytest.approx(bound / np.sqrt(3), rel=0.15)  # Of 120 draws and more.
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -123,7 +123,7 @@ def test_attention_is_a_distribution_that_flattens_with_temperature(form: str) -
     assert_float32_close(sums, np.ones(sums.shape), depth=6)
     assert_float32_close(flat, np.full(flat.shape, 1 / 3), depth=6)
     expected = sharp ** (1 / 30)
-    np.testing.assert_allclose(warm, expected / expected.sum(-1, keepdims=True), atol=1e-5)
+    assert_float32_close(warm, expected / expected.sum(-1, keepdims=True), depth=20)
     assert np.ptp(warm, axis=-1).min() > 1e-3
 
 
@@ -175,8 +175,10 @@ def test_attention_learns_nothing_while_the_sets_are_equal(form: str) -> None:
         return jnp.abs(y - 0.3).mean()
 
     found = gradient(variables["params"])
-    assert max(np.abs(found[name]["kernel"]).max() for name in ("fc1", "fc2")) < 1e-8
-    assert np.abs(found["scale"]).max() > 1e-4
+    largest = np.abs(found["scale"]).max()
+    assert largest > 1e-4
+    # What each set gives is the same, so that they cancel out.
+    assert max(np.abs(found[name]["kernel"]).max() for name in ("fc1", "fc2")) < float32_error(depth=64, scale=largest)
     other = with_attention(variables, 7.0 * variables["params"]["fc2"]["kernel"])
     assert_float32_close(run(layer, other, x)[0], run(layer, variables, x)[0], depth=6)
 
@@ -217,7 +219,7 @@ def test_bfloat16_keeps_statistics_and_parameters_in_float32() -> None:
     expected, exact = run(SeparableBatchNorm(), variables, x.astype(np.float32), train=True)
     assert_float32_trees_close(changed["batch_stats"], exact["batch_stats"], depth=VALUES)
     # bfloat16 rounds by up to 2^-9 of a value.
-    np.testing.assert_allclose(np.asarray(y, np.float32), expected, atol=2**-8 * np.abs(expected).max())
+    np.testing.assert_allclose(np.asarray(y, np.float32), expected, rtol=0, atol=2**-8 * np.abs(expected).max())
 
 
 def test_statistics_span_a_sharded_batch() -> None:

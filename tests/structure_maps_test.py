@@ -94,7 +94,8 @@ def test_spline_through_a_circle_follows_it() -> None:
     angle = np.linspace(0, np.pi, 17)
     points = 50 + 30 * np.stack([np.cos(angle), np.sin(angle)], -1).astype(np.float32)
     curve = np.asarray(structure_maps.spline(jnp.asarray(points[None]))[0])
-    np.testing.assert_allclose(np.hypot(*(curve - 50).T)[8:-8], 30, atol=0.01)
+    # What a cubic leaves of a circle between points 11 degrees apart.
+    np.testing.assert_allclose(np.hypot(*(curve - 50).T)[8:-8], 30, rtol=0, atol=0.01)
 
 
 def test_coincident_landmarks_do_no_harm() -> None:
@@ -115,7 +116,7 @@ def test_each_scheme_has_its_published_number_of_maps(scheme: Scheme, count: int
     # Every landmark of a boundary lies on its curve.
     for channel, curve in enumerate(scheme.boundaries.values()):
         for x, y in np.rint(face(scheme, 64)[0, list(curve)]).astype(int):
-            assert maps[0, y, x, channel] >= np.exp(-0.25) - 1e-3
+            assert maps[0, y, x, channel] >= np.exp(-0.25) - float32_error(depth=30, scale=64)
 
 
 @pytest.mark.parametrize("scheme", [IBUG68, WFLW98], ids=["68", "98"])

@@ -19,7 +19,7 @@ from jaxlm.data_pipelines.synthetic.shape.posed_face import PosedFace, pose_face
 from jaxlm.data_pipelines.synthetic.shape.sampling import RATES, sample_look
 from jaxlm.data_pipelines.synthetic.shape.template import template
 from jaxlm.landmarks.schemes import WFLW98
-from tolerances import assert_float32_close
+from tolerances import assert_float32_close, float32_error
 
 FACES = 100
 
@@ -85,7 +85,8 @@ def test_the_face_fills_the_central_half(faces):
     side, centre = (high - low).max(1), (low + high) / 2
     assert 0.93 < np.mean(side) / 128 < 1.0
     assert np.all((side > 0.9 * 128) & (side < 1.05 * 128))
-    np.testing.assert_allclose(centre.mean(0), 127.5, atol=0.8)
+    # Of some faces: how far the places and poses that they were given lie from their mean.
+    np.testing.assert_allclose(centre.mean(0), 127.5, rtol=0, atol=0.8)
     assert np.all(np.abs(centre - 127.5) < 0.06 * 128)
     assert centre.std(0).min() > 0.3
 
@@ -98,7 +99,8 @@ def test_margin_sets_the_share_of_the_frame():
 def test_attributes_are_as_common_as_declared():
     looks = [sample_look(np.random.default_rng((9, index))) for index in range(1500)]
     rates = np.mean([look.attributes for look in looks], axis=0)
-    np.testing.assert_allclose(rates, [RATES[name] for name in ATTRIBUTES], atol=0.04)
+    # Of 1500 draws: shares deviate by up to 0.013.
+    np.testing.assert_allclose(rates, [RATES[name] for name in ATTRIBUTES], rtol=0, atol=0.04)
     posed = np.array([look.attributes[0] for look in looks])
     turned = np.array([abs(np.rad2deg(look.camera.yaw)) for look in looks])
     assert np.all(turned[~posed] <= 26.01)
@@ -114,8 +116,8 @@ def test_blurred_faces_lack_detail(faces):
 
 def test_the_template_mirrors():
     face = template()
-    np.testing.assert_allclose(face.points[list(WFLW98.flip)] * (-1, 1, 1), face.points, atol=1e-6)
-    np.testing.assert_allclose(face.surface[:, ::-1] * (-1, 1, 1), face.surface, atol=1e-6)
+    assert_float32_close(face.points[list(WFLW98.flip)] * (-1, 1, 1), face.points, depth=20)
+    assert_float32_close(face.surface[:, ::-1] * (-1, 1, 1), face.surface, depth=20)
 
 
 @pytest.mark.parametrize("yaw", [0.0, 20.0, 60.0])
@@ -123,7 +125,7 @@ def test_turning_the_other_way_mirrors_the_landmarks(yaw):
     shape = make_shape(np.zeros(NUM_IDENTITY), Expression(jaw=0.4, smile=0.5))
     right = turn_shape(shape, make_camera(yaw, 8, 0, 5.0))[:, :98].T
     left = turn_shape(shape, make_camera(-yaw, 8, 0, 5.0))[:, :98].T
-    np.testing.assert_allclose(left[list(WFLW98.flip)] * (-1, 1, 1), right, atol=1e-5)
+    assert_float32_close(left[list(WFLW98.flip)] * (-1, 1, 1), right, depth=40)
 
 
 @pytest.mark.parametrize(
@@ -170,14 +172,14 @@ def test_brows_and_lips_end_where_their_landmarks_are(group):
     x, y = np.rint(points.mean(0)).astype(int)
     patches = cv2.connectedComponents((cv2.absdiff(image, plain).max(-1) > 40).astype(np.uint8))[1]
     y, x = np.nonzero(patches == patches[y, x])
-    np.testing.assert_allclose([x.min(), y.min()], points.min(0), atol=2)
-    np.testing.assert_allclose([x.max(), y.max()], points.max(0), atol=2)
+    np.testing.assert_allclose([x.min(), y.min()], points.min(0), rtol=0, atol=2)
+    np.testing.assert_allclose([x.max(), y.max()], points.max(0), rtol=0, atol=2)
 
 
 def test_closing_an_eye_brings_its_lids_together():
     shape = make_shape(np.zeros(NUM_IDENTITY), Expression(eyes_closed=(1.0, 0.0)))
     heights = shape.points[[66, 74], 1] - shape.points[[62, 70], 1]
-    assert heights[0] < 1e-6
+    assert heights[0] <= float32_error(depth=4)
     assert heights[1] > 0.05
 
 

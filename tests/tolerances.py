@@ -25,12 +25,21 @@ def float32_error(depth: int, scale: float = 1.0) -> float:
 
 def assert_float32_close(actual: ArrayLike, expected: ArrayLike, depth: int, scale: float | None = None) -> None:
     """Asserts that arrays agree within `float32_error`, for `scale` by default the largest of `expected`."""
-    expected = np.asarray(expected, np.float64)
-    largest = np.abs(expected).max(initial=0.0, where=np.isfinite(expected))
-    tolerance = float32_error(depth, largest if scale is None else scale)
-    np.testing.assert_allclose(np.asarray(actual, np.float64), expected, rtol=0, atol=tolerance)
+    _assert_close(actual, expected, float32_error(depth), scale)
 
 
 def assert_float32_trees_close(actual: object, expected: object, depth: int, scale: float | None = None) -> None:
     """`assert_float32_close` for every array of two trees of the same structure."""
     jax.tree.map(lambda ours, theirs: assert_float32_close(ours, theirs, depth, scale), actual, expected)
+
+
+def assert_float64_close(actual: ArrayLike, expected: ArrayLike, depth: int, scale: float | None = None) -> None:
+    """`assert_float32_close` for what is computed in float64 from inputs to the end: the same rule of its epsilon."""
+    _assert_close(actual, expected, float32_error(depth) / EPSILON * float(np.finfo(np.float64).eps), scale)
+
+
+def _assert_close(actual: ArrayLike, expected: ArrayLike, relative_error: float, scale: float | None) -> None:
+    """Asserts that arrays agree within `relative_error` of `scale`, by default the largest of `expected`."""
+    expected = np.asarray(expected, np.float64)
+    largest = np.abs(expected).max(initial=0.0, where=np.isfinite(expected)) if scale is None else scale
+    np.testing.assert_allclose(np.asarray(actual, np.float64), expected, rtol=0, atol=relative_error * largest)

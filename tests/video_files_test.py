@@ -13,6 +13,7 @@ from jaxlm.landmarks import photos
 from jaxlm.prediction.video_files import Frame, Video
 from jaxlm.prediction.video_kinds import is_video
 from tiny_videos import KINDS, RATE, frame_with, write
+from tolerances import assert_float64_close
 
 MOVING = [frame_with((2 * index, 10), side=40) for index in range(30)]
 
@@ -31,7 +32,7 @@ def test_every_kind_is_told_by_its_content_and_read(tmp_path: pathlib.Path, kind
     assert is_video(file)
     frames, opened = read(file)
     assert (len(frames), opened.problem, opened.shape) == (30, "", (80, 120, 3))
-    np.testing.assert_allclose([frame.time for frame in frames], np.arange(30) / RATE, atol=1e-9)
+    assert_float64_close([frame.time for frame in frames], np.arange(30) / RATE, depth=4)
     for frame, expected in zip(frames, MOVING, strict=True):
         inside = cv2.erode(expected, np.ones((9, 9))) + (255 - cv2.dilate(expected, np.ones((9, 9)))) > 0
         assert np.abs(frame.image.astype(int) - expected)[inside].max() < 60
@@ -51,8 +52,9 @@ def test_clocks_that_begin_anywhere_and_anew_are_set_right(tmp_path: pathlib.Pat
     both = tmp_path / "both.ts"
     both.write_bytes(b"".join(file.read_bytes() for file in files))
     frames, opened = read(both)
-    np.testing.assert_allclose([frame.time for frame in frames], np.arange(20) / RATE, atol=1e-9)
-    assert float(opened.start) == pytest.approx(50, abs=2)
+    # Differences of clocks that ran for a day.
+    assert_float64_close([frame.time for frame in frames], np.arange(20) / RATE, depth=4, scale=86400)
+    assert float(opened.start) == pytest.approx(50, abs=2)  # Muxers of .ts begin a second or two late.
 
 
 @pytest.mark.parametrize(

@@ -121,9 +121,10 @@ def test_every_layer_starts_with_mean_0_and_variance_1_on_the_batch_of_init() ->
     outputs = state["intermediates"]
     outputs = traverse_util.flatten_dict(outputs, sep="/")
     assert len(outputs) == sum(path[-1].key == "v" for path, _ in jax.tree.leaves_with_path(variables))
-    for path, (value,) in outputs.items():
-        np.testing.assert_allclose(np.mean(value, (0, 1, 2)), 0, atol=2e-3, err_msg=path)
-        np.testing.assert_allclose(np.var(value, (0, 1, 2)), 1, atol=2e-3, err_msg=path)
+    for (value,) in outputs.values():
+        depth, ones = 500 + value[..., 0].size, np.ones(value.shape[-1])
+        assert_float32_close(np.mean(value, (0, 1, 2)), 0 * ones, depth, scale=1)
+        assert_float32_close(np.var(value, (0, 1, 2)), ones, depth)
 
 
 def _is_convolution(module: object, method: str) -> bool:
@@ -204,7 +205,7 @@ def test_priors_have_the_same_means_for_latents_drawn_and_given(kind: type) -> N
     again, given = jax.jit(functools.partial(layer.apply, train=False))(variables, x, drawn)
     np.testing.assert_array_equal(given, drawn)
     assert_float32_close(again, means, depth=200)
-    assert np.var(drawn - means) == pytest.approx(1, abs=0.1)
+    assert np.var(drawn - means) == pytest.approx(1, abs=0.1)  # Of 2048 draws.
 
 
 def test_each_group_of_the_published_prior_depends_on_those_before_it_alone() -> None:
