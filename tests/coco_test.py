@@ -15,6 +15,7 @@ from jaxlm.landmarks.geometry import transform
 from jaxlm.prediction.tables.coco import write_coco
 from jaxlm.prediction.tables.entries import Entry, FoundFace
 from tiny_archives import ring, write_photo
+from tolerances import assert_float32_close, assert_float64_close, float32_error
 
 NAMES = ["left_eye", "right_eye", "nose", "mouth_left", "mouth_right"]
 
@@ -54,7 +55,7 @@ def test_several_faces_of_a_photo_are_one_group_under_different_names(tmp_path):
     np.testing.assert_array_equal(labels[1].points, ring(5, (60.0, 35.0)))
     assert labels[1].where == f"{tmp_path / 'faces.json'}, annotation 41"
     low, high = ring(5).min(0), ring(5).max(0)
-    np.testing.assert_allclose(labels[0].box[2:] - labels[0].box[:2], 1.1 * (high - low), rtol=1e-12)
+    assert_float64_close(labels[0].box[2:] - labels[0].box[:2], 1.1 * (high - low), depth=4, scale=90)
     named = coco(tmp_path, group_by="(day)/", split="test").read(stop)
     assert [label.group for label in named["test"]] == ["day", "day"]
 
@@ -202,7 +203,7 @@ def test_prepare_writes_the_scheme_to_complete_and_never_over_another(tmp_path, 
     assert "WARNING" not in printed
     faces = open_faces(str(pack), "train", "")
     assert faces.scheme == load_scheme(str(toml))
-    np.testing.assert_allclose(transform(faces.points[1], faces.to_source[1]), ring(5, (60.0, 35.0)), atol=0.01)
+    assert_float32_close(transform(faces.points[1], faces.to_source[1]), ring(5, (60.0, 35.0)), depth=4)
     run(tmp_path, "--pack", pack)  # The same scheme is no other.
     toml.write_text(toml.read_text() + "eye_corners = [0, 1]\n")
     for more in ((), ("--overwrite",)):
@@ -248,6 +249,7 @@ def test_misspelt_and_wrong_options_are_told(tmp_path, capsys):
 
 def test_what_predict_writes_is_read_again_with_the_same_points_names_and_edges(tmp_path, capsys):
     places = [ring(5, (30.123, 30.5)), ring(5, (60.0, 35.25)), ring(5, (45.0, 35.0))]
+    decimals = 0.5e-3 + float32_error(depth=4, scale=90)  # Three are written.
     names = ["photos/day/a.jpg", "photos/b ä.jpg", "photos/empty.jpg", "photos/gone.jpg", "clip.mp4"]
     files = {name: str(tmp_path / name) for name in names}
     for name in names[:3]:
@@ -264,11 +266,11 @@ def test_what_predict_writes_is_read_again_with_the_same_points_names_and_edges(
     assert written["images"][0] == {"id": 1, "file_name": "day/a.jpg", "width": 90, "height": 70}
     assert written["images"][3] == {"id": 4, "file_name": "gone.jpg"}
     assert [each["score"] for each in written["annotations"]] == [0.9] * 3
-    np.testing.assert_allclose(written["annotations"][0]["bbox"][:2], places[0].min(0), atol=1e-3)  # Of three decimals.
+    np.testing.assert_allclose(written["annotations"][0]["bbox"][:2], places[0].min(0), rtol=0, atol=decimals)
     run(tmp_path, "--pack", tmp_path / "mine.npz")
     found = open_faces(str(tmp_path / "mine.npz"), "train", "")
     assert found.names == ("day/a.jpg", "day/a.jpg:2", "b ä.jpg")
     assert (found.scheme.names, found.scheme.edges, found.scheme.flip) == (FIVE.names, FIVE.edges, FIVE.flip)
     for i, points in enumerate(places):
-        np.testing.assert_allclose(transform(found.points[i], found.to_source[i]), points, atol=0.01)
+        np.testing.assert_allclose(transform(found.points[i], found.to_source[i]), points, rtol=0, atol=decimals)
         assert found.visible[i].all()

@@ -11,6 +11,7 @@ from jaxlm.files import read_elements
 from jaxlm.landmarks import FIVE
 from jaxlm.landmarks.geometry import transform
 from tiny_archives import ring, write_photo
+from tolerances import assert_float32_close
 
 POINTS = [np.rint(ring(5, (30.0 + 30 * i, 35.0))).astype(int) for i in range(2)]
 
@@ -143,4 +144,4 @@ def test_prepare_reads_a_file_of_imglab(tmp_path, capsys):
     assert "WARNING: no two points are left and right" in capsys.readouterr().out
     faces = open_faces(str(tmp_path / "mine.npz"), "train", "")
     for i in range(2):
-        np.testing.assert_allclose(transform(faces.points[i], faces.to_source[i]), POINTS[i], atol=0.01)
+        assert_float32_close(transform(faces.points[i], faces.to_source[i]), POINTS[i], depth=4)

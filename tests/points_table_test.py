@@ -369,4 +369,4 @@ def test_two_faces_of_a_photo_are_one_group_under_different_names(tmp_path, caps
     found = open_faces(str(tmp_path / "mine.npz"), "train", "")
     assert found.names == ("a.jpg", "a.jpg:2")
     for i, points in enumerate(faces):
-        np.testing.assert_allclose(transform(found.points[i], found.to_source[i]), points, atol=0.01)
+        assert_float32_close(transform(found.points[i], found.to_source[i]), points, depth=4)
