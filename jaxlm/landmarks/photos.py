@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from jaxlm.landmarks import geometry
-from jaxlm.landmarks.photo_decoding import PhotoError, decode
+from jaxlm.landmarks.photo_decoding import PhotoError, decode, upright_size
 
 ENDINGS = frozenset(
     (
@@ -89,6 +89,11 @@ def read_reduced(path: str | os.PathLike[str]) -> tuple[np.ndarray, int]:
       PhotoError: See `read_photo`; more pixels are read of JPEG files.
     """
     return decode(_read_bytes(path), path, MAX_PIXELS)
+
+
+def read_size(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """Width and height of a photo, upright as of `read_photo`; raises PhotoError where the file is none."""
+    return upright_size(_read_bytes(path), path)
 
 
 def decode_photo(data: bytes, path: str | os.PathLike[str]) -> np.ndarray:

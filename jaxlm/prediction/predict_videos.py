@@ -12,8 +12,8 @@ import numpy as np
 from jaxlm.drawing import pictures
 from jaxlm.landmarks import photos
 from jaxlm.prediction import video
-from jaxlm.prediction.files import Entry, FoundFace
 from jaxlm.prediction.landmarker import Landmarker
+from jaxlm.prediction.tables.entries import Entry, FoundFace
 from jaxlm.prediction.video_files import Frame, Video
 from jaxlm.prediction.video_writing import Writer
 from jaxlm.runtime import progress
