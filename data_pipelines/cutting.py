@@ -162,17 +162,19 @@ def make_record(label: Label, frame_size: int, margin: float) -> Record:
     return cut_face(label, read_image(label.image, label.where), frame_size, margin)
 
 
-def make_sized_record(label: Label, frame_size: int, margin: float, image_size: int) -> Record:
-    """`make_record` for photos of `image_size` x `image_size` pixels, which the landmarks refer to.
+def make_sized_record(label: Label, frame_size: int, margin: float, size: tuple[int, int], said: str) -> Record:
+    """`make_record` for a photo of that width and height in pixels, which the landmarks refer to, as `said` tells.
 
     Raises:
       BadFaceError: See `make_record`; or the photo has another size.
     """
     image = read_image(label.image, label.where)
     height, width = image.shape[:2]
-    if (width, height) != (image_size, image_size):
+    if (width, height) != size:
+        turned = (height, width) == size and photos.is_turned(label.image)
+        hint = "; EXIF data turn it, and points are pixels of the upright photo" if turned else ""
         raise BadFaceError(
-            f"{label.where}: {label.image} is {width} x {height}, not {image_size} x {image_size} as --image-size says"
+            f"{label.where}: {label.image} is {width} x {height}, not {size[0]} x {size[1]} as {said} says{hint}"
         )
     return cut_face(label, image, frame_size, margin)
 

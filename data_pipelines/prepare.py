@@ -20,6 +20,8 @@ import tyro
 
 from jaxlm.data_pipelines import overview
 from jaxlm.data_pipelines.faces import Faces, faces_of_records
+from jaxlm.data_pipelines.labelling.named_points import made_scheme
+from jaxlm.data_pipelines.labelling.named_schemes import write_scheme_file
 from jaxlm.data_pipelines.optional import load_tfds
 from jaxlm.data_pipelines.prepared import check_pack_name, open_splits, set_folder, write_pack
 from jaxlm.data_pipelines.preparing.findings import Findings
@@ -97,13 +99,18 @@ def prepare(source: Source, options: Options) -> Path:
       BlockingIOError: Another process prepares the same set.
       FileNotFoundError: The source's files are missing.
       ImportError: There is a `data_dir`, and TensorFlow Datasets is not installed.
-      ValueError: Not one face of a split can be used; another file has the name of the pack or of its contact sheet;
-        or the set is there, and its files have changed since.
+      ValueError: Not one face of a split can be used; another file has the name of the pack, of its contact sheet or
+        of the scheme made of names; or the set is there, and its files have changed since.
     """
+    made = made_scheme(source, options.pack, options.data_dir)
     if options.data_dir is not None:
-        return _prepare_set(source, options, options.data_dir)
-    assert options.pack is not None  # Options refuses to have neither.
-    return _prepare_pack(source, options, options.pack)
+        place = _prepare_set(source, options, options.data_dir)
+    else:
+        assert options.pack is not None  # Options refuses to have neither.
+        place = _prepare_pack(source, options, options.pack)
+    if made is not None:
+        print("\n".join(write_scheme_file(*made)))
+    return place
 
 
 def _prepare_set(source: Source, options: Options, data_dir: Path) -> Path:

@@ -18,8 +18,9 @@ from jaxlm.data_pipelines.faces import Faces
 from jaxlm.data_pipelines.record import VERSION
 from jaxlm.data_pipelines.selection import join
 from jaxlm.data_pipelines.stored.labels import SCHEME_FILE, find_impossible
-from jaxlm.data_pipelines.stored.packs import check_pack_name, open_pack, write_pack
-from jaxlm.data_pipelines.stored.sets import open_set, write_labels
+from jaxlm.data_pipelines.stored.packs import check_pack_name, open_pack, pack_scheme, write_pack
+from jaxlm.data_pipelines.stored.sets import open_set, set_scheme, write_labels
+from jaxlm.landmarks import Scheme
 
 __all__ = [
     "SCHEME_FILE",
@@ -30,6 +31,7 @@ __all__ = [
     "named_pack",
     "open_faces",
     "open_splits",
+    "scheme_of",
     "set_folder",
     "variant_name",
     "write_labels",
@@ -112,14 +114,30 @@ def open_splits(dataset: str, data_dir: str | os.PathLike) -> dict[str, Faces]:
     return {split: read_split(split) for split in splits}
 
 
+def scheme_of(dataset: str, data_dir: str | os.PathLike) -> Scheme:
+    """The scheme of the points of a prepared set or pack; no face is read, and nothing need be installed for it.
+
+    Raises:
+      FileNotFoundError, ValueError: See `open_faces`.
+    """
+    place = _find(dataset, Path(data_dir))
+    return pack_scheme(place) if place.suffix == ".npz" else set_scheme(place)
+
+
 def _open(dataset: str, data_dir: Path) -> tuple[list[str], Callable[[str], Faces]]:
     """The names of the splits, and the function that reads one."""
+    place = _find(dataset, data_dir)
+    return open_pack(place) if place.suffix == ".npz" else open_set(place, dataset.partition("/")[0])
+
+
+def _find(dataset: str, data_dir: Path) -> Path:
+    """The pack, which need not exist, or the folder of the set."""
     if dataset.endswith(".npz"):
-        return open_pack(Path(dataset))
+        return Path(dataset)
     if not _SET.fullmatch(dataset) or ".." in dataset.split("/"):
         raise ValueError(f"{dataset!r} names no set: give NAME or NAME/VARIANT, or the path of a pack, FILE.npz")
     pack = named_pack(dataset, data_dir)
-    return open_pack(pack) if pack.exists() and not find_sets(dataset, data_dir) else _open_set(dataset, data_dir)
+    return pack if pack.exists() and not find_sets(dataset, data_dir) else _find_set(dataset, data_dir)
 
 
 def _how_to_prepare(name: str, data_dir: Path) -> str:
@@ -131,7 +149,7 @@ def _how_to_prepare(name: str, data_dir: Path) -> str:
     return f"Did you mean {near[0]}?"
 
 
-def _open_set(dataset: str, data_dir: Path) -> tuple[list[str], Callable[[str], Faces]]:
+def _find_set(dataset: str, data_dir: Path) -> Path:
     name = dataset.partition("/")[0]
     folders = find_sets(dataset, data_dir)
     if not folders:
@@ -142,5 +160,4 @@ def _open_set(dataset: str, data_dir: Path) -> tuple[list[str], Callable[[str], 
     if len(folders) > 1:
         variants = ", ".join(f"{name}/{folder.parent.name}" for folder in folders)
         raise ValueError(f"{dataset} is prepared in several variants; name one of {variants}")
-
-    return open_set(folders[0], name)
+    return folders[0]

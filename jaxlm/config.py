@@ -43,8 +43,9 @@ class DataConfig:
     data_dir: str = "data"
     """Folder of the prepared sets."""
     scheme: str = "wflw98"
-    """Landmark scheme to learn, a name or a .toml file. 98 points are read as 68 where asked. One for each set, joined
-    with +, gives each a head of its own; see jaxlm/landmarks/heads.py."""
+    """Landmark scheme to learn, a name or a .toml file. The command line need not give it where it is that of the set.
+    98 points are read as 68 where asked. One for each set, joined with +, gives each a head of its own; see
+    jaxlm/landmarks/heads.py."""
     train_split: str = "train"
     """Split to train on; several are joined with +."""
     validation_percent: int = 10

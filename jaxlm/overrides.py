@@ -15,8 +15,9 @@ from typing import Any, Literal, NoReturn
 import tyro
 
 from jaxlm import config as config_lib
-from jaxlm import experiment, models, tasks
+from jaxlm import experiment, landmarks, models, tasks
 from jaxlm.config import Config, TaskConfig
+from jaxlm.data_pipelines import prepared
 
 # What most people change, in the order in which `--help` shows it.
 OFTEN_CHANGED = (
@@ -53,14 +54,16 @@ def parse_arguments(
 def override(parser: argparse.ArgumentParser, name: str, arguments: Sequence[str]) -> Config:
     """The config of an experiment with overrides; what is wrong with them ends the program of `parser`.
 
-    Where they name another model or task, its options start from their defaults.
+    Where they name another model or task, its options start from their defaults. Where they give no scheme, and the
+    experiment's cannot be read from the prepared sets, it is that of the sets.
     """
     try:
         loaded = experiment.load(name)
         config = _replace_networks(loaded, arguments)
         _check_spelling(parser, config, arguments)
-        config = tyro.cli(Config, default=config, args=arguments, prog=parser.prog)
-        if config.model.name != loaded.model.name:
+        asked = tyro.cli(Config, default=config, args=arguments, prog=parser.prog)
+        config = asked if _given(arguments, "--data.scheme") else _with_schemes_of_sets(asked)
+        if config.model.name != loaded.model.name or config.data.scheme != asked.data.scheme:
             config = _follow_data(config, arguments)
         config = experiment.spell_out(config)
         experiment.check(config)
@@ -107,6 +110,42 @@ def _replace_networks(config: Config, arguments: Sequence[str]) -> Config:
 
 def _tell_of_defaults(kind: str, name: str, before: str) -> None:
     print(f"{kind} {name} in place of {before}: its options start from their defaults", file=sys.stderr)
+
+
+def _with_schemes_of_sets(config: Config) -> Config:
+    """`config` with the scheme of each prepared set whose points cannot be read in the scheme that it has for them.
+
+    Sets that are not there yet are left to whoever opens them.
+    """
+    datasets, names = landmarks.split_names(config.data.dataset), landmarks.split_names(config.data.scheme)
+    try:
+        theirs = [prepared.scheme_of(dataset, config.data.data_dir) for dataset in datasets]
+    except (OSError, ValueError):
+        return config
+    before = names * len(datasets) if len(names) == 1 else names
+    if len(before) == len(datasets):
+        chosen = [
+            name if _fits(scheme, name) else landmarks.text_of(scheme)
+            for scheme, name in zip(theirs, before, strict=True)
+        ]
+    else:
+        chosen = [landmarks.text_of(scheme) for scheme in theirs]
+    if chosen == before:
+        return config
+    if len(names) == 1 and len(set(chosen)) == 1:
+        chosen = chosen[:1]
+    said = " and ".join(f"{scheme.num_points} of {scheme.name}" for scheme in map(landmarks.load_scheme, chosen))
+    print(f"points: {said}, as the prepared {'sets have' if len(theirs) > 1 else 'set has'} them", file=sys.stderr)
+    return dataclasses.replace(config, data=dataclasses.replace(config.data, scheme="+".join(chosen)))
+
+
+def _fits(scheme: landmarks.Scheme, name: str) -> bool:
+    """Whether points of a scheme can be read in the scheme of that name."""
+    try:
+        landmarks.conversion(scheme, landmarks.load_scheme(name))
+    except ValueError:
+        return False
+    return True
 
 
 def _follow_data(config: Config, arguments: Sequence[str]) -> Config:

@@ -51,6 +51,11 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--flip-test", action="store_true", help="average with the points of the mirrored crop, in twice the time"
     )
+    parser.add_argument(
+        "--format",
+        choices=("coco",),
+        help="write predictions_coco.json, too: COCO keypoints, to correct in a labelling tool",
+    )
     place = parser.add_mutually_exclusive_group()
     place.add_argument(
         "--detector",
@@ -109,7 +114,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         if least is not None:
             landmarker.least_confidence = least
-        problems += predict_files(files, landmarker, arguments.out, boxes)
+        problems += predict_files(files, landmarker, arguments.out, boxes, arguments.format == "coco")
     say(f"Wrote {arguments.out / 'predictions.json'}, predictions.csv and pictures beside them")
     return 1 if problems else 0
 

@@ -8,9 +8,13 @@ import pytest
 from jaxlm import config as config_lib
 from jaxlm import experiment, models, overrides, tasks
 from jaxlm.config import AugmentConfig, Config, OptimConfig
+from jaxlm.data_pipelines.input import write_pack
 from jaxlm.experiments import debug as debug_experiment
+from jaxlm.landmarks import FIVE, IBUG68, Scheme, load_scheme, text_of
+from jaxlm.landmarks.scheme import to_toml
 from jaxlm.models import option_ranges
 from runs import changed
+from tiny_faces import synthetic_faces
 
 
 def parse(*argv: str) -> Config:
@@ -208,3 +212,61 @@ def test_a_stored_value_that_no_longer_has_an_effect_is_refused():
     message = r"model.options.detach = True; this version of jaxlm has no such field, and does what False did"
     with pytest.raises(experiment.DeletedFieldError, match=message):
         experiment.from_json(stored_long_ago(detach=True))
+
+
+MASK = dataclasses.replace(FIVE, name="mask", eye_corners=(0, 1), names=("a+b", "c", "d", "e", "f"))
+
+
+def pack(folder, name: str, scheme: Scheme) -> str:
+    """A pack of rendered faces whose points are called those of a scheme."""
+    faces = synthetic_faces(2, "train", 32)
+    chosen = slice(0, 98, 98 // scheme.num_points) if scheme.num_points < 49 else slice(0, scheme.num_points)
+    points, visible = faces.points[:, chosen][:, : scheme.num_points], faces.visible[:, : scheme.num_points]
+    faces = dataclasses.replace(faces, dataset=name, scheme=scheme, points=points, visible=visible)
+    write_pack(folder / f"{name}.npz", {"train": faces})
+    return str(folder / f"{name}.npz")
+
+
+def test_the_scheme_is_that_of_the_prepared_set_where_none_is_given(tmp_path, capsys):
+    given = ("--experiment", "debug", "--data.dataset", pack(tmp_path, "mask", MASK))
+    config = parse(*given)
+    assert load_scheme(config.data.scheme) == MASK
+    assert "points: 5 of mask, as the prepared set has them" in capsys.readouterr().err
+    assert experiment.from_json(experiment.to_json(config)) == config
+    (tmp_path / "mask.toml").write_text(to_toml(MASK))
+    asked = parse(*given, "--data.scheme", str(tmp_path / "mask.toml"))  # A run of the one goes on by the other.
+    assert experiment.with_schemes_spelled_out(asked) == experiment.with_schemes_spelled_out(config)
+    assert "points:" not in capsys.readouterr().err
+    assert load_scheme(parse(*given[:3], "mask", "--data.data-dir", str(tmp_path)).data.scheme) == MASK
+
+
+def test_an_experiment_keeps_its_scheme_where_the_points_can_be_read_in_it(tmp_path, capsys):
+    whole = synthetic_faces(2, "train", 32)
+    write_pack(tmp_path / "wflw.npz", {"train": whole})
+    for name in ("wflw.npz", "absent.npz"):
+        config = parse("--experiment", "cnn_300w", "--data.dataset", str(tmp_path / name))
+        assert config.data.scheme == "ibug68"
+    assert parse("--experiment", "debug", "--data.dataset", pack(tmp_path, "a", FIVE)).data.scheme == "five"
+    given = ("--experiment", "debug", "--data.dataset", pack(tmp_path, "b", FIVE), "--data.scheme", "wflw98")
+    assert parse(*given).data.scheme == "wflw98"  # As asked; that it does not fit is said where the faces are opened.
+    assert capsys.readouterr().err.count("points:") == 1
+
+
+def test_of_several_sets_each_has_its_scheme(tmp_path, capsys):
+    ours, theirs, third = pack(tmp_path, "a", IBUG68), pack(tmp_path, "b", MASK), pack(tmp_path, "c", MASK)
+    config = parse("--experiment", "cnn_300w", "--data.dataset", f"{ours}+{theirs}")
+    assert load_scheme(config.data.scheme) == load_scheme("+".join(["ibug68", text_of(MASK)]))
+    assert "points: 68 of ibug68 and 5 of mask, as the prepared sets have them" in capsys.readouterr().err
+    mixed = parse("--experiment", "cnn_300w", "--data.dataset", f"{theirs}+{third}")
+    assert load_scheme(mixed.data.scheme) == MASK  # One scheme for all stays one.
+    apart = parse("--experiment", "cnt_sepbn_300w_ytf68", "--data.dataset", f"{theirs}+{third}")
+    assert load_scheme(apart.data.scheme).num_points == 10
+    assert load_scheme(parse("--experiment", "cnt_sepbn_300w_ytf68", "--data.dataset", theirs).data.scheme) == MASK
+
+
+def test_options_that_repeat_the_scheme_follow_it(tmp_path):
+    given = ("--experiment", "lab_300w", "--data.dataset", pack(tmp_path, "wflw", load_scheme("wflw98")))
+    assert parse(*given).model.options["scheme"] == "ibug68"  # The conversion is known.
+    given = ("--experiment", "lab_wflw", "--data.dataset", pack(tmp_path, "ibug", IBUG68))
+    config = parse(*given)
+    assert (config.data.scheme, config.model.options["scheme"]) == ("ibug68", "ibug68")

@@ -21,6 +21,8 @@ from jaxlm import __main__ as console
 from jaxlm import experiment, models, tasks
 from jaxlm.data_pipelines import prepare, source, sources, synthetic
 from jaxlm.data_pipelines.input import open_faces
+from jaxlm.landmarks import IBUG68
+from jaxlm.prediction.tables.coco import write_coco
 
 ROOT = pathlib.Path(__file__).parents[1]
 GUIDES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -103,14 +105,17 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[pathlib.Path]:
         for page in GUIDES:
             for block in blocks(page):
                 write_example(block)
+        write_coco(pathlib.Path("corrected.json"), list, {}, IBUG68)
         yield folder
 
 
 def write_example(block: Block) -> None:
-    """Writes a block that shows a file: Python that begins with `# PATH`, and the scheme in TOML."""
+    """Writes a block that shows a file: Python that begins with `# PATH`, the scheme in TOML, and annotations."""
     path = re.match(r"# (\S+\.py)\n", block.text)
     if block.words == ["toml"]:
         pathlib.Path("mask.toml").write_text(block.text)
+    elif block.words == ["xml"] or (block.words == ["json"] and "annotations" in block.text):
+        pathlib.Path(f"faces.{block.words[0]}").write_text(block.text)
     elif path:
         pathlib.Path(path[1]).parent.mkdir(parents=True, exist_ok=True)
         pathlib.Path(path[1]).write_text(block.text)

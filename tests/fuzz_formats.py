@@ -21,7 +21,9 @@ from jaxlm.data_pipelines.input import open_splits, write_pack
 from jaxlm.data_pipelines.preparing.findings import Findings
 from jaxlm.data_pipelines.sources.aflw2000 import AFLW2000, read_poses
 from jaxlm.data_pipelines.sources.annotation_pickle import AnnotationPickle
+from jaxlm.data_pipelines.sources.coco import Coco
 from jaxlm.data_pipelines.sources.ibug300w import IBUG300W
+from jaxlm.data_pipelines.sources.imglab import Imglab
 from jaxlm.data_pipelines.sources.points_table import PointsTable
 from jaxlm.data_pipelines.sources.synthetic import Synthetic
 from jaxlm.data_pipelines.sources.wflw import WFLW
@@ -112,6 +114,28 @@ def make_list(folder: pathlib.Path) -> pathlib.Path:
     write_photo(folder / "a.jpg")
     (folder / "list.txt").write_text(" ".join(map(str, ring(5).reshape(-1))) + " a.jpg\n")
     return folder / "list.txt"
+
+
+def make_coco(folder: pathlib.Path) -> pathlib.Path:
+    write_photo(folder / "a.jpg")
+    face = [value for x, y in ring(5) for value in (x, y, 2)]
+    annotation = {"image_id": 1, "category_id": 1, "keypoints": face, "iscrowd": 0}
+    content = {
+        "images": [{"id": 1, "file_name": "a.jpg", "width": 90, "height": 70}],
+        "annotations": [{"id": number} | annotation for number in (1, 2)],
+        "categories": [{"id": 1, "name": "face", "keypoints": list(FIVE.names), "skeleton": [[1, 3], [2, 3]]}],
+    }
+    (folder / "faces.json").write_text(json.dumps(content))
+    return folder / "faces.json"
+
+
+def make_imglab(folder: pathlib.Path) -> pathlib.Path:
+    write_photo(folder / "a.jpg")
+    parts = "".join(f"<part name='{number}' x='{x:.0f}' y='{y:.0f}'/>\n" for number, (x, y) in enumerate(ring(5)))
+    box = f"<box top='20' left='30' width='30' height='30'>\n{parts}</box>\n"
+    images = f"<images>\n<image file='a.jpg'>\n{box}{box}</image>\n</images>"
+    (folder / "faces.xml").write_text(f"<?xml version='1.0'?>\n<dataset>\n{images}\n</dataset>\n")
+    return folder / "faces.xml"
 
 
 def make_boxes(folder: pathlib.Path) -> pathlib.Path:
@@ -237,6 +261,8 @@ FORMATS = {
         make_table, mutate_text, lambda path: read_source(PointsTable(path.parent, "a", FIVE, path))
     ),
     "points list": Format(make_list, mutate_text, lambda path: read_source(PointsTable(path.parent, "a", FIVE, path))),
+    "COCO": Format(make_coco, mutate_json, lambda path: read_source(Coco(path.parent, path))),
+    "imglab": Format(make_imglab, mutate_text, lambda path: read_source(Imglab(path.parent, path))),
     "boxes": Format(make_boxes, mutate_text, read_boxes),
     "annot.pkl": Format(
         make_pickle, mutate_bytes, lambda path: read_source(AnnotationPickle(path.parent, image_size=64))

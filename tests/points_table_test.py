@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from jaxlm.data_pipelines import prepare
+from jaxlm.data_pipelines.input import open_faces
 from jaxlm.data_pipelines.source import BadFaceError
 from jaxlm.data_pipelines.sources.points_table import PointsTable
 from jaxlm.landmarks import FIVE, IBUG68, load_scheme
@@ -352,3 +354,19 @@ def test_tables_without_faces_and_lists_with_commas_are_told(tmp_path):
         table(tmp_path, []).read(stop)
     with pytest.raises(BadFaceError, match=r"line 1: value 1 is '1,', not a number; leave out the commas"):
         listed(tmp_path, ["1, 2, 3, 4, 5, 6, 7, 8, 9, 10, a.jpg"]).read(stop)
+
+
+def test_two_faces_of_a_photo_are_one_group_under_different_names(tmp_path, capsys):
+    write_photo(tmp_path / "a.jpg")
+    faces = [ring(5, (30.0 + 30 * i, 35.0)) for i in range(2)]
+    source = table(tmp_path, [row_of("a.jpg", points) for points in faces])
+    labels = source.read(stop)["train"]
+    assert [(label.name, label.group) for label in labels] == [("a.jpg", "a.jpg"), ("a.jpg:2", "a.jpg")]
+    prepare.prepare(source, prepare.Options(frame_size=64, pack=tmp_path / "mine.npz"))
+    printed = capsys.readouterr().out
+    assert "Twice" not in printed
+    assert "Groups" not in printed
+    found = open_faces(str(tmp_path / "mine.npz"), "train", "")
+    assert found.names == ("a.jpg", "a.jpg:2")
+    for i, points in enumerate(faces):
+        assert_float32_close(transform(found.points[i], found.to_source[i]), points, depth=4)

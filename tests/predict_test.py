@@ -18,11 +18,12 @@ import pytest
 
 import tiny_videos
 from jaxlm import convert, predict
-from jaxlm.landmarks import photos
+from jaxlm.data_pipelines.sources.coco import Coco
+from jaxlm.landmarks import FIVE, IBUG68, photos
 from jaxlm.prediction import landmarker, predicting
-from jaxlm.prediction.entries import Entry, FoundFace, write_csv, write_json
 from jaxlm.prediction.files import Results
 from jaxlm.prediction.sources import real_name
+from jaxlm.prediction.tables.entries import Entry, FoundFace, write_csv, write_json
 from jaxlm.runtime import progress
 from tiny_landmarker import bright_spot, brightest, mean_face_bundle, mean_face_in
 
@@ -72,6 +73,28 @@ def test_every_face_of_every_photo_is_written_in_pixels_of_the_photo(tmp_path: p
         *first["faces"][1]["points"][4],
         first["faces"][1]["confidence"][4],
     ]
+
+
+def test_results_go_to_a_labelling_tool_and_come_back(
+    tmp_path: pathlib.Path, weights: pathlib.Path, capsys: pytest.CaptureFixture[str]
+):
+    photo, out = write(tmp_path / "photos" / "a.png"), tmp_path / "out"
+    command = [str(photo), "--box", *map(str, BOX), "--weights", str(weights), "--out", str(out)]
+    assert predict.main(command) == 0
+    assert not (out / "predictions_coco.json").exists()
+    assert predict.main([*command, "--format", "coco"]) == 0  # Of what is there already.
+    printed = capsys.readouterr().out
+    assert "passed over, whose results are there already" in printed
+    assert f"predictions_coco.json: 1 photo, whose names count from {photo.parent}" in printed
+    other = write(tmp_path / "photos" / "b.png")
+    assert predict.main([str(other), *command[1:]]) == 0  # What is there is kept up to date.
+    source = Coco(photo.parent, out / "predictions_coco.json")
+    assert source.scheme.edges == IBUG68.edges
+    labels = Coco(photo.parent, out / "predictions_coco.json", scheme=IBUG68).read(pytest.fail)["train"]
+    assert [label.image for label in labels] == [photo, other]
+    for label in labels:
+        np.testing.assert_allclose(label.points, mean_face_in(BOX), rtol=0, atol=1e-3)  # Of three decimals.
+        assert label.size == (150, 120)
 
 
 def test_pictures_show_the_points(tmp_path: pathlib.Path, weights: pathlib.Path):
@@ -370,8 +393,8 @@ def test_other_settings_start_anew_and_say_so(tmp_path: pathlib.Path, capsys: py
 
 def test_a_second_process_in_one_folder_is_refused(tmp_path: pathlib.Path):
     settings: dict[str, Any] = {}
-    with Results(tmp_path, settings, 5), pytest.raises(BlockingIOError, match="take another --out"):  # noqa: SIM117
-        with Results(tmp_path, settings, 5):
+    with Results(tmp_path, settings, FIVE), pytest.raises(BlockingIOError, match="take another --out"):  # noqa: SIM117
+        with Results(tmp_path, settings, FIVE):
             pass
     assert not (tmp_path / ".predictions.lock").exists()
 
@@ -453,7 +476,10 @@ def test_links_in_the_folder_of_results_are_not_followed(tmp_path: pathlib.Path)
 
 
 @pytest.mark.parametrize("kind", ["link", "FIFO", "folder"])
-@pytest.mark.parametrize("name", ["predictions.jsonl", "predictions.json", "predictions.csv", ".predictions.lock"])
+@pytest.mark.parametrize(
+    "name",
+    ["predictions.jsonl", "predictions.json", "predictions.csv", "predictions_coco.json", ".predictions.lock"],
+)
 def test_what_is_no_file_under_the_name_of_a_result_is_refused_at_once(tmp_path: pathlib.Path, name: str, kind: str):
     out, away = tmp_path / "out", tmp_path / "away"
     out.mkdir()

@@ -67,7 +67,7 @@ def test_faces_twice_and_photos_of_two_splits_are_told(tmp_path: pathlib.Path, c
     prepared(tmp_path, "--pack", tmp_path / "p.npz")
     told = capsys.readouterr().out
     assert (
-        "Twice: 2 faces repeat another of their split, the same points in the same photo, as a.png and a.png in train"
+        "Twice: 2 faces repeat another of their split, the same points in the same photo, as a.png and a.png:2 in train"
         in told
     )
     assert "Groups: 1 photos are in several groups, as a.png and copy.png in train" in told

@@ -71,7 +71,9 @@ def check_spelling(arguments: Sequence[str], options: type) -> None:
         near = difflib.get_close_matches(name, formats, n=1)
         hint = f" Did you mean {near[0]}?" if near else ""
         raise ValueError(f"no format {name!r}.{hint} Known: {', '.join(formats)}.")
-    fields = [field.name for kind in (formats[name], options) for field in dataclasses.fields(cast(Any, kind))]
+    fields = [
+        field.name for kind in (formats[name], options) for field in dataclasses.fields(cast(Any, kind)) if field.init
+    ]
     known = ["--help", *(f"--{field.replace('_', '-')}" for field in fields)]
     for word in words:
         option = word.partition("=")[0].replace("_", "-")

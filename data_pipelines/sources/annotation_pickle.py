@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxlm.data_pipelines.cutting import Label, check_all_are_places, make_sized_record
+from jaxlm.data_pipelines.labelling.photo_names import photo_in
 from jaxlm.data_pipelines.record import Record
 from jaxlm.data_pipelines.source import BadFaceError, OnBad
 from jaxlm.files import read_pickle
@@ -19,7 +20,6 @@ NUM_POINTS = 68
 ANNOTATIONS = "annot.pkl"
 
 _SHOWN = 100  # Characters of a name that a message quotes.
-_INSIDE = re.compile(r"[^\0-\x1f\ud800-\udfff]{1,1000}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,16 +70,16 @@ class AnnotationPickle:
 
     def to_record(self, label: Label, frame_size: int, margin: float) -> Record:
         """Cuts the frame of one face; see `cutting.make_sized_record`."""
-        return make_sized_record(label, frame_size, margin, self.image_size)
+        size = (self.image_size, self.image_size)
+        return make_sized_record(label, frame_size, margin, size, "--image-size")
 
     def _label(self, name: typing.Any, points: typing.Any, where: str) -> Label:
         if not isinstance(name, str):
             raise BadFaceError(f"{where}: the file name is {type(name).__name__} {f'{name}'[:_SHOWN]}, not a string")
-        if not _INSIDE.fullmatch(name) or ".." in name.split("/") or name.startswith("/"):
-            raise BadFaceError(f"{where}: {name[:_SHOWN]!r} names no file in {self.source}")
+        image = photo_in(self.source, name, where)
         points = to_points(points, f"{where} ({name})")
         return Label(
-            image=self.source / name,
+            image=image,
             points=points,
             box=np.array([0, 0, self.image_size - 1, self.image_size - 1]),
             where=where,

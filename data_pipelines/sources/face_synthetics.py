@@ -60,7 +60,8 @@ class FaceSynthetics:
 
     def to_record(self, label: Label, frame_size: int, margin: float) -> Record:
         """Cuts the frame of one face; see `cutting.make_sized_record`."""
-        return make_sized_record(label, frame_size, margin, self.image_size)
+        size = (self.image_size, self.image_size)
+        return make_sized_record(label, frame_size, margin, size, "--image-size")
 
 
 def read_label(path: Path) -> Label:

@@ -7,12 +7,14 @@ import hashlib
 import os
 import re
 import typing
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from jaxlm.data_pipelines.cutting import BOX_SCALE, LANDMARK_BOX, Label, make_record, parse_flags, parse_places
+from jaxlm.data_pipelines.labelling.photo_names import check_group_by, check_name, face_name, group_of
 from jaxlm.data_pipelines.source import BadFaceError, OnBad, passing_bad
 from jaxlm.data_pipelines.sources.ibug300w import find_image, images_by_stem, read_pts_values
 from jaxlm.landmarks import Scheme
@@ -58,15 +60,8 @@ class PointsTable:
     to_record = staticmethod(make_record)
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"\w{1,100}", self.name):
-            raise ValueError(f"--name {self.name!r}: a set needs a name of at most 100 letters, digits and _")
-        if self.group_by is not None:
-            try:
-                groups = re.compile(self.group_by).groups
-            except re.error as error:
-                raise ValueError(f"--group-by {self.group_by!r} is no regular expression: {error}") from None
-            if groups < 1:
-                raise ValueError(f"--group-by {self.group_by!r} has no group in parentheses")
+        check_name("--name", self.name)
+        check_group_by(self.group_by)
         parse_mark(self.hidden)
 
     def read(self, on_bad: OnBad) -> dict[str, list[Label]]:
@@ -88,11 +83,13 @@ class PointsTable:
 
         splits: dict[str, list[Label]] = {}
         spellings: dict[str, tuple[str, str]] = {}
+        photos: dict[str, Counter[str]] = {}
         for split, label in self._read_file(path, noted):
             known, where = spellings.setdefault(split.casefold(), (split, label.where))
             if known != split:
                 raise ValueError(f"{label.where}: the split {split!r} is {known!r} in {where}; spell it one way")
-            splits.setdefault(split, []).append(label)
+            named = dataclasses.replace(label, name=face_name(label.name, photos.setdefault(split, Counter())))
+            splits.setdefault(split, []).append(named)
         if self.hidden != NONE:
             self._check_marks([label for labels in splits.values() for label in labels])
         if not splits and bad:
@@ -223,12 +220,7 @@ class PointsTable:
         if group is None:
             group = hashlib.sha256(points.tobytes()).hexdigest()[:16]
         if self.group_by is not None:
-            match = re.match(self.group_by, image)
-            if not match:
-                raise BadFaceError(f"{where}: --group-by {self.group_by!r} does not match the image name {image!r}")
-            group = match.group(1)
-            if group is None:
-                raise BadFaceError(f"{where}: --group-by {self.group_by!r} finds no group in the image name {image!r}")
+            group = group_of(image, self.group_by, where)
         return Label(
             image=self.source / image,
             points=points,

@@ -23,7 +23,7 @@ from jaxlm.data_pipelines.stored.labels import (
     read_scheme,
 )
 from jaxlm.files import Archive, as_schema, replacing
-from jaxlm.landmarks import text_of
+from jaxlm.landmarks import Scheme, text_of
 
 _KIND = "not a pack that `prepare --pack` wrote"
 
@@ -76,6 +76,11 @@ def _arrays(faces: Faces) -> dict[str, np.ndarray]:
     }
 
 
+def pack_scheme(path: Path) -> Scheme:
+    """The scheme of a pack's points; raises as `open_pack` does."""
+    return _open_description(path)[2]
+
+
 def open_pack(path: Path) -> tuple[list[str], Callable[[str], Faces]]:
     """The names of a pack's splits, and the function that reads one.
 
@@ -83,16 +88,7 @@ def open_pack(path: Path) -> tuple[list[str], Callable[[str], Faces]]:
       FileNotFoundError: There is no such file.
       ValueError: The file is no pack, damaged, or of an earlier version; or a face in it is impossible.
     """
-    if not path.exists():
-        raise FileNotFoundError(f"{path}: no such file; jaxlm prepare ... --pack {path} writes it")
-    archive = Archive(path, _KIND)
-    stored = archive.read_json("metadata", dict[str, Any])
-    if isinstance(stored.get("model"), str):
-        raise ValueError(f"{path} is {_KIND}, but weights of a {stored['model']}, as --weights takes it")
-    if stored.get("version") != VERSION:
-        raise ValueError(f"{path} is a pack of an earlier version; prepare the set again, with --pack {path}")
-    metadata = as_schema(stored, Metadata, f"{path} is {_KIND}: metadata")
-    scheme = read_scheme(metadata.scheme, path.with_suffix(".toml"), path)
+    archive, metadata, scheme = _open_description(path)
 
     def read_split(split: str) -> Faces:
         labels = read_labels(archive, split, scheme, metadata.frame_size, metadata.margin)
@@ -107,3 +103,18 @@ def open_pack(path: Path) -> tuple[list[str], Callable[[str], Faces]]:
         return described_faces(metadata, metadata.dataset, split, scheme, labels, read_frames, str(path))
 
     return metadata.splits, read_split
+
+
+def _open_description(path: Path) -> tuple[Archive, Metadata, Scheme]:
+    """A pack, what it says of itself, and its scheme; no face is read."""
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such file; jaxlm prepare ... --pack {path} writes it")
+    archive = Archive(path, _KIND)
+    stored = archive.read_json("metadata", dict[str, Any])
+    if isinstance(stored.get("model"), str):
+        raise ValueError(f"{path} is {_KIND}, but weights of a {stored['model']}, as --weights takes it")
+    if stored.get("version") != VERSION:
+        raise ValueError(f"{path} is a pack of an earlier version; prepare the set again, with --pack {path}")
+    metadata = as_schema(stored, Metadata, f"{path} is {_KIND}: metadata")
+    scheme = read_scheme(metadata.scheme, path.with_suffix(".toml"), path)
+    return archive, metadata, scheme

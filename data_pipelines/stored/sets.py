@@ -19,6 +19,7 @@ from jaxlm.data_pipelines.record import Record
 from jaxlm.data_pipelines.stored.examples import Example, parse_example
 from jaxlm.data_pipelines.stored.labels import SCHEME_FILE, Description, described_faces, read_labels, read_scheme
 from jaxlm.files import Archive, read_json, replacing
+from jaxlm.landmarks import Scheme
 
 LABELS_FILE = "labels.npz"
 """Name of the file with the labels of all splits, in the folder of the set; to open a set reads it and no record."""
@@ -49,8 +50,7 @@ def open_set(folder: Path, name: str) -> tuple[list[str], Callable[[str], Faces]
     """
     module = load_array_records(f"opening the prepared set {name}")
     info = read_json(folder / "dataset_info.json", _Info)
-    described = read_json(folder / "metadata.json", Description)
-    scheme = read_scheme(described.scheme, folder / SCHEME_FILE, folder / "metadata.json")
+    described, scheme = _read_description(folder)
     labels_file = folder / LABELS_FILE
     if not labels_file.exists():
         raise ValueError(f"{labels_file} is missing; prepare the set again with --overwrite")
@@ -68,6 +68,17 @@ def open_set(folder: Path, name: str) -> tuple[list[str], Callable[[str], Faces]
         return described_faces(described, name, split, scheme, labels, read_frames, str(folder))
 
     return [split.name for split in info.splits], read_split
+
+
+def set_scheme(folder: Path) -> Scheme:
+    """The scheme of the points of the set in `folder`; raises ValueError where the file that says so is damaged."""
+    return _read_description(folder)[1]
+
+
+def _read_description(folder: Path) -> tuple[Description, Scheme]:
+    """What a set says of its faces, and their scheme."""
+    described = read_json(folder / "metadata.json", Description)
+    return described, read_scheme(described.scheme, folder / SCHEME_FILE, folder / "metadata.json")
 
 
 def write_labels(folder: Path) -> None:

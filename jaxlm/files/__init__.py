@@ -6,6 +6,7 @@ file. Nothing that a file holds is run, imported, unpickled or followed as a pat
 
 from jaxlm.files.archives import Archive, Member, read_array
 from jaxlm.files.documents import as_schema, parse_json, read_json, read_toml, regular_size
+from jaxlm.files.elements import Element, read_elements
 from jaxlm.files.outputs import check_output
 from jaxlm.files.patterns import matching
 from jaxlm.files.pickles import read_pickle
@@ -21,6 +22,7 @@ from jaxlm.files.writing import (
 
 __all__ = [
     "Archive",
+    "Element",
     "Member",
     "as_schema",
     "check_output",
@@ -28,6 +30,7 @@ __all__ = [
     "matching",
     "parse_json",
     "read_array",
+    "read_elements",
     "read_json",
     "read_pickle",
     "read_toml",

@@ -16,7 +16,7 @@ import msgspec
 T = TypeVar("T")
 
 MOST_BYTES = 64 * 2**20
-"""Size of the largest JSON file that is read."""
+"""Size of the largest JSON file that is read, unless its kind may be larger."""
 
 MOST_TOML_BYTES = 2**20
 """Size of the largest TOML file; one that names a thousand points and their boundaries has a tenth of it."""
@@ -65,14 +65,14 @@ def regular_size(path: str | os.PathLike[str]) -> int:
     return status.st_size
 
 
-def read_json(path: str | os.PathLike[str], schema: type[T]) -> T:
-    """The value in a JSON file, as the type `schema`.
+def read_json(path: str | os.PathLike[str], schema: type[T], most: int = MOST_BYTES) -> T:
+    """The value in a JSON file of at most `most` bytes, as the type `schema`.
 
     Raises:
       OSError: The file cannot be read.
       ValueError: It is too large, no JSON, or holds something else; the message names the file.
     """
-    return parse_json(_read(path, MOST_BYTES), schema, os.fspath(path))
+    return parse_json(_read(path, most), schema, os.fspath(path))
 
 
 def read_toml(path: str | os.PathLike[str], schema: type[T]) -> T:

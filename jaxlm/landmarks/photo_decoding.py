@@ -98,6 +98,20 @@ def from_pillow(image: Image.Image) -> np.ndarray:
     return _turned(_pixels(image), _orientation(image))
 
 
+def upright_size(data: bytes, path: str | os.PathLike[str]) -> tuple[int, int]:
+    """Width and height of the photo in the bytes of an image file, as `decode` turns it; its pixels are not read.
+
+    Raises:
+      PhotoError: It is no photo.
+    """
+    try:
+        with _open(data, path) as image:
+            turned = _orientation(image) in range(5, 9)
+            return (image.height, image.width) if turned else (image.width, image.height)
+    except Exception as error:  # See `decode`.
+        raise PhotoError(f"{path} is not a readable image: {str(error) or type(error).__name__}") from error
+
+
 def content_of(data: bytes) -> str:
     """What a file holds that is neither a photo nor a video, by its first bytes or more; "" if they do not say."""
     head = data[:_HEAD]

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from PIL import Image
 
 from jaxlm.landmarks import geometry
-from jaxlm.landmarks.photo_decoding import PhotoError, decode, from_pillow
+from jaxlm.landmarks.photo_decoding import PhotoError, decode, from_pillow, upright_size
 
 Photo = str | os.PathLike[str] | Image.Image | ArrayLike
 """What `as_photo` takes."""
@@ -130,6 +130,11 @@ def _hint(array: np.ndarray) -> str:
         factor = " * 255" if np.nanmax(array) <= 1 else ""
         return f"; convert it: (image{factor}).round().astype(np.uint8)"
     return ""
+
+
+def read_size(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """Width and height of a photo, upright as of `read_photo`; raises PhotoError where the file is none."""
+    return upright_size(_read_bytes(path), path)
 
 
 def decode_photo(data: bytes, path: str | os.PathLike[str]) -> np.ndarray:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 import pathlib
 from collections.abc import Iterator, Mapping
@@ -11,8 +10,10 @@ from typing import Any, NamedTuple
 
 from jaxlm.files import check_place
 from jaxlm.files.folders import claimed, make_folder
-from jaxlm.prediction.entries import Entry, check_row, from_json, to_json, write_csv, write_json
-from jaxlm.prediction.sources import CSV, JSON, LOCK, LOG, has_table, picture_path, printable, real_name
+from jaxlm.landmarks import Scheme
+from jaxlm.prediction.sources import COCO, CSV, JSON, LOCK, LOG, has_table, picture_path, printable, real_name
+from jaxlm.prediction.tables.coco import write_coco
+from jaxlm.prediction.tables.entries import Entry, check_row, from_json, to_json, write_csv, write_json
 from jaxlm.runtime.row_log import RowLog
 
 
@@ -34,22 +35,24 @@ class Results:
     """The results in a folder, inside of `with`: those of each file are written at once, and the tables at the end.
 
     `predictions.jsonl` has what was found so far (see `RowLog`), also after the process was killed. At the end, however
-    that comes, `predictions.json` and `predictions.csv` are written from it. Where nothing was found, they stay.
+    that comes, the tables `predictions.json`, `predictions.csv` and, where asked, `predictions_coco.json` are written
+    from it. Where nothing was found, they stay.
 
     Attributes:
       done: The files with results, by their absolute paths.
       replaces: Whether the first entry replaces earlier results, which are by other settings or by unknown ones.
     """
 
-    def __init__(self, folder: pathlib.Path, settings: Mapping[str, Any], num_points: int) -> None:
+    def __init__(self, folder: pathlib.Path, settings: Mapping[str, Any], scheme: Scheme, coco: bool = False) -> None:
         """Nothing is read before the object is entered.
 
         Args:
           folder: Folder of the results.
           settings: What the results depend on beside the files, as JSON has it.
-          num_points: The number of landmarks of a face.
+          scheme: Scheme of the points.
+          coco: Whether COCO keypoints are written, too; those that are there are kept up to date in any case.
         """
-        self._folder, self._settings, self._num_points = folder, settings, num_points
+        self._folder, self._settings, self._scheme, self._coco = folder, settings, scheme, coco
         self._claim = contextlib.ExitStack()
         self._names: dict[str, str] = {}
         self.done: dict[str, Done] = {}
@@ -64,15 +67,13 @@ class Results:
           ValueError: The log holds rows that are no results of this model.
         """
         make_folder(self._folder)
-        for name in (LOG, JSON, CSV):
+        for name in (LOG, JSON, CSV, COCO):
             check_place(self._folder, self._folder / name)
         busy = f"another process writes results to {self._folder}; take another --out"
         self._claim.enter_context(claimed(self._folder, LOCK, busy))
         self._claim.callback(self._remove_lock)
         try:
-            self._log = RowLog(
-                self._folder / LOG, self._settings, functools.partial(check_row, num_points=self._num_points)
-            )
+            self._log = RowLog(self._folder / LOG, self._settings, self._check)
             unknown = not self._log.done and has_table(self._folder)
         except BaseException:
             self._claim.close()
@@ -124,7 +125,13 @@ class Results:
     def _write_tables(self) -> None:
         sure = any(face.confidence is not None for entry in self._entries() for face in entry.faces)
         write_json(self._folder / JSON, self._entries())
-        write_csv(self._folder / CSV, self._entries(), self._num_points, sure)
+        write_csv(self._folder / CSV, self._entries(), self._scheme.num_points, sure)
+        if self._coco or (self._folder / COCO).exists():
+            files = {name: os.path.abspath(name) for name in {entry.file for entry in self._entries()}} | self._names
+            write_coco(self._folder / COCO, self._entries, files, self._scheme)
 
     def _entries(self) -> Iterator[Entry]:
         return map(from_json, self._log.rows())
+
+    def _check(self, row: Mapping[str, Any]) -> None:
+        check_row(row, self._scheme.num_points)

@@ -19,10 +19,10 @@ from jaxlm.drawing import pictures
 from jaxlm.evaluation import inference
 from jaxlm.files import check_place, remove_unfinished
 from jaxlm.landmarks import photos
-from jaxlm.prediction.entries import Entry, FoundFace
 from jaxlm.prediction.files import Done, Results
 from jaxlm.prediction.landmarker import Landmarker
 from jaxlm.prediction.sources import LOG, counted, has_table, is_there, kind_of, picture_names
+from jaxlm.prediction.tables.entries import Entry, FoundFace
 from jaxlm.prediction.videos.kinds import is_video
 from jaxlm.prediction.videos.predicting import VideoPrediction
 from jaxlm.runtime import progress
@@ -74,6 +74,7 @@ def predict_files(
     landmarker: Landmarker,
     out: pathlib.Path,
     boxes: Mapping[pathlib.Path, Sequence[np.ndarray]] | None = None,
+    coco: bool = False,
 ) -> list[str]:
     """Writes predictions and pictures to the folder `out`; says on stdout what is found, and on stderr what is wrong.
 
@@ -88,7 +89,7 @@ def predict_files(
       OSError: The folder cannot be written, or the disk is full; a picture would replace a file that is no result.
     """
     _check_no_others(files, out)
-    with Results(out, landmarker.settings(), landmarker.scheme.num_points) as results:
+    with Results(out, landmarker.settings(), landmarker.scheme, coco) as results:
         return _Prediction(landmarker, out, results).run(files, boxes)
 
 

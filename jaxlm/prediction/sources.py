@@ -25,6 +25,7 @@ from jaxlm.runtime.progress import say
 SUFFIX = "_landmarks"
 """What the picture of a file has behind the file's own name."""
 LOG, JSON, CSV, LOCK = "predictions.jsonl", "predictions.json", "predictions.csv", ".predictions.lock"
+COCO = "predictions_coco.json"
 """The other files in a folder of results."""
 
 # Names may have 255 bytes; what is written beside a name until it is whole has some more.
@@ -128,7 +129,7 @@ class _Search:
 def _is_result(name: str) -> bool:
     if name.startswith(".") and name.endswith((".part", ".incomplete")):  # What a killed process leaves.
         return True
-    return name in (LOG, JSON, CSV, LOCK) or pathlib.PurePath(name).stem.endswith(SUFFIX)
+    return name in (LOG, JSON, CSV, COCO, LOCK) or pathlib.PurePath(name).stem.endswith(SUFFIX)
 
 
 def kind_of(file: pathlib.Path) -> str:

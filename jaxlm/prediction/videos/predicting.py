@@ -11,8 +11,8 @@ import numpy as np
 
 from jaxlm.drawing import pictures
 from jaxlm.landmarks import photos
-from jaxlm.prediction.entries import Entry, FoundFace
 from jaxlm.prediction.landmarker import Landmarker
+from jaxlm.prediction.tables.entries import Entry, FoundFace
 from jaxlm.prediction.videos import tracking
 from jaxlm.prediction.videos.reading import Frame, Video
 from jaxlm.prediction.videos.writing import Writer

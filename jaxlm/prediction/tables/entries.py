@@ -1,11 +1,11 @@
-"""What the predict command finds, entry by entry: as rows of its log, as JSON, and as a table."""
+"""What was found in photos and videos, as JSON and as a table of text."""
 
 from __future__ import annotations
 
 import csv
 import json
 import pathlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -66,10 +66,9 @@ class _Row(msgspec.Struct):
     time: float | None = None
 
 
-def check_row(row: Mapping[str, Any], num_points: int) -> None:
-    """Raises ValueError where a row of the log is no entry with faces of `num_points` points."""
-    found = as_schema(row, _Row, "it holds something else than results")
-    for face in found.faces:
+def check_row(row: Any, num_points: int) -> None:
+    """Raises ValueError where a row, as JSON has it, is no entry of faces of so many points."""
+    for face in as_schema(row, _Row, "it holds something else than results").faces:
         points, sure = face.points, face.confidence
         if len(points) != num_points or len(points if sure is None else sure) != num_points:
             raise ValueError(f"a face has not the {num_points} points of the model")
@@ -107,29 +106,29 @@ def write_csv(path: pathlib.Path, entries: Iterable[Entry], num_points: int, con
             for number, face in enumerate(entry.faces):
                 where = [printable(entry.file), entry.frame, _seconds(entry.time)]
                 where += [number if face.track is None else face.track]
-                sure = _rounded(face.confidence) if confidence and face.confidence is not None else []
+                sure = rounded(face.confidence) if confidence and face.confidence is not None else []
                 table.writerow(
-                    [*where, *_rounded(face.box), round(face.roll, 3), *_rounded(np.ravel(face.points)), *sure]
+                    [*where, *rounded(face.box), round(face.roll, 3), *rounded(np.ravel(face.points)), *sure]
                 )
 
 
 def to_json(entry: Entry) -> dict[str, Any]:
-    """An entry as a row of the log has it."""
+    """A photo or frame as JSON has it; see `write_json`."""
     frame = {} if entry.frame is None else {"frame": entry.frame}
     time = {} if entry.time is None else {"time": _seconds(entry.time)}
-    return {"file": printable(entry.file), **frame, **time, "faces": [_faceto_json(face) for face in entry.faces]}
+    return {"file": printable(entry.file), **frame, **time, "faces": [_face_to_json(face) for face in entry.faces]}
 
 
 def from_json(row: Any) -> Entry:
-    """An entry of a row that `check_row` has passed."""
+    """The entry that `to_json` wrote and `check_row` has checked."""
     found = msgspec.convert(row, _Row)
     return Entry(real_name(found.file), [face.found() for face in found.faces], found.frame, found.time)
 
 
-def _faceto_json(face: FoundFace) -> dict[str, Any]:
-    confidence = None if face.confidence is None else _rounded(face.confidence)
+def _face_to_json(face: FoundFace) -> dict[str, Any]:
+    confidence = None if face.confidence is None else rounded(face.confidence)
     track = {} if face.track is None else {"track": face.track}
-    place = {"box": _rounded(face.box), "roll": round(face.roll, 3), "points": _rounded(face.points)}
+    place = {"box": rounded(face.box), "roll": round(face.roll, 3), "points": rounded(face.points)}
     return {**track, **place, "confidence": confidence}
 
 
@@ -138,6 +137,6 @@ def _seconds(time: float | None) -> float | None:
     return None if time is None else round(time, 6)
 
 
-def _rounded(values: np.ndarray) -> list[Any]:
+def rounded(values: np.ndarray) -> list[Any]:
     """Numbers to a thousandth, as lists."""
     return np.round(np.asarray(values, np.float64), 3).tolist()
