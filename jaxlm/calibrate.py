@@ -1,4 +1,4 @@
-"""How a face detector's boxes become a model's: `jaxlm calibrate --weights FILE.npz --detector dlib --out NEW.npz`
+"""How a face detector's boxes become a model's: `jaxlm calibrate --weights FILE.npz --out NEW.npz`
 
 A model is trained on boxes of one convention, and a face detector gives boxes of another. The detector looks at the
 frames of the faces that the model was validated on. Where it finds the face, the box found and the true one are a pair,
@@ -24,7 +24,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = commands.parser("calibrate", __doc__)
     commands.add_model_arguments(parser)
     commands.add_data_arguments(parser)
-    parser.add_argument("--detector", required=True, help="dlib or yunet:MODEL.onnx")
+    parser.add_argument(
+        "--detector", default="blazeface", help="blazeface, dlib or yunet:MODEL.onnx (default: %(default)s)"
+    )
     parser.add_argument("--out", required=True, type=pathlib.Path, metavar="NEW.npz", help="the file to write")
     arguments = parser.parse_args(argv)
     with commands.told_errors():

@@ -8,8 +8,8 @@ Boxes and points are (x, y) in pixels of the photo, upright as its EXIF data say
 100 megapixels are read at reduced size. In videos, faces are followed and their points smoothed. It prints how far
 points move from frame to frame, before and after smoothing, in per cent of the face's size.
 
-The model is the one that comes with jaxlm, or that of `--weights` or `--workdir`. Faces are those that `--detector`
-finds (`dlib`, `yunet:MODEL.onnx`, or `whole`: each photo is one face), or those of `--box` or of `--boxes FILE.csv`,
+The model is the one that comes with jaxlm, or that of `--weights` or `--workdir`. Faces are those that the detector
+finds, of any size and turned in any direction, or those of `--box` or of `--boxes FILE.csv`,
 with columns file, x1, y1, x2, y2. Such boxes follow the model's own convention; in a video they are those of the first
 frame. Detections below the calibrated confidence are dropped. Files that cannot be used, and photos without a face, are
 reported, and the exit status is 1.
@@ -28,7 +28,7 @@ from collections.abc import Iterator, Sequence
 import jax
 import numpy as np
 
-from jaxlm.prediction import Landmarker
+from jaxlm.prediction import Landmarker, detectors
 from jaxlm.prediction.box_tables import Row, boxes_of_table, distinct_boxes
 from jaxlm.prediction.predicting import predict_files
 from jaxlm.prediction.sources import find_files
@@ -57,7 +57,17 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         help="write predictions_coco.json, too: COCO keypoints, to correct in a labelling tool",
     )
     place = parser.add_mutually_exclusive_group()
-    place.add_argument("--detector", help="dlib, yunet:MODEL.onnx or whole (default: dlib if installed, else whole)")
+    place.add_argument(
+        "--detector",
+        default="blazeface",
+        help="blazeface, dlib, yunet:MODEL.onnx, or whole: each photo is one face (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--smallest",
+        type=float,
+        metavar="SHARE",
+        help="look for faces down to this share of the photo's longer side, with blazeface (default: 0.08 or so)",
+    )
     place.add_argument("--boxes", type=pathlib.Path, metavar="FILE.csv", help="columns file, x1, y1, x2, y2")
     place.add_argument(
         "--box",
@@ -99,7 +109,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             arguments.path,
             step=arguments.step,
             head=arguments.head,
-            detector=arguments.detector,
+            detector=detectors.build(arguments.detector, arguments.smallest),
             flip_test=arguments.flip_test,
         )
         if least is not None:

@@ -1,7 +1,6 @@
 """Face detectors, and how boxes of one convention become those of another."""
 
 import dataclasses
-import importlib.util
 import pathlib
 import sys
 import types
@@ -15,9 +14,9 @@ from jaxlm import calibrate
 from jaxlm.checkpoints import load_bundle, save_bundle
 from jaxlm.data_pipelines.input import open_faces
 from jaxlm.landmarks import photos
-from jaxlm.prediction import calibration, face_detectors
-from jaxlm.prediction.face_detectors import FaceDetector
-from jaxlm.prediction.video import LANDMARKS
+from jaxlm.prediction import calibration, detectors
+from jaxlm.prediction.detectors import FaceDetector, other_detectors
+from jaxlm.prediction.videos.tracking import LANDMARKS
 from tiny_landmarker import mean_face_model
 from tolerances import assert_float32_close, assert_float64_close
 
@@ -46,12 +45,12 @@ def test_photos_without_a_face_are_looked_at_again_at_twice_their_size(monkeypat
         return [(5, 6, 25, 26)] if upsample or photo[0, 0, 0] else []
 
     fake_dlib(monkeypatch, find)
-    detector = face_detectors.build("dlib")
+    detector = detectors.build("dlib")
     assert detector.name == "dlib"
     for value, expected in ((0, [0, 1]), (9, [0])):
         looks.clear()
         found = detector(np.full((40, 40, 3), value, np.uint8))
-        np.testing.assert_array_equal(found, np.float32([[5, 6, 25, 26]]))
+        np.testing.assert_array_equal(found, np.float32([[5, 6, 25, 26, 0]]))
         assert looks == expected
 
 
@@ -63,17 +62,17 @@ def test_large_photos_are_looked_at_reduced(monkeypatch: pytest.MonkeyPatch):
         return [(100, 50, 200, 150)]
 
     fake_dlib(monkeypatch, find)
-    monkeypatch.setattr(face_detectors, "_MAX_PIXELS", 200 * 300)
-    found = face_detectors.build("dlib")(np.zeros((400, 600, 3), np.uint8))
-    np.testing.assert_array_equal(found, [[200, 100, 400, 300]])
+    monkeypatch.setattr(other_detectors, "_MAX_PIXELS", 200 * 300)
+    found = detectors.build("dlib")(np.zeros((400, 600, 3), np.uint8))
+    np.testing.assert_array_equal(found, [[200, 100, 400, 300, 0]])
     assert sizes == [((200, 300), 0)]
 
 
 def test_the_detector_of_dlib_finds_the_astronaut():
     pytest.importorskip("dlib")
-    found = face_detectors.build("dlib")(photos.read_photo(ASTRONAUT))
+    found = detectors.build("dlib")(photos.read_photo(ASTRONAUT))
     # Releases of dlib round its pyramid of sizes in their own ways.
-    np.testing.assert_allclose(found, [[179, 83, 266, 170]], rtol=0, atol=6)
+    np.testing.assert_allclose(found, [[179, 83, 266, 170, 0]], rtol=0, atol=6)
 
 
 def test_yunet_gives_first_and_last_pixels(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path):
@@ -87,76 +86,77 @@ def test_yunet_gives_first_and_last_pixels(monkeypatch: pytest.MonkeyPatch, tmp_
 
     monkeypatch.setattr(cv2.FaceDetectorYN, "create", lambda *arguments: Network())
     (tmp_path / "yunet.onnx").touch()
-    detector = face_detectors.build(f"yunet:{tmp_path}/yunet.onnx")
+    detector = detectors.build(f"yunet:{tmp_path}/yunet.onnx")
     blue = np.zeros((70, 90, 3), np.uint8)
     blue[:, :, 2] = 9
-    np.testing.assert_array_equal(detector(blue), np.float32([[10, 20, 39, 59]]))
-    assert detector(blue * 0).shape == (0, 4)
+    np.testing.assert_array_equal(detector(blue), np.float32([[10, 20, 39, 59, 0]]))
+    assert detector(blue * 0).shape == (0, 5)
 
 
 def test_the_whole_photo_is_a_box():
-    np.testing.assert_array_equal(face_detectors.build("whole")(np.zeros((30, 50, 3), np.uint8)), [[0, 0, 49, 29]])
+    np.testing.assert_array_equal(detectors.build("whole")(np.zeros((30, 50, 3), np.uint8)), [[0, 0, 49, 29, 0]])
 
 
 def test_boxes_that_are_empty_or_outside_are_left_out():
     boxes = [[5, 5, 9, 9], [-20, 5, -1, 9], [60, 5, 70, 9], [5, 5, 5, 9], [-5, -5, 3, 3]]
     detector = FaceDetector("any", lambda photo: np.float64(boxes))
-    np.testing.assert_array_equal(detector(np.zeros((30, 50, 3), np.uint8)), np.float32([boxes[0], boxes[4]]))
+    np.testing.assert_array_equal(
+        detector(np.zeros((30, 50, 3), np.uint8)), np.float32([[*boxes[0], 0], [*boxes[4], 0]])
+    )
 
 
 def test_detectors_that_cannot_be_used_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path):
     for name in ("haar", "yunet", "dlib:file"):
-        with pytest.raises(ValueError, match=f"no face detector '{name}'; known: dlib, yunet:MODEL.onnx or whole"):
-            face_detectors.build(name)
+        with pytest.raises(
+            ValueError, match=f"no face detector '{name}'; known: blazeface, dlib, yunet:MODEL.onnx or whole"
+        ):
+            detectors.build(name)
     with pytest.raises(FileNotFoundError, match=r"none\.onnx: there is no such model"):
-        face_detectors.build("yunet:none.onnx")
+        detectors.build("yunet:none.onnx")
     (tmp_path / "bad.onnx").write_text("no model")
     with pytest.raises(ValueError, match=r"bad\.onnx is no model of YuNet"):
-        face_detectors.build(f"yunet:{tmp_path}/bad.onnx")
+        detectors.build(f"yunet:{tmp_path}/bad.onnx")
     monkeypatch.setitem(sys.modules, "dlib", None)
     with pytest.raises(ValueError, match=r'dlib is not installed: pip install "jaxlm\[detect\]"'):
-        face_detectors.build("dlib")
-
-
-def test_without_dlib_photos_are_taken_whole_with_a_warning(monkeypatch: pytest.MonkeyPatch, caplog):
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    assert face_detectors.default() is face_detectors.WHOLE
-    assert 'no face detector is installed (pip install "jaxlm[detect]")' in caplog.text
-    fake_dlib(monkeypatch, lambda photo, upsample: [])
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
-    assert face_detectors.default().name == "dlib"
+        detectors.build("dlib")
 
 
 def test_calibration_scales_about_the_centre_and_shifts_by_sides():
     """Sides 20 and 30 become 40 and 15, and the centre moves by 10 and -3."""
-    calibrated = face_detectors.calibrate_boxes(np.float32([[10, 20, 30, 50]]), (2.0, 0.5, 0.5, -0.1))
-    assert_float32_close(calibrated, [[10, 24.5, 50, 39.5]], depth=6)
-    np.testing.assert_array_equal(face_detectors.calibrate_boxes(BOXES, None), BOXES)
+    calibrated = detectors.calibrate_boxes(np.float32([[10, 20, 30, 50]]), (2.0, 0.5, 0.5, -0.1))
+    assert_float32_close(calibrated, [[10, 24.5, 50, 39.5, 0]], depth=6)
+    np.testing.assert_array_equal(detectors.calibrate_boxes(BOXES, None)[:, :4], BOXES)
+
+
+def test_a_turned_box_moves_along_its_own_sides():
+    """Turned by a quarter clockwise, the right of a face is below: the centre (20, 35) moves by (3, 10)."""
+    calibrated = detectors.calibrate_boxes(np.float32([[10, 20, 30, 50, 90]]), (2.0, 0.5, 0.5, -0.1))
+    assert_float32_close(calibrated, [[3, 37.5, 43, 52.5, 90]], depth=8)
 
 
 def test_a_measured_calibration_is_the_one_that_was_applied():
-    wanted = face_detectors.calibrate_boxes(BOXES, (1.2, 0.9, 0.05, -0.2))
+    wanted = detectors.calibrate_boxes(BOXES, (1.2, 0.9, 0.05, -0.2))
     # Places are up to 60 pixels, sides 10 and more.
-    assert_float32_close(face_detectors.fit_calibration(BOXES, wanted), (1.2, 0.9, 0.05, -0.2), depth=12, scale=60 / 10)
+    assert_float32_close(detectors.fit_calibration(BOXES, wanted), (1.2, 0.9, 0.05, -0.2), depth=12, scale=60 / 10)
 
 
 def test_a_wrong_pair_does_not_matter():
     found = np.concatenate([BOXES, [[100, 100, 101, 300]]])
-    wanted = np.concatenate([face_detectors.calibrate_boxes(BOXES, (1.2, 0.9, 0.05, -0.2)), [[0, 0, 9, 9]]])
-    assert_float32_close(face_detectors.fit_calibration(found, wanted)[:2], (1.2, 0.9), depth=12, scale=60 / 10)
+    wanted = np.concatenate([detectors.calibrate_boxes(BOXES, (1.2, 0.9, 0.05, -0.2)), [[0, 0, 9, 9, 0]]])
+    assert_float32_close(detectors.fit_calibration(found, wanted)[:2], (1.2, 0.9), depth=12, scale=60 / 10)
 
 
 def test_overlap_is_intersection_over_union():
     boxes = np.float64([[0, 0, 4, 4], [2, 0, 6, 4], [8, 8, 9, 9], [4, 0, 5, 4]])
-    assert_float64_close(face_detectors.overlap(boxes[0], boxes), [1, 8 / 24, 0, 0], depth=4)
+    assert_float64_close(detectors.overlap(boxes[0], boxes), [1, 8 / 24, 0, 0], depth=4)
 
 
 @pytest.fixture
 def shifted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`face_detectors.build` gives a detector that needs (2, 1, 0.25, 0) in frames of 64 pixels, and a wrong box."""
-    found = face_detectors.calibrate_boxes(np.float32([[16, 16, 47, 47]]), (0.5, 1.0, -0.125, 0.0))
-    boxes = np.concatenate([np.float32([[0, 0, 9, 9]]), found])
-    monkeypatch.setattr(face_detectors, "build", lambda name: FaceDetector(name, lambda photo: boxes))
+    """`detectors.build` gives a detector that needs (2, 1, 0.25, 0) in frames of 64 pixels, and a wrong box."""
+    found = detectors.calibrate_boxes(np.float32([[16, 16, 47, 47]]), (0.5, 1.0, -0.125, 0.0))
+    boxes = np.concatenate([np.float32([[0, 0, 9, 9, 0]]), found])
+    monkeypatch.setattr(detectors, "build", lambda name: FaceDetector(name, lambda photo: boxes))
 
 
 @pytest.mark.usefixtures("shifted")

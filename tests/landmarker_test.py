@@ -1,6 +1,8 @@
 """The Python interface: whose pixels points are in, batches, threads, files and what it says of bad input."""
 
 import concurrent.futures
+import dataclasses
+import json
 import pathlib
 
 import cv2
@@ -8,11 +10,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from PIL import Image
 
 from jaxlm import Landmarker, models
 from jaxlm.checkpoints import CheckpointError, Trained, bundle, shipped
 from jaxlm.config import Config, DataConfig, ModelConfig, TaskConfig
-from jaxlm.landmarks import load_scheme, photos
+from jaxlm.landmarks import geometry, load_scheme, photos
 from jaxlm.landmarks.schemes import FIVE, IBUG68
 from jaxlm.models.dpr import coordinates
 from jaxlm.prediction import landmarker
@@ -48,6 +51,52 @@ def test_grey_photos_and_single_boxes_are_fine(spots: Landmarker):
     (face,) = spots.predict(bright_spot(71, 52)[:, :, 0], [40, 30, 99, 89])
     np.testing.assert_allclose(face.points[0], [71.0, 52.0], rtol=0, atol=0.3)  # Whole pixels of the crop.
     assert spots.predict(bright_spot(71, 52), []) == []
+
+
+def test_files_images_and_arrays_are_photos(spots: Landmarker, tmp_path: pathlib.Path):
+    """All of a spot at (71, 52); the brighter one at (60, 40) is transparent, and so black."""
+    photo = bright_spot(71, 52)
+    Image.fromarray(photo).save(tmp_path / "photo.png")
+    layers = np.concatenate([photo // 2, np.full((120, 150, 1), 255, np.uint8)], axis=2)
+    layers[40, 60] = (255, 255, 255, 0)
+    stored = Image.fromarray(np.rot90(photo, -1))
+    exif = Image.Exif()
+    exif[0x0112] = 8  # Turned counter-clockwise once it is shown.
+    stored.save(tmp_path / "turned.jpg", exif=exif, quality=100, subsampling=0)
+    turned = Image.open(tmp_path / "turned.jpg")
+    grey = Image.fromarray(photo[:, :, 0])
+    for image in (tmp_path / "photo.png", str(tmp_path / "photo.png"), Image.fromarray(photo), grey, layers, turned):
+        (face,) = spots.predict(image, BOX)
+        np.testing.assert_allclose(face.points[0], [71.0, 52.0], rtol=0, atol=0.3)  # Whole pixels of the crop.
+    with pytest.raises(photos.PhotoError, match=r"none\.jpg is missing"):
+        spots.predict("none.jpg")
+
+
+def test_a_face_tells_its_points_by_name_and_as_json(weights: pathlib.Path):
+    photo = np.zeros((120, 150, 3), np.uint8)
+    (face,) = Landmarker.load(weights).predict(photo, [*BOX, 0.0])
+    assert list(face.named) == list(IBUG68.names)
+    np.testing.assert_array_equal(face.named["left_eye_0"], face.points[36])
+    told = json.loads(json.dumps(face.to_dict()))
+    assert (told["scheme"], told["names"][36], told["roll"], told["confidence"]) == ("ibug68", "left_eye_0", 0, None)
+    assert_float32_close(told["points"], face.points, depth=1)
+    assert repr([face]) == "[Face(68 points of ibug68, box (40, 30, 99, 89))]"
+    drawn = face.draw(photo)
+    assert drawn.shape == photo.shape
+    assert (drawn != photo).any()
+    nameless = dataclasses.replace(face, scheme=dataclasses.replace(IBUG68, name="mine", names=()))
+    with pytest.raises(ValueError, match="points of the scheme mine have no names"):
+        _ = nameless.named
+
+
+def test_a_turned_box_shows_the_model_an_upright_face(weights: pathlib.Path):
+    """The mean face turns with its box, about its centre."""
+    photo, mean = np.zeros((120, 150, 3), np.uint8), mean_face_in(tuple(BOX))
+    (face,) = Landmarker.load(weights).predict(photo, [*BOX, 30.0])
+    assert face.roll == 30.0
+    turn = geometry.rotation(30.0, (BOX[:2] + BOX[2:]) / 2)
+    assert_float32_close(face.points, geometry.transform(mean, turn), depth=30, scale=150)
+    assert "roll 30 degrees" in repr(face)
 
 
 def test_faces_of_several_photos_come_back_by_photo(spots: Landmarker):
@@ -86,8 +135,8 @@ def test_threads_get_what_one_gets(spots: Landmarker):
 def test_boxes_of_the_detector_are_calibrated():
     """Twice as wide, and half a width to the right."""
     spots = brightest(finder=(2.0, 1.0, 0.5, 0.0), other=(9.0, 9.0, 9.0, 9.0))
-    np.testing.assert_array_equal(spots.detect(bright_spot(1, 1)), [[40.0, 30.0, 158.0, 89.0]])
-    np.testing.assert_array_equal(brightest().detect(bright_spot(1, 1)), [BOX])
+    np.testing.assert_array_equal(spots.detect(bright_spot(1, 1)), [[40.0, 30.0, 158.0, 89.0, 0.0]])
+    np.testing.assert_array_equal(brightest().detect(bright_spot(1, 1)), [[*BOX, 0.0]])
 
 
 def test_the_flip_test_averages_with_the_mirrored_crop(weights: pathlib.Path):
@@ -114,10 +163,12 @@ def test_what_the_detector_finds_is_no_face_where_the_model_is_unsure(spots: Lan
 @pytest.mark.parametrize(
     ("image", "boxes", "message"),
     [
-        (np.zeros((9, 9, 3)), [0, 0, 5, 5], r"uint8 \[H, W, 3\] or \[H, W\], not float64 \[9, 9, 3\]"),
-        (np.zeros((9, 9, 4), np.uint8), [0, 0, 5, 5], r"not uint8 \[9, 9, 4\]"),
+        (np.ones((9, 9, 3)), [0, 0, 5, 5], r"not float64 \[9, 9, 3\]; convert it: \(image \* 255\)\.round\(\)\.astype"),
+        (np.full((9, 9), 9.0), [0, 0, 5, 5], r"not float64 \[9, 9\]; convert it: \(image\)\.round"),
+        (np.zeros((3, 9, 9), np.uint8), [0, 0, 5, 5], r"channels last: image\.transpose\(1, 2, 0\)"),
+        (np.zeros((9, 9, 5), np.uint8), [0, 0, 5, 5], r"not uint8 \[9, 9, 5\]"),
         (np.zeros((0, 9), np.uint8), [0, 0, 5, 5], r"not uint8 \[0, 9\]"),
-        (np.zeros((9, 9), np.uint8), [0, 0, 5], r"boxes must be \[n, 4\] or \[4\], not \[3\]"),
+        (np.zeros((9, 9), np.uint8), [0, 0, 5], r"boxes must be \[n, 4\] or \[4\], or .*, not \[3\]"),
         (np.zeros((9, 9), np.uint8), [20, 0, 29, 9], "outside of the photo, which is 9 x 9 pixels"),
         (np.zeros((9, 9), np.uint8), [5, 0, 5, 5], "is empty"),
     ],

@@ -280,6 +280,19 @@ def test_a_crop_is_cut_around_the_box_and_its_map_says_from_where():
     assert to_crop[0, 0] == 80 / 40
 
 
+@pytest.mark.parametrize(("roll", "right", "down"), [(90, 4, -4), (-90, -4, 4), (180, -4, -4), (45, 4 * 2**0.5, 0)])
+def test_a_turned_crop_shows_the_box_upright(roll: float, right: float, down: float):
+    """A spot of 12 x 12 px, 8 px to the right of the box's centre and 8 below, at half its size."""
+    photo = np.zeros((80, 90, 3), np.uint8)
+    photo[42:54, 52:64] = 255
+    crop, to_crop = photos.cut_crop(photo, np.asarray([20, 10, 79, 69]), size=80, crop=8 / 3, roll=roll)
+    rows, columns = np.nonzero(crop[:, :, 0] > 127)
+    expected = geometry.transform(np.float64([[57.5, 47.5]]), to_crop)[0]
+    assert_float64_close(expected, [39.5 + right, 39.5 + down], depth=20, scale=90)
+    np.testing.assert_allclose([columns.mean(), rows.mean()], expected, rtol=0, atol=0.5)  # Half a pixel of the crop.
+    assert_float64_close(np.linalg.det(to_crop[:, :2]), 0.25, depth=20)
+
+
 def test_a_crop_is_black_outside_of_the_photo():
     crop, _ = photos.cut_crop(np.full((20, 20, 3), 200, np.uint8), np.asarray([10, 0, 29, 19]), size=20, crop=1.0)
     np.testing.assert_array_equal(crop[:, :10], 200)

@@ -62,7 +62,7 @@ def test_every_face_of_every_photo_is_written_in_pixels_of_the_photo(tmp_path: p
     assert [first["file"], second["file"]] == [str(file) for file in files]
     assert [face["box"] for face in first["faces"]] == [list(BOX), other.tolist()]
     for face, spot in ((first["faces"][0], (71, 52)), (first["faces"][1], (71, 52)), (second["faces"][0], (60, 60))):
-        assert face.keys() == {"box", "points", "confidence"}
+        assert face.keys() == {"box", "roll", "points", "confidence"}
         # Whole pixels of a crop of twice as many as the box has.
         np.testing.assert_allclose(face["points"], np.broadcast_to(spot, (5, 2)), rtol=0, atol=0.3)
         assert len(face["confidence"]) == 5
@@ -176,15 +176,15 @@ def test_predictions_without_confidence_or_faces(tmp_path: pathlib.Path):
     face = FoundFace(np.float32([1, 2, 3, 4]), np.float32([[1.00049, 2], [3, 4]]), None, track=7)
     entries = [Entry("a.mp4", [face], 3, 0.12), Entry("b.png", [])]
     write_json(tmp_path / "p.json", entries)
-    faces = [{"track": 7, "box": [1, 2, 3, 4], "points": [[1, 2], [3, 4]], "confidence": None}]
+    faces = [{"track": 7, "box": [1, 2, 3, 4], "roll": 0, "points": [[1, 2], [3, 4]], "confidence": None}]
     assert json.loads((tmp_path / "p.json").read_text()) == [
         {"file": "a.mp4", "frame": 3, "time": 0.12, "faces": faces},
         {"file": "b.png", "faces": []},
     ]
     write_csv(tmp_path / "p.csv", entries, 2, confidence=False)
     assert (tmp_path / "p.csv").read_text().split() == [
-        "file,frame,time,face,box_x1,box_y1,box_x2,box_y2,x0,y0,x1,y1",
-        "a.mp4,3,0.12,7,1.0,2.0,3.0,4.0,1.0,2.0,3.0,4.0",
+        "file,frame,time,face,box_x1,box_y1,box_x2,box_y2,roll,x0,y0,x1,y1",
+        "a.mp4,3,0.12,7,1.0,2.0,3.0,4.0,0.0,1.0,2.0,3.0,4.0",
     ]
 
 
@@ -197,11 +197,10 @@ def test_the_astronaut_with_the_model_that_comes_with_it(tmp_path: pathlib.Path)
 
 
 def test_the_astronaut_is_found(tmp_path: pathlib.Path, weights: pathlib.Path):
-    pytest.importorskip("dlib")
+    """By the detector that comes with jaxlm, whose box is that of the face and a tenth of it more or less."""
     assert predict.main([str(ASTRONAUT), "--weights", str(weights), "--out", str(tmp_path)]) == 0
     ((face,),) = (entry["faces"] for entry in document(tmp_path))
-    # Releases of dlib round its pyramid of sizes in their own ways.
-    np.testing.assert_allclose(face["box"], [179, 83, 266, 170], rtol=0, atol=6)
+    np.testing.assert_allclose(face["box"], [177, 78, 270, 171], rtol=0, atol=9)
 
 
 @pytest.mark.parametrize(
@@ -215,7 +214,7 @@ def test_the_astronaut_is_found(tmp_path: pathlib.Path, weights: pathlib.Path):
             ["a.png", "--boxes", "none.csv"],
             "none.csv: there is no such table of face boxes; its columns are file, x1, y1, x2, y2",
         ),
-        (["a.png", "--detector", "haar"], "no face detector 'haar'; known: dlib, yunet:MODEL.onnx or whole"),
+        (["a.png", "--detector", "haar"], "no face detector 'haar'; known: blazeface, dlib, yunet:MODEL.onnx or whole"),
     ],
 )
 def test_wrong_arguments_end_with_an_explanation(arguments: list[str], message: str, tmp_path: pathlib.Path, capsys):

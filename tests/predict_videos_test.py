@@ -11,8 +11,8 @@ import pytest
 
 from jaxlm import predict
 from jaxlm.prediction.files import Entry
-from jaxlm.prediction.predict_videos import VideoPrediction
-from jaxlm.prediction.video_files import Video
+from jaxlm.prediction.videos.predicting import VideoPrediction
+from jaxlm.prediction.videos.reading import Video
 from tiny_landmarker import mean_face_bundle
 from tiny_videos import Squares, frame_with, write
 

@@ -14,7 +14,7 @@ from jaxlm.config import Config, DataConfig, ModelConfig, TaskConfig
 from jaxlm.landmarks import load_scheme
 from jaxlm.landmarks.schemes import FIVE
 from jaxlm.prediction import Landmarker
-from jaxlm.prediction.face_detectors import FaceDetector
+from jaxlm.prediction.detectors import FaceDetector
 
 SIZE = 16
 OPTIONS = {"widths": (2,), "head_width": 2}

@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxlm.landmarks.schemes import FIVE
 from jaxlm.prediction import Face
-from jaxlm.prediction.face_detectors import overlap
+from jaxlm.prediction.detectors import overlap
 
 RATE = 25
 
@@ -114,6 +114,7 @@ class Squares:
         return face.confidence is None or face.confidence.mean() > 0.5
 
     def _face(self, box: np.ndarray, squares: np.ndarray) -> Face:
+        box = box[:4]
         shared = overlap(box, squares)
         found = len(squares) and shared.max() > 0.1
         x1, y1, x2, y2 = squares[shared.argmax()] if found else box

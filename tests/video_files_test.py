@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from jaxlm.landmarks import photos
-from jaxlm.prediction.video_files import Frame, Video
-from jaxlm.prediction.video_kinds import is_video
+from jaxlm.prediction.videos.kinds import is_video
+from jaxlm.prediction.videos.reading import Frame, Video
 from tiny_videos import KINDS, RATE, frame_with, write
 from tolerances import assert_float64_close
 

@@ -1,20 +1,28 @@
 """Faces in videos: followed, lost and found again, smoothed."""
 
+import pathlib
+
+import cv2
 import numpy as np
 import pytest
 
-from jaxlm.prediction import one_euro, video
-from jaxlm.prediction.video_files import Frame
-from tiny_videos import RATE, Squares, frame_with
+from jaxlm import Landmarker
+from jaxlm.landmarks import geometry, photos
+from jaxlm.prediction.videos import one_euro, tracking
+from jaxlm.prediction.videos.camera import Camera
+from jaxlm.prediction.videos.reading import Frame
+from tiny_videos import RATE, Squares, frame_with, write
 from tolerances import assert_float32_close, assert_float64_close
+
+ASTRONAUT = pathlib.Path(__file__).parent / "data" / "astronaut.png"
 
 
 def at_rate(images: list[np.ndarray], rate: float = RATE) -> list[Frame]:
     return [Frame(image, index / rate) for index, image in enumerate(images)]
 
 
-def follow(frames: list[np.ndarray], landmarker: Squares, **options) -> list[list[video.Track]]:
-    return [tracks for _, tracks in video.track(at_rate(frames), landmarker, **options)]
+def follow(frames: list[np.ndarray], landmarker: Squares, **options) -> list[list[tracking.Track]]:
+    return [tracks for _, tracks in tracking.track(at_rate(frames), landmarker, **options)]
 
 
 def test_faces_are_followed_by_their_points_and_keep_their_numbers():
@@ -41,7 +49,7 @@ def test_a_second_is_one_by_the_times_of_the_frames(times: np.ndarray):
     """The second face comes at once; it is found by the first frame at a second, however many came before."""
     images = [frame_with((5, 10)), *[frame_with((5, 10), (80, 50))] * 39]
     frames = [Frame(image, float(time)) for image, time in zip(images, times, strict=True)]
-    tracks = [len(found) for _, found in video.track(frames, Squares())]
+    tracks = [len(found) for _, found in tracking.track(frames, Squares())]
     assert tracks == [2 if time - times[0] > 1 - 1e-9 else 1 for time in times]
 
 
@@ -126,6 +134,62 @@ def test_motion_is_in_sizes_of_the_face():
     face = np.float64([[0, 0], [40, 0], [20, 5], [0, 10], [40, 10]])
     moved = face + np.float64([3, 4])
     moving = [face, moved, moved]
-    assert video.motion([moving]) == pytest.approx(np.sqrt((0.25**2 + 0) / 2))
-    assert video.motion([moving, [face, face]]) == pytest.approx(np.sqrt(0.25**2 / 3))
-    assert np.isnan(video.motion([[face]]))
+    assert tracking.motion([moving]) == pytest.approx(np.sqrt((0.25**2 + 0) / 2))
+    assert tracking.motion([moving, [face, face]]) == pytest.approx(np.sqrt(0.25**2 / 3))
+    assert np.isnan(tracking.motion([[face]]))
+
+
+class FakeCapture:
+    """A camera of OpenCV that gives three frames, BGR."""
+
+    def __init__(self, number: int) -> None:
+        self.left = 4 if number == 0 else 0
+        self.released = False
+
+    def read(self) -> tuple[bool, np.ndarray | None]:
+        self.left -= 1
+        if self.left < 0:
+            return False, None
+        frame = frame_with((50, 30))
+        frame[:, :, 1:] = 0
+        return True, frame
+
+    def get(self, _: int) -> float:
+        return 0.0
+
+    def release(self) -> None:
+        self.released = True
+
+
+def test_a_camera_is_a_video_in_rgb(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(cv2, "VideoCapture", FakeCapture)
+    camera = Camera(0)
+    frames = list(camera.frames())
+    assert [frame.image.shape for frame in frames] == [camera.shape] * 3
+    assert frames[0].image[35, 55].tolist() == [0, 0, 255]
+    assert (np.diff([frame.time for frame in frames]) > 0).all()
+    assert camera.problem == "camera 0 gives no more pictures"
+    with pytest.raises(photos.PhotoError, match="camera 7 gives no picture; is it plugged in"):
+        Camera(7)
+
+
+def test_a_landmarker_follows_faces_in_a_file(tmp_path: pathlib.Path):
+    """The astronaut, who comes 4 px to the right in every frame, then turns by 20 degrees a frame, to her head."""
+    photo = photos.read_photo(ASTRONAUT)
+    frames = [np.roll(photo, 4 * step, axis=1) for step in range(3)]
+    turns = [geometry.rotation(20.0 * step, np.array([222.0, 136.0])) for step in range(1, 10)]
+    frames += [cv2.warpAffine(photo, turn, photo.shape[:2]) for turn in turns]
+    file = write(tmp_path / "astronaut.mp4", frames)
+    landmarker = Landmarker.load()
+    (still,) = landmarker.predict(photo)
+    found = list(landmarker.predict_video(file))
+    assert [frame.time for frame in found] == pytest.approx([step / RATE for step in range(12)], abs=1e-6)
+    assert [[face.track for face in frame.faces] for frame in found] == [[0]] * 12
+    eyes = np.linalg.norm(still.points[36] - still.points[45])
+    for step, frame in enumerate(found[:3]):
+        moved = np.linalg.norm(frame.faces[0].points - still.points - [4 * step, 0], axis=1).mean()
+        assert moved < 0.05 * eyes  # The film is coded anew, and points are smoothed over time.
+    assert abs(found[-1].faces[0].roll - still.roll - 160) < 25  # The box's roll is that of the frame before.
+    assert found[-1].faces[0].to_dict()["track"] == 0
+    with pytest.raises(photos.PhotoError, match=r"none\.mp4 is missing"):
+        next(landmarker.predict_video("none.mp4"))

@@ -9,9 +9,9 @@ import av
 import numpy as np
 import pytest
 
-from jaxlm.prediction import video_writing
-from jaxlm.prediction.video_files import Video
-from jaxlm.prediction.video_writing import Writer
+from jaxlm.prediction.videos import writing
+from jaxlm.prediction.videos.reading import Video
+from jaxlm.prediction.videos.writing import Writer
 from tiny_videos import frame_with, write
 from tolerances import assert_float64_close
 
@@ -44,7 +44,7 @@ def tone(file: pathlib.Path) -> tuple[str, float, float]:
 @pytest.mark.parametrize("encoder", ["libx264", "libvpx-vp9"])
 def test_the_copy_is_what_browsers_play(tmp_path: pathlib.Path, encoder: str, monkeypatch: pytest.MonkeyPatch):
     """In .mp4: H.264, or VP9 where FFmpeg has no encoder for it; colours by half; the table in front of the frames."""
-    monkeypatch.setattr(video_writing, "ENCODERS", {encoder: video_writing.ENCODERS[encoder]})
+    monkeypatch.setattr(writing, "ENCODERS", {encoder: writing.ENCODERS[encoder]})
     writer = copy(write(tmp_path / "a.mkv", MOVING), tmp_path / "b.mp4")
     data = writer.file.read_bytes()
     assert 0 < data.index(b"moov") < data.index(b"mdat")

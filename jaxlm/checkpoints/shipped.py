@@ -8,7 +8,7 @@ from jaxlm.checkpoints.bundle import check_sha256
 
 NAME = "shipped"
 FILE = pathlib.Path(__file__).parents[1] / "prediction" / "weights_68.npz"
-SHA256 = "96020066a754eb3007f03e20a8d02a09edf12ff43e957771792701b1a2a6c68a"
+SHA256 = "1bc7eb46fa4e1f4bf9a77ccfedfeb5d6781f724cf9886ddb297809b7a8d1e4bd"
 
 
 def weights() -> pathlib.Path:

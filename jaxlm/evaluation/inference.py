@@ -26,6 +26,8 @@ from jaxlm.tasks import metrics
 # Called with how many more faces are done.
 Advance = Callable[[int], object]
 
+_LOG = logging.getLogger(__name__)
+
 DEGENERATE = "the affine maps predicted for %d of %d faces are degenerate; the face box takes their place"
 
 
@@ -169,7 +171,7 @@ class Predictor:
         found = [jax.tree.map(lambda *leaves: np.concatenate(leaves)[order], *part) for part in parts]
         degenerate = sum(int(predicted.degenerate.sum()) for predicted in found if predicted.degenerate is not None)
         if degenerate:
-            logging.warning(DEGENERATE, degenerate, len(faces) * len(errors))
+            _LOG.warning(DEGENERATE, degenerate, len(faces) * len(errors))
         return found
 
 

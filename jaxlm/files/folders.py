@@ -12,6 +12,8 @@ import filelock
 
 from jaxlm.files import check_place
 
+_LOG = logging.getLogger(__name__)
+
 
 @contextlib.contextmanager
 def claimed(folder: pathlib.Path, lock_name: str, busy: str) -> Iterator[None]:
@@ -36,7 +38,7 @@ def claimed(folder: pathlib.Path, lock_name: str, busy: str) -> Iterator[None]:
     except filelock.Timeout:
         raise BlockingIOError(busy) from None
     except NotImplementedError:  # Some network file systems.
-        logging.warning("%s: the file system has no locks, so a second process here is not noticed", folder)
+        _LOG.warning("%s: the file system has no locks, so a second process here is not noticed", folder)
     try:
         yield
     finally:

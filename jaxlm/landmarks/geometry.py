@@ -99,6 +99,13 @@ def invert(affine: np.ndarray) -> np.ndarray:
     return np.concatenate([linear, -linear @ affine[..., 2:]], axis=-1)
 
 
+def rotation(degrees: float, centre: np.ndarray) -> np.ndarray:
+    """The map [2, 3] that turns the plane clockwise, as a picture is seen, about a point [2]."""
+    cosine, sine = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
+    linear = np.array([[cosine, -sine], [sine, cosine]])
+    return np.concatenate([linear, (centre - linear @ centre)[:, None]], axis=1)
+
+
 def similarity_fit(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     """The rotation, scaling and shift [..., 2, 3] that takes `source` to `target` with the least squared error.
 

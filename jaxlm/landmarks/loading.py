@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import json
 import os
@@ -96,4 +97,6 @@ def parse_tables(tables: Any, where: str) -> Scheme:
             f"{where}: {scheme.name} is the name of a built-in scheme of {known.num_points} points, whose `flip`,"
             " `eye_corners` or `pupils` are others; give yours another name"
         )
-    return scheme
+    # Files that were written before the points of built-in schemes had names.
+    same = not scheme.names and dataclasses.replace(scheme, names=known.names) == known
+    return known if same else scheme

@@ -12,6 +12,8 @@ import cv2
 import numpy as np
 from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
+_LOG = logging.getLogger(__name__)
+
 MOST_PIXELS = 250_000_000
 """Photos of more pixels are refused. 7 to 10 bytes a pixel are needed; the formats below have limits of their own."""
 MOST_PIXELS_OF = {"JPEG2000": 125_000_000, "WEBP": 125_000_000}  # 16 to 18 bytes a pixel.
@@ -78,7 +80,7 @@ def decode(data: bytes, path: str | os.PathLike[str], most: int | None = None) -
             if is_jpeg and factor > 1:
                 image.draft(None, (image.width // factor, image.height // factor))
             image.load()
-            pixels = _turned(_pixels(image), _orientation(image))
+            pixels = from_pillow(image)
             return pixels if is_jpeg else _shrink(pixels, factor), factor
     except PhotoError:
         raise
@@ -89,6 +91,11 @@ def decode(data: bytes, path: str | os.PathLike[str], most: int | None = None) -
         if "truncated" in str(error).lower():
             raise PhotoError(f"the image {path} is truncated") from error
         raise PhotoError(f"{path} is not a readable image: {str(error) or type(error).__name__}") from error
+
+
+def from_pillow(image: Image.Image) -> np.ndarray:
+    """The pixels of Pillow's image as RGB uint8 [H, W, 3], turned upright if its EXIF data say so."""
+    return _turned(_pixels(image), _orientation(image))
 
 
 def upright_size(data: bytes, path: str | os.PathLike[str]) -> tuple[int, int]:
@@ -173,7 +180,7 @@ def _check_header(image: Image.Image, data: bytes, path: str | os.PathLike[str],
         if tags.get(_REDUCED_COPY, 0) & 1 or _DNG_VERSION in tags or data[8:10] == b"CR":
             raise PhotoError(f"{path} is a camera's raw file, of which only a preview could be read; save it as JPEG")
     if getattr(image, "is_animated", False) and image.format in _SEVERAL:
-        logging.warning("%s holds several %s; the first one is read", path, _SEVERAL[image.format])
+        _LOG.warning("%s holds several %s; the first one is read", path, _SEVERAL[image.format])
 
 
 def _is_negative(image: Image.Image) -> bool:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import os
 import stat
 
 import cv2
 import numpy as np
+from numpy.typing import ArrayLike
 from PIL import Image
 
 from jaxlm.landmarks import geometry
-from jaxlm.landmarks.photo_decoding import PhotoError, decode, upright_size
+from jaxlm.landmarks.photo_decoding import PhotoError, decode, from_pillow, upright_size
+
+Photo = str | os.PathLike[str] | Image.Image | ArrayLike
+"""What `as_photo` takes."""
 
 ENDINGS = frozenset(
     (
@@ -91,6 +96,42 @@ def read_reduced(path: str | os.PathLike[str]) -> tuple[np.ndarray, int]:
     return decode(_read_bytes(path), path, MAX_PIXELS)
 
 
+def as_photo(image: Photo) -> np.ndarray:
+    """A photo as RGB uint8 [H, W, 3].
+
+    Args:
+      image: A file (see `read_photo`), an image of Pillow (see `from_pillow`), or an array uint8: RGB [H, W, 3], RGBA
+        [H, W, 4], whose transparent parts become black, or grey [H, W] or [H, W, 1].
+
+    Raises:
+      PhotoError: The file cannot be read.
+      ValueError: The array has another type or shape.
+    """
+    if isinstance(image, str | os.PathLike):
+        return read_photo(image)
+    if isinstance(image, Image.Image):
+        return from_pillow(image)
+    array = np.asarray(image)
+    if array.dtype != np.uint8 or not array.size or not (array.ndim == 2 or array.shape[2:] in ((1,), (3,), (4,))):
+        raise ValueError(
+            f"a photo is uint8 [H, W, 3] (RGB), [H, W, 4] (RGBA) or [H, W] (grey), not {array.dtype}"
+            f" {list(array.shape)}{_hint(array)}"
+        )
+    if array.ndim == 2 or array.shape[2] == 1:
+        return np.repeat(array.reshape(*array.shape[:2], 1), 3, axis=2)
+    return array if array.shape[2] == 3 else from_pillow(Image.fromarray(array))
+
+
+def _hint(array: np.ndarray) -> str:
+    """What to do with an array that is no photo yet."""
+    if array.ndim == 3 and array.shape[0] in (1, 3, 4) and array.shape[2] not in (1, 3, 4):
+        return "; put the channels last: image.transpose(1, 2, 0)"
+    if array.ndim in (2, 3) and array.size and np.issubdtype(array.dtype, np.floating):
+        factor = " * 255" if np.nanmax(array) <= 1 else ""
+        return f"; convert it: (image{factor}).round().astype(np.uint8)"
+    return ""
+
+
 def read_size(path: str | os.PathLike[str]) -> tuple[int, int]:
     """Width and height of a photo, upright as of `read_photo`; raises PhotoError where the file is none."""
     return upright_size(_read_bytes(path), path)
@@ -151,7 +192,9 @@ def check_box(photo: np.ndarray, box: np.ndarray) -> None:
         raise PhotoError(f"{shown} is far larger than the photo, which is {width} x {height} pixels")
 
 
-def cut_crop(photo: np.ndarray, box: np.ndarray, size: int, crop: float) -> tuple[np.ndarray, np.ndarray]:
+def cut_crop(
+    photo: np.ndarray, box: np.ndarray, size: int, crop: float, roll: float = 0.0
+) -> tuple[np.ndarray, np.ndarray]:
     """The square crop around a face box, cut and resized like a prepared frame.
 
     Args:
@@ -159,12 +202,22 @@ def cut_crop(photo: np.ndarray, box: np.ndarray, size: int, crop: float) -> tupl
       box: Face box [x1, y1, x2, y2], its first and its last pixel.
       size: Side of the crop in pixels.
       crop: Side of the crop in sides of the box made square.
+      roll: By how many degrees the box is turned clockwise about its centre. The crop shows it upright.
 
     Returns:
       The crop uint8 [size, size, 3], black outside of the photo, and the map [2, 3] from photo pixels to crop pixels.
     """
     square = geometry.square_box(box)
-    return cut_region(photo, geometry.widen(square, crop), size), geometry.frame_affine(square, size, crop)
+    to_crop = geometry.frame_affine(square, size, crop)
+    if not roll:
+        return cut_region(photo, geometry.widen(square, crop), size), to_crop
+    # A larger crop of the same scale holds the turned one. Areas are averaged as it is cut; turning only interpolates.
+    wide = math.ceil(size * 2**0.5)
+    larger, to_larger = cut_crop(photo, box, wide, crop * wide / size)
+    middle = np.full(2, (size - 1) / 2)
+    to_crop = geometry.compose(geometry.rotation(-roll, middle), to_crop)
+    from_larger = geometry.compose(to_crop, geometry.invert(to_larger))
+    return cv2.warpAffine(larger, from_larger, (size, size), flags=cv2.INTER_LINEAR), to_crop
 
 
 def cut_region(image: np.ndarray, region: geometry.Square, size: int) -> np.ndarray:

@@ -12,6 +12,13 @@ def _span(first: int, last: int) -> tuple[int, ...]:
     return tuple(range(first, last + 1))
 
 
+def _names(**counts: int) -> tuple[str, ...]:
+    """Names of the points of each group, in order: `left_eye_0`, `left_eye_1`, ...; a single point is the group."""
+    return tuple(
+        group if count == 1 else f"{group}_{point}" for group, count in counts.items() for point in range(count)
+    )
+
+
 WFLW98 = Scheme(
     name="wflw98",
     flip=permutation(
@@ -43,6 +50,19 @@ WFLW98 = Scheme(
     + line(_span(68, 75), closed=True)
     + line(_span(76, 87), closed=True)
     + line(_span(88, 95), closed=True),
+    names=_names(
+        contour=33,
+        left_brow=9,
+        right_brow=9,
+        nose_bridge=4,
+        nostrils=5,
+        left_eye=8,
+        right_eye=8,
+        outer_lips=12,
+        inner_lips=8,
+        left_pupil=1,
+        right_pupil=1,
+    ),
     mean_face=mean_faces.WFLW98,
     boundaries=boundaries.WFLW98,
 )
@@ -87,6 +107,17 @@ IBUG68 = Scheme(
     + line(_span(42, 47), closed=True)
     + line(_span(48, 59), closed=True)
     + line(_span(60, 67), closed=True),
+    names=_names(
+        contour=17,
+        left_brow=5,
+        right_brow=5,
+        nose_bridge=4,
+        nostrils=5,
+        left_eye=6,
+        right_eye=6,
+        outer_lips=12,
+        inner_lips=8,
+    ),
     mean_face=tuple(mean_faces.WFLW98[i] for i in _WFLW98_TO_IBUG68),
     boundaries=boundaries.IBUG68,
 )

@@ -4,7 +4,7 @@ In: photos uint8 [H, W, 3], boxes or a face detector. Out: `Face`, with points i
 `Landmarker` is the Python interface; predicting.py does what the command `predict` asks.
 """
 
-from jaxlm.prediction.face_detectors import FaceDetector
+from jaxlm.prediction.detectors import FaceDetector
 from jaxlm.prediction.landmarker import Face, Landmarker
 
 __all__ = [

@@ -15,9 +15,9 @@ import numpy as np
 from jaxlm.checkpoints import Calibration, open_model, save_bundle
 from jaxlm.data_pipelines.input import Faces
 from jaxlm.evaluation import VALIDATION, evaluate_model
-from jaxlm.prediction import face_detectors
-from jaxlm.prediction.face_detectors import FaceDetector
-from jaxlm.prediction.video import LANDMARKS
+from jaxlm.prediction import detectors
+from jaxlm.prediction.detectors import FaceDetector
+from jaxlm.prediction.videos.tracking import LANDMARKS
 
 # The least intersection over union of a box found and the true one that still is of the same face.
 _SAME_FACE = 0.3
@@ -50,7 +50,7 @@ def calibrate_and_write(
 
     Args:
       path: The model; see `checkpoints.open_model` for it, `step` and `head`.
-      detector: The name of a face detector; see `face_detectors.build`.
+      detector: The name of a face detector; see `detectors.build`.
       out: The file of weights to write.
       dataset: See `evaluation.evaluate_model` for this and `data_dir`.
       data_dir: The folder of the prepared sets.
@@ -62,7 +62,7 @@ def calibrate_and_write(
       FileNotFoundError, CheckpointError: There is no such file or run, or the set is not prepared.
       ValueError: There is no such detector, head or split, or the detector finds too few faces.
     """
-    found = face_detectors.build(detector)
+    found = detectors.build(detector)
     trained = open_model(path, step=step, head=head)
     evaluation = evaluate_model(trained, str(path), dataset, data_dir, split or VALIDATION)
     faces, least = evaluation.faces, least_confidence_of(evaluation.predicted.confidence)
@@ -89,9 +89,9 @@ def measure_detector(faces: Faces, detector: FaceDetector) -> Measured:
     found = []
     for index in range(len(faces)):
         boxes = detector(faces.images(np.asarray([index]))[0])
-        shared = face_detectors.overlap(true, boxes)
+        shared = detectors.overlap(true, boxes)
         if len(boxes) and shared.max() > _SAME_FACE:
-            found.append(boxes[np.argmax(shared)])
+            found.append(boxes[np.argmax(shared), :4])
     return _measure(np.reshape(found, (-1, 4)), true, detector.name)
 
 
@@ -111,10 +111,8 @@ def true_box(faces: Faces) -> np.ndarray:
 def _measure(found: np.ndarray, true: np.ndarray, name: str) -> Measured:
     if len(found) < _FEWEST:
         raise ValueError(f"{name} finds {len(found)} of the faces; {_FEWEST} are needed to measure by")
-    calibration = face_detectors.fit_calibration(found, np.broadcast_to(true, found.shape))
-    overlaps = (
-        face_detectors.overlap(true, boxes) for boxes in (found, face_detectors.calibrate_boxes(found, calibration))
-    )
+    calibration = detectors.fit_calibration(found, np.broadcast_to(true, found.shape))
+    overlaps = (detectors.overlap(true, boxes) for boxes in (found, detectors.calibrate_boxes(found, calibration)))
     return Measured(calibration, len(found), *(float(np.median(shared)) for shared in overlaps))
 
 

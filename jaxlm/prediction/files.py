@@ -1,4 +1,4 @@
-"""The files of the predict command: points as JSON lines while they are found, then as JSON and as a table."""
+"""The folder of the predict command's results: what is found is kept at once, and goes on after an end of any kind."""
 
 from __future__ import annotations
 

@@ -2,21 +2,23 @@
 
     from jaxlm import Landmarker
     landmarker = Landmarker.load()
-    for face in landmarker.predict(photo):
+    for face in landmarker.predict("photo.jpg"):
         print(face.box, face.points)
 
-Photos are RGB or grey uint8 arrays; boxes and points are (x, y) in pixels of the photo, pixel centres at integers.
+Boxes and points are (x, y) in pixels of the photo, pixel centres at integers.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
 import logging
 import os
+import pathlib
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -25,35 +27,30 @@ from numpy.typing import ArrayLike
 import jaxlm
 from jaxlm.checkpoints import Trained, open_model, shipped
 from jaxlm.evaluation import inference
-from jaxlm.landmarks import Scheme, geometry, photos
+from jaxlm.landmarks import geometry, photos
 from jaxlm.models.dpr import coordinates, locate_in_photos
-from jaxlm.prediction import face_detectors
-from jaxlm.prediction.face_detectors import FaceDetector
+from jaxlm.prediction import detectors
+from jaxlm.prediction.detectors import FaceDetector
+from jaxlm.prediction.face import Face
+from jaxlm.prediction.videos import tracking
+from jaxlm.prediction.videos.camera import Camera
+from jaxlm.prediction.videos.reading import Video
 
-# A photo RGB uint8 [H, W, 3] and the box [4] of a face in it.
+_LOG = logging.getLogger(__name__)
+
+# A photo RGB uint8 [H, W, 3] and the turned box [5] of a face in it.
 PhotoAndBox = tuple[np.ndarray, np.ndarray]
 
 BATCH_SIZES = (1, 4, 16, 64)
 """Numbers of faces that the network is compiled for. Other numbers are padded to the next one, or split."""
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Face:
-    """The landmarks of a face.
+class VideoFrame(NamedTuple):
+    """A frame of a video, RGB uint8 [H, W, 3], when it is shown, in seconds, and the faces in it."""
 
-    Attributes:
-      box: float32 [4], (x1, y1, x2, y2), the first and the last pixel of the face as the model's convention has it.
-      points: float32 [N, 2].
-      confidence: How sure the model is of each point, float32 [N] in 0..1; None where it does not say.
-      scheme: The scheme of the points.
-      degenerate: Whether an affine map that the model predicts could not be used, and the box took its place.
-    """
-
-    box: np.ndarray
-    points: np.ndarray
-    confidence: np.ndarray | None
-    scheme: Scheme
-    degenerate: bool = False
+    image: np.ndarray
+    time: float
+    faces: list[Face]
 
 
 class Landmarker:
@@ -61,7 +58,7 @@ class Landmarker:
 
     Args:
       trained: The model. Its boxes calibrate the face detector, and its least confidence tells faces from others.
-      detector: Finds the faces where no boxes are given; by default `face_detectors.default()`, when first needed.
+      detector: Finds the faces where no boxes are given; by default `detectors.build()`, when first needed.
       flip_test: Average with the points of the mirrored crop, in twice the time.
 
     Attributes:
@@ -103,7 +100,7 @@ class Landmarker:
             by default the model that comes with jaxlm.
           step: The run's checkpoint to take; by default the best one by validation, else the last one.
           head: The data set whose points are read, of a run on several; by default the first.
-          detector: Finds the faces where no boxes are given; `face_detectors.build` says what names there are.
+          detector: Finds the faces where no boxes are given; `detectors.build` says what names there are.
           flip_test: Average with the points of the mirrored crop, in twice the time.
 
         Raises:
@@ -112,7 +109,7 @@ class Landmarker:
           CheckpointError: The folder is no run, or none of its checkpoints can be read.
         """
         if isinstance(detector, str):
-            detector = face_detectors.build(detector)
+            detector = detectors.build(detector)
         if path is not None and not os.fspath(path):
             raise ValueError(
                 "the path of the model is empty; give a file, a run, or None for the model that is shipped"
@@ -122,19 +119,19 @@ class Landmarker:
     @functools.cached_property
     def detector(self) -> FaceDetector:
         """The face detector for photos whose boxes are not given."""
-        detector = self._given_detector or face_detectors.default()
-        if detector.name not in self.calibrations and detector is not face_detectors.WHOLE:
-            logging.warning(
+        detector = self._given_detector or detectors.build()
+        if detector.name not in self.calibrations and detector is not detectors.WHOLE:
+            _LOG.warning(
                 "this model has no calibration for the boxes of %s, so they are taken as they are;"
                 " jaxlm calibrate measures one",
                 detector.name,
             )
         return detector
 
-    def detect(self, image: np.ndarray) -> np.ndarray:
-        """Boxes float32 [n, 4] of the faces in a photo, as the model's convention has them; see `predict`."""
-        found = self.detector(as_rgb(image))
-        return face_detectors.calibrate_boxes(found, self.calibrations.get(self.detector.name))
+    def detect(self, image: photos.Photo) -> np.ndarray:
+        """Turned boxes float32 [n, 5] of the faces in a photo, as the model's convention has them; see `predict`."""
+        found = self.detector(photos.as_photo(image))
+        return detectors.calibrate_boxes(found, self.calibrations.get(self.detector.name))
 
     def sees(self, face: Face) -> bool:
         """Whether the model is sure enough of the points that there is a face."""
@@ -154,38 +151,62 @@ class Landmarker:
             "flip_test": self.flip_test,
         }
 
-    def predict(self, image: np.ndarray, boxes: ArrayLike | None = None) -> list[Face]:
+    def predict(self, image: photos.Photo, boxes: ArrayLike | None = None) -> list[Face]:
         """The faces in a photo.
 
         Args:
-          image: RGB uint8 [H, W, 3], or grey [H, W].
+          image: A file, an image of Pillow, or an array uint8, RGB [H, W, 3] or grey [H, W]; see `photos.as_photo`.
           boxes: [n, 4] or [4], the first and the last pixel (x1, y1, x2, y2) of each face as the model's convention
-            has it; by default those that the detector finds.
+            has it, or [n, 5] or [5] with its roll (`Face.roll`); by default those that the detector finds.
 
         Returns:
           A face for each box, in their order. Detections below the least confidence are dropped.
 
         Raises:
+          PhotoError: The file cannot be read.
           ValueError: The image is no such array; a box is empty or does not meet the photo.
         """
         return self.predict_many([image], None if boxes is None else [boxes])[0]
 
-    def predict_many(self, images: Sequence[np.ndarray], boxes: Sequence[ArrayLike] | None = None) -> list[list[Face]]:
+    def predict_many(
+        self, images: Sequence[photos.Photo], boxes: Sequence[ArrayLike] | None = None
+    ) -> list[list[Face]]:
         """The faces in several photos, whatever their sizes, as `predict` finds them in each; `boxes` are by photo."""
-        images = [as_rgb(image) for image in images]
+        images = [photos.as_photo(image) for image in images]
         if boxes is None:
             found = self.predict_many(images, [self.detect(image) for image in images])
             return [[face for face in faces if self.sees(face)] for faces in found]
-        given = [_as_boxes(of_photo) for of_photo in boxes]
+        given = [detectors.turned_boxes(of_photo) for of_photo in boxes]
         owners = [owner for owner, of_photo in enumerate(given) for _ in of_photo]
         rows = [(image, box) for image, of_photo in zip(images, given, strict=True) for box in of_photo]
         for image, box in rows:
-            photos.check_box(image, box)
+            photos.check_box(image, box[:4])
         locate = self._locate_in_photos if self.trained.looks_at_photos else self._locate_in_crops
         faces: list[list[Face]] = [[] for _ in images]
         for owner, face in zip(owners, locate(rows), strict=True):
             faces[owner].append(face)
         return faces
+
+    def predict_video(
+        self, source: str | os.PathLike[str] | int, boxes: Sequence[ArrayLike] | None = None
+    ) -> Iterator[VideoFrame]:
+        """The frames of a video as they are read, with the faces in them, which are followed and smoothed.
+
+        Args:
+          source: A file of any kind that FFmpeg reads, or the number of a camera; 0 is the first.
+          boxes: Those of the faces in the first frame; by default those that the detector finds.
+
+        Raises:
+          PhotoError: There is no such file or camera, or it gives no frames; at the end, frames are missing.
+        """
+        opened = Camera(source) if isinstance(source, int) else Video(pathlib.Path(source))
+        given = None if boxes is None else [np.asarray(box) for box in boxes]
+        with contextlib.closing(opened):
+            for frame, tracks in tracking.track(opened.frames(), self, given):
+                faces = [dataclasses.replace(one.face, points=one.state.points, track=one.number) for one in tracks]
+                yield VideoFrame(frame.image, frame.time, faces)
+        if opened.problem:
+            raise photos.PhotoError(f"{source}: {opened.problem}")
 
     def _locate_in_crops(self, rows: Sequence[PhotoAndBox]) -> Iterator[Face]:
         """The faces in crops that are cut as prepared frames are."""
@@ -195,7 +216,7 @@ class Landmarker:
             chunk = rows[start : start + batch]
             crops, maps = np.zeros((batch, self._size, self._size, 3), np.uint8), []
             for crop, (image, box) in zip(crops, chunk, strict=False):
-                crop[:], to_crop = photos.cut_crop(image, box, self._size, self._crop)
+                crop[:], to_crop = photos.cut_crop(image, box[:4], self._size, self._crop, box[4])
                 maps.append(geometry.invert(to_crop))
             predicted = jax.device_get(self._step(self.trained.variables, crops))
             for index, ((_, box), to_photo) in enumerate(zip(chunk, maps, strict=True)):
@@ -206,7 +227,7 @@ class Landmarker:
     def _locate_in_photos(self, rows: Sequence[PhotoAndBox]) -> Iterator[Face]:
         """The faces seen through their boxes as they are, not made square."""
         for image, box in rows:
-            batch = coordinates.photo_batch([image], box[None])
+            batch = coordinates.photo_batch([image], box[None, :4])
             outputs = locate_in_photos(self.trained.model, self.trained.variables, *batch)
             degenerate = coordinates.is_degenerate(outputs.theta)
             yield self._face(box, inference.Predictions(np.asarray(outputs.points[0]), None, np.asarray(degenerate)[0]))
@@ -215,27 +236,8 @@ class Landmarker:
         """A face from its predictions in pixels of the photo."""
         points = predicted.points.astype(np.float32)
         degenerate = predicted.degenerate is not None and bool(predicted.degenerate)
-        return Face(box.astype(np.float32), points, predicted.confidence, self.scheme, degenerate)
-
-
-def as_rgb(image: np.ndarray) -> np.ndarray:
-    """A photo, RGB [H, W, 3] or grey [H, W], as RGB uint8 [H, W, 3].
-
-    Raises:
-      ValueError: It is no such array.
-    """
-    image = np.asarray(image)
-    if image.dtype != np.uint8 or not image.size or not (image.ndim == 2 or image.shape[2:] == (3,)):
-        raise ValueError(f"a photo must be uint8 [H, W, 3] or [H, W], not {image.dtype} {list(image.shape)}")
-    return image if image.ndim == 3 else np.stack([image] * 3, axis=-1)
-
-
-def _as_boxes(boxes: ArrayLike) -> np.ndarray:
-    """Boxes float64 [n, 4] from [n, 4], [4] or nothing."""
-    array = np.asarray(boxes, np.float64)
-    if array.size % 4 or (array.size and array.shape[-1] != 4) or array.ndim > 2:
-        raise ValueError(f"boxes must be [n, 4] or [4], not {list(array.shape)}")
-    return array.reshape(-1, 4)
+        box, roll = box[:4].astype(np.float32), float(box[4])
+        return Face(box, points, predicted.confidence, self.scheme, roll, degenerate=degenerate)
 
 
 def _batch_size(count: int) -> int:

@@ -21,10 +21,10 @@ from jaxlm.files import check_place, remove_unfinished
 from jaxlm.landmarks import photos
 from jaxlm.prediction.files import Done, Results
 from jaxlm.prediction.landmarker import Landmarker
-from jaxlm.prediction.predict_videos import VideoPrediction
 from jaxlm.prediction.sources import LOG, counted, has_table, is_there, kind_of, picture_names
 from jaxlm.prediction.tables.entries import Entry, FoundFace
-from jaxlm.prediction.video_kinds import is_video
+from jaxlm.prediction.videos.kinds import is_video
+from jaxlm.prediction.videos.predicting import VideoPrediction
 from jaxlm.runtime import progress
 from jaxlm.runtime.progress import say
 
@@ -65,7 +65,7 @@ def predict_photo(
             raise ValueError("the model finds points that are no numbers; its weights are damaged, or do not fit it")
         if face.degenerate:
             say(f"warning: {path}: {inference.DEGENERATE % (1, 1)}", error=True)
-        rows.append(FoundFace(face.box * factor + shift, face.points * factor + shift, face.confidence))
+        rows.append(FoundFace(face.box * factor + shift, face.points * factor + shift, face.confidence, face.roll))
     return Entry(str(path), rows), pictures.draw_faces(photo, [face.points for face in faces], landmarker.scheme)
 
 

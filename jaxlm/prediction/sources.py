@@ -19,7 +19,7 @@ from typing import Any
 
 from jaxlm.files import check_place, matching
 from jaxlm.landmarks import photos
-from jaxlm.prediction.video_kinds import is_video
+from jaxlm.prediction.videos.kinds import is_video
 from jaxlm.runtime.progress import say
 
 SUFFIX = "_landmarks"

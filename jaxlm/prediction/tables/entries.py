@@ -22,12 +22,14 @@ class FoundFace(NamedTuple):
       box: The face box [4].
       points: The landmarks [N, 2].
       confidence: How sure the model is of each landmark [N]; None where it does not say.
+      roll: By how many degrees the box, and the face, is turned clockwise about its centre.
       track: In a video, the number of the face that is followed.
     """
 
     box: np.ndarray
     points: np.ndarray
     confidence: np.ndarray | None
+    roll: float = 0.0
     track: int | None = None
 
 
@@ -46,12 +48,13 @@ class _Face(msgspec.Struct):
     box: tuple[float, float, float, float]
     points: list[tuple[float, float]]
     confidence: list[float] | None
+    roll: float = 0.0  # Rows of before faces had a roll lack it.
     track: int | None = None
 
     def found(self) -> FoundFace:
         """The same in arrays."""
         sure = None if self.confidence is None else np.asarray(self.confidence)
-        return FoundFace(np.asarray(self.box), np.asarray(self.points), sure, self.track)
+        return FoundFace(np.asarray(self.box), np.asarray(self.points), sure, self.roll, self.track)
 
 
 class _Row(msgspec.Struct):
@@ -69,7 +72,7 @@ def check_row(row: Any, num_points: int) -> None:
         points, sure = face.points, face.confidence
         if len(points) != num_points or len(points if sure is None else sure) != num_points:
             raise ValueError(f"a face has not the {num_points} points of the model")
-        if not np.isfinite([*face.box, *np.ravel(points), *(sure or ())]).all():
+        if not np.isfinite([*face.box, face.roll, *np.ravel(points), *(sure or ())]).all():
             raise ValueError("it holds values that are no numbers")
 
 
@@ -77,7 +80,8 @@ def write_json(path: pathlib.Path, entries: Iterable[Entry]) -> None:
     """Writes a list with an object for each photo or frame: its `file`, its `frame` and `time` in a video, and its
     `faces`.
 
-    A face is an object of `box` [4], `points` [N][x, y], `confidence` [N] or null, and in a video `track`.
+    A face is an object of `box` [4], `roll` in degrees, `points` [N][x, y], `confidence` [N] or null, and in a video
+    `track`.
     """
     with replacing_text(path) as file:
         file.write("[")
@@ -90,9 +94,9 @@ def write_csv(path: pathlib.Path, entries: Iterable[Entry], num_points: int, con
     """Writes a table with a row for each face.
 
     Columns are file, frame, time (in seconds), face (its number in the photo, or its track in the video), box_x1,
-    box_y1, box_x2, box_y2, x0, y0, x1, y1, ... and, with `confidence`, c0, c1, ...
+    box_y1, box_x2, box_y2, roll (of the box, in degrees), x0, y0, x1, y1, ... and, with `confidence`, c0, c1, ...
     """
-    columns = ["file", "frame", "time", "face", "box_x1", "box_y1", "box_x2", "box_y2"]
+    columns = ["file", "frame", "time", "face", "box_x1", "box_y1", "box_x2", "box_y2", "roll"]
     columns += [f"{axis}{point}" for point in range(num_points) for axis in "xy"]
     columns += [f"c{point}" for point in range(num_points)] if confidence else []
     with replacing_text(path) as file:
@@ -103,7 +107,9 @@ def write_csv(path: pathlib.Path, entries: Iterable[Entry], num_points: int, con
                 where = [printable(entry.file), entry.frame, _seconds(entry.time)]
                 where += [number if face.track is None else face.track]
                 sure = rounded(face.confidence) if confidence and face.confidence is not None else []
-                table.writerow([*where, *rounded(face.box), *rounded(np.ravel(face.points)), *sure])
+                table.writerow(
+                    [*where, *rounded(face.box), round(face.roll, 3), *rounded(np.ravel(face.points)), *sure]
+                )
 
 
 def to_json(entry: Entry) -> dict[str, Any]:
@@ -122,7 +128,8 @@ def from_json(row: Any) -> Entry:
 def _face_to_json(face: FoundFace) -> dict[str, Any]:
     confidence = None if face.confidence is None else rounded(face.confidence)
     track = {} if face.track is None else {"track": face.track}
-    return {**track, "box": rounded(face.box), "points": rounded(face.points), "confidence": confidence}
+    place = {"box": rounded(face.box), "roll": round(face.roll, 3), "points": rounded(face.points)}
+    return {**track, **place, "confidence": confidence}
 
 
 def _seconds(time: float | None) -> float | None:

@@ -11,11 +11,11 @@ import numpy as np
 
 from jaxlm.drawing import pictures
 from jaxlm.landmarks import photos
-from jaxlm.prediction import video
 from jaxlm.prediction.landmarker import Landmarker
 from jaxlm.prediction.tables.entries import Entry, FoundFace
-from jaxlm.prediction.video_files import Frame, Video
-from jaxlm.prediction.video_writing import Writer
+from jaxlm.prediction.videos import tracking
+from jaxlm.prediction.videos.reading import Frame, Video
+from jaxlm.prediction.videos.writing import Writer
 from jaxlm.runtime import progress
 
 
@@ -73,10 +73,13 @@ class VideoPrediction:
             progress.counting(opened.count or None, self.path.name, unit="frames") as advance,
         ):
             boxes = self._fitting(opened)
-            for frame, tracks in video.track(opened.frames(), self._landmarker, boxes):
+            for frame, tracks in tracking.track(opened.frames(), self._landmarker, boxes):
                 self._tell_unused(boxes or [], tracks)
                 writer.write(frame._replace(image=self._drawn(frame, tracks)))
-                found = [FoundFace(one.face.box, one.state.points, one.face.confidence, one.number) for one in tracks]
+                found = [
+                    FoundFace(one.face.box, one.state.points, one.face.confidence, one.face.roll, one.number)
+                    for one in tracks
+                ]
                 yield Entry(str(self.path), found, self.frames, frame.time)
                 self.frames += 1
                 advance(1)
@@ -90,7 +93,7 @@ class VideoPrediction:
     def summary(self) -> str:
         """What was found, in a line."""
         said = f"{self.path}: {_count(self.faces, 'face')}, {_count(self.frames, 'frame')}"
-        before, after = (100 * video.motion([*points.values()]) for points in (self._raw, self._smooth))
+        before, after = (100 * tracking.motion([*points.values()]) for points in (self._raw, self._smooth))
         if not math.isnan(before):
             said += (
                 f"; points move by {before:.2f} % of the face's size from frame to frame, smoothed {after:.2f} %, the"
@@ -111,7 +114,7 @@ class VideoPrediction:
                 self._tell_problem(f"{self.path}: {error}")
         return fitting
 
-    def _tell_unused(self, boxes: Sequence[np.ndarray], tracks: Sequence[video.Track]) -> None:
+    def _tell_unused(self, boxes: Sequence[np.ndarray], tracks: Sequence[tracking.Track]) -> None:
         """Tells of given boxes whose face is not followed from the first frame, or no further than there."""
         if self.frames == 0:
             for box in boxes:
@@ -128,7 +131,7 @@ class VideoPrediction:
         shown = ", ".join(f"{value:g}" for value in box)
         self._tell_problem(f"{self.path}: the face in box ({shown}) is not followed: {why}")
 
-    def _drawn(self, frame: Frame, tracks: Sequence[video.Track]) -> np.ndarray:
+    def _drawn(self, frame: Frame, tracks: Sequence[tracking.Track]) -> np.ndarray:
         """The frame [H, W, 3] with the smoothed points; keeps the points for the summary."""
         image = frame.image
         for one in tracks:

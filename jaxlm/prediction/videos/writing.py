@@ -7,7 +7,7 @@ import os
 import pathlib
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import Any
+from typing import Any, Protocol
 
 import av
 import av.container
@@ -15,8 +15,8 @@ import numpy as np
 from av.video.reformatter import ColorRange, Colorspace
 
 from jaxlm.files import unfinished_beside
-from jaxlm.prediction import video_kinds, video_sound
-from jaxlm.prediction.video_files import Frame, Video
+from jaxlm.prediction.videos import kinds, sound
+from jaxlm.prediction.videos.reading import Frame
 
 ENCODERS = {
     # Without B-frames: with them, .mp4 says too short a length of videos whose frames come at uneven times.
@@ -34,6 +34,23 @@ _LEAST_SIDE = 16
 _BT709 = 1
 
 
+class Source(Protocol):
+    """What a video is written from: a `Video` or a `Camera`."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def rate(self) -> Fraction: ...
+    @property
+    def time_base(self) -> Fraction: ...
+    @property
+    def start(self) -> Fraction: ...
+    @property
+    def aspect(self) -> Fraction: ...
+    @property
+    def sound(self) -> pathlib.Path | None: ...
+
+
 class Writer:
     """Writes a copy of a video, inside of `with`. It gets its name once it is whole; after an error there is none.
 
@@ -44,7 +61,7 @@ class Writer:
       silent: Why the copy lacks the sound of the video; "" where it does not.
     """
 
-    def __init__(self, file: pathlib.Path, source: Video) -> None:
+    def __init__(self, file: pathlib.Path, source: Source) -> None:
         """Writes `file` for frames of the shape, the clock and the sound of `source`."""
         self.file, self.silent = file, ""
         self._source = source
@@ -99,7 +116,7 @@ class Writer:
         try:
             yield
         except (av.FFmpegError, OSError) as error:
-            why = video_kinds.said_by(error)
+            why = kinds.said_by(error)
             raise OSError(
                 getattr(error, "errno", None), f"the video could not be written: {why}", str(self.file)
             ) from error
@@ -125,9 +142,11 @@ class Writer:
 
     def _add_sound(self, closing: contextlib.ExitStack) -> Iterator[av.Packet]:
         """The packets of the sound, for which the source's file is read once more."""
+        if self._source.sound is None:
+            return iter(())
         try:
-            container = closing.enter_context(video_kinds.opened(closing.enter_context(self._source.path.open("rb"))))
-            return video_sound.packets(container, self._container, self._source.start)
+            container = closing.enter_context(kinds.opened(closing.enter_context(self._source.sound.open("rb"))))
+            return sound.packets(container, self._container, self._source.start)
         except (av.FFmpegError, ValueError) as error:
             self.silent = str(error)
             return iter(())

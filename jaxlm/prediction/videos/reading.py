@@ -14,7 +14,7 @@ import numpy as np
 from av.sidedata.sidedata import SideData
 
 from jaxlm.landmarks import photos
-from jaxlm.prediction import video_kinds
+from jaxlm.prediction.videos import kinds
 
 _USUAL_RATE = Fraction(25)
 # Rates that containers without one pretend to, as browsers' WebM its 1000 a second, are above this.
@@ -53,6 +53,7 @@ class Video:
       time_base: Times are multiples of so many seconds.
       start: What was subtracted from the file's own times, in seconds: the start of a clock that does not begin at 0.
       aspect: Width of a pixel / its height, as it is to be shown.
+      sound: The file that has its sound.
       problem: What is missing, once the frames have been read; "" where they were all good.
     """
 
@@ -60,18 +61,19 @@ class Video:
         """Opens a video and reads its first frame; raises PhotoError where it is missing, is none or holds none."""
         if not path.is_file():
             raise photos.PhotoError(f"the video {path} is missing")
-        self.path, self.problem = path, ""
+        self.path = self.sound = path
+        self.problem = ""
         self._closing = contextlib.ExitStack()
         try:
             self._file = self._closing.enter_context(path.open("rb"))
-            self._container = self._closing.enter_context(video_kinds.opened(self._file))
+            self._container = self._closing.enter_context(kinds.opened(self._file))
             self._open()
         except (av.FFmpegError, OSError, photos.PhotoError) as error:
             self.close()
-            raise photos.PhotoError(f"{path} is not a readable video: {video_kinds.said_by(error)}") from error
+            raise photos.PhotoError(f"{path} is not a readable video: {kinds.said_by(error)}") from error
 
     def _open(self) -> None:
-        stream = video_kinds.pictures_of(self._container)
+        stream = kinds.pictures_of(self._container)
         if stream is None:
             sound = self._container.streams.audio and not self._container.streams.video
             why = "it holds sound alone" if sound else "it holds no pictures, or in a coding that FFmpeg does not know"
@@ -135,10 +137,10 @@ class Video:
         packets = self._container.demux()
         while True:
             try:
-                with video_kinds.errors() as said:
+                with kinds.errors() as said:
                     packet = next(packets, None)
             except (av.FFmpegError, OSError) as error:
-                self._cut = video_kinds.said_by(error)
+                self._cut = kinds.said_by(error)
                 return
             for name, message in said:
                 # Parsers of pictures have names of their own, and complain of broadcasts that begin in mid-scene.
@@ -178,7 +180,7 @@ class Video:
         # Frames of .avi are counted; lengths of other files are rounded, or those of sound.
         slack = 0.5 / self.rate if self._container.format.name == "avi" else 1.5 / self.rate + _SLACK
         ends_early = self._end < self._length() - slack
-        if not why and (ends_early or video_kinds.lacks_end(self._file, self._container.format.name, self._last_byte)):
+        if not why and (ends_early or kinds.lacks_end(self._file, self._container.format.name, self._last_byte)):
             why = "the file ends early"
         # Each packet of these files shows one frame; some decoders pass over damaged ones.
         lost = self._packed - self._read if self._container.format.name.startswith("mov") else 0

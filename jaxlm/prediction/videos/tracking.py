@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple, Protocol
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from jaxlm.prediction import face_detectors, one_euro
-from jaxlm.prediction.landmarker import Face, Landmarker
-from jaxlm.prediction.video_files import Frame
+from jaxlm.landmarks import geometry
+from jaxlm.prediction import detectors
+from jaxlm.prediction.face import Face
+from jaxlm.prediction.videos import one_euro
+from jaxlm.prediction.videos.reading import Frame
 
 LANDMARKS = "landmarks"
 """The name, among a model's calibrated boxes, of the tight bounding box of a face's points."""
@@ -21,6 +24,19 @@ _LANDMARK_BOX = (1.1, 1.1, 0.0, 0.0)
 _MIN_SIDE = 8.0
 # The detector looks for new faces as often, in seconds. Times are sums of fractions; a frame at 0.9999999 s is due.
 _LOOK_EVERY = 1.0 - 1e-6
+
+
+class Locator(Protocol):
+    """What finds faces and their points; see `Landmarker`."""
+
+    @property
+    def calibrations(self) -> Mapping[str, Sequence[float]]: ...
+
+    def detect(self, image: np.ndarray, /) -> np.ndarray: ...
+
+    def predict(self, image: np.ndarray, boxes: ArrayLike, /) -> list[Face]: ...
+
+    def sees(self, face: Face, /) -> bool: ...
 
 
 class Track(NamedTuple):
@@ -38,7 +54,7 @@ class Track(NamedTuple):
 
 
 def track(
-    frames: Iterable[Frame], landmarker: Landmarker, boxes: Sequence[np.ndarray] | None = None
+    frames: Iterable[Frame], landmarker: Locator, boxes: Sequence[np.ndarray] | None = None
 ) -> Iterator[tuple[Frame, list[Track]]]:
     """Each frame, with its faces.
 
@@ -59,7 +75,7 @@ def track(
     looked = -math.inf
     for frame in frames:
         image, step = frame.image, 0.0 if before is None else frame.time - before.time
-        faces = landmarker.predict(image, [_next_box(one.face.points, landmarker) for one in tracks])
+        faces = landmarker.predict(image, [_next_box(one.face, landmarker) for one in tracks])
         followed = [_advance(one, face, step) for one, face in zip(tracks, faces, strict=True)]
         kept = [one for one in followed if _is_inside(one.face, image) and landmarker.sees(one.face)]
         found = _distinct(kept)
@@ -100,10 +116,25 @@ def motion(tracks: Sequence[Sequence[np.ndarray]]) -> float:
     return float(np.sqrt(np.mean(np.square(steps)))) if steps else math.nan
 
 
-def _next_box(points: np.ndarray, landmarker: Landmarker) -> np.ndarray:
-    """The box, of the model's convention, to look for a face in that had these points [N, 2] in the frame before."""
-    tight = np.concatenate([points.min(axis=0), points.max(axis=0)])
-    return face_detectors.calibrate_boxes(tight[None], landmarker.calibrations.get(LANDMARKS, _LANDMARK_BOX))[0]
+def _next_box(face: Face, landmarker: Locator) -> np.ndarray:
+    """The turned box [5], of the model's convention, to look for a face in that looked so in the frame before."""
+    roll = _roll(face)
+    upright = geometry.transform(face.points, geometry.rotation(-roll, np.zeros(2)))
+    low, high = upright.min(axis=0), upright.max(axis=0)
+    centre = geometry.transform((low + high)[None] / 2, geometry.rotation(roll, np.zeros(2)))[0]
+    tight = np.concatenate([centre - (high - low) / 2, centre + (high - low) / 2, [roll]])
+    return detectors.calibrate_boxes(tight, landmarker.calibrations.get(LANDMARKS, _LANDMARK_BOX))[0]
+
+
+def _roll(face: Face) -> float:
+    """By how many degrees a face is turned clockwise, by the similarity that brings the scheme's mean face to it.
+
+    A scheme without a mean face does not tell; then it is the roll of the box.
+    """
+    if not face.scheme.mean_face:
+        return face.roll
+    fit = geometry.similarity_fit(np.asarray(face.scheme.mean_face, np.float64), face.points.astype(np.float64))
+    return math.degrees(math.atan2(fit[1, 0], fit[0, 0]))
 
 
 def _advance(before: Track, face: Face, step: float) -> Track:

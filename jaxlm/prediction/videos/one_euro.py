@@ -50,7 +50,7 @@ def smooth(
     Args:
       state: The state after the frame before.
       points: The points of this frame [N, 2], in pixels.
-      size: The face's size in pixels; see `video.face_size`.
+      size: The face's size in pixels; see `tracking.face_size`.
       step: The time since the frame before, in seconds; above 0.
       min_cutoff: Cut-off frequency at rest in Hz; less means less jitter.
       beta: How fast the cut-off grows with speed, in Hz for each face size a second; more means less lag.

@@ -1,0 +1,26 @@
+"""Face detectors.
+
+In: photos RGB uint8 [H, W, 3]. Out: turned boxes [n, 5], each by its detector's own convention, and what brings them to
+a model's.
+"""
+
+from jaxlm.prediction.detectors.face_detector import (
+    FaceDetector,
+    calibrate_boxes,
+    fit_calibration,
+    overlap,
+    turned_boxes,
+)
+from jaxlm.prediction.detectors.other_detectors import WHOLE
+from jaxlm.prediction.detectors.registry import NAMES, build
+
+__all__ = [
+    "NAMES",
+    "WHOLE",
+    "FaceDetector",
+    "build",
+    "calibrate_boxes",
+    "fit_calibration",
+    "overlap",
+    "turned_boxes",
+]
