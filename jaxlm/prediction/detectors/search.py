@@ -58,7 +58,7 @@ def blazeface(smallest: float | None = None) -> FaceDetector:
         found = _find_upright(network, photo, smallest)
         if not (found.scores >= _SURE).any():  # Things that are no faces may be found in a photo on its head.
             in_turned = (_find_turned(network, photo, turns, smallest) for turns in (1, 2, 3))
-            found = max((found, *in_turned), key=lambda one: one.scores.max(initial=0.0))
+            found = merge(_joined([found, max(in_turned, key=lambda one: one.scores.max(initial=0.0))]))
         unsure = np.flatnonzero((found.scores < _SURE) | (np.abs(found.boxes[:, 4]) > _SURE_ROLL))
         looks = [found, *(_look_again(network, photo, found.boxes[index]) for index in unsure)]
         return merge(_joined(looks)).boxes
