@@ -47,6 +47,7 @@ class Faces:
       groups: Name of each face's photo or person; faces of one group must stay together in a split.
       read_encoded: Function that returns the JPEG bytes of the frames at the given indices [k].
       num_styled: Number of styled faces, which `selection.mix` put behind the photos.
+      where: The file or folder that holds the frames, for messages; "" for those of several or of none.
     """
 
     dataset: str
@@ -64,6 +65,7 @@ class Faces:
     groups: tuple[str, ...]
     read_encoded: Callable[[np.ndarray], list[bytes]]
     num_styled: int = 0
+    where: str = ""
 
     def __len__(self) -> int:
         return len(self.names)
@@ -73,8 +75,12 @@ class Faces:
         return len(self) - self.num_styled
 
     def images(self, indices: np.ndarray) -> np.ndarray:
-        """The frames at `indices` [k], RGB uint8 [k, F, F, 3]."""
-        return decode_images(self.read_encoded(indices), self.frame_size)
+        """The frames at `indices` [k], RGB uint8 [k, F, F, 3]; raises ValueError where one is damaged."""
+        encoded = self.read_encoded(indices)
+        try:
+            return decode_images(encoded, self.frame_size)
+        except ValueError as error:
+            raise ValueError(f"{self.where or self.dataset}, split {self.split}: {error}") from None
 
     def take(self, indices: np.ndarray) -> Faces:
         """The faces at `indices` [k], in that order; all count as photos, whether styled or not."""

@@ -41,6 +41,7 @@ def join(parts: Sequence[Faces]) -> Faces:
         names=sum((part.names for part in parts), ()),
         groups=sum((part.groups for part in parts), ()),
         read_encoded=read_encoded,
+        where=parts[0].where if len({part.where for part in parts}) == 1 else "",
     )
 
 

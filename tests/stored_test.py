@@ -255,3 +255,12 @@ def test_examples_are_those_of_tensorflow():
     for wrong in (lambda: example.one("points"), lambda: example.floats("none"), lambda: parse_example(data[:-3])):
         with pytest.raises(ValueError, match=r"another kind|has no none|cut off"):
             wrong()
+
+
+def test_a_frame_that_cannot_be_decoded_is_told_with_its_file(pack):
+    """Its header is that of a JPEG file of the right size, so it is found only when it is decoded."""
+    faces = open_faces(str(pack), "train", "")
+    frames = faces.read_encoded(np.arange(2))
+    faces = dataclasses.replace(faces, read_encoded=lambda indices: [frames[0][:200] for _ in indices])
+    with pytest.raises(ValueError, match=rf"{pack.name}, split train: the JPEG bytes of a frame are damaged"):
+        faces.images(np.arange(1))

@@ -73,6 +73,7 @@ def described_faces(
         box=description.box,
         **labels,
         read_encoded=read_encoded,
+        where=where,
     )
 
 
