@@ -1,0 +1,111 @@
+"""A JAX function as an ONNX model: its equations one by one, by the rules for their primitives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax.extend import core
+
+from jaxlm.interop.onnx_writer import cleaning, convolutions, elementwise, gathers, shapes
+from jaxlm.interop.onnx_writer.graph import Graph, Node, to_model
+from jaxlm.interop.onnx_writer.values import BATCH, Value, constant, hold, place
+from jaxlm.models.layers import operators
+
+RULES = elementwise.RULES | shapes.RULES | convolutions.RULES | gathers.RULES
+"""The rule for each primitive that can be converted."""
+
+# Where primitives that call another program have it.
+_CALLS = ("jaxpr", "call_jaxpr", "fun_jaxpr")
+
+
+class UnknownPrimitiveError(ValueError):
+    """A program has a primitive, or a form of it, that no rule is for."""
+
+
+def convert(
+    function: Callable[[jax.Array], Any], shape: tuple[int, ...], dtype: Any, input_name: str, names: Sequence[str]
+) -> Any:
+    """A function as an `onnx.ModelProto` that takes any number of inputs at a time.
+
+    Args:
+      function: Arrays [B, *shape] -> arrays float32 [B, ...], in any structure.
+      shape: The shape of one input.
+      dtype: Its type.
+      input_name: Its name in the model.
+      names: Those of the outputs, in their order.
+
+    Raises:
+      UnknownPrimitiveError: A primitive has no rule.
+      ImportError: The package onnx is not installed.
+    """
+    with operators.traced_for("accelerator"):
+        program = jax.make_jaxpr(function)(jax.ShapeDtypeStruct((BATCH, *shape), dtype))
+    graph = Graph(input_name)
+    whole = Value((BATCH, *shape), np.dtype(dtype), tuple(range(len(shape) + 1)), input_name)
+    constants = [constant(np.asarray(array)) for array in program.consts]
+    shapes_of = {}
+    for name, value in zip(names, _run(graph, program.jaxpr, constants, [whole]), strict=True):
+        axes = tuple(range(len(value.shape)))
+        graph.nodes.append(Node("Identity", [place(graph, hold(graph, value, axes), axes)], [name], {}))
+        shapes_of[name] = value.shape[1:]
+    cleaning.clean(graph, list(names))
+    return to_model(graph, shape, np.dtype(dtype), shapes_of)
+
+
+def _run(graph: Graph, program: core.Jaxpr, constants: Sequence[Value], inputs: Sequence[Value]) -> list[Value]:
+    """The outputs of a program, whose equations are added to the graph."""
+    known: dict[Any, Value] = dict(zip((*program.constvars, *program.invars), (*constants, *inputs), strict=True))
+
+    def read(variable: Any) -> Value:
+        return constant(np.asarray(variable.val)) if isinstance(variable, core.Literal) else known[variable]
+
+    for equation in program.eqns:
+        outputs = _apply(graph, equation, [read(variable) for variable in equation.invars])
+        known.update(zip(equation.outvars, outputs, strict=True))
+    return [read(variable) for variable in program.outvars]
+
+
+def _apply(graph: Graph, equation: core.JaxprEqn, inputs: list[Value]) -> list[Value]:
+    """The outputs of an equation."""
+    name, parameters = equation.primitive.name, equation.params
+    inner = next((parameters[key] for key in _CALLS if key in parameters), None)
+    if inner is not None:
+        closed = inner if isinstance(inner, core.ClosedJaxpr) else core.ClosedJaxpr(inner, ())
+        return _run(graph, closed.jaxpr, [constant(np.asarray(array)) for array in closed.consts], inputs)
+    by_themselves = name in elementwise.RULES or name in shapes.FREE
+    if not by_themselves and all(value.data is not None for value in inputs):
+        return _evaluate(equation, inputs)
+    if name not in RULES:
+        raise UnknownPrimitiveError(f"the primitive {name} has no rule in jaxlm/interop/onnx_writer")
+    try:
+        outputs = RULES[name](graph, inputs, parameters, equation.outvars[0].aval)
+    except NotImplementedError as error:
+        raise UnknownPrimitiveError(f"{error} has no rule in jaxlm/interop/onnx_writer") from error
+    return outputs if isinstance(outputs, list) else [outputs]
+
+
+def _evaluate(equation: core.JaxprEqn, inputs: Sequence[Value]) -> list[Value]:
+    """The outputs of an equation of constants, for a batch of one along which they are repeated."""
+    arrays = [
+        np.broadcast_to(value.data, [1 if length == BATCH else length for length in value.shape])
+        for value in inputs
+        if value.data is not None
+    ]
+    with jax.default_device(jax.devices("cpu")[0]):
+        parameters = {name: _for_one(parameter) for name, parameter in equation.params.items()}
+        found = equation.primitive.bind(*arrays, **parameters)
+    outputs = found if equation.primitive.multiple_results else [found]
+    return [
+        constant(np.asarray(array), variable.aval.shape)
+        for array, variable in zip(outputs, equation.outvars, strict=True)
+    ]
+
+
+def _for_one(parameter: Any) -> Any:
+    """An equation's parameter with 1 in the place of the batch."""
+    if isinstance(parameter, tuple) and not hasattr(parameter, "_fields"):
+        return tuple(_for_one(part) for part in parameter)
+    return 1 if isinstance(parameter, int) and parameter == BATCH else parameter
