@@ -47,7 +47,7 @@ class Graph:
         array = np.ascontiguousarray(array).reshape(array.shape)  # ascontiguousarray makes vectors of numbers.
         key = (array.dtype.str, array.shape, array.tobytes())
         if key not in self._known:
-            self._known[key] = self._name("c")
+            self._known[key] = self.new_name()
             self.constants[self._known[key]] = array
         return self._known[key]
 
@@ -63,14 +63,15 @@ class Graph:
         """Adds an operator of `count` outputs, and gives their names."""
         key = (op, inputs, repr(sorted(attributes.items())))
         if key not in self._known:
-            self._known[key] = [self._name("t") for _ in range(count)]
+            self._known[key] = [self.new_name() for _ in range(count)]
             self.nodes.append(Node(op, list(inputs), self._known[key], attributes))
             self.producer.update(dict.fromkeys(self._known[key], self.nodes[-1]))
         return self._known[key]
 
-    def _name(self, kind: str) -> str:
+    def new_name(self) -> str:
+        """A name that no tensor has."""
         self._names += 1
-        return f"{kind}{self._names}"
+        return f"t{self._names}"
 
 
 def to_model(
