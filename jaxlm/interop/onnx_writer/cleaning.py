@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 
 from jaxlm.interop.onnx_writer import folding
-from jaxlm.interop.onnx_writer.graph import Graph, Node
+from jaxlm.interop.onnx_writer.graph import Graph
 
 
 def clean(graph: Graph, outputs: list[str]) -> None:
@@ -58,7 +58,7 @@ def _join_limits(graph: Graph) -> None:
 
 
 def _find_leaky_relus(graph: Graph) -> None:
-    """x where x >= 0, and a x elsewhere."""
+    """X where x >= 0, and a x elsewhere."""
     for node in graph.nodes:
         if node.op != "Where":
             continue

@@ -8,9 +8,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxlm.interop.onnx_writer.elementwise import Rule
 from jaxlm.interop.onnx_writer.graph import Graph
-from jaxlm.interop.onnx_writer.values import Layout, Value, hold, place
+from jaxlm.interop.onnx_writer.values import Layout, Rule, Value, hold, place
 
 
 def _convolution(
@@ -32,9 +31,7 @@ def _convolution(
         settings |= {"strides": list(strides), "pads": [pair[end] for end in (0, 1) for pair in padding]}
         weights = place(graph, hold(graph, kernel, numbers.rhs_spec), numbers.rhs_spec)
         return x.tensor(graph.node("Conv", name, weights, **settings), numbers.out_spec, out.shape)
-    reach = [
-        (length - 1) * step for length, step in zip(settings["kernel_shape"], settings["dilations"], strict=True)
-    ]
+    reach = [(length - 1) * step for length, step in zip(settings["kernel_shape"], settings["dilations"], strict=True)]
     pads = [there - pair[end] for end in (0, 1) for there, pair in zip(reach, padding, strict=True)]
     if set(strides) != {1} or settings["group"] != 1 or kernel.data is None or min(pads) < 0:
         raise NotImplementedError("conv_general_dilated with lhs_dilation and strides, groups or much padding")
@@ -66,9 +63,7 @@ def _window_maximum(
     return value.tensor(name, layout, out.shape)
 
 
-def _product(
-    graph: Graph, inputs: Sequence[Value], parameters: Mapping[str, Any], out: jax.ShapeDtypeStruct
-) -> Value:
+def _product(graph: Graph, inputs: Sequence[Value], parameters: Mapping[str, Any], out: jax.ShapeDtypeStruct) -> Value:
     """MatMul; with a constant matrix on the side where the tensor needs no transposition."""
     (summed_left, summed_right), (batch_left, batch_right) = parameters["dimension_numbers"]
     left, right = inputs
@@ -119,9 +114,7 @@ def _by_matrix(
 def _reduction(op: str) -> Rule:
     """The rule for a sum, a maximum or a minimum over axes."""
 
-    def rule(
-        graph: Graph, inputs: Sequence[Value], parameters: Mapping[str, Any], out: jax.ShapeDtypeStruct
-    ) -> Value:
+    def rule(graph: Graph, inputs: Sequence[Value], parameters: Mapping[str, Any], out: jax.ShapeDtypeStruct) -> Value:
         (value,) = inputs
         axes = [axis for axis in parameters["axes"] if value.shape[axis] != 1]
         value = hold(graph, value, axes)
@@ -147,7 +140,8 @@ def _all(graph: Graph, inputs: Sequence[Value], parameters: Mapping[str, Any], o
     assert value.name is not None
     numbers = value.tensor(graph.node("Cast", value.name, to=int(TensorProto.INT32)), value.layout)
     least = _reduction("ReduceMin")(graph, [numbers], parameters, out)
-    assert isinstance(least, Value) and least.name is not None
+    assert isinstance(least, Value)
+    assert least.name is not None
     return least.tensor(graph.node("Cast", least.name, to=int(TensorProto.BOOL)), least.layout)
 
 

@@ -10,10 +10,7 @@ import jax
 import numpy as np
 
 from jaxlm.interop.onnx_writer.graph import Graph
-from jaxlm.interop.onnx_writer.values import Value, align, constant
-
-# What an equation becomes: (the graph, its inputs, its parameters, its first output's shape and type) -> its outputs.
-Rule = Callable[[Graph, Sequence[Value], Mapping[str, Any], jax.ShapeDtypeStruct], "Value | list[Value]"]
+from jaxlm.interop.onnx_writer.values import TO_THE_END, Layout, Rule, Value, align, constant
 
 # ONNX's operator, and NumPy's for constants.
 _SAME: dict[str, tuple[str, Callable[..., Any]]] = {
@@ -50,9 +47,7 @@ def _same(primitive: str) -> Rule:
     """The rule for an operator that ONNX has, too."""
     op, compute = _SAME[primitive]
 
-    def rule(
-        graph: Graph, inputs: Sequence[Value], parameters: Mapping[str, Any], out: jax.ShapeDtypeStruct
-    ) -> Value:
+    def rule(graph: Graph, inputs: Sequence[Value], parameters: Mapping[str, Any], out: jax.ShapeDtypeStruct) -> Value:
         if all(value.data is not None for value in inputs):
             with np.errstate(all="ignore"):
                 return constant(_computed(compute, inputs, out), out.shape)
@@ -65,17 +60,39 @@ def _same(primitive: str) -> Rule:
             limit = graph.constant(inputs[1].data.reshape(()))
             limits = (limit,) if primitive == "max" else ("", limit)
             return inputs[0].tensor(graph.node("Clip", names[0], *limits), layout, out.shape, out.dtype)
+        if primitive == "max" and (pooled := _pool(graph, names, layout)):
+            return inputs[0].tensor(pooled, layout, out.shape, out.dtype)
         return inputs[0].tensor(graph.node(op, *names), layout, out.shape, out.dtype)
 
     return rule
 
 
+def _pool(graph: Graph, names: Sequence[str], layout: Layout) -> str | None:
+    """The maximum of every two rows or columns of images, or of both one after the other; None of anything else."""
+    even, odd = (graph.producer.get(name) for name in names)
+    if even is None or odd is None or even.op != "Slice" or odd.op != "Slice" or even.inputs[0] != odd.inputs[0]:
+        return None
+    starts, ends, axes, steps = zip(
+        *([graph.constants[name].tolist() for name in node.inputs[1:]] for node in (even, odd)), strict=True
+    )
+    one_axis = len(layout) == 4 and axes in (([2], [2]), ([3], [3]))
+    if not one_axis or starts != ([0], [1]) or steps != ([2], [2]) or ends != ([TO_THE_END], [TO_THE_END]):
+        return None
+    source, window = even.inputs[0], [2, 1] if axes[0] == [2] else [1, 2]
+    before = graph.producer.get(source)
+    if (
+        before is not None
+        and before.op == "MaxPool"
+        and before.attributes == {"kernel_shape": [2, 1], "strides": [2, 1]}
+    ):
+        source, window = before.inputs[0], [2, 2]
+    return graph.node("MaxPool", source, kernel_shape=window, strides=window)
+
+
 def _composed(compute: Callable[..., Any], emit: Callable[..., str]) -> Rule:
     """The rule for an operator that is several in ONNX: `emit` is called with the graph, names and parameters."""
 
-    def rule(
-        graph: Graph, inputs: Sequence[Value], parameters: Mapping[str, Any], out: jax.ShapeDtypeStruct
-    ) -> Value:
+    def rule(graph: Graph, inputs: Sequence[Value], parameters: Mapping[str, Any], out: jax.ShapeDtypeStruct) -> Value:
         if all(value.data is not None for value in inputs):
             return constant(_computed(lambda *x: compute(*x, **parameters), inputs, out), out.shape)
         names, layout = align(graph, inputs)
@@ -94,9 +111,7 @@ def _is_number(value: Value, number: float) -> bool:
     return value.data is not None and value.data.size == 1 and float(value.data.item()) == number
 
 
-def _convert(
-    graph: Graph, inputs: Sequence[Value], parameters: Mapping[str, Any], out: jax.ShapeDtypeStruct
-) -> Value:
+def _convert(graph: Graph, inputs: Sequence[Value], parameters: Mapping[str, Any], out: jax.ShapeDtypeStruct) -> Value:
     from onnx import helper
 
     (value,) = inputs

@@ -136,7 +136,11 @@ def _fold_forwards(graph: Graph, convolution: Node, chain: Chain) -> list[tuple[
 def _of_channels(array: np.ndarray, rank: int, channels: int) -> np.ndarray | None:
     """The numbers [C] of an array that ONNX broadcasts to images [B, C, ...]; None where they differ in a channel."""
     shape = (1,) * (rank - array.ndim) + array.shape
-    if len(shape) != rank or array.size not in (1, channels) or any(length != 1 for axis, length in enumerate(shape) if axis != 1):
+    if (
+        len(shape) != rank
+        or array.size not in (1, channels)
+        or any(length != 1 for axis, length in enumerate(shape) if axis != 1)
+    ):
         return None
     return np.broadcast_to(array.reshape(-1), channels)
 

@@ -8,10 +8,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxlm.interop.onnx_writer.elementwise import Rule
 from jaxlm.interop.onnx_writer.graph import Graph
 from jaxlm.interop.onnx_writer.shapes import concatenated
-from jaxlm.interop.onnx_writer.values import Value, hold, place
+from jaxlm.interop.onnx_writer.values import Rule, Value, hold, place
 
 
 def _gather(graph: Graph, inputs: Sequence[Value], parameters: Mapping[str, Any], out: jax.ShapeDtypeStruct) -> Value:
@@ -56,7 +55,9 @@ def _rows(
     """Constant rows of an axis; their number is an axis of the result, or, where `places` is empty, one row is none."""
     value = hold(graph, value, [axis])
     layout = (*value.layout,) if axis in value.layout else (*value.layout, axis)
-    name = graph.node("Gather", place(graph, value, layout), graph.constant(rows.astype(np.int64)), axis=layout.index(axis))
+    name = graph.node(
+        "Gather", place(graph, value, layout), graph.constant(rows.astype(np.int64)), axis=layout.index(axis)
+    )
     kept = {at: window_of[at] for at in value.held - {axis}}
     new = tuple((places[0] if places else None) if at == axis else kept.get(at) for at in layout)
     return value.tensor(name, new, out.shape)

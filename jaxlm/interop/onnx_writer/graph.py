@@ -75,7 +75,10 @@ class Graph:
 
 
 def to_model(
-    graph: Graph, input_shape: tuple[int, ...], input_dtype: np.dtype, outputs: Mapping[str, tuple[int, ...]]
+    graph: Graph,
+    input_shape: tuple[int, ...],
+    input_dtype: np.dtype,
+    outputs: Mapping[str, tuple[tuple[int, ...], np.dtype]],
 ) -> Any:
     """The `onnx.ModelProto` of a graph.
 
@@ -83,19 +86,18 @@ def to_model(
       graph: The graph.
       input_shape: The shape of the input without the batch.
       input_dtype: Its type.
-      outputs: The names of the outputs, float32, and their shapes without the batch.
+      outputs: By their names the shapes of the outputs without the batch, and their types.
     """
-    from onnx import TensorProto, helper, numpy_helper
+    from onnx import helper, numpy_helper
 
-    kind = helper.np_dtype_to_tensor_dtype(input_dtype)
+    def described(name: str, shape: tuple[int, ...], dtype: np.dtype) -> Any:
+        return helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(dtype), ["batch", *shape])
+
     proto = helper.make_graph(
         [helper.make_node(node.op, node.inputs, node.outputs, **node.attributes) for node in graph.nodes],
         "detector",
-        [helper.make_tensor_value_info(graph.input_name, kind, ["batch", *input_shape])],
-        [
-            helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", *shape])
-            for name, shape in outputs.items()
-        ],
+        [described(graph.input_name, input_shape, input_dtype)],
+        [described(name, shape, dtype) for name, (shape, dtype) in outputs.items()],
         [numpy_helper.from_array(array, name) for name, array in graph.constants.items()],
     )
     opsets = [helper.make_opsetid("", OPSET)]

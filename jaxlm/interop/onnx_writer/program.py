@@ -25,34 +25,32 @@ class UnknownPrimitiveError(ValueError):
     """A program has a primitive, or a form of it, that no rule is for."""
 
 
-def convert(
-    function: Callable[[jax.Array], Any], shape: tuple[int, ...], dtype: Any, input_name: str, names: Sequence[str]
-) -> Any:
+def convert(function: Callable[[jax.Array], Any], shape: tuple[int, ...], dtype: Any, input_name: str) -> Any:
     """A function as an `onnx.ModelProto` that takes any number of inputs at a time.
 
     Args:
-      function: Arrays [B, *shape] -> arrays float32 [B, ...], in any structure.
+      function: Arrays [B, *shape] -> a NamedTuple of arrays [B, ...] and None. Its fields name the outputs.
       shape: The shape of one input.
       dtype: Its type.
       input_name: Its name in the model.
-      names: Those of the outputs, in their order.
 
     Raises:
       UnknownPrimitiveError: A primitive has no rule.
       ImportError: The package onnx is not installed.
     """
     with operators.traced_for("accelerator"):
-        program = jax.make_jaxpr(function)(jax.ShapeDtypeStruct((BATCH, *shape), dtype))
+        program, found = jax.make_jaxpr(function, return_shape=True)(jax.ShapeDtypeStruct((BATCH, *shape), dtype))
+    names = [name for name, output in found._asdict().items() if output is not None]
     graph = Graph(input_name)
     whole = Value((BATCH, *shape), np.dtype(dtype), tuple(range(len(shape) + 1)), input_name)
     constants = [constant(np.asarray(array)) for array in program.consts]
-    shapes_of = {}
-    for name, value in zip(names, _run(graph, program.jaxpr, constants, [whole]), strict=True):
+    outputs = dict(zip(names, _run(graph, program.jaxpr, constants, [whole]), strict=True))
+    for name, value in outputs.items():
         axes = tuple(range(len(value.shape)))
         graph.nodes.append(Node("Identity", [place(graph, hold(graph, value, axes), axes)], [name], {}))
-        shapes_of[name] = value.shape[1:]
-    cleaning.clean(graph, list(names))
-    return to_model(graph, shape, np.dtype(dtype), shapes_of)
+    cleaning.clean(graph, names)
+    described = {name: (value.shape[1:], value.dtype) for name, value in outputs.items()}
+    return to_model(graph, shape, np.dtype(dtype), described)
 
 
 def _run(graph: Graph, program: core.Jaxpr, constants: Sequence[Value], inputs: Sequence[Value]) -> list[Value]:
@@ -60,7 +58,9 @@ def _run(graph: Graph, program: core.Jaxpr, constants: Sequence[Value], inputs: 
     known: dict[Any, Value] = dict(zip((*program.constvars, *program.invars), (*constants, *inputs), strict=True))
 
     def read(variable: Any) -> Value:
-        return constant(np.asarray(variable.val)) if isinstance(variable, core.Literal) else known[variable]
+        if isinstance(variable, core.Literal):
+            return constant(np.asarray(variable.val, variable.aval.dtype))  # Which may be a number of Python.
+        return known[variable]
 
     for equation in program.eqns:
         outputs = _apply(graph, equation, [read(variable) for variable in equation.invars])
@@ -75,8 +75,8 @@ def _apply(graph: Graph, equation: core.JaxprEqn, inputs: list[Value]) -> list[V
     if inner is not None:
         closed = inner if isinstance(inner, core.ClosedJaxpr) else core.ClosedJaxpr(inner, ())
         return _run(graph, closed.jaxpr, [constant(np.asarray(array)) for array in closed.consts], inputs)
-    by_themselves = name in elementwise.RULES or name in shapes.FREE
-    if not by_themselves and all(value.data is not None for value in inputs):
+    of_constants = name in elementwise.RULES or name in shapes.OF_CONSTANTS
+    if not of_constants and all(value.data is not None for value in inputs):
         return _evaluate(equation, inputs)
     if name not in RULES:
         raise UnknownPrimitiveError(f"the primitive {name} has no rule in jaxlm/interop/onnx_writer")

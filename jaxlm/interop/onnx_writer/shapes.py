@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 
-from jaxlm.interop.onnx_writer.elementwise import Rule
 from jaxlm.interop.onnx_writer.graph import Graph
-from jaxlm.interop.onnx_writer.values import Value, hold, lengths_of, place
+from jaxlm.interop.onnx_writer.values import BATCH, TO_THE_END, Rule, Value, constant, hold, insert, lengths_of, place
+
+_BEFORE_THE_START = np.iinfo(np.int64).min  # As its end where it goes backwards.
 
 # Axes of an array, and those that a reshape makes of them.
 Group = tuple[list[int], list[int]]
@@ -30,7 +31,9 @@ def _squeeze(graph: Graph, inputs: Sequence[Value], parameters: Mapping[str, Any
 def _transpose(
     graph: Graph, inputs: Sequence[Value], parameters: Mapping[str, Any], out: jax.ShapeDtypeStruct
 ) -> Value:
-    return inputs[0].relabelled({int(axis): position for position, axis in enumerate(parameters["permutation"])}, out.shape)
+    return inputs[0].relabelled(
+        {int(axis): position for position, axis in enumerate(parameters["permutation"])}, out.shape
+    )
 
 
 def _reshape(graph: Graph, inputs: Sequence[Value], parameters: Mapping[str, Any], out: jax.ShapeDtypeStruct) -> Value:
@@ -46,14 +49,18 @@ def _reshape(graph: Graph, inputs: Sequence[Value], parameters: Mapping[str, Any
         for old, new in groups
         if len(old) == 2 and len(new) == 1 and value.held.intersection(old) == {old[0]}
     }
-    others = [old for old, _ in groups if old[0] not in renamed and old[0] not in larger]
-    if not value.held.intersection(*[sum(others, [])]):
+    others = [axis for old, _ in groups for axis in old if old[0] not in renamed and old[0] not in larger]
+    if value.data is None and not value.held.intersection(others):
         renamed |= {axis: new for axis, (new, _) in larger.items()}
         value = _upsample(graph, value, {axis: factor for axis, (_, factor) in larger.items()})
         return value.relabelled(renamed, out.shape)
     for old, new in groups:
         if len(old) != 1 or len(new) != 1:
             value = hold(graph, value, old)
+    if value.data is not None:
+        lengths = {axis: out.shape[axis] for _, new in groups for axis in new}
+        lengths |= {renamed[axis]: value.data.shape[axis] for axis in renamed}
+        return constant(value.data.reshape([lengths.get(axis, 1) for axis in range(len(out.shape))]), out.shape)
     group_of = {axis: number for number, (old, _) in enumerate(groups) for axis in old}
     order = dict.fromkeys(group_of[axis] for axis in value.layout if axis in value.held)
     before = tuple(axis for number in order for axis in groups[number][0])
@@ -92,28 +99,38 @@ def _upsample(graph: Graph, value: Value, factors: Mapping[int, int]) -> Value:
     return value.tensor(name, layout)
 
 
+def _iota(graph: Graph, inputs: Sequence[Value], parameters: Mapping[str, Any], out: jax.ShapeDtypeStruct) -> Value:
+    axis = parameters["dimension"]
+    if out.shape[axis] % BATCH == 0:
+        raise NotImplementedError("iota along the batch")
+    return constant(np.arange(out.shape[axis], dtype=out.dtype)).relabelled({0: axis}, out.shape)
+
+
 def _slice(graph: Graph, inputs: Sequence[Value], parameters: Mapping[str, Any], out: jax.ShapeDtypeStruct) -> Value:
     (value,) = inputs
     starts, limits = parameters["start_indices"], parameters["limit_indices"]
     strides = parameters["strides"] or (1,) * len(starts)
-    return _cut(graph, value, {axis: each for axis, each in enumerate(zip(starts, limits, strides, strict=True))}, out)
+    return _cut(graph, value, dict(enumerate(zip(starts, limits, strides, strict=True))), out)
 
 
 def _reverse(graph: Graph, inputs: Sequence[Value], parameters: Mapping[str, Any], out: jax.ShapeDtypeStruct) -> Value:
     (value,) = inputs
-    end = np.iinfo(np.int64).min  # Before the first element, whatever the length.
-    return _cut(graph, value, {axis: (value.shape[axis] - 1, end, -1) for axis in parameters["dimensions"]}, out)
+    return _cut(
+        graph, value, {axis: (value.shape[axis] - 1, _BEFORE_THE_START, -1) for axis in parameters["dimensions"]}, out
+    )
 
 
-def _cut(
-    graph: Graph, value: Value, ranges: Mapping[int, tuple[int, int, int]], out: jax.ShapeDtypeStruct
-) -> Value:
+def _cut(graph: Graph, value: Value, ranges: Mapping[int, tuple[int, int, int]], out: jax.ShapeDtypeStruct) -> Value:
     """A part by the start, end and step along each axis."""
     whole = {axis for axis in ranges if ranges[axis] == (0, value.shape[axis], 1)}
     cut = [axis for axis in value.layout if axis in value.held - whole and axis in ranges]
     if not cut:
         return value.relabelled({axis: axis for axis in value.held}, out.shape)
     assert value.name is not None
+    ranges = {
+        axis: (start, TO_THE_END if end == value.shape[axis] else end, step)
+        for axis, (start, end, step) in ranges.items()
+    }
     starts, ends, steps = (graph.integers(*(int(ranges[axis][part]) for axis in cut)) for part in range(3))
     positions = graph.integers(*(value.layout.index(axis) for axis in cut))
     return value.tensor(graph.node("Slice", value.name, starts, ends, positions, steps), value.layout, out.shape)
@@ -142,7 +159,8 @@ def concatenated(graph: Graph, values: Sequence[Value], axis: int, shape: tuple[
     largest = max((value for value in values if value.data is None), key=lambda value: value.size)
     held = set().union(*(value.held for value in values)) - {axis}
     layout = [at for at in largest.layout if at in held or (at == axis and at in largest.held)]
-    layout += sorted(held.union([axis]).difference(layout))
+    for at in sorted(held.union([axis]).difference(layout)):
+        insert(layout, at)
     names = [place(graph, hold(graph, value, layout), tuple(layout)) for value in values]
     name = graph.node("Concat", *names, axis=layout.index(axis))
     return values[0].tensor(name, tuple(layout), shape)
@@ -173,6 +191,7 @@ def _pad(graph: Graph, inputs: Sequence[Value], parameters: Mapping[str, Any], o
 RULES: dict[str, Rule] = {
     "broadcast_in_dim": _broadcast,
     "concatenate": _concatenate,
+    "iota": _iota,
     "pad": _pad,
     "reshape": _reshape,
     "rev": _reverse,
@@ -182,5 +201,5 @@ RULES: dict[str, Rule] = {
     "stack": _stack,
     "transpose": _transpose,
 }
-FREE = ("broadcast_in_dim", "squeeze", "transpose")
-"""Those that need no node, for constants neither."""
+OF_CONSTANTS = ("broadcast_in_dim", "iota", "reshape", "squeeze", "transpose")
+"""Those whose rules take constants, too."""

@@ -6,8 +6,10 @@ So a transposition, an added axis and a broadcast cost nothing until an operator
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
+import jax
 import numpy as np
 
 from jaxlm.interop.onnx_writer.graph import Graph
@@ -17,6 +19,10 @@ BATCH = 9973
 
 Layout = tuple[int | None, ...]
 """The axis of the program's array that each axis of a tensor is; None for an axis of length 1 that is none."""
+
+
+TO_THE_END = np.iinfo(np.int64).max
+"""The end of a Slice that leaves out nothing behind it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,6 +75,10 @@ class Value:
         return dataclasses.replace(self, shape=shape, layout=layout)
 
 
+Rule = Callable[[Graph, Sequence[Value], Mapping[str, Any], jax.ShapeDtypeStruct], Value | list[Value]]
+"""What an equation becomes: (graph, inputs, parameters, the first output's shape and type) -> the outputs."""
+
+
 def constant(data: np.ndarray, shape: tuple[int, ...] | None = None) -> Value:
     """A constant, repeated to `shape` along axes of length 1."""
     return Value(data.shape if shape is None else tuple(shape), data.dtype, data=data)
@@ -117,7 +127,7 @@ def align(graph: Graph, values: Sequence[Value]) -> tuple[list[str], Layout]:
         if None in target:
             target[target.index(None)] = axis
         else:
-            target.append(axis)
+            insert(target, axis)
     names = []
     for value in values:
         if value.data is not None:
@@ -130,6 +140,12 @@ def align(graph: Graph, values: Sequence[Value]) -> tuple[list[str], Layout]:
     return names, tuple(target)
 
 
+def insert(layout: list[int | None], axis: int) -> None:
+    """Adds an axis to a layout, behind the one that it follows in the program's array."""
+    before = max((at for at in layout if at is not None and at < axis), default=None)
+    layout.insert(0 if before is None else layout.index(before) + 1, axis)
+
+
 def hold(graph: Graph, value: Value, axes: Sequence[int]) -> Value:
     """The value with its repeats along some axes written out."""
     missing = [axis for axis in axes if axis not in value.held and value.shape[axis] != 1]
@@ -138,10 +154,13 @@ def hold(graph: Graph, value: Value, axes: Sequence[int]) -> Value:
     if value.data is not None and BATCH not in (value.shape[axis] for axis in missing):
         lengths = [value.shape[axis] if axis in axes else length for axis, length in enumerate(value.data.shape)]
         return dataclasses.replace(value, data=np.broadcast_to(value.data, lengths))
-    now = sorted(value.held) if value.data is not None else [axis for axis in value.layout if axis in value.held]
-    layout = (*now, *missing)
-    name = graph.node("Expand", place(graph, value, layout), lengths_of(graph, value.shape, layout, copied=False))
-    return value.tensor(name, layout)
+    layout = sorted(value.held) if value.data is not None else [axis for axis in value.layout if axis in value.held]
+    for axis in sorted(missing):
+        insert(layout, axis)
+    name = graph.node(
+        "Expand", place(graph, value, tuple(layout)), lengths_of(graph, value.shape, layout, copied=False)
+    )
+    return value.tensor(name, tuple(layout))
 
 
 def lengths_of(graph: Graph, shape: tuple[int, ...], layout: Sequence[int | None], copied: bool = True) -> str:
