@@ -21,6 +21,7 @@ from numpy.typing import ArrayLike
 
 from jaxlm.checkpoints import Trained, open_model, shipped
 from jaxlm.evaluation import inference
+from jaxlm.interop import backends
 from jaxlm.landmarks import geometry, photos
 from jaxlm.models.dpr import coordinates, locate_in_photos
 from jaxlm.prediction import detectors
@@ -31,7 +32,7 @@ from jaxlm.prediction.face import Face
 PhotoAndBox = tuple[np.ndarray, np.ndarray]
 
 BATCH_SIZES = (1, 4, 16, 64)
-"""Numbers of faces that the network is compiled for. Other numbers are padded to the next one, or split."""
+"""Numbers of faces that JAX compiles the network for. Other numbers are padded to the next one, or split."""
 
 
 class Landmarker:
@@ -41,6 +42,7 @@ class Landmarker:
       trained: The model. Its boxes calibrate the face detector, and its least confidence tells faces from others.
       detector: Finds the faces where no boxes are given; by default `detectors.build()`, when first needed.
       flip_test: Average with the points of the mirrored crop, in twice the time.
+      backend: What computes the points, "jax" or "onnx"; see `backends.Predictor` for the default.
 
     Attributes:
       trained: The model.
@@ -50,19 +52,24 @@ class Landmarker:
       flip_test: As given.
 
     Raises:
-      ValueError: `flip_test` with a model that looks at the photo itself.
+      ValueError: `flip_test` or ONNX with a model that looks at the photo itself; `backend` cannot be used here.
     """
 
-    def __init__(self, trained: Trained, detector: FaceDetector | None = None, flip_test: bool = False) -> None:
-        if flip_test and trained.looks_at_photos:
-            raise ValueError("there is no flip test for the released models of DPR, which look at the photo itself")
+    def __init__(
+        self,
+        trained: Trained,
+        detector: FaceDetector | None = None,
+        flip_test: bool = False,
+        backend: str | None = None,
+    ) -> None:
+        if trained.looks_at_photos and (flip_test or backend == "onnx"):
+            what = "flip test" if flip_test else "backend onnx"
+            raise ValueError(f"there is no {what} for the released models of DPR, which look at the photo itself")
         self.trained, self.scheme, self.least_confidence = trained, trained.scheme, trained.least_confidence
         self.calibrations, self.flip_test = dict(trained.boxes), flip_test
         self._given_detector = detector
-        size, task = trained.config.model.input_size, trained.task
-        flip = trained.scheme.flip if flip_test else None
-        self._step = jax.jit(functools.partial(inference.predict_crops, model=trained.model, task=task, flip=flip))
-        self._size, self._crop = size, trained.config.data.crop
+        self._predictor = backends.Predictor(trained, trained.scheme.flip if flip_test else None, backend)
+        self._size, self._crop = trained.config.model.input_size, trained.config.data.crop
 
     @classmethod
     def load(
@@ -73,6 +80,7 @@ class Landmarker:
         head: str | None = None,
         detector: str | FaceDetector | None = None,
         flip_test: bool = False,
+        backend: str | None = None,
     ) -> Landmarker:
         """A model from a file or a run.
 
@@ -83,15 +91,21 @@ class Landmarker:
           head: The data set whose points are read, of a run on several; by default the first.
           detector: Finds the faces where no boxes are given; `detectors.build` says what names there are.
           flip_test: Average with the points of the mirrored crop, in twice the time.
+          backend: "jax", the reference, or "onnx", onnxruntime on a CPU; by default the faster one that can be had.
 
         Raises:
           FileNotFoundError: There is no such file.
-          ValueError: The file is damaged, or of another version; there is no such head or detector.
+          ValueError: The file is damaged, or of another version; there is no such head, detector or backend.
           CheckpointError: The folder is no run, or none of its checkpoints can be read.
         """
         if isinstance(detector, str):
             detector = detectors.build(detector)
-        return cls(open_model(path or shipped.NAME, step=step, head=head), detector, flip_test)
+        return cls(open_model(path or shipped.NAME, step=step, head=head), detector, flip_test, backend)
+
+    @property
+    def backend(self) -> str:
+        """What computes the points: "jax" or "onnx"."""
+        return "jax" if self.trained.looks_at_photos else self._predictor.backend
 
     @functools.cached_property
     def detector(self) -> FaceDetector:
@@ -154,13 +168,13 @@ class Landmarker:
         """The faces in crops that are cut as prepared frames are."""
         start = 0
         while start < len(rows):
-            batch = _batch_size(len(rows) - start)
+            batch = self._batch_size(len(rows) - start)
             chunk = rows[start : start + batch]
             crops, maps = np.zeros((batch, self._size, self._size, 3), np.uint8), []
             for crop, (image, box) in zip(crops, chunk, strict=False):
                 crop[:], to_crop = photos.cut_crop(image, box[:4], self._size, self._crop, box[4])
                 maps.append(geometry.invert(to_crop))
-            predicted = jax.device_get(self._step(self.trained.variables, crops))
+            predicted = self._predictor(crops)
             for index, ((_, box), to_photo) in enumerate(zip(chunk, maps, strict=True)):
                 one = jax.tree.map(lambda leaf, index=index: leaf[index], predicted)
                 yield self._face(box, one._replace(points=geometry.transform(one.points, to_photo)))
@@ -181,7 +195,8 @@ class Landmarker:
         box, roll = box[:4].astype(np.float32), float(box[4])
         return Face(box, points, predicted.confidence, self.scheme, roll, degenerate)
 
-
-def _batch_size(count: int) -> int:
-    """The number of faces to compute at once, of those that the network is compiled for, where `count` are left."""
-    return next((size for size in BATCH_SIZES if size >= count), BATCH_SIZES[-1])
+    def _batch_size(self, count: int) -> int:
+        """The number of faces to compute at once where `count` are left: for JAX one that it compiles for."""
+        if self._predictor.backend == "onnx":
+            return min(count, BATCH_SIZES[-1])
+        return next((size for size in BATCH_SIZES if size >= count), BATCH_SIZES[-1])
