@@ -115,58 +115,60 @@ def _reduction(op: str) -> Rule:
     """The rule for a sum, a maximum or a minimum over axes."""
 
     def rule(graph: Graph, inputs: Sequence[Value], parameters: Mapping[str, Any], out: jax.ShapeDtypeStruct) -> Value:
-        (value,) = inputs
-        axes = [axis for axis in parameters["axes"] if value.shape[axis] != 1]
-        value = hold(graph, value, axes)
-        kept = [axis for axis in range(len(value.shape)) if axis not in parameters["axes"]]
-        renamed = {axis: position for position, axis in enumerate(kept)}
-        name = _reduced(graph, op, value, axes)
-        layout = tuple(None if axis in axes else axis for axis in value.layout)
-        return value.tensor(name, layout).relabelled(renamed, out.shape)
+        return _reduced(graph, op, inputs[0], parameters["axes"], out)
 
     return rule
 
 
-def _reduced(graph: Graph, op: str, value: Value, axes: Sequence[int]) -> str:
-    """A reduction over axes of a tensor, which keep length 1."""
+def _reduced(graph: Graph, op: str, value: Value, axes: Sequence[int], out: jax.ShapeDtypeStruct) -> Value:
+    """A reduction over axes, which keep length 1 in the tensor."""
+    kept = [axis for axis in range(len(value.shape)) if axis not in axes]
+    long = [axis for axis in axes if value.shape[axis] != 1]
+    renamed = {axis: position for position, axis in enumerate(kept)}
+    if not long:
+        return value.relabelled(renamed, out.shape)
+    value = hold(graph, value, long)
     assert value.name is not None
-    return graph.node(op, value.name, graph.integers(*sorted(value.layout.index(axis) for axis in axes)), keepdims=1)
+    positions = graph.integers(*sorted(value.layout.index(axis) for axis in long))
+    layout = tuple(None if axis in axes else axis for axis in value.layout)
+    reduced = value.tensor(graph.node(op, value.name, positions, keepdims=1), layout)
+    return reduced.relabelled(renamed, out.shape)
 
 
-def _all(graph: Graph, inputs: Sequence[Value], parameters: Mapping[str, Any], out: jax.ShapeDtypeStruct) -> Value:
-    from onnx import TensorProto
+def _of_booleans(op: str) -> Rule:
+    """The rule for a reduction of booleans: that of 0 and 1."""
 
-    (value,) = inputs
-    assert value.name is not None
-    numbers = value.tensor(graph.node("Cast", value.name, to=int(TensorProto.INT32)), value.layout)
-    least = _reduction("ReduceMin")(graph, [numbers], parameters, out)
-    assert isinstance(least, Value)
-    assert least.name is not None
-    return least.tensor(graph.node("Cast", least.name, to=int(TensorProto.BOOL)), least.layout)
+    def rule(graph: Graph, inputs: Sequence[Value], parameters: Mapping[str, Any], out: jax.ShapeDtypeStruct) -> Value:
+        (value,) = inputs
+        assert value.name is not None
+        numbers = value.tensor(graph.cast(value.name, np.int32), value.layout, dtype=np.int32)
+        found = _reduced(graph, op, numbers, parameters["axes"], out)
+        assert found.name is not None
+        return found.tensor(graph.cast(found.name, np.bool_), found.layout, dtype=np.bool_)
+
+    return rule
 
 
 def _index_of_maximum(
     graph: Graph, inputs: Sequence[Value], parameters: Mapping[str, Any], out: jax.ShapeDtypeStruct
 ) -> Value:
-    from onnx import helper
-
     (axis,) = parameters["axes"]
     value = hold(graph, inputs[0], [axis])
     assert value.name is not None
-    renamed = {at: at - (at > axis) for at in range(len(value.shape)) if at != axis}
     found = graph.node("ArgMax", value.name, axis=value.layout.index(axis), keepdims=1)
-    name = graph.node("Cast", found, to=int(helper.np_dtype_to_tensor_dtype(np.dtype(out.dtype))))
     layout = tuple(None if at == axis else at for at in value.layout)
-    return value.tensor(name, layout, dtype=out.dtype).relabelled(renamed, out.shape)
+    renamed = {at: at - (at > axis) for at in range(len(value.shape)) if at != axis}
+    return value.tensor(graph.cast(found, out.dtype), layout, dtype=out.dtype).relabelled(renamed, out.shape)
 
 
 RULES: dict[str, Rule] = {
     "argmax": _index_of_maximum,
     "conv_general_dilated": _convolution,
     "dot_general": _product,
-    "reduce_and": _all,
+    "reduce_and": _of_booleans("ReduceMin"),
     "reduce_max": _reduction("ReduceMax"),
     "reduce_min": _reduction("ReduceMin"),
+    "reduce_or": _of_booleans("ReduceMax"),
     "reduce_sum": _reduction("ReduceSum"),
     "reduce_window_max": _window_maximum,
 }

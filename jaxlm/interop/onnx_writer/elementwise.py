@@ -112,16 +112,13 @@ def _is_number(value: Value, number: float) -> bool:
 
 
 def _convert(graph: Graph, inputs: Sequence[Value], parameters: Mapping[str, Any], out: jax.ShapeDtypeStruct) -> Value:
-    from onnx import helper
-
     (value,) = inputs
     if value.dtype == out.dtype:
         return value
     if value.data is not None:
         return constant(value.data.astype(out.dtype), out.shape)
     assert value.name is not None
-    name = graph.node("Cast", value.name, to=int(helper.np_dtype_to_tensor_dtype(np.dtype(out.dtype))))
-    return value.tensor(name, value.layout, dtype=out.dtype)
+    return value.tensor(graph.cast(value.name, out.dtype), value.layout, dtype=out.dtype)
 
 
 def _pass_on(graph: Graph, inputs: Sequence[Value], parameters: Mapping[str, Any], out: jax.ShapeDtypeStruct) -> Value:

@@ -36,7 +36,7 @@ def _gather(graph: Graph, inputs: Sequence[Value], parameters: Mapping[str, Any]
     name = graph.node(
         "GatherND",
         place(graph, value, (*batching, *indexed, *rest)),
-        graph.node("Cast", place(graph, indices, (*indices_batching, *others, len(places))), to=_INT64),
+        graph.cast(place(graph, indices, (*indices_batching, *others, len(places))), np.int64),
         batch_dims=len(batching),
     )
     layout = (*(places[axis] for axis in (*indices_batching, *others)), *(window_of[axis] for axis in rest))
@@ -93,7 +93,5 @@ def _scatter(graph: Graph, inputs: Sequence[Value], parameters: Mapping[str, Any
 def _integers(numbers: Sequence[Any]) -> tuple[int, ...]:
     return tuple(map(int, numbers))
 
-
-_INT64 = 7  # TensorProto.INT64
 
 RULES: dict[str, Rule] = {"gather": _gather, "scatter": _scatter}

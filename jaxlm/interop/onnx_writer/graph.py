@@ -59,6 +59,12 @@ class Graph:
         """Adds an operator of one output, and gives its name."""
         return self.nodes_of_many(op, inputs, 1, attributes)[0]
 
+    def cast(self, name: str, dtype: Any) -> str:
+        """Adds a conversion to another type, and gives its name."""
+        from onnx import helper
+
+        return self.node("Cast", name, to=int(helper.np_dtype_to_tensor_dtype(np.dtype(dtype))))
+
     def nodes_of_many(self, op: str, inputs: tuple[str, ...], count: int, attributes: dict[str, Any]) -> list[str]:
         """Adds an operator of `count` outputs, and gives their names."""
         key = (op, inputs, repr(sorted(attributes.items())))
