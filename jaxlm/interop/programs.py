@@ -38,7 +38,9 @@ class ExportError(ValueError):
 
 def predict_function(trained: Trained, flip: Sequence[int] | None = None) -> Predict:
     """A detector with its weights, in float32 whatever the run computed in; `flip` as in `inference.predict_step`."""
-    model, task = trained.model.clone(dtype=jnp.float32), trained.task
+    model, task = trained.model, trained.task
+    if trained.config.dtype != "float32":
+        model = model.clone(dtype=jnp.float32)
     variables = jax.device_get(trained.variables)  # Without their places on the devices of this process.
     return functools.partial(inference.predict_crops, variables, model=model, task=task, flip=flip)
 
