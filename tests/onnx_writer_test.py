@@ -206,6 +206,7 @@ def test_several_outputs_have_the_names_of_their_fields():
     ("function", "message"),
     [
         (lambda x: jnp.cumsum(x, axis=1), "the primitive cumsum has no rule"),
+        (lambda x: lax.fori_loop(0, 3, lambda _, y: 2 * y, x), "the primitive scan has no rule"),
         (lambda x: jnp.arange(x.shape[0]) + x[:, 0], "iota along the batch has no rule"),
         (lambda x: lax.pad(x, 0.0, ((0, 0, 0), (0, 0, 1))), "pad between elements"),
         (lambda x: x.at[:, jnp.argmax(x[0])].set(1.0), "scatter at computed places"),

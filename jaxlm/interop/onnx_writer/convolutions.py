@@ -36,7 +36,7 @@ def _convolution(
     if set(strides) != {1} or settings["group"] != 1 or kernel.data is None or min(pads) < 0:
         raise NotImplementedError("conv_general_dilated with lhs_dilation and strides, groups or much padding")
     outputs, features, *window = numbers.rhs_spec
-    flipped = np.flip(kernel.data.transpose(features, outputs, *window), range(2, len(numbers.rhs_spec)))
+    flipped = np.flip(kernel.data.transpose(features, outputs, *window), tuple(range(2, len(numbers.rhs_spec))))
     settings |= {"strides": list(spread), "pads": pads}
     name = graph.node("ConvTranspose", name, graph.constant(flipped), **settings)
     return x.tensor(name, numbers.out_spec, out.shape)

@@ -103,7 +103,11 @@ def _composed(compute: Callable[..., Any], emit: Callable[..., str]) -> Rule:
 
 def _computed(compute: Callable[..., Any], inputs: Sequence[Value], out: jax.ShapeDtypeStruct) -> np.ndarray:
     """A function of constants; numbers get the rank of the result."""
-    arrays = [np.reshape(value.data, (1,) * len(out.shape)) if value.shape == () else value.data for value in inputs]
+    arrays = [
+        value.data.reshape((1,) * len(out.shape)) if value.shape == () else value.data
+        for value in inputs
+        if value.data is not None
+    ]
     return np.asarray(compute(*arrays)).astype(out.dtype, copy=False)
 
 
@@ -126,7 +130,7 @@ def _pass_on(graph: Graph, inputs: Sequence[Value], parameters: Mapping[str, Any
 
 
 def _integer_pow(graph: Graph, x: str, y: int) -> str:
-    return graph.node("Mul", x, x) if y == 2 else graph.node("Pow", x, graph.constant(np.float32(y).reshape(())))
+    return graph.node("Mul", x, x) if y == 2 else graph.node("Pow", x, graph.constant(np.array(y, np.float32)))
 
 
 def _is_finite(graph: Graph, x: str) -> str:

@@ -39,8 +39,11 @@ def _gather(graph: Graph, inputs: Sequence[Value], parameters: Mapping[str, Any]
         graph.cast(place(graph, indices, (*indices_batching, *others, len(places))), np.int64),
         batch_dims=len(batching),
     )
-    layout = (*(places[axis] for axis in (*indices_batching, *others)), *(window_of[axis] for axis in rest))
-    return value.tensor(name, layout, out.shape)
+    batch, pixels = ([places[axis] for axis in axes] for axes in (indices_batching, others))
+    channels = [window_of[axis] for axis in rest]
+    found = value.tensor(name, (*batch, *pixels, *channels), out.shape)
+    layout = (*batch, *channels, *pixels)  # As images lie elsewhere; few channels at the end would be slow, too.
+    return found.tensor(place(graph, found, layout), layout)
 
 
 def _rows(
@@ -58,8 +61,8 @@ def _rows(
     name = graph.node(
         "Gather", place(graph, value, layout), graph.constant(rows.astype(np.int64)), axis=layout.index(axis)
     )
-    kept = {at: window_of[at] for at in value.held - {axis}}
-    new = tuple((places[0] if places else None) if at == axis else kept.get(at) for at in layout)
+    new_of = {at: window_of[at] for at in value.held - {axis}} | ({axis: places[0]} if places else {})
+    new = tuple(None if at is None else new_of.get(at) for at in layout)
     return value.tensor(name, new, out.shape)
 
 

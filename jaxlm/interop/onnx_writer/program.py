@@ -17,8 +17,14 @@ from jaxlm.models.layers import operators
 RULES = elementwise.RULES | shapes.RULES | convolutions.RULES | gathers.RULES
 """The rule for each primitive that can be converted."""
 
-# Where primitives that call another program have it.
-_CALLS = ("jaxpr", "call_jaxpr", "fun_jaxpr")
+# Primitives that call another program once, and the parameter that has it.
+_CALLS = {
+    "checkpoint": "jaxpr",
+    "closed_call": "call_jaxpr",
+    "custom_jvp_call": "call_jaxpr",
+    "custom_vjp_call": "call_jaxpr",
+    "jit": "jaxpr",
+}
 
 
 class UnknownPrimitiveError(ValueError):
@@ -59,7 +65,8 @@ def _run(graph: Graph, program: core.Jaxpr, constants: Sequence[Value], inputs: 
 
     def read(variable: Any) -> Value:
         if isinstance(variable, core.Literal):
-            return constant(np.asarray(variable.val, variable.aval.dtype))  # Which may be a number of Python.
+            kind: Any = variable.aval
+            return constant(np.asarray(variable.val, kind.dtype))  # The value may be a number of Python.
         return known[variable]
 
     for equation in program.eqns:
@@ -71,8 +78,8 @@ def _run(graph: Graph, program: core.Jaxpr, constants: Sequence[Value], inputs: 
 def _apply(graph: Graph, equation: core.JaxprEqn, inputs: list[Value]) -> list[Value]:
     """The outputs of an equation."""
     name, parameters = equation.primitive.name, equation.params
-    inner = next((parameters[key] for key in _CALLS if key in parameters), None)
-    if inner is not None:
+    if name in _CALLS:
+        inner = parameters[_CALLS[name]]
         closed = inner if isinstance(inner, core.ClosedJaxpr) else core.ClosedJaxpr(inner, ())
         return _run(graph, closed.jaxpr, [constant(np.asarray(array)) for array in closed.consts], inputs)
     of_constants = name in elementwise.RULES or name in shapes.OF_CONSTANTS
@@ -80,8 +87,9 @@ def _apply(graph: Graph, equation: core.JaxprEqn, inputs: list[Value]) -> list[V
         return _evaluate(equation, inputs)
     if name not in RULES:
         raise UnknownPrimitiveError(f"the primitive {name} has no rule in jaxlm/interop/onnx_writer")
+    out: Any = equation.outvars[0].aval
     try:
-        outputs = RULES[name](graph, inputs, parameters, equation.outvars[0].aval)
+        outputs = RULES[name](graph, inputs, parameters, out)
     except NotImplementedError as error:
         raise UnknownPrimitiveError(f"{error} has no rule in jaxlm/interop/onnx_writer") from error
     return outputs if isinstance(outputs, list) else [outputs]
@@ -98,10 +106,8 @@ def _evaluate(equation: core.JaxprEqn, inputs: Sequence[Value]) -> list[Value]:
         parameters = {name: _for_one(parameter) for name, parameter in equation.params.items()}
         found = equation.primitive.bind(*arrays, **parameters)
     outputs = found if equation.primitive.multiple_results else [found]
-    return [
-        constant(np.asarray(array), variable.aval.shape)
-        for array, variable in zip(outputs, equation.outvars, strict=True)
-    ]
+    kinds: list[Any] = [variable.aval for variable in equation.outvars]
+    return [constant(np.asarray(array), kind.shape) for array, kind in zip(outputs, kinds, strict=True)]
 
 
 def _for_one(parameter: Any) -> Any:

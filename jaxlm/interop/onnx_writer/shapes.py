@@ -158,9 +158,9 @@ def concatenated(graph: Graph, values: Sequence[Value], axis: int, shape: tuple[
     """Values one after another along an axis."""
     largest = max((value for value in values if value.data is None), key=lambda value: value.size)
     held = set().union(*(value.held for value in values)) - {axis}
-    layout = [at for at in largest.layout if at in held or (at == axis and at in largest.held)]
+    layout: list[int | None] = [at for at in largest.layout if at in held or (at == axis and at in largest.held)]
     for at in sorted(held.union([axis]).difference(layout)):
-        insert(layout, at)
+        insert(layout, at, shape)
     names = [place(graph, hold(graph, value, layout), tuple(layout)) for value in values]
     name = graph.node("Concat", *names, axis=layout.index(axis))
     return values[0].tensor(name, tuple(layout), shape)

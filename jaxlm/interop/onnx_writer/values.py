@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from numpy.typing import DTypeLike
 
 from jaxlm.interop.onnx_writer.graph import Graph
 
@@ -55,7 +56,9 @@ class Value:
         """How many elements the tensor has."""
         return int(np.prod([self.shape[axis] for axis in self.held], dtype=object))
 
-    def tensor(self, name: str, layout: Layout, shape: tuple[int, ...] | None = None, dtype: object = None) -> Value:
+    def tensor(
+        self, name: str, layout: Layout, shape: tuple[int, ...] | None = None, dtype: DTypeLike | None = None
+    ) -> Value:
         """Another tensor, by default of this shape and type."""
         return Value(
             self.shape if shape is None else shape, self.dtype if dtype is None else np.dtype(dtype), layout, name
@@ -127,7 +130,7 @@ def align(graph: Graph, values: Sequence[Value]) -> tuple[list[str], Layout]:
         if None in target:
             target[target.index(None)] = axis
         else:
-            insert(target, axis)
+            insert(target, axis, largest.shape)
     names = []
     for value in values:
         if value.data is not None:
@@ -140,9 +143,11 @@ def align(graph: Graph, values: Sequence[Value]) -> tuple[list[str], Layout]:
     return names, tuple(target)
 
 
-def insert(layout: list[int | None], axis: int) -> None:
-    """Adds an axis to a layout, behind the one that it follows in the program's array."""
+def insert(layout: list[int | None], axis: int, shape: Sequence[int]) -> None:
+    """Adds an axis of `shape` to a layout: behind the one that it follows there, and not before the batch."""
     before = max((at for at in layout if at is not None and at < axis), default=None)
+    first = layout[0] if layout and layout[0] is not None and shape[layout[0]] == BATCH else None
+    before = first if before is None else before
     layout.insert(0 if before is None else layout.index(before) + 1, axis)
 
 
@@ -154,9 +159,11 @@ def hold(graph: Graph, value: Value, axes: Sequence[int]) -> Value:
     if value.data is not None and BATCH not in (value.shape[axis] for axis in missing):
         lengths = [value.shape[axis] if axis in axes else length for axis, length in enumerate(value.data.shape)]
         return dataclasses.replace(value, data=np.broadcast_to(value.data, lengths))
-    layout = sorted(value.held) if value.data is not None else [axis for axis in value.layout if axis in value.held]
+    layout: list[int | None] = [*sorted(value.held)]
+    if value.data is None:
+        layout = [axis for axis in value.layout if axis in value.held]
     for axis in sorted(missing):
-        insert(layout, axis)
+        insert(layout, axis, value.shape)
     name = graph.node(
         "Expand", place(graph, value, tuple(layout)), lengths_of(graph, value.shape, layout, copied=False)
     )
