@@ -3,7 +3,7 @@
 - `bundle`: weights, config and scheme, for jaxlm itself; see jaxlm/checkpoints/bundle.py.
 - `stablehlo`: the whole program with its weights, for JAX on a CPU, GPU or TPU. JAX promises to read such a file for
   six months, so keep a bundle, too.
-- `onnx`: the same for ONNX runtimes; it needs jax2onnx: pip install "jaxlm[onnx]".
+- `onnx`: the same for ONNX runtimes; it needs pip install "jaxlm[onnx]".
 
 Programs take crops uint8 [B, S, S, 3]. They give points [B, N, 2] in crop pixels and, where the model says, confidences
 [B, N]. A .json file beside them tells how to cut the crops. Every file is read back and must give our points for 32

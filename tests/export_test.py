@@ -110,27 +110,20 @@ def test_operators_are_those_of_the_target(detected: Trained, count_operations: 
             spec = jax.ShapeDtypeStruct((1, SIZE, SIZE, 3), jnp.uint8)
             return str(jax.make_jaxpr(programs.detect_function(detected))(spec))
 
-    assert [count_operations(traced(target)) for target in ("cpu", "accelerator", "onnx")] == [0, 1, 1]
+    assert [count_operations(traced(target)) for target in ("cpu", "accelerator")] == [0, 1]
     assert "reduce_window_max" in traced("accelerator")
-    assert "reduce_window_max" not in traced("onnx")
     assert operators.rewritten()
 
 
-@pytest.mark.parametrize("shape", [(2, 8, 8, 3), (1, 5, 7, 2)])
-def test_the_pool_for_onnx_is_the_pool(shape: tuple[int, ...]):
-    x = jax.random.normal(jax.random.key(0), shape)
-    with operators.traced_for("onnx"):
-        found = operators.max_pool_3x3(x)
-    np.testing.assert_array_equal(found, nn.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1))))
-
-
-def test_files_of_onnx(detected: Trained, crops: np.ndarray, outputs: list[np.ndarray], tmp_path: pathlib.Path):
-    pytest.importorskip("jax2onnx")
+def test_files_of_onnx_take_any_number_of_faces(
+    detected: Trained, crops: np.ndarray, outputs: list[np.ndarray], tmp_path: pathlib.Path
+):
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
     file = tmp_path / "detector.onnx"
-    batch = programs.write_onnx(programs.detect_function(detected), SIZE, file)
-    assert batch is None
+    programs.write_onnx(detected, file)
     for count in (1, 5):
-        found = programs.read_onnx(file, batch)(crops[:count])
+        found = programs.read_onnx(file)(crops[:count])
         for ours, theirs in zip(outputs, found, strict=True):
             assert_float32_close(theirs, ours[:count], DEPTH)
 
@@ -276,16 +269,40 @@ def test_what_cannot_be_exported(file: pathlib.Path, tmp_path: pathlib.Path, mon
     assert "run holds the translator vunet, which finds no landmarks" in error("--workdir", "run", "--format", "onnx")
 
 
+def test_the_command_writes_onnx_and_what_it_takes(file: pathlib.Path, tmp_path: pathlib.Path, capsys):
+    pytest.importorskip("onnx")
+    onnxruntime = pytest.importorskip("onnxruntime")
+    out = tmp_path / "detector.onnx"
+    export.main(["--weights", str(file), "--format", "onnx", "--out", str(out)])
+    assert re.search(r"batch 3: \S+ ms a face in JAX \(\w+\), \S+ in onnxruntime", capsys.readouterr().out)
+    description = json.loads((tmp_path / "detector.json").read_text())
+    session = onnxruntime.InferenceSession(str(out), providers=["CPUExecutionProvider"])
+    (taken,) = session.get_inputs()
+    assert (taken.name, taken.type) == (description["input"]["name"], "tensor(uint8)")
+    assert taken.shape == ["batch", *description["input"]["shape"][1:]]
+    for given, described in zip(session.get_outputs(), description["outputs"], strict=True):
+        assert (given.name, given.shape[1:]) == (described["name"], described["shape"][1:])
+
+
 def test_onnx_without_its_packages(file: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys):
-    monkeypatch.setitem(sys.modules, "jax2onnx", None)
+    monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(SystemExit, match="1"):
         export.main(["--weights", str(file), "--format", "onnx", "--out", str(tmp_path / "a.onnx")])
-    assert "ONNX needs jax2onnx and onnxruntime" in capsys.readouterr().err
+    assert 'there is no onnx: pip install "jaxlm[onnx]"' in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 
-def test_models_that_jax2onnx_cannot_convert(tmp_path: pathlib.Path, detected: Trained):
-    pytest.importorskip("jax2onnx")
-    detect = programs.detect_function(detected)
-    with pytest.raises(programs.ExportError, match="jax2onnx cannot convert this model"):
-        programs.write_onnx(lambda crops: (jnp.linalg.svd(detect(crops)[0])[1],), SIZE, tmp_path / "a.onnx")
+def test_models_that_cannot_be_onnx_are_told(tmp_path: pathlib.Path, detected: Trained):
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+
+    class Sorted(Operators):
+        @nn.compact
+        def __call__(self, images: jax.Array, *, train: bool, temperature: float = 1.0) -> jax.Array:
+            return jnp.sort(super().__call__(images, train=train), axis=1)
+
+    trained = dataclasses.replace(detected, model=Sorted())
+    with pytest.raises(
+        programs.ExportError, match="the model cnn cannot be written as ONNX: the primitive sort has no"
+    ):
+        programs.write_onnx(trained, tmp_path / "a.onnx")

@@ -15,6 +15,7 @@ from PIL import Image
 from jaxlm import Landmarker, models
 from jaxlm.checkpoints import CheckpointError, Trained, bundle, shipped
 from jaxlm.config import Config, DataConfig, ModelConfig, TaskConfig
+from jaxlm.interop import backends
 from jaxlm.landmarks import geometry, load_scheme, photos
 from jaxlm.landmarks.schemes import FIVE, IBUG68
 from jaxlm.models.dpr import coordinates
@@ -108,8 +109,16 @@ def test_faces_of_several_photos_come_back_by_photo(spots: Landmarker):
     np.testing.assert_array_equal(found[0].box, BOX)
 
 
-def test_batches_of_any_size_compile_few_shapes_and_equal_single_faces():
-    spots = brightest(24)
+@pytest.mark.parametrize("backend", backends.BACKENDS)
+def test_batches_of_any_size_equal_single_faces_and_jax_compiles_few(backend: str, monkeypatch: pytest.MonkeyPatch):
+    if backend == "onnx":
+        pytest.importorskip("onnx")
+        pytest.importorskip("onnxruntime")
+    spots = brightest(24, backend)
+    predict, sizes = backends.Predictor.__call__, set()
+    monkeypatch.setattr(
+        backends.Predictor, "__call__", lambda self, crops: (sizes.add(len(crops)), predict(self, crops))[1]
+    )
     rng = np.random.default_rng(0)
     photo = rng.integers(0, 256, (120, 150, 3), np.uint8)
     boxes = np.concatenate([corner := rng.uniform(0, 60, (70, 2)), corner + rng.uniform(20, 50, (70, 2))], axis=1)
@@ -119,7 +128,7 @@ def test_batches_of_any_size_compile_few_shapes_and_equal_single_faces():
         for face, expected in zip(faces, alone[:count], strict=True):
             assert_float32_close(face.points, expected.points, depth=20, scale=150)
             assert_float32_close(face.confidence, expected.confidence, depth=24 * 24)
-    assert spots._step._cache_size() == len(landmarker.BATCH_SIZES)
+    assert sizes == (set(landmarker.BATCH_SIZES) if backend == "jax" else {1, 2, 3, 5, 6, 17, 64})
 
 
 def test_threads_get_what_one_gets(spots: Landmarker):

@@ -28,7 +28,9 @@ class Brightest(nn.Module):
         return jnp.repeat(images.mean(axis=-1, keepdims=True), 5, axis=-1)
 
 
-def brightest(size: int = 120, **calibrations: tuple[float, float, float, float]) -> Landmarker:
+def brightest(
+    size: int = 120, backend: str | None = None, **calibrations: tuple[float, float, float, float]
+) -> Landmarker:
     """Finds the brightest pixel of the box; its detector finds one box, of 60 pixels."""
     config = Config(
         model=ModelConfig("cnn", size),
@@ -36,7 +38,7 @@ def brightest(size: int = 120, **calibrations: tuple[float, float, float, float]
         data=DataConfig(scheme="five"),
     )
     detector = FaceDetector("finder", lambda photo: np.float64([[40, 30, 99, 89]]))
-    return Landmarker(Trained(config, Brightest(), {}, 1, FIVE, boxes=calibrations), detector)
+    return Landmarker(Trained(config, Brightest(), {}, 1, FIVE, boxes=calibrations), detector, backend=backend)
 
 
 def bright_spot(x: int, y: int) -> np.ndarray:

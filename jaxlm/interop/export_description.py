@@ -18,7 +18,7 @@ _USE = {
 
 
 def describe_program(
-    detector: Trained, file: pathlib.Path, kind: str, batch: int | None, outputs: int, parity: Mapping[str, Any]
+    detector: Trained, file: pathlib.Path, kind: str, outputs: int, parity: Mapping[str, Any]
 ) -> dict[str, Any]:
     """The description of an exported program, which JSON can hold.
 
@@ -26,13 +26,12 @@ def describe_program(
       detector: The detector.
       file: The program's file.
       kind: `stablehlo` or `onnx`.
-      batch: The number of crops it takes at a time; None for any number.
       outputs: The number of its outputs: points, or points and confidences.
       parity: The faces on which it was compared with our points, and the largest difference.
     """
     config, count = detector.config, detector.scheme.num_points
-    size, faces = config.model.input_size, batch or "any"
-    shapes = ([faces, count, 2], [faces, count])
+    size = config.model.input_size
+    shapes = (["any", count, 2], ["any", count])
     meanings = (
         "(x, y) in pixels of the crop; the first pixel's centre is (0, 0)",
         "how sure the model is of each point, 0 to 1",
@@ -46,7 +45,7 @@ def describe_program(
         "input": {
             "name": INPUT,
             "type": "uint8",
-            "shape": [faces, size, size, 3],
+            "shape": ["any", size, size, 3],
             "meaning": "crops of faces, RGB; the file normalises them itself",
         },
         "outputs": [

@@ -87,7 +87,7 @@ def export(detector: Trained, kind: str, out: pathlib.Path, dataset: str | None 
     outputs = ours(faces.crops)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=".") as folder:
         partial = pathlib.Path(folder, "file")
-        detect, batch = write_and_read(detector, kind, partial)
+        detect = write_and_read(detector, kind, partial)
         difference = largest_difference(detect, np.asarray(outputs[0]), faces.crops)
         print(f"points differ by up to {difference:.2g} crop pixels on {faces.description}")
         if not difference <= TOLERANCE:  # NaN does not pass.
@@ -98,7 +98,7 @@ def export(detector: Trained, kind: str, out: pathlib.Path, dataset: str | None 
     print(f"Wrote {out} ({out.stat().st_size / 1e6:.1f} MB)")
     if kind != "bundle":
         parity = {"faces": faces.description, "largest_difference_in_crop_pixels": difference}
-        description = export_description.describe_program(detector, out, kind, batch, len(outputs), parity)
+        description = export_description.describe_program(detector, out, kind, len(outputs), parity)
         beside = _description_of(out)
         write_json(beside, description)
         print(f"      {beside}: how to cut crops, and what the file takes and gives")
@@ -130,24 +130,20 @@ def _description_of(out: pathlib.Path) -> pathlib.Path:
     raise FileExistsError(f"{beside} is there already and does not describe {out}; name another --out")
 
 
-def write_and_read(detector: Trained, kind: str, file: pathlib.Path) -> tuple[Detect, int | None]:
-    """Writes a detector to a file and reads it back.
-
-    Returns:
-      What the file computes, and how many crops it takes at a time; None for any number.
+def write_and_read(detector: Trained, kind: str, file: pathlib.Path) -> Detect:
+    """Writes a detector to a file and reads it back: what the file computes.
 
     Raises:
-      ExportError, ImportError: See `programs.write_onnx`.
+      ExportError, ImportError: See `programs.onnx_model`.
     """
     if kind == "bundle":
         save_bundle(file, detector)
-        return jax.jit(programs.detect_function(load_bundle(file))), None
-    detect, size = programs.detect_function(detector), detector.config.model.input_size
+        return jax.jit(programs.detect_function(load_bundle(file)))
     if kind == "stablehlo":
-        programs.write_stablehlo(detect, size, file)
-        return programs.read_stablehlo(file), None
-    batch = programs.write_onnx(detect, size, file)
-    return programs.read_onnx(file, batch), batch
+        programs.write_stablehlo(programs.detect_function(detector), detector.config.model.input_size, file)
+        return programs.read_stablehlo(file)
+    programs.write_onnx(detector, file)
+    return programs.read_onnx(file)
 
 
 def largest_difference(detect: Detect, ours: np.ndarray, crops: np.ndarray) -> float:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import logging
+import functools
+import importlib.util
+import os
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.export
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.extend import core
 
 from jaxlm.checkpoints import Trained
-from jaxlm.images import cropping
+from jaxlm.evaluation import inference
+from jaxlm.evaluation.inference import Predictions
+from jaxlm.interop import onnx_writer
 from jaxlm.models.layers import operators
 
 INPUT = "crops"
@@ -23,23 +26,32 @@ OUTPUTS = ("points", "confidence")
 # Crops uint8 [B, S, S, 3] -> points [B, N, 2] in crop pixels and, if any, confidences [B, N].
 Detect = Callable[..., tuple[jax.Array | np.ndarray, ...]]
 
+# Crops -> what is found in them, in their pixels.
+Predict = Callable[[jax.Array], Predictions]
+
 _PLATFORMS = ("cpu", "cuda", "tpu")
-_ERRORS_ALONE = 3  # A severity of onnxruntime: errors are logged, warnings are not.
 
 
 class ExportError(ValueError):
     """A model cannot be exported, or the file does not give its points."""
 
 
-def detect_function(trained: Trained) -> Detect:
-    """The function that is exported: a detector with its weights, in float32 whatever the run computed in."""
-    model, task = trained.model.clone(dtype=jnp.float32), trained.task
+def predict_function(trained: Trained, flip: Sequence[int] | None = None) -> Predict:
+    """A detector with its weights, in float32 whatever the run computed in; `flip` as in `inference.predict_step`."""
+    model, task = trained.model, trained.task
+    if trained.config.dtype != "float32":
+        model = model.clone(dtype=jnp.float32)
     variables = jax.device_get(trained.variables)  # Without their places on the devices of this process.
+    return functools.partial(inference.predict_crops, variables, model=model, task=task, flip=flip)
+
+
+def detect_function(trained: Trained) -> Detect:
+    """The function that is exported: points and, if any, confidences of a detector with its weights."""
+    predict = predict_function(trained)
 
     def detect(crops: jax.Array) -> tuple[jax.Array, ...]:
-        outputs = model.apply(variables, cropping.normalise(crops.astype(jnp.float32)), train=False)
-        confidence = task.confidence(outputs)
-        return (task.points(outputs),) if confidence is None else (task.points(outputs), confidence)
+        found = predict(crops)
+        return (found.points,) if found.confidence is None else (found.points, found.confidence)
 
     return detect
 
@@ -58,7 +70,8 @@ def write_stablehlo(detect: Detect, size: int, file: pathlib.Path) -> None:
     def detect_anywhere(crops: jax.Array) -> tuple[jax.Array, ...]:
         return lax.platform_dependent(crops, cpu=traced_for("cpu"), default=traced_for("accelerator"))
 
-    program = jax.export.export(detect_anywhere, platforms=_PLATFORMS)(_crops(None, size))
+    crops = jax.ShapeDtypeStruct((jax.export.symbolic_shape("batch")[0], size, size, 3), jnp.uint8)
+    program = jax.export.export(detect_anywhere, platforms=_PLATFORMS)(crops)
     file.write_bytes(program.serialize())
 
 
@@ -67,62 +80,50 @@ def read_stablehlo(file: pathlib.Path) -> Detect:
     return jax.jit(jax.export.deserialize(bytearray(file.read_bytes())).call)
 
 
-def write_onnx(detect: Detect, size: int, file: pathlib.Path) -> int | None:
-    """Writes a detector of crops of `size` pixels by jax2onnx.
+def onnx_model(trained: Trained, predict: Predict) -> bytes:
+    """A detector's function of `predict_function` as an ONNX model for any number of crops.
 
-    Returns:
-      How many crops the file takes at a time: any number (None) or, where jax2onnx cannot do that, 1.
+    Its input is `INPUT`, its outputs have the names of the fields of `Predictions`.
 
     Raises:
-      ExportError: jax2onnx cannot convert the model.
-      ImportError: jax2onnx or onnxruntime is not installed.
+      ExportError: The detector has a primitive that cannot be written.
+      ImportError: onnx or onnxruntime is not installed.
     """
+    for package in ("onnx", "onnxruntime"):
+        if importlib.util.find_spec(package) is None:
+            raise ImportError(f'ONNX needs onnx and onnxruntime; there is no {package}: pip install "jaxlm[onnx]"')
+    size, name = trained.config.model.input_size, trained.config.model.name
     try:
-        import jax2onnx
-        import onnxruntime
-    except ImportError as error:
-        raise ImportError(
-            f'ONNX needs jax2onnx and onnxruntime ({error}): pip install "jaxlm[onnx]", best in a venv of its own'
+        return onnx_writer.convert(predict, (size, size, 3), np.uint8, INPUT).SerializeToString()
+    except onnx_writer.UnknownPrimitiveError as error:
+        raise ExportError(
+            f"the model {name} cannot be written as ONNX: {error}; StableHLO takes every model"
         ) from error
-    logging.getLogger("onnx_ir").setLevel(logging.ERROR)
-    onnxruntime.set_default_logger_severity(_ERRORS_ALONE)
-    for batch in (None, 1):
-        crops = _crops(batch, size)
-        # jax2onnx sees primitives alone: its stand-ins for functions of JAX and Flax know few of their arguments.
-        with operators.traced_for("onnx"):
-            program = jax.make_jaxpr(detect)(crops)
-        names = {"input_names": [INPUT], "output_names": list(OUTPUTS[: len(program.out_avals)])}
-        try:
-            model = jax2onnx.to_onnx(core.jaxpr_as_fun(program), [crops], model_name="detector", **names)
-            file.write_bytes(model.SerializeToString())
-            read_onnx(file, batch)(np.zeros((2, size, size, 3), np.uint8))
-        except Exception as error:  # Both packages raise many types for what they do not know.
-            problem = error
-        else:
-            return batch
-    raise ExportError(f"jax2onnx cannot convert this model: {_first_line(problem)}") from problem
 
 
-def read_onnx(file: pathlib.Path, batch: int | None) -> Detect:
-    """The function of an ONNX file that takes `batch` crops at a time, for any number of crops, on a CPU."""
+def write_onnx(trained: Trained, file: pathlib.Path) -> None:
+    """Writes a detector's points and confidences as ONNX; see `onnx_model` for what is raised."""
+    predict = predict_function(trained)
+    file.write_bytes(onnx_model(trained, lambda crops: predict(crops)._replace(degenerate=None)))
+
+
+def run_onnx(model: bytes) -> Callable[[np.ndarray], Predictions]:
+    """The function of an ONNX model, on all cores of a CPU. Several threads may call it."""
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = os.cpu_count() or 0
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    nothing = dict.fromkeys(Predictions._fields)
 
-    def detect(crops: np.ndarray) -> tuple[np.ndarray, ...]:
-        step = batch or len(crops)
-        parts = [session.run(None, {INPUT: crops[start : start + step]}) for start in range(0, len(crops), step)]
-        return tuple(np.concatenate(outputs) for outputs in zip(*parts, strict=True))
+    def predict(crops: np.ndarray) -> Predictions:
+        return Predictions(**nothing | dict(zip(names, session.run(names, {INPUT: crops}), strict=True)))
 
-    return detect
-
-
-def _crops(batch: int | None, size: int) -> jax.ShapeDtypeStruct:
-    """Crops whose number is `batch`, or any."""
-    count = batch or jax.export.symbolic_shape("batch")[0]
-    return jax.ShapeDtypeStruct((count, size, size, 3), jnp.uint8)
+    return predict
 
 
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0] if lines else ''}"
+def read_onnx(file: pathlib.Path) -> Detect:
+    """The function of an ONNX file of `write_onnx`."""
+    predict = run_onnx(file.read_bytes())
+    return lambda crops: tuple(output for output in predict(np.asarray(crops)) if output is not None)

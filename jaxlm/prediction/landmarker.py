@@ -10,15 +10,12 @@ Boxes and points are (x, y) in pixels of the photo, pixel centres at integers.
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
 import functools
 import hashlib
 import logging
 import os
-import pathlib
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
@@ -27,14 +24,13 @@ from numpy.typing import ArrayLike
 import jaxlm
 from jaxlm.checkpoints import Trained, open_model, shipped
 from jaxlm.evaluation import inference
+from jaxlm.interop import backends
 from jaxlm.landmarks import geometry, photos
 from jaxlm.models.dpr import coordinates, locate_in_photos
 from jaxlm.prediction import detectors
 from jaxlm.prediction.detectors import FaceDetector
 from jaxlm.prediction.face import Face
-from jaxlm.prediction.videos import tracking
-from jaxlm.prediction.videos.camera import Camera
-from jaxlm.prediction.videos.reading import Video
+from jaxlm.prediction.videos.following import VideoFrame, follow
 
 _LOG = logging.getLogger(__name__)
 
@@ -42,15 +38,7 @@ _LOG = logging.getLogger(__name__)
 PhotoAndBox = tuple[np.ndarray, np.ndarray]
 
 BATCH_SIZES = (1, 4, 16, 64)
-"""Numbers of faces that the network is compiled for. Other numbers are padded to the next one, or split."""
-
-
-class VideoFrame(NamedTuple):
-    """A frame of a video, RGB uint8 [H, W, 3], when it is shown, in seconds, and the faces in it."""
-
-    image: np.ndarray
-    time: float
-    faces: list[Face]
+"""Numbers of faces that JAX compiles the network for. Other numbers are padded to the next one, or split."""
 
 
 class Landmarker:
@@ -60,6 +48,7 @@ class Landmarker:
       trained: The model. Its boxes calibrate the face detector, and its least confidence tells faces from others.
       detector: Finds the faces where no boxes are given; by default `detectors.build()`, when first needed.
       flip_test: Average with the points of the mirrored crop, in twice the time.
+      backend: What computes the points, "jax" or "onnx"; see `backends.Predictor` for the default.
 
     Attributes:
       trained: The model.
@@ -69,19 +58,24 @@ class Landmarker:
       flip_test: As given.
 
     Raises:
-      ValueError: `flip_test` with a model that looks at the photo itself.
+      ValueError: `flip_test` or ONNX with a model that looks at the photo itself; `backend` cannot be used here.
     """
 
-    def __init__(self, trained: Trained, detector: FaceDetector | None = None, flip_test: bool = False) -> None:
-        if flip_test and trained.looks_at_photos:
-            raise ValueError("there is no flip test for the released models of DPR, which look at the photo itself")
+    def __init__(
+        self,
+        trained: Trained,
+        detector: FaceDetector | None = None,
+        flip_test: bool = False,
+        backend: str | None = None,
+    ) -> None:
+        if trained.looks_at_photos and (flip_test or backend == "onnx"):
+            what = "flip test" if flip_test else "backend onnx"
+            raise ValueError(f"there is no {what} for the released models of DPR, which look at the photo itself")
         self.trained, self.scheme, self.least_confidence = trained, trained.scheme, trained.least_confidence
         self.calibrations, self.flip_test = dict(trained.boxes), flip_test
         self._given_detector = detector
-        size, task = trained.config.model.input_size, trained.task
-        flip = trained.scheme.flip if flip_test else None
-        self._step = jax.jit(functools.partial(inference.predict_crops, model=trained.model, task=task, flip=flip))
-        self._size, self._crop = size, trained.config.data.crop
+        self._predictor = backends.Predictor(trained, trained.scheme.flip if flip_test else None, backend)
+        self._size, self._crop = trained.config.model.input_size, trained.config.data.crop
 
     @classmethod
     def load(
@@ -92,6 +86,7 @@ class Landmarker:
         head: str | None = None,
         detector: str | FaceDetector | None = None,
         flip_test: bool = False,
+        backend: str | None = None,
     ) -> Landmarker:
         """A model from a file or a run.
 
@@ -102,10 +97,12 @@ class Landmarker:
           head: The data set whose points are read, of a run on several; by default the first.
           detector: Finds the faces where no boxes are given; `detectors.build` says what names there are.
           flip_test: Average with the points of the mirrored crop, in twice the time.
+          backend: "jax", the reference, or "onnx", onnxruntime on a CPU; by default the faster one that can be had.
 
         Raises:
           FileNotFoundError: There is no such file.
-          ValueError: The path is empty; the file is damaged, or of another version; there is no such head or detector.
+          ValueError: The path is empty; the file is damaged, or of another version; there is no such head, detector or
+            backend.
           CheckpointError: The folder is no run, or none of its checkpoints can be read.
         """
         if isinstance(detector, str):
@@ -114,7 +111,13 @@ class Landmarker:
             raise ValueError(
                 "the path of the model is empty; give a file, a run, or None for the model that is shipped"
             )
-        return cls(open_model(shipped.NAME if path is None else path, step=step, head=head), detector, flip_test)
+        trained = open_model(shipped.NAME if path is None else path, step=step, head=head)
+        return cls(trained, detector, flip_test, backend)
+
+    @property
+    def backend(self) -> str:
+        """What computes the points: "jax" or "onnx"."""
+        return "jax" if self.trained.looks_at_photos else self._predictor.backend
 
     @functools.cached_property
     def detector(self) -> FaceDetector:
@@ -199,26 +202,19 @@ class Landmarker:
         Raises:
           PhotoError: There is no such file or camera, or it gives no frames; at the end, frames are missing.
         """
-        opened = Camera(source) if isinstance(source, int) else Video(pathlib.Path(source))
-        given = None if boxes is None else [np.asarray(box) for box in boxes]
-        with contextlib.closing(opened):
-            for frame, tracks in tracking.track(opened.frames(), self, given):
-                faces = [dataclasses.replace(one.face, points=one.state.points, track=one.number) for one in tracks]
-                yield VideoFrame(frame.image, frame.time, faces)
-        if opened.problem:
-            raise photos.PhotoError(f"{source}: {opened.problem}")
+        return follow(source, self, boxes)
 
     def _locate_in_crops(self, rows: Sequence[PhotoAndBox]) -> Iterator[Face]:
         """The faces in crops that are cut as prepared frames are."""
         start = 0
         while start < len(rows):
-            batch = _batch_size(len(rows) - start)
+            batch = self._batch_size(len(rows) - start)
             chunk = rows[start : start + batch]
             crops, maps = np.zeros((batch, self._size, self._size, 3), np.uint8), []
             for crop, (image, box) in zip(crops, chunk, strict=False):
                 crop[:], to_crop = photos.cut_crop(image, box[:4], self._size, self._crop, box[4])
                 maps.append(geometry.invert(to_crop))
-            predicted = jax.device_get(self._step(self.trained.variables, crops))
+            predicted = self._predictor(crops)
             for index, ((_, box), to_photo) in enumerate(zip(chunk, maps, strict=True)):
                 one = jax.tree.map(lambda leaf, index=index: leaf[index], predicted)
                 yield self._face(box, one._replace(points=geometry.transform(one.points, to_photo)))
@@ -239,7 +235,8 @@ class Landmarker:
         box, roll = box[:4].astype(np.float32), float(box[4])
         return Face(box, points, predicted.confidence, self.scheme, roll, degenerate=degenerate)
 
-
-def _batch_size(count: int) -> int:
-    """The number of faces to compute at once, of those that the network is compiled for, where `count` are left."""
-    return next((size for size in BATCH_SIZES if size >= count), BATCH_SIZES[-1])
+    def _batch_size(self, count: int) -> int:
+        """The number of faces to compute at once where `count` are left: for JAX one that it compiles for."""
+        if self._predictor.backend == "onnx":
+            return min(count, BATCH_SIZES[-1])
+        return next((size for size in BATCH_SIZES if size >= count), BATCH_SIZES[-1])

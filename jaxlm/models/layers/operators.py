@@ -16,11 +16,10 @@ from typing import Literal
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import linen as nn
 from jax import lax
 
-Target = Literal["cpu", "accelerator", "onnx"]
+Target = Literal["cpu", "accelerator"]
 Residuals = tuple[jax.Array, jax.Array]
 
 # What programs are being traced for; None: this process's device.
@@ -96,8 +95,6 @@ def max_pool_3x3(x: jax.Array) -> jax.Array:
 
     Of equal elements the first in reading order takes the gradient, in both forms.
     """
-    if _TARGET.get() == "onnx":
-        return _max_pool_3x3_by_index(x)
     if not rewritten():
         return nn.max_pool(x, (3, 3), (2, 2), _PAD_ONE)
     height, width = x.shape[1:3]
@@ -204,18 +201,6 @@ def _conv_transpose_4x4_backward(residuals: Residuals, gradient: jax.Array) -> t
 
 
 _conv_transpose_4x4.defvjp(_conv_transpose_4x4_forward, _conv_transpose_4x4_backward)
-
-
-def _max_pool_3x3_by_index(x: jax.Array) -> jax.Array:
-    """`max_pool_3x3` without what jax2onnx gets wrong: windows, and borders of a batch of any size.
-
-    The border repeats the edge, which is in the window itself.
-    """
-    for axis in (1, 2):
-        length = x.shape[axis]
-        rows = [np.clip(np.arange(shift, length + shift, 2), 0, length - 1) for shift in (-1, 0, 1)]
-        x = reduce(jnp.maximum, [jnp.take(x, row, axis, mode="clip") for row in rows])
-    return x
 
 
 def _nine_shifts(x: jax.Array, stride: int) -> list[jax.Array]:
