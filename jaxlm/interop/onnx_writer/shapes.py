@@ -161,7 +161,7 @@ def concatenated(graph: Graph, values: Sequence[Value], axis: int, shape: tuple[
     layout: list[int | None] = [at for at in largest.layout if at in held or (at == axis and at in largest.held)]
     for at in sorted(held.union([axis]).difference(layout)):
         insert(layout, at, shape)
-    names = [place(graph, hold(graph, value, layout), tuple(layout)) for value in values]
+    names = [place(graph, hold(graph, value, [*held, axis]), tuple(layout)) for value in values]
     name = graph.node("Concat", *names, axis=layout.index(axis))
     return values[0].tensor(name, tuple(layout), shape)
 
