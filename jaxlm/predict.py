@@ -97,6 +97,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         files = find_files(arguments.files, tell_problem)
         if not files:
             return 1
+        if arguments.smallest is not None and (arguments.box or arguments.boxes):
+            raise ValueError("--smallest is for photos whose faces are to be found, and boxes are given")
         if arguments.box and len(files) > 1:
             raise ValueError("--box is for a single photo; give the boxes of several in a table, --boxes FILE.csv")
         boxes = boxes_of_table(arguments.boxes, files) if arguments.boxes else None

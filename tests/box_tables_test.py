@@ -97,3 +97,16 @@ def test_a_photo_and_a_link_to_it_share_their_boxes(tmp_path: pathlib.Path):
         assert [len(boxes[file]) for file in files] == [1, 1]
     with pytest.raises(ValueError, match=r"line 3: 'link\.png' is .*, which .*line 2 calls 'a\.png'"):
         boxes_of_table(table_of(tmp_path, "a.png,1,2,3,4\nlink.png,1,2,3,4\n"), files)
+
+
+def test_the_path_of_another_photo_is_no_bare_name(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]):
+    (tmp_path / "a.png").touch()
+    file = table_of(tmp_path, "a.png,1,2,3,4\n")
+    assert boxes_of_table(file, [tmp_path / "sub" / "a.png"]) == {tmp_path / "sub" / "a.png": []}
+    assert "1 rows are for none of the photos given: 'a.png' (line 2)" in capsys.readouterr().err
+
+
+def test_a_roll_is_told_not_to_be_used(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]):
+    file = table_of(tmp_path, "a.png,1,2,3,4,30\n", header="file,x1,y1,x2,y2,roll\n")
+    assert len(boxes_of_table(file, [tmp_path / "a.png"])[tmp_path / "a.png"][0]) == 4
+    assert "the column roll is not used; boxes of a table are upright" in capsys.readouterr().err

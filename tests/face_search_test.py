@@ -54,7 +54,7 @@ def test_a_lying_face_is_found_with_its_roll(find: detectors.FaceDetector, turns
     assert abs((box[4] - upright[4] + 90 * turns + 180) % 360 - 180) < 15
 
 
-@pytest.mark.parametrize("degrees", [-120, -45, 30, 60, 150])
+@pytest.mark.parametrize("degrees", [-120, -45, 30, 75, 150])
 def test_points_turn_with_the_face(degrees: int):
     """By 5 % of the distance of the eyes at most, where the photo is turned about its middle."""
     landmarker = Landmarker.load()
@@ -143,6 +143,13 @@ def test_boxes_of_one_face_become_their_mean():
     merged = search.merge(blazeface.Found(found.boxes[[0, 1, 3]], found.scores[[0, 1, 3]]))
     assert_float64_close(merged.boxes, [[0, 0, 11, 11, 180], [50, 0, 60, 10, 3]], depth=6)
     np.testing.assert_array_equal(search.merge(found).boxes, found.boxes[[2, 3]])
+
+
+def test_a_head_is_not_found_upside_down_beside_itself():
+    """As at 75 degrees; a face below another one, the right way up, stays."""
+    boxes = np.array([[0, 0, 100, 100, 73], [56, -10, 156, 90, -93], [60, 90, 160, 190, 70]], np.float64)
+    merged = search.merge(blazeface.Found(boxes, np.array([0.9, 0.7, 0.8])))
+    np.testing.assert_array_equal(merged.boxes, boxes[[0, 2]])
 
 
 def test_threads_find_what_one_finds(find: detectors.FaceDetector):

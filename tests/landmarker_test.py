@@ -180,6 +180,7 @@ def test_what_the_detector_finds_is_no_face_where_the_model_is_unsure(spots: Lan
         (np.zeros((9, 9), np.uint8), [0, 0, 5], r"boxes must be \[n, 4\] or \[4\], or .*, not \[3\]"),
         (np.zeros((9, 9), np.uint8), [20, 0, 29, 9], "outside of the photo, which is 9 x 9 pixels"),
         (np.zeros((9, 9), np.uint8), [5, 0, 5, 5], "is empty"),
+        (np.zeros((9, 9), np.uint8), [0, 0, 8, 8, np.nan], "the roll of a box is a number of degrees, not nan"),
     ],
 )
 def test_bad_input_is_named(spots: Landmarker, image: np.ndarray, boxes: list, message: str):
@@ -270,3 +271,17 @@ def test_an_empty_path_is_not_the_model_that_is_shipped():
     """Of a variable that is not set."""
     with pytest.raises(ValueError, match="the path of the model is empty; give a file, a run, or None"):
         Landmarker.load("")
+
+
+@pytest.mark.parametrize(
+    ("images", "boxes", "message"),
+    [
+        (np.zeros((9, 9, 3), np.uint8), None, "predict_many takes a list of photos; predict takes one"),
+        ([np.zeros((9, 9), np.uint8)] * 2, [[0, 0, 8, 8]], "2 photos need as many entries in boxes"),
+        ([np.zeros((9, 9), np.uint8)], [0, 0, 8, 8], "1 photos need as many entries in boxes"),
+        ([np.zeros((9, 9), np.uint8)] * 2, [[0, 0, 8, 8], None], "2 photos need as many entries in boxes"),
+    ],
+)
+def test_photos_and_boxes_of_other_numbers_are_told(spots: Landmarker, images: object, boxes: object, message: str):
+    with pytest.raises(ValueError, match=message):
+        spots.predict_many(images, boxes)

@@ -1,5 +1,6 @@
 """Reading videos: their kinds by content, each frame's own time, upright frames, and what is missing."""
 
+import contextlib
 import pathlib
 import struct
 from fractions import Fraction
@@ -8,6 +9,7 @@ import av
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from jaxlm.landmarks import photos
 from jaxlm.prediction.videos.kinds import is_video
@@ -220,3 +222,17 @@ def test_huge_frames_are_refused_before_they_are_decoded(tmp_path: pathlib.Path,
     for file in files:
         with pytest.raises(photos.PhotoError, match="not a readable video"):
             Video(file)
+
+
+def test_an_animated_png_with_a_colour_profile_is_a_video(tmp_path: pathlib.Path):
+    """Its mark stands behind the profile, further from the start than FFmpeg looks for it."""
+    rng = np.random.default_rng(0)
+    profile = rng.bytes(3000)
+    first, second = (Image.fromarray(rng.integers(0, 256, (40, 60, 3), np.uint8)) for _ in range(2))
+    file = tmp_path / "two.png"
+    first.save(file, save_all=True, append_images=[second], icc_profile=profile)
+    assert 2048 < file.read_bytes().find(b"acTL") < 4096
+    assert is_video(file)
+    with contextlib.closing(Video(file)) as video:
+        frames = list(video.frames())
+    np.testing.assert_array_equal([frame.image for frame in frames], [np.asarray(first), np.asarray(second)])

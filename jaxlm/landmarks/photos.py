@@ -175,8 +175,14 @@ def _read_bytes(path: str | os.PathLike[str]) -> bytes:
 
 
 def check_box(photo: np.ndarray, box: np.ndarray) -> None:
-    """Raises PhotoError where a box [x1, y1, x2, y2] is empty, outside of the photo [H, W, 3] or far larger."""
-    x1, y1, x2, y2 = box
+    """Raises PhotoError where a box [x1, y1, x2, y2] is empty, outside of the photo [H, W, 3] or far larger.
+
+    So it does where the box is turned [x1, y1, x2, y2, roll], and the roll is no number.
+    """
+    x1, y1, x2, y2 = box[:4]
+    if not np.isfinite(box[4:]).all():
+        raise PhotoError(f"the roll of a box is a number of degrees, not {box[4]:g}")
+    box = box[:4]
     height, width = photo.shape[:2]
     shown = f"box ({x1:g}, {y1:g}, {x2:g}, {y2:g})"
     if not (np.isfinite(box).all() and x2 > x1 and y2 > y1):

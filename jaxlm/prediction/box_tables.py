@@ -66,6 +66,10 @@ def _places(table: Table) -> list[int]:
             f"{table.first.where}: the columns are {', '.join(COLUMNS)}; {', '.join(wrong)} {found} in"
             f" {', '.join(map(repr, table.header))}"
         )
+    if "roll" in words:
+        print(
+            f"warning: {table.first.where}: the column roll is not used; boxes of a table are upright", file=sys.stderr
+        )
     if points := [word for word in words if re.fullmatch(r"[xy]\d+", word) and word not in COLUMNS]:
         raise LineError(
             f"{table.first.where}: {', '.join(points[:3])} stand beside x1, y1, x2, y2, as in a table of points; a"
@@ -95,7 +99,9 @@ def boxes_of_table(
     unused = []
     for row in read_boxes(file):
         path = by_path.get(_real(file.parent / row.name))
-        bare = [photo for photo in by_path.values() if photo.name == row.name] if path is None else [path]
+        bare = [] if path is None else [path]
+        if path is None and not os.path.lexists(file.parent / row.name):  # Else it is the path of another photo.
+            bare = [photo for photo in by_path.values() if photo.name == row.name]
         if len(bare) > 1:
             raise ValueError(
                 f"{row.where}: {row.name!r} fits {len(bare)} photos, {', '.join(map(str, bare))}; give their paths from"

@@ -108,9 +108,7 @@ class Landmarker:
         if isinstance(detector, str):
             detector = detectors.build(detector)
         if path is not None and not os.fspath(path):
-            raise ValueError(
-                "the path of the model is empty; give a file, a run, or None for the model that is shipped"
-            )
+            raise ValueError("the path of the model is empty; give a file, a run, or None for the shipped one")
         trained = open_model(shipped.NAME if path is None else path, step=step, head=head)
         return cls(trained, detector, flip_test, backend)
 
@@ -174,7 +172,17 @@ class Landmarker:
     def predict_many(
         self, images: Sequence[photos.Photo], boxes: Sequence[ArrayLike] | None = None
     ) -> list[list[Face]]:
-        """The faces in several photos, whatever their sizes, as `predict` finds them in each; `boxes` are by photo."""
+        """The faces in several photos, whatever their sizes, as `predict` finds them in each; `boxes` are by photo.
+
+        Raises:
+          PhotoError, ValueError: See `predict`; or there is not an entry of `boxes`, be it empty, for each photo.
+        """
+        if (
+            not isinstance(images, list | tuple) and np.ndim(images) != 4
+        ):  # An array [n, H, W, 3] is several photos, too.
+            raise ValueError("predict_many takes a list of photos; predict takes one")
+        if boxes is not None and (len(boxes) != len(images) or any(np.ndim(of_photo) == 0 for of_photo in boxes)):
+            raise ValueError(f"{len(images)} photos need as many entries in boxes, [n, 4] or [] each")
         images = [photos.as_photo(image) for image in images]
         if boxes is None:
             found = self.predict_many(images, [self.detect(image) for image in images])
@@ -183,7 +191,7 @@ class Landmarker:
         owners = [owner for owner, of_photo in enumerate(given) for _ in of_photo]
         rows = [(image, box) for image, of_photo in zip(images, given, strict=True) for box in of_photo]
         for image, box in rows:
-            photos.check_box(image, box[:4])
+            photos.check_box(image, box)
         locate = self._locate_in_photos if self.trained.looks_at_photos else self._locate_in_crops
         faces: list[list[Face]] = [[] for _ in images]
         for owner, face in zip(owners, locate(rows), strict=True):

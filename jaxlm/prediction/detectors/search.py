@@ -35,7 +35,9 @@ _SURE_ROLL = 40
 _AROUND = 2.0
 # Two boxes show one face where they share so much of the smaller one.
 _SAME_FACE = 0.5
-# ... and their mean counts where their rolls differ by less.
+# ... or this much, and one is on its head: its box then is moved by half of a face.
+_SAME_HEAD = 0.2
+# Their mean counts where their rolls differ by less.
 _SAME_ROLL = 20
 
 
@@ -131,9 +133,9 @@ def merge(found: Found) -> Found:
     boxes, scores = found.boxes[order], found.scores[order]
     kept = []
     while len(boxes):
-        same = shared(boxes[0], boxes) > _SAME_FACE
-        same[0] = True
         turn = (boxes[:, 4] - boxes[0, 4] + 180) % 360 - 180
+        same = shared(boxes[0], boxes) > np.where(np.abs(turn) > 90, _SAME_HEAD, _SAME_FACE)
+        same[0] = True
         close = same & (overlap(boxes[0], boxes) > _SAME_FACE) & (np.abs(turn) < _SAME_ROLL)
         boxes[close, 4] = boxes[0, 4] + turn[close]  # 179 and -179 degrees differ by 2.
         kept.append((np.average(boxes[close], axis=0, weights=scores[close]), scores[0]))

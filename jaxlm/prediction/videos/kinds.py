@@ -105,7 +105,9 @@ def opened(file: BinaryIO) -> av.container.InputContainer:
     options = {"format_whitelist": _DEMUXERS, "protocol_whitelist": "", "max_pixels": str(photos.MAX_PIXELS)}
     with errors() as said:
         try:
-            return av.open(file, "r", options=options, metadata_errors="replace")
+            # FFmpeg looks for the mark of an animated PNG in the first 2048 bytes alone; a profile may fill them.
+            kind = "apng" if _is_animated_png(head) else None
+            return av.open(file, "r", format=kind, options=options, metadata_errors="replace")
         except av.FFmpegError as error:
             found = error
     name, message = said[-1] if said else ("", "")
@@ -148,7 +150,7 @@ def said_by(error: Exception) -> str:
 
 def _kind_of(head: bytes) -> _Kind | None:
     """What a file is whose first `_HEAD` bytes are given; None where they do not say."""
-    if head.startswith((b"GIF87a", b"GIF89a")) or (head.startswith(b"\x89PNG") and b"acTL" in head):
+    if head.startswith((b"GIF87a", b"GIF89a")) or _is_animated_png(head):
         return _Kind.PICTURES
     if head.startswith(_PHOTOS) or _PPM.match(head) or head[:4] + head[8:12] == b"RIFFWEBP":
         return _Kind.PHOTO
@@ -156,6 +158,10 @@ def _kind_of(head: bytes) -> _Kind | None:
         return _Kind.PICTURES if head[8:12] in _PICTURE_BRANDS else _Kind.FILM
     is_film = head.startswith(_VIDEOS) or head[4:8] in _QUICKTIME or head[:4] + head[8:12] == b"RIFFAVI "
     return _Kind.FILM if is_film or _is_transport_stream(head) else None
+
+
+def _is_animated_png(head: bytes) -> bool:
+    return head.startswith(b"\x89PNG") and b"acTL" in head
 
 
 def _is_transport_stream(head: bytes) -> bool:

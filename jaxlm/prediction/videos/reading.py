@@ -94,9 +94,12 @@ class Video:
         own = Fraction(self._container.start_time or 0, av.time_base) if self._jumps() else Fraction(0)
         own = own or min((self._first.pts or 0) * self.time_base, Fraction(0))
         self.start = round(own / self.time_base) * self.time_base
-        self.shape = _upright(self._first, self._first).shape
+        # PyAV 18 frees the metadata of side data twice, which frames of PNG files with a colour profile have.
+        is_png = self._container.format.name == "apng"
+        self._display = np.eye(2, dtype=int) if is_png else _display(self._first)
+        self.shape = self._upright(self._first).shape
         aspect = stream.sample_aspect_ratio or Fraction(1)
-        self.aspect = aspect if _display(self._first)[0, 0] else 1 / aspect
+        self.aspect = aspect if self._display[0, 0] else 1 / aspect
         self.count = stream.frames or round(self._length() * self.rate)
 
     def close(self) -> None:
@@ -105,11 +108,10 @@ class Video:
     def frames(self) -> Iterator[Frame]:
         """The frames, once, in the order of their times, which rise strictly."""
         clock = _Clock(self.start, self.time_base, 1 / self.rate, self._jumps())
-        first = self._first
-        for frame in itertools.chain((first,), self._decoded):
+        for frame in itertools.chain((self._first,), self._decoded):
             time = clock.time(frame.pts)
             try:
-                image = _upright(frame, first)
+                image = self._upright(frame)
             except av.FFmpegError:
                 self._damaged += 1
                 continue
@@ -117,6 +119,14 @@ class Video:
             self._damaged += frame.is_corrupt
             yield Frame(image, float(time), float((frame.duration or 0) * self.time_base))
         self.problem = self._missing()
+
+    def _upright(self, frame: av.VideoFrame) -> np.ndarray:
+        """The frame as RGB uint8 [H, W, 3], scaled to the size of the first, turned and mirrored as that asks."""
+        image = frame.to_ndarray(format="rgb24", width=self._first.width, height=self._first.height)
+        if not self._display[0, 0]:
+            image = image.transpose(1, 0, 2)
+        across, down = self._display.sum(axis=1)
+        return np.ascontiguousarray(image[:: -1 if down < 0 else 1, :: -1 if across < 0 else 1])
 
     def _jumps(self) -> bool:
         """Whether times of its kind of file begin anywhere and may start anew."""
@@ -224,13 +234,3 @@ def _display(frame: av.VideoFrame) -> np.ndarray:
     values = np.frombuffer(bytes(matrix), np.int32).reshape(3, 3)[:2, :2].T / 2**16
     lying = np.abs(np.diag(values)).sum() < np.abs(values).sum() / 2
     return (np.sign(values) * (np.eye(2)[::-1] if lying else np.eye(2))).astype(int)
-
-
-def _upright(frame: av.VideoFrame, first: av.VideoFrame) -> np.ndarray:
-    """The frame as RGB uint8 [H, W, 3], scaled to the size of the first, turned and mirrored as it asks."""
-    image = frame.to_ndarray(format="rgb24", width=first.width, height=first.height)
-    display = _display(first)
-    if not display[0, 0]:
-        image = image.transpose(1, 0, 2)
-    across, down = display.sum(axis=1)
-    return np.ascontiguousarray(image[:: -1 if down < 0 else 1, :: -1 if across < 0 else 1])
