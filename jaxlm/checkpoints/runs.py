@@ -229,7 +229,7 @@ def write_config(workdir: str | os.PathLike[str], config: Config) -> None:
 
 
 def check_name(workdir: str | os.PathLike[str]) -> None:
-    """Raises ValueError where no checkpoint can be saved below a folder: Orbax takes its path for a pattern of names."""
+    """Raises ValueError where no run can be saved in a folder, whose path Orbax takes for a pattern of names."""
     for part in pathlib.Path(workdir).absolute().parts:
         if not fnmatch.fnmatchcase(part, part):
             raise ValueError(f"{workdir}: no run can be saved below a folder with [ and ] in its name, {part!r}")

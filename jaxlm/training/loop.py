@@ -177,7 +177,8 @@ def fit(config: Config, workdir: pathlib.Path) -> bool:
 
     Raises:
       OSError: The workdir cannot be used, holds files of somebody's own, or another process trains in it.
-      ValueError: It holds another run, or its path has [ and ]; the processes of this one differ in their data; or see `prepare_run`.
+      ValueError: It holds another run, or its path has [ and ]; the processes of this one differ in their data; or see
+        `prepare_run`.
       ImportError: The faces are to be streamed, and TensorFlow is not installed.
       FloatingPointError: The loss, or what a task watches, says that training has failed.
     """
