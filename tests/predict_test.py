@@ -314,6 +314,32 @@ def test_a_video_that_was_cut_short_is_done_again(
     assert not asked
 
 
+@pytest.mark.parametrize("first", [True, False], ids=["first", "second"])
+def test_what_a_video_had_when_it_was_cut_short_stays_until_it_is_done_again(
+    tmp_path: pathlib.Path,
+    weights: pathlib.Path,
+    first: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    clip = tiny_videos.write(tmp_path / "clip.mkv", [bright_spot(60 + index, 52) for index in range(8)])
+    before, other, out = [] if first else [write(tmp_path / "a.png")], write(tmp_path / "b.png"), tmp_path / "out"
+    faces = predict.Landmarker.load(weights, detector="whole")
+    with monkeypatch.context() as patch:
+        at_call(5, fail(KeyboardInterrupt()), patch, faces)
+        with pytest.raises(KeyboardInterrupt):
+            predicting.predict_files([*before, clip], faces, out)
+    cut = document(out)
+    assert str(clip) in {entry["file"] for entry in cut}
+    assert predicting.predict_files([other], faces, out) == []
+    assert "it starts anew" not in capsys.readouterr().out
+    assert document(out)[: len(cut)] == cut
+    assert [entry["file"] for entry in document(out)[len(cut) :]] == [str(other)]
+    assert predicting.predict_files([clip], faces, out) == []
+    assert [entry["frame"] for entry in document(out) if entry["file"] == str(clip)] == [*range(8)]
+    assert len(document(out)) == 8 + 1 + len(before)
+
+
 def test_sigterm_ends_with_all_that_was_found(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):

@@ -74,7 +74,7 @@ class Results:
         self._claim.callback(self._remove_lock)
         try:
             self._log = RowLog(self._folder / LOG, self._settings, self._check)
-            unknown = not self._log.done and has_table(self._folder)
+            unknown = not self._log.ours and has_table(self._folder)
         except BaseException:
             self._claim.close()
             raise
@@ -90,9 +90,14 @@ class Results:
         try:
             # What ended the work may be a full disk, which may have no room for the tables; the log has the entries.
             with contextlib.suppress(OSError) if kind else contextlib.nullcontext():
+                if item := self._log.unfinished:  # What it has stays until it is done again.
+                    path = real_name(item)
+                    before = self.done.get(path)
+                    self.finish(path, Done(None, before.picture if before else None, False))
+            with contextlib.suppress(OSError) if kind else contextlib.nullcontext():
                 self._log.close()
             with contextlib.suppress(OSError) if kind else contextlib.nullcontext():
-                if self.done or self._log.unfinished or not (self._folder / JSON).exists():
+                if self.done or not (self._folder / JSON).exists():
                     self._write_tables()
         finally:
             self._claim.close()
@@ -120,7 +125,7 @@ class Results:
     @property
     def unfinished(self) -> bool:
         """Whether there are entries of a file that is not finished."""
-        return self._log.unfinished
+        return self._log.unfinished is not None
 
     def _write_tables(self) -> None:
         sure = any(face.confidence is not None for entry in self._entries() for face in entry.faces)
