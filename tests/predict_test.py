@@ -473,6 +473,48 @@ def test_somebodys_own_files_are_not_replaced(tmp_path: pathlib.Path):
     assert {path.name for path in tmp_path.iterdir()} == {"a.png", own.name}
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("predictions.csv", "my own notes\n"),
+        ("predictions.csv", ""),
+        ("predictions.csv", "file,x1,y1,x2,y2\na.png,1,2,3,4\n"),
+        ("predictions.json", '[{"my": "data"}]'),
+        ("predictions.json", '{"file": 1, "faces": []}'),
+        ("predictions.json", "not JSON"),
+        ("predictions.jsonl", "mine"),
+        ("predictions.jsonl", '{"my": "data"}\n'),
+    ],
+)
+def test_somebodys_own_tables_are_not_replaced(
+    tmp_path: pathlib.Path, name: str, content: str, monkeypatch: pytest.MonkeyPatch
+):
+    file, own = write(tmp_path / "a.png"), tmp_path / "out" / name
+    own.parent.mkdir()
+    own.write_text(content)
+    asked = at_call(-1, lambda: None, monkeypatch)
+    with pytest.raises(
+        (FileExistsError, ValueError), match=rf"{name}( is there, and is no result|, line 1 is damaged)"
+    ):
+        predicting.predict_files([file], SPOTS, own.parent)
+    assert [path.name for path in own.parent.iterdir()] == [name]
+    assert own.read_text() == content
+    assert not asked
+
+
+@pytest.mark.parametrize("columns", ["file,frame,face,box_x1,box_y1,box_x2,box_y2,x0,y0\n", None])
+def test_tables_of_an_earlier_version_are_replaced(tmp_path: pathlib.Path, columns: str | None):
+    file, out = write(tmp_path / "a.png"), tmp_path / "out"
+    predicting.predict_files([file], SPOTS, out)
+    (out / "predictions.jsonl").unlink()
+    if columns:
+        (out / "predictions.json").write_text('[{"file": "x.png", "faces": []}]\n')
+        (out / "predictions.csv").write_text(columns)
+    assert predicting.predict_files([file], SPOTS, out) == []
+    assert names(out) == ["a"]
+    assert len(rows(out)) == 1
+
+
 def test_results_that_were_taken_out_of_the_log_are_found_again(tmp_path: pathlib.Path):
     file, out = write(tmp_path / "a.png"), tmp_path / "out"
     predicting.predict_files([file], SPOTS, out)

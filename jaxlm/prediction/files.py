@@ -5,15 +5,36 @@ from __future__ import annotations
 import contextlib
 import os
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from jaxlm.files import check_place
 from jaxlm.files.folders import claimed, make_folder
 from jaxlm.landmarks import Scheme
-from jaxlm.prediction.sources import COCO, CSV, JSON, LOCK, LOG, has_table, picture_path, printable, real_name
+from jaxlm.prediction.sources import (
+    COCO,
+    CSV,
+    JSON,
+    LOCK,
+    LOG,
+    has_table,
+    is_there,
+    picture_names,
+    picture_path,
+    printable,
+    real_name,
+)
 from jaxlm.prediction.tables.coco import write_coco
-from jaxlm.prediction.tables.entries import Entry, check_row, from_json, to_json, write_csv, write_json
+from jaxlm.prediction.tables.entries import (
+    Entry,
+    check_row,
+    from_json,
+    is_csv,
+    is_json,
+    to_json,
+    write_csv,
+    write_json,
+)
 from jaxlm.runtime.row_log import RowLog
 
 
@@ -29,6 +50,19 @@ class Done(NamedTuple):
     state: Any
     picture: str | None
     good: bool
+
+
+def check_no_others(files: Sequence[pathlib.Path], out: pathlib.Path) -> None:
+    """Raises FileExistsError where a folder without our log holds others' files by the names of tables or pictures."""
+    if (out / LOG).exists():
+        return
+    tables = {JSON: is_json, CSV: is_csv}
+    taken = [table for table, is_ours in tables.items() if is_there(out, table) and not is_ours(out / table)]
+    if not has_table(out):
+        pictures = (f"{name}{ending}" for name in picture_names(files) for ending in (".jpg", ".mp4"))
+        taken += [picture for picture in pictures if is_there(out, picture)]
+    if taken:
+        raise FileExistsError(f"{out / taken[0]} is there, and is no result; move it away, or take another --out")
 
 
 class Results:

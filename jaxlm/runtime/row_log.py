@@ -11,6 +11,8 @@ from jaxlm.files import regular_size
 
 Row = dict[str, Any]
 
+_HEAD = b'{"settings": '
+
 
 class RowLog:
     """Rows of results, those of one item (a photo, a video) after those of another.
@@ -110,6 +112,8 @@ class RowLog:
     def _read(self) -> None:
         with open(self._file, "rb") as lines:
             head = lines.readline()
+            if head[: len(_HEAD)] != _HEAD[: len(head)]:
+                raise ValueError(self._damaged(1))
             if not head.endswith(b"\n"):
                 return
             settings = _row(head)
