@@ -97,6 +97,32 @@ def test_results_go_to_a_labelling_tool_and_come_back(
         assert label.size == (150, 120)
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [(b'"bbox": [', b'"bbox":  ['), (b'"licenses": []', b'"licenses": [1]'), (b"jaxlm predict", b"ours"), (b"\n", b"")],
+)
+def test_a_file_that_was_corrected_in_place_stays(
+    old: bytes, new: bytes, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+):
+    files, out = four_photos(tmp_path), tmp_path / "out"
+    coco = out / "predictions_coco.json"
+    predicting.predict_files(files[:1], SPOTS, out, coco=True)
+    predicting.predict_files(files[1:2], SPOTS, out)
+    assert [image["file_name"] for image in json.loads(coco.read_bytes())["images"]] == ["a.png", "b.png"]
+    assert "has been changed" not in capsys.readouterr().err
+    corrected = coco.read_bytes().replace(old, new)
+    assert corrected != coco.read_bytes()
+    coco.write_bytes(corrected)
+    for asked in (False, True):
+        predicting.predict_files(files, SPOTS, out, coco=asked)
+        assert coco.read_bytes() == corrected
+        assert f"{coco} has been changed since it was written" in capsys.readouterr().err
+    assert names(out) == ["a", "b", "c", "d"]
+    coco.unlink()
+    predicting.predict_files(files, SPOTS, out, coco=True)
+    assert len(json.loads(coco.read_bytes())["images"]) == 4
+
+
 def test_pictures_show_the_points(tmp_path: pathlib.Path, weights: pathlib.Path):
     photo = write(tmp_path / "a.png")
     out = tmp_path / "out"

@@ -24,7 +24,7 @@ from jaxlm.prediction.sources import (
     printable,
     real_name,
 )
-from jaxlm.prediction.tables.coco import write_coco
+from jaxlm.prediction.tables.coco import is_as_written, write_coco
 from jaxlm.prediction.tables.entries import (
     Entry,
     check_row,
@@ -35,6 +35,7 @@ from jaxlm.prediction.tables.entries import (
     write_csv,
     write_json,
 )
+from jaxlm.runtime.progress import say
 from jaxlm.runtime.row_log import RowLog
 
 
@@ -84,7 +85,8 @@ class Results:
           folder: Folder of the results.
           settings: What the results depend on beside the files, as JSON has it.
           scheme: Scheme of the points.
-          coco: Whether COCO keypoints are written, too; those that are there are kept up to date in any case.
+          coco: Whether COCO keypoints are written, too; those that are there are kept up to date in any
+            case, unless somebody has changed them.
         """
         self._folder, self._settings, self._scheme, self._coco = folder, settings, scheme, coco
         self._claim = contextlib.ExitStack()
@@ -165,9 +167,16 @@ class Results:
         sure = any(face.confidence is not None for entry in self._entries() for face in entry.faces)
         write_json(self._folder / JSON, self._entries())
         write_csv(self._folder / CSV, self._entries(), self._scheme.num_points, sure)
-        if self._coco or (self._folder / COCO).exists():
+        coco = self._folder / COCO
+        if coco.exists() and not is_as_written(coco):
+            say(
+                f"{coco} has been changed since it was written, or is of an earlier version, so it stays without these"
+                " results; move it away, and --format coco writes it anew",
+                error=True,
+            )
+        elif self._coco or coco.exists():
             files = {name: os.path.abspath(name) for name in {entry.file for entry in self._entries()}} | self._names
-            write_coco(self._folder / COCO, self._entries, files, self._scheme)
+            write_coco(coco, self._entries, files, self._scheme)
 
     def _entries(self) -> Iterator[Entry]:
         return map(from_json, self._log.rows())
