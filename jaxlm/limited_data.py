@@ -24,6 +24,7 @@ from typing import Any
 
 import absl.logging
 
+from jaxlm.checkpoints import check_name
 from jaxlm.evaluation import check_shapes
 from jaxlm.overrides import override
 from jaxlm.runtime import allocation, commands
@@ -82,6 +83,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     allocation.keep_memory()
     try:
         with commands.told_errors():
+            check_name(arguments.workdir)
             check_shapes(detector)
             check_shapes(translator)
             follow_protocol(detector, translator, arguments)

@@ -20,6 +20,7 @@ import jax
 
 from jaxlm import config as config_lib
 from jaxlm import models, overrides
+from jaxlm.checkpoints import check_name
 from jaxlm.config import Config
 from jaxlm.evaluation import check_shapes, cost, judging
 from jaxlm.runtime import allocation, commands, distributed
@@ -38,6 +39,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     _silence_orbax()
     allocation.keep_memory()
     with commands.told_errors():
+        check_name(workdir)
         distributed.start(arguments.cluster, arguments.coordinator, arguments.num_processes, arguments.process_id)
         layout = f"{config.fsdp} {config.data.cache} {config.steps_per_call}"
         distributed.require_agreement(

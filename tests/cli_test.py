@@ -271,3 +271,22 @@ def test_an_empty_value_is_no_value(argv: list[str], capsys: pytest.CaptureFixtu
     with pytest.raises(SystemExit):
         cli.main(argv)
     assert "an empty value behind" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["train", "--experiment", "debug", "--workdir", "gs://bucket/x"],
+        ["train", "--experiment", "debug", "--workdir=gs://bucket/x"],
+        ["evaluate", "--workdir", "gs://bucket/x"],
+        ["predict", "a.png", "--out", "gs://bucket/x"],
+    ],
+)
+def test_a_place_elsewhere_is_no_folder(
+    argv: list[str], tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit):
+        cli.main(argv)
+    assert "gs://bucket/x is no path on this machine" in capsys.readouterr().err
+    assert not [*tmp_path.iterdir()]

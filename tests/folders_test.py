@@ -45,6 +45,29 @@ def test_results_of_other_weights_go_to_another_folder(tmp_path: pathlib.Path):
         check_free(tmp_path / "mine-test" / "metrics.json", others)
 
 
+def test_results_of_all_kinds_in_a_folder_are_of_the_same_faces_and_model(tmp_path: pathlib.Path):
+    """An evaluation before more training, one after it, and the sensitivity of each."""
+    before, after = {"step": "58", "weights": "01"}, {"step": "800", "weights": "23"}
+    old, new = tmp_path / "mine-test", tmp_path / "mine-test-2"
+    write(old, {}, faces=FACES, model=before)
+    for models, folder in (([after], new), ([before], old), ([after, before], new), ([before, after], old)):
+        about = {"protocol": {"NME": "mean"}, "faces": FACES, "models": dict(zip("ab", models, strict=False))}
+        assert free_folder(tmp_path, "mine-test", about, "sensitivity.json") == folder
+    new.mkdir()
+    (new / "sensitivity.json").write_text(json.dumps({"protocol": {}, "faces": FACES, "models": {"a": after}}))
+    evaluation = {"protocol": {}, "faces": FACES, "model": after}
+    assert free_folder(tmp_path, "mine-test", evaluation) == new
+    assert free_folder(tmp_path, "mine-test", evaluation | {"model": {"weights": "45"}}) == tmp_path / "mine-test-3"
+    other_faces = evaluation | {"faces": {"points": "4567"}}
+    assert free_folder(tmp_path, "mine-test", other_faces, "disentangle.json") == tmp_path / "mine-test-3"
+
+
+def test_older_results_that_say_less_may_lie_beside(tmp_path: pathlib.Path):
+    write(tmp_path / "mine-test", {"data": "mine"})
+    about = {"protocol": {}, "faces": FACES, "models": {"a": {"weights": "01"}}}
+    assert free_folder(tmp_path, "mine-test", about, "sensitivity.json") == tmp_path / "mine-test"
+
+
 def test_damaged_results_stay_where_they_are(tmp_path: pathlib.Path):
     (tmp_path / "wflw-test").mkdir()
     (tmp_path / "wflw-test" / "metrics.json").write_text('{"protocol": ')

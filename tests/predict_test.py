@@ -97,6 +97,32 @@ def test_results_go_to_a_labelling_tool_and_come_back(
         assert label.size == (150, 120)
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [(b'"bbox": [', b'"bbox":  ['), (b'"licenses": []', b'"licenses": [1]'), (b"jaxlm predict", b"ours"), (b"\n", b"")],
+)
+def test_a_file_that_was_corrected_in_place_stays(
+    old: bytes, new: bytes, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+):
+    files, out = four_photos(tmp_path), tmp_path / "out"
+    coco = out / "predictions_coco.json"
+    predicting.predict_files(files[:1], SPOTS, out, coco=True)
+    predicting.predict_files(files[1:2], SPOTS, out)
+    assert [image["file_name"] for image in json.loads(coco.read_bytes())["images"]] == ["a.png", "b.png"]
+    assert "has been changed" not in capsys.readouterr().err
+    corrected = coco.read_bytes().replace(old, new)
+    assert corrected != coco.read_bytes()
+    coco.write_bytes(corrected)
+    for asked in (False, True):
+        predicting.predict_files(files, SPOTS, out, coco=asked)
+        assert coco.read_bytes() == corrected
+        assert f"{coco} has been changed since it was written" in capsys.readouterr().err
+    assert names(out) == ["a", "b", "c", "d"]
+    coco.unlink()
+    predicting.predict_files(files, SPOTS, out, coco=True)
+    assert len(json.loads(coco.read_bytes())["images"]) == 4
+
+
 def test_pictures_show_the_points(tmp_path: pathlib.Path, weights: pathlib.Path):
     photo = write(tmp_path / "a.png")
     out = tmp_path / "out"
@@ -314,6 +340,32 @@ def test_a_video_that_was_cut_short_is_done_again(
     assert not asked
 
 
+@pytest.mark.parametrize("first", [True, False], ids=["first", "second"])
+def test_what_a_video_had_when_it_was_cut_short_stays_until_it_is_done_again(
+    tmp_path: pathlib.Path,
+    weights: pathlib.Path,
+    first: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    clip = tiny_videos.write(tmp_path / "clip.mkv", [bright_spot(60 + index, 52) for index in range(8)])
+    before, other, out = [] if first else [write(tmp_path / "a.png")], write(tmp_path / "b.png"), tmp_path / "out"
+    faces = predict.Landmarker.load(weights, detector="whole")
+    with monkeypatch.context() as patch:
+        at_call(5, fail(KeyboardInterrupt()), patch, faces)
+        with pytest.raises(KeyboardInterrupt):
+            predicting.predict_files([*before, clip], faces, out)
+    cut = document(out)
+    assert str(clip) in {entry["file"] for entry in cut}
+    assert predicting.predict_files([other], faces, out) == []
+    assert "it starts anew" not in capsys.readouterr().out
+    assert document(out)[: len(cut)] == cut
+    assert [entry["file"] for entry in document(out)[len(cut) :]] == [str(other)]
+    assert predicting.predict_files([clip], faces, out) == []
+    assert [entry["frame"] for entry in document(out) if entry["file"] == str(clip)] == [*range(8)]
+    assert len(document(out)) == 8 + 1 + len(before)
+
+
 def test_sigterm_ends_with_all_that_was_found(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
@@ -445,6 +497,48 @@ def test_somebodys_own_files_are_not_replaced(tmp_path: pathlib.Path):
             predicting.predict_files([file], SPOTS, tmp_path)
         assert own.read_text() == "mine"
     assert {path.name for path in tmp_path.iterdir()} == {"a.png", own.name}
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("predictions.csv", "my own notes\n"),
+        ("predictions.csv", ""),
+        ("predictions.csv", "file,x1,y1,x2,y2\na.png,1,2,3,4\n"),
+        ("predictions.json", '[{"my": "data"}]'),
+        ("predictions.json", '{"file": 1, "faces": []}'),
+        ("predictions.json", "not JSON"),
+        ("predictions.jsonl", "mine"),
+        ("predictions.jsonl", '{"my": "data"}\n'),
+    ],
+)
+def test_somebodys_own_tables_are_not_replaced(
+    tmp_path: pathlib.Path, name: str, content: str, monkeypatch: pytest.MonkeyPatch
+):
+    file, own = write(tmp_path / "a.png"), tmp_path / "out" / name
+    own.parent.mkdir()
+    own.write_text(content)
+    asked = at_call(-1, lambda: None, monkeypatch)
+    with pytest.raises(
+        (FileExistsError, ValueError), match=rf"{name}( is there, and is no result|, line 1 is damaged)"
+    ):
+        predicting.predict_files([file], SPOTS, own.parent)
+    assert [path.name for path in own.parent.iterdir()] == [name]
+    assert own.read_text() == content
+    assert not asked
+
+
+@pytest.mark.parametrize("columns", ["file,frame,face,box_x1,box_y1,box_x2,box_y2,x0,y0\n", None])
+def test_tables_of_an_earlier_version_are_replaced(tmp_path: pathlib.Path, columns: str | None):
+    file, out = write(tmp_path / "a.png"), tmp_path / "out"
+    predicting.predict_files([file], SPOTS, out)
+    (out / "predictions.jsonl").unlink()
+    if columns:
+        (out / "predictions.json").write_text('[{"file": "x.png", "faces": []}]\n')
+        (out / "predictions.csv").write_text(columns)
+    assert predicting.predict_files([file], SPOTS, out) == []
+    assert names(out) == ["a"]
+    assert len(rows(out)) == 1
 
 
 def test_results_that_were_taken_out_of_the_log_are_found_again(tmp_path: pathlib.Path):

@@ -30,10 +30,12 @@ def test_rows_of_items_are_there_at_once_and_later(tmp_path: pathlib.Path):
     log.add("c", {"of": "c", "number": 0})
     rows = [{"of": item, "number": number} for item, number in (("a", 0), ("a", 1), ("b", 0))]
     assert [*log.rows()] == [*rows, {"of": "c", "number": 0}]
-    assert log.unfinished
+    assert log.unfinished == "c"
     later = opened(tmp_path / "log.jsonl")
     assert [*later.rows()] == rows
     assert later.done == {"a": {"good": True}, "b": {"good": True}}
+    assert later.ours
+    assert later.unfinished is None
     later.add("d", {"of": "d", "number": 0})
     later.finish("d", {"good": False})
     later.close()
@@ -57,6 +59,7 @@ def test_rows_by_other_settings_stay_until_there_are_new_ones(tmp_path: pathlib.
     before = file.read_bytes()
     log = opened(file, 2)
     assert log.others
+    assert not log.ours
     assert [*log.rows()] == []
     log.close()
     assert file.read_bytes() == before

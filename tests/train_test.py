@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from jax.sharding import AxisType
 
-from jaxlm import experiment, models, train
+from jaxlm import checkpoints, experiment, models, train
 from jaxlm.config import AugmentConfig, Config
 from jaxlm.data_pipelines import input as input_lib
 from jaxlm.runtime import distributed
@@ -225,6 +225,27 @@ def test_a_learning_rate_that_explodes_is_noticed(plain: Config, tmp_path: pathl
 def test_settings_that_cannot_work_are_refused(debug: Config, tmp_path: pathlib.Path, change: dict, message: str):
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         loop.fit(changed(debug, **change), tmp_path)
+
+
+@pytest.mark.parametrize("name", ["[2026] runs", "a[b]", "[[]"])
+def test_a_folder_that_orbax_takes_for_a_pattern_is_refused_before_the_work(
+    tmp_path: pathlib.Path, name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    """Its checkpoints would be without what Orbax finds by a pattern, and the whole run would be lost."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit):
+        train.main(["--experiment", "debug", "--workdir", f"{name}/run"])
+    (tmp_path / name).mkdir()
+    monkeypatch.chdir(name)
+    with pytest.raises(SystemExit):
+        train.main(["--experiment", "debug", "--workdir", "run"])
+    assert capsys.readouterr().err.count(f"with [ and ] in its name, '{name}'") == 2
+    assert list(tmp_path.rglob("*")) == [tmp_path / name]
+
+
+@pytest.mark.parametrize("name", ["a*b", "a?", "{a,b}", "[a", "a]", "a b"])
+def test_other_folders_are_no_patterns(tmp_path: pathlib.Path, name: str):
+    checkpoints.check_name(tmp_path / name / "run")
 
 
 def test_segments_end_at_boundaries():

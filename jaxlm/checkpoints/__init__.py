@@ -17,7 +17,7 @@ from jaxlm.checkpoints.opening import (
     results_folder,
 )
 from jaxlm.checkpoints.records import CheckpointError, MismatchError
-from jaxlm.checkpoints.runs import Checkpoints, directory_of, write_config
+from jaxlm.checkpoints.runs import Checkpoints, check_name, directory_of, write_config
 from jaxlm.checkpoints.trained import Calibration, Trained
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "average_weights",
     "check_bundle_output",
     "check_exists",
+    "check_name",
     "directory_of",
     "fingerprints",
     "is_weights",

@@ -7,6 +7,7 @@ flipped bytes silently).
 
 from __future__ import annotations
 
+import fnmatch
 import logging
 import os
 import pathlib
@@ -225,6 +226,13 @@ def _load_step(steps: Steps, step: int, run: str | None) -> Trained:
 def write_config(workdir: str | os.PathLike[str], config: Config) -> None:
     """Writes `config.json`, for people; the checkpoints hold their own copy."""
     write_whole(pathlib.Path(workdir) / "config.json", experiment.to_json(config) + "\n")
+
+
+def check_name(workdir: str | os.PathLike[str]) -> None:
+    """Raises ValueError where no run can be saved in a folder, whose path Orbax takes for a pattern of names."""
+    for part in pathlib.Path(workdir).absolute().parts:
+        if not fnmatch.fnmatchcase(part, part):
+            raise ValueError(f"{workdir}: no run can be saved below a folder with [ and ] in its name, {part!r}")
 
 
 def directory_of(workdir: str | os.PathLike[str]) -> pathlib.Path:

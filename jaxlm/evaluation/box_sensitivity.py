@@ -19,7 +19,7 @@ from jaxlm.checkpoints import Trained, is_weights, open_models, results_folder
 from jaxlm.checkpoints.identity import model_identity
 from jaxlm.data_pipelines.input import Faces
 from jaxlm.evaluation import inference
-from jaxlm.evaluation.folders import check_free, free_folder
+from jaxlm.evaluation.folders import check_free, free_folder, title_of
 from jaxlm.evaluation.inference import BoxError
 from jaxlm.evaluation.judged_faces import open_for
 from jaxlm.evaluation.left_out import notes_on
@@ -105,8 +105,8 @@ def measure_and_write(
       dataset: A prepared set or a packed file; by default the one that each model was trained on.
       data_dir: The folder of the prepared sets; by default that of the training.
       split: See `judged_faces.open_evaluation`.
-      out: The folder of the files; by default `evaluation/DATASET-SPLIT/` in the workdir of the first model, and for a
-        file of weights NAME.npz in `runs/NAME`. A number follows where results of other models or faces lie there.
+      out: The folder of the files; by default that of the first model's evaluation by these faces; see
+        `judging.evaluate_and_write`. A number follows where results of other models or faces lie there.
       step: The runs' checkpoint.
       head: The data set whose points are read.
 
@@ -149,7 +149,8 @@ def measure_and_write(
         steps = {name: "" if is_weights(name) else f", step {trained.step}" for name, trained in models.items()}
         print_curves({name + steps[name]: curve for name, curve in curves.items()}, protocol)
         parent = results_folder(paths[0]) / "evaluation"
-        directory = out or free_folder(parent, f"{first.dataset}-{first.split}", about, _FILE)
+        where = title_of(first, head, None if step is None else f"step{step}")
+        directory = out or free_folder(parent, where, about, _FILE)
         title = f"{first.dataset} {first.split}, {protocol['NME'].split(', ')[1]}"
         write_curves(directory, curves, about, title)
         print(f"Wrote {directory / _FILE}\n      {directory / 'sensitivity.png'}")

@@ -19,7 +19,7 @@ from jaxlm.data_pipelines.input import Faces
 from jaxlm.drawing import pictures
 from jaxlm.evaluation import inference
 from jaxlm.evaluation.error_table import ErrorRow, error_rows, mean_of_bins, print_error_rows
-from jaxlm.evaluation.folders import free_folder
+from jaxlm.evaluation.folders import free_folder, title_of
 from jaxlm.evaluation.judged_faces import VALIDATION, open_evaluation, open_for
 from jaxlm.evaluation.left_out import notes_on
 from jaxlm.files import replacing, write_json
@@ -167,7 +167,7 @@ def evaluate_and_write(
     if jax.process_index() == 0:
         print_error_rows(evaluation.rows, evaluation.protocol)
         asked = [head, None if step is None else f"step{step}", normaliser, "flip" if flip_test else None]
-        title = "-".join([evaluation.faces.dataset, evaluation.faces.split, *filter(None, asked)])
+        title = title_of(evaluation.faces, *asked)
         parent = results_folder(path) / "evaluation"
         folder = free_folder(parent, title, evaluation.about)
         files = write_evaluation(folder, evaluation)

@@ -5,15 +5,37 @@ from __future__ import annotations
 import contextlib
 import os
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from jaxlm.files import check_place
 from jaxlm.files.folders import claimed, make_folder
 from jaxlm.landmarks import Scheme
-from jaxlm.prediction.sources import COCO, CSV, JSON, LOCK, LOG, has_table, picture_path, printable, real_name
-from jaxlm.prediction.tables.coco import write_coco
-from jaxlm.prediction.tables.entries import Entry, check_row, from_json, to_json, write_csv, write_json
+from jaxlm.prediction.sources import (
+    COCO,
+    CSV,
+    JSON,
+    LOCK,
+    LOG,
+    has_table,
+    is_there,
+    picture_names,
+    picture_path,
+    printable,
+    real_name,
+)
+from jaxlm.prediction.tables.coco import is_as_written, write_coco
+from jaxlm.prediction.tables.entries import (
+    Entry,
+    check_row,
+    from_json,
+    is_csv,
+    is_json,
+    to_json,
+    write_csv,
+    write_json,
+)
+from jaxlm.runtime.progress import say
 from jaxlm.runtime.row_log import RowLog
 
 
@@ -29,6 +51,19 @@ class Done(NamedTuple):
     state: Any
     picture: str | None
     good: bool
+
+
+def check_no_others(files: Sequence[pathlib.Path], out: pathlib.Path) -> None:
+    """Raises FileExistsError where a folder without our log holds others' files by the names of tables or pictures."""
+    if (out / LOG).exists():
+        return
+    tables = {JSON: is_json, CSV: is_csv}
+    taken = [table for table, is_ours in tables.items() if is_there(out, table) and not is_ours(out / table)]
+    if not has_table(out):
+        pictures = (f"{name}{ending}" for name in picture_names(files) for ending in (".jpg", ".mp4"))
+        taken += [picture for picture in pictures if is_there(out, picture)]
+    if taken:
+        raise FileExistsError(f"{out / taken[0]} is there, and is no result; move it away, or take another --out")
 
 
 class Results:
@@ -50,7 +85,8 @@ class Results:
           folder: Folder of the results.
           settings: What the results depend on beside the files, as JSON has it.
           scheme: Scheme of the points.
-          coco: Whether COCO keypoints are written, too; those that are there are kept up to date in any case.
+          coco: Whether COCO keypoints are written, too; those that are there are kept up to date in any
+            case, unless somebody has changed them.
         """
         self._folder, self._settings, self._scheme, self._coco = folder, settings, scheme, coco
         self._claim = contextlib.ExitStack()
@@ -74,7 +110,7 @@ class Results:
         self._claim.callback(self._remove_lock)
         try:
             self._log = RowLog(self._folder / LOG, self._settings, self._check)
-            unknown = not self._log.done and has_table(self._folder)
+            unknown = not self._log.ours and has_table(self._folder)
         except BaseException:
             self._claim.close()
             raise
@@ -90,9 +126,14 @@ class Results:
         try:
             # What ended the work may be a full disk, which may have no room for the tables; the log has the entries.
             with contextlib.suppress(OSError) if kind else contextlib.nullcontext():
+                if item := self._log.unfinished:  # What it has stays until it is done again.
+                    path = real_name(item)
+                    before = self.done.get(path)
+                    self.finish(path, Done(None, before.picture if before else None, False))
+            with contextlib.suppress(OSError) if kind else contextlib.nullcontext():
                 self._log.close()
             with contextlib.suppress(OSError) if kind else contextlib.nullcontext():
-                if self.done or self._log.unfinished or not (self._folder / JSON).exists():
+                if self.done or not (self._folder / JSON).exists():
                     self._write_tables()
         finally:
             self._claim.close()
@@ -120,15 +161,22 @@ class Results:
     @property
     def unfinished(self) -> bool:
         """Whether there are entries of a file that is not finished."""
-        return self._log.unfinished
+        return self._log.unfinished is not None
 
     def _write_tables(self) -> None:
         sure = any(face.confidence is not None for entry in self._entries() for face in entry.faces)
         write_json(self._folder / JSON, self._entries())
         write_csv(self._folder / CSV, self._entries(), self._scheme.num_points, sure)
-        if self._coco or (self._folder / COCO).exists():
+        coco = self._folder / COCO
+        if coco.exists() and not is_as_written(coco):
+            say(
+                f"{coco} has been changed since it was written, or is of an earlier version, so it stays without these"
+                " results; move it away, and --format coco writes it anew",
+                error=True,
+            )
+        elif self._coco or coco.exists():
             files = {name: os.path.abspath(name) for name in {entry.file for entry in self._entries()}} | self._names
-            write_coco(self._folder / COCO, self._entries, files, self._scheme)
+            write_coco(coco, self._entries, files, self._scheme)
 
     def _entries(self) -> Iterator[Entry]:
         return map(from_json, self._log.rows())

@@ -19,9 +19,9 @@ from jaxlm.drawing import pictures
 from jaxlm.evaluation import inference
 from jaxlm.files import check_place, remove_unfinished
 from jaxlm.landmarks import photos
-from jaxlm.prediction.files import Done, Results
+from jaxlm.prediction.files import Done, Results, check_no_others
 from jaxlm.prediction.landmarker import Landmarker
-from jaxlm.prediction.sources import LOG, counted, has_table, is_there, kind_of, picture_names
+from jaxlm.prediction.sources import counted, is_there, kind_of, picture_names
 from jaxlm.prediction.tables.entries import Entry, FoundFace
 from jaxlm.prediction.videos.kinds import is_video
 from jaxlm.prediction.videos.predicting import VideoPrediction
@@ -86,21 +86,12 @@ def predict_files(
       A line for each thing that was wrong.
 
     Raises:
-      OSError: The folder cannot be written, or the disk is full; a picture would replace a file that is no result.
+      OSError: The folder cannot be written, or the disk is full; a table or picture would replace a file that is no
+        result.
     """
-    _check_no_others(files, out)
+    check_no_others(files, out)
     with Results(out, landmarker.settings(), landmarker.scheme, coco) as results:
         return _Prediction(landmarker, out, results).run(files, boxes)
-
-
-def _check_no_others(files: Sequence[pathlib.Path], out: pathlib.Path) -> None:
-    """Raises FileExistsError where pictures would replace files in a folder without results: these are others'."""
-    if not ((out / LOG).exists() or has_table(out)):
-        for picture in (f"{name}{ending}" for name in picture_names(files) for ending in (".jpg", ".mp4")):
-            if is_there(out, picture):
-                raise FileExistsError(
-                    f"{out / picture} is there, and is no result; move it away, or take another --out"
-                )
 
 
 class _Prediction:

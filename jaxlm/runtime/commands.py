@@ -149,6 +149,9 @@ class _Parser(argparse.ArgumentParser):
             if not word or (word.startswith("--") and word.endswith("=") and len(word) > 3):
                 before = word or (words[index - 1] if index else self.prog)
                 self.error(f"an empty value behind {before!r}; is a variable not set?")
+            option, _, value = word.partition("=") if word.startswith("--") else (words[index - 1], "", word)
+            if option in ("--workdir", "--out") and re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", value):
+                self.error(f"{option} {value} is no path on this machine; mount it, and name the folder that it is in")
         return super().parse_known_args(args, namespace)
 
 

@@ -11,6 +11,8 @@ from jaxlm.files import regular_size
 
 Row = dict[str, Any]
 
+_HEAD = b'{"settings": '
+
 
 class RowLog:
     """Rows of results, those of one item (a photo, a video) after those of another.
@@ -22,6 +24,7 @@ class RowLog:
     Attributes:
       done: What was said of each finished item, by its name.
       others: Whether the file holds results by other settings.
+      ours: Whether it holds results by these settings, be it of no finished item.
     """
 
     def __init__(self, file: pathlib.Path, settings: Mapping[str, Any], check: Callable[[Row], object]) -> None:
@@ -33,7 +36,7 @@ class RowLog:
           check: Is called with each row that is there; raises ValueError where it is none that was written.
         """
         self.done: dict[str, Row] = {}
-        self.others = False
+        self.others = self.ours = False
         self._file, self._settings, self._check = file, _line({"settings": settings}), check
         self._opened: IO[bytes] | None = None
         # From where to where the rows of each item lie; those of the next one lie from `_start` to `_end`.
@@ -45,9 +48,9 @@ class RowLog:
             self._read()
 
     @property
-    def unfinished(self) -> bool:
-        """Whether there are rows of an item that is not finished."""
-        return self._end > self._start
+    def unfinished(self) -> str | None:
+        """The item that has rows and is not finished; None where there is none."""
+        return self._item if self._end > self._start else None
 
     def add(self, item: str, row: Row) -> None:
         """Writes a row of an item, the next one or that of the row before; raises OSError where it cannot."""
@@ -109,6 +112,8 @@ class RowLog:
     def _read(self) -> None:
         with open(self._file, "rb") as lines:
             head = lines.readline()
+            if head[: len(_HEAD)] != _HEAD[: len(head)]:
+                raise ValueError(self._damaged(1))
             if not head.endswith(b"\n"):
                 return
             settings = _row(head)
@@ -117,6 +122,7 @@ class RowLog:
             if head != self._settings:
                 self.others = True
                 return
+            self.ours = True
             start = position = self._start = self._end = len(self._settings)
             for number, line in enumerate(lines, start=2):
                 if not line.endswith(b"\n"):  # A killed process leaves a part of its last line.

@@ -14,7 +14,7 @@ from jaxlm import checkpoints, models
 from jaxlm.checkpoints import Trained
 from jaxlm.checkpoints.identity import model_identity
 from jaxlm.drawing import pictures
-from jaxlm.evaluation.folders import check_free, free_folder
+from jaxlm.evaluation.folders import check_free, free_folder, title_of
 from jaxlm.evaluation.judged_faces import VALIDATION, open_for
 from jaxlm.files import write_json
 from jaxlm.files.folders import make_folder
@@ -157,7 +157,7 @@ def check_translator(
     checks = {name: float(checks[name]) for name in _TABLE}
     print_table(checks, protocol)
     parent = pathlib.Path(workdir) / "evaluation"
-    directory = out or free_folder(parent, f"{chosen.dataset}-{chosen.split}", about, _FILE)
+    directory = out or free_folder(parent, title_of(chosen), about, _FILE)
     write_files(directory, checks, about, photos, pairs)
     print(f"Wrote {directory / _FILE}\n      {directory / 'disentangle.png'}")
     return checks

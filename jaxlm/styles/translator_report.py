@@ -14,7 +14,7 @@ from jaxlm.checkpoints import Trained
 from jaxlm.checkpoints.identity import model_identity
 from jaxlm.data_pipelines.input import Faces
 from jaxlm.drawing import pictures
-from jaxlm.evaluation.folders import free_folder
+from jaxlm.evaluation.folders import free_folder, title_of
 from jaxlm.evaluation.judged_faces import VALIDATION, open_for
 from jaxlm.files import write_json
 from jaxlm.models import vunet
@@ -101,7 +101,7 @@ def report_translator(workdir: pathlib.Path) -> Mapping[str, float]:
     if jax.process_index() == 0:
         print_table(metrics, protocol)
         about = {"protocol": protocol, "faces": identity, "model": model_identity(trained)}
-        directory = free_folder(pathlib.Path(workdir) / "evaluation", f"{faces.dataset}-{faces.split}", about)
+        directory = free_folder(pathlib.Path(workdir) / "evaluation", title_of(faces), about)
         directory.mkdir(parents=True, exist_ok=True)
         write_json(directory / "metrics.json", {**about, "figures": dict(metrics)})
         pictures.save_image(directory / "transfer.png", transfers(translation.as_translator(trained), faces))

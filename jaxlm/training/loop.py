@@ -17,7 +17,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from jaxlm.checkpoints import Checkpoints, check_exists, directory_of, write_config
+from jaxlm.checkpoints import Checkpoints, check_exists, check_name, directory_of, write_config
 from jaxlm.checkpoints.identity import HELD_OUT, TO_TRAIN_ON, identity_of
 from jaxlm.config import Config
 from jaxlm.data_pipelines import input as input_lib
@@ -177,10 +177,12 @@ def fit(config: Config, workdir: pathlib.Path) -> bool:
 
     Raises:
       OSError: The workdir cannot be used, holds files of somebody's own, or another process trains in it.
-      ValueError: It holds another run; the processes of this one differ in their data; or see `prepare_run`.
+      ValueError: It holds another run, or its path has [ and ]; the processes of this one differ in their data; or see
+        `prepare_run`.
       ImportError: The faces are to be streamed, and TensorFlow is not installed.
       FloatingPointError: The loss, or what a task watches, says that training has failed.
     """
+    check_name(workdir)
     if config.data.cache != "device":
         input_lib.streaming_library()  # Where it is missing, that is said before minutes of preparing and compiling.
     prepared_run = prepare_run(config)

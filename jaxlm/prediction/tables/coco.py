@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import pathlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
@@ -26,7 +27,8 @@ def write_coco(
     """Writes the photos among the entries, and says from which folder their names count; frames of videos are left out.
 
     A photo has its width and height, where its file is still there. A face has its points, all as visible, their
-    bounding box and, where the model gives confidence, the mean of it as `score`.
+    bounding box and, where the model gives confidence, the mean of it as `score`. A checksum in `info` tells later
+    whether people have changed the file; see `is_as_written`.
 
     Args:
       path: The file to write.
@@ -45,23 +47,37 @@ def write_coco(
     }
     images = (_image(number, files[name], folder) for number, name in enumerate(kept, start=1))
     with replacing_text(path) as file:
-        file.write('{"info": {"description": "jaxlm predict"}, "licenses": [],\n')
-        file.write(f'"categories": {json.dumps([category], ensure_ascii=False)},\n')
-        _write_list(file, "images", images)
-        file.write(",\n")
-        _write_list(file, "annotations", _annotations(entries()))
-        file.write("}\n")
+        checksum = hashlib.sha256()
+        for text in _body(category, images, _annotations(entries())):
+            checksum.update(text.encode())
+            file.write(text)
+        file.write(_end(checksum.hexdigest()))
     frames = sum(entry.frame is not None for entry in entries())
     start = f", whose names count from {printable(folder)}" if folder else ""
     left = f"; {counted(frames, 'frame')} of videos are left out" if frames else ""
     say(f"{path}: {counted(len(kept), 'photo')}{start}{left}")
 
 
-def _write_list(file: IO[str], key: str, rows: Iterable[dict[str, Any]]) -> None:
-    file.write(f'"{key}": [')
-    for number, row in enumerate(rows):
-        file.write(",\n" * (number > 0) + json.dumps(row, ensure_ascii=False))
-    file.write("]")
+def is_as_written(path: pathlib.Path) -> bool:
+    """Whether a file is as `write_coco` left it: nobody has corrected it, and no earlier version wrote it."""
+    content = path.read_bytes()
+    body = content[: -len(_end(hashlib.sha256().hexdigest()))]
+    return content == body + _end(hashlib.sha256(body).hexdigest()).encode()
+
+
+def _body(
+    category: dict[str, Any], images: Iterable[dict[str, Any]], annotations: Iterable[dict[str, Any]]
+) -> Iterator[str]:
+    yield '{"licenses": []'
+    for key, rows in {"categories": [category], "images": images, "annotations": annotations}.items():
+        yield f',\n"{key}": ['
+        for number, row in enumerate(rows):
+            yield ",\n" * (number > 0) + json.dumps(row, ensure_ascii=False)
+        yield "]"
+
+
+def _end(checksum: str) -> str:
+    return f',\n"info": {json.dumps({"description": "jaxlm predict", "sha256": checksum})}}}\n'
 
 
 def _common_folder(paths: Iterable[str]) -> str:

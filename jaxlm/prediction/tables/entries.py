@@ -112,6 +112,23 @@ def write_csv(path: pathlib.Path, entries: Iterable[Entry], num_points: int, con
                 )
 
 
+def is_json(path: pathlib.Path) -> bool:
+    """Whether a file holds what `write_json` writes, or did in an earlier version."""
+    try:
+        entries = json.loads(path.read_bytes())
+    except (ValueError, RecursionError):
+        return False
+    rows = entries if isinstance(entries, list) else [None]
+    return all(isinstance(row, dict) and {"file", "faces"} <= {*row} for row in rows)
+
+
+def is_csv(path: pathlib.Path) -> bool:
+    """Whether a file begins as what `write_csv` writes, or did in an earlier version."""
+    with path.open(encoding="utf-8", errors="replace", newline="") as file:
+        columns = file.readline(10**6).rstrip().split(",")
+    return columns[0] == "file" and {"face", "box_x1", "x0"} <= {*columns}
+
+
 def to_json(entry: Entry) -> dict[str, Any]:
     """A photo or frame as JSON has it; see `write_json`."""
     frame = {} if entry.frame is None else {"frame": entry.frame}
