@@ -177,23 +177,21 @@ class Landmarker:
         Raises:
           PhotoError, ValueError: See `predict`; or there is not an entry of `boxes`, be it empty, for each photo.
         """
-        if (
-            not isinstance(images, list | tuple) and np.ndim(images) != 4
-        ):  # An array [n, H, W, 3] is several photos, too.
+        if not isinstance(images, list | tuple):
             raise ValueError("predict_many takes a list of photos; predict takes one")
         if boxes is not None and (len(boxes) != len(images) or any(np.ndim(of_photo) == 0 for of_photo in boxes)):
             raise ValueError(f"{len(images)} photos need as many entries in boxes, [n, 4] or [] each")
-        images = [photos.as_photo(image) for image in images]
+        read = [photos.as_photo(image) for image in images]
         if boxes is None:
-            found = self.predict_many(images, [self.detect(image) for image in images])
+            found = self.predict_many(read, [self.detect(image) for image in read])
             return [[face for face in faces if self.sees(face)] for faces in found]
         given = [detectors.turned_boxes(of_photo) for of_photo in boxes]
         owners = [owner for owner, of_photo in enumerate(given) for _ in of_photo]
-        rows = [(image, box) for image, of_photo in zip(images, given, strict=True) for box in of_photo]
+        rows = [(image, box) for image, of_photo in zip(read, given, strict=True) for box in of_photo]
         for image, box in rows:
             photos.check_box(image, box)
         locate = self._locate_in_photos if self.trained.looks_at_photos else self._locate_in_crops
-        faces: list[list[Face]] = [[] for _ in images]
+        faces: list[list[Face]] = [[] for _ in read]
         for owner, face in zip(owners, locate(rows), strict=True):
             faces[owner].append(face)
         return faces
