@@ -10,7 +10,7 @@ from jaxlm.data_pipelines.input import open_faces
 from jaxlm.data_pipelines.labelling.named_schemes import mirror_pairs
 from jaxlm.data_pipelines.source import BadFaceError
 from jaxlm.data_pipelines.sources.coco import Coco
-from jaxlm.landmarks import FIVE, IBUG68, load_scheme
+from jaxlm.landmarks import FIVE, IBUG68, Scheme, load_scheme
 from jaxlm.landmarks.geometry import transform
 from jaxlm.prediction.tables.coco import write_coco
 from jaxlm.prediction.tables.entries import Entry, FoundFace
@@ -92,6 +92,25 @@ def test_the_scheme_has_the_names_the_skeleton_and_the_mirror_of_the_file(tmp_pa
 )
 def test_mirror_pairs_are_left_and_right(names, pairs, alone):
     assert mirror_pairs(names) == (pairs, alone)
+
+
+@pytest.mark.parametrize(("prefix", "first"), [("", 1), ("", 0), ("p", 1)])
+@pytest.mark.parametrize("options", [{}, {"scheme": Scheme("eleven", tuple(range(11)))}])
+def test_names_that_are_the_numbers_of_points_are_read_by_number(tmp_path, prefix, first, options):
+    names = sorted(f"{prefix}{first + i}" for i in range(11))
+    order = np.array([int(name.removeprefix(prefix)) - first for name in names])
+    content = document([keypoints(ring(11)[order], [2] * 11)])
+    content["categories"][0] |= {"keypoints": names, "skeleton": [[1, 2]]}
+    source = coco(tmp_path, content, **options)
+    np.testing.assert_array_equal(source.read(stop)["train"][0].points, ring(11))
+    if source.made:
+        assert source.made.names == tuple(f"{prefix}{first + i}" for i in range(11))
+        assert source.made.edges == ((order[0], order[1]),)
+
+
+def test_words_have_the_order_of_the_file_where_a_scheme_has_no_names(tmp_path):
+    (label, _) = coco(tmp_path, scheme=Scheme("plain", (0, 1, 2, 3, 4))).read(stop)["train"]
+    np.testing.assert_array_equal(label.points, ring(5, (30.0, 30.0)))
 
 
 def test_a_scheme_of_ones_own_orders_the_points_by_their_names(tmp_path):

@@ -8,7 +8,7 @@ from jaxlm.data_pipelines.input import open_faces
 from jaxlm.data_pipelines.source import BadFaceError
 from jaxlm.data_pipelines.sources.imglab import Imglab
 from jaxlm.files import read_elements
-from jaxlm.landmarks import FIVE
+from jaxlm.landmarks import FIVE, Scheme
 from jaxlm.landmarks.geometry import transform
 from tiny_archives import ring, write_photo
 from tolerances import assert_float32_close
@@ -58,6 +58,16 @@ def test_names_that_are_numbers_are_sorted_by_number(tmp_path):
     source = imglab(tmp_path, box(parts(POINTS[0], names)))
     assert source.scheme.names == ("10", "chin", "left_eye", "nose", "right_eye")
     assert source.scheme.flip == (0, 1, 4, 3, 2)
+
+
+def test_a_scheme_without_names_takes_numbered_parts_and_no_words(tmp_path):
+    points = np.rint(ring(12)).astype(int)
+    plain = Scheme("plain", tuple(range(12)))
+    source = imglab(tmp_path, box(parts(points, [f"p{i}" for i in range(1, 13)])), scheme=plain)
+    np.testing.assert_array_equal(source.read(stop)["train"][0].points, points)
+    words = ["left_eye", "right_eye", *(f"p{i}" for i in range(10))]
+    with pytest.raises(ValueError, match=r"faces\.xml: the scheme has no names to match left_eye, .*: add names to plain"):
+        imglab(tmp_path, box(parts(points, words)), scheme=plain)
 
 
 def test_missing_parts_are_hidden(tmp_path):

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxlm.data_pipelines.cutting import BOX_SCALE, LANDMARK_BOX, Label, make_record, make_sized_record
-from jaxlm.data_pipelines.labelling.named_schemes import check_scheme_file, order_of, scheme_of_names
+from jaxlm.data_pipelines.labelling.named_schemes import by_number, check_scheme_file, order_of, scheme_of_names
 from jaxlm.data_pipelines.labelling.photo_names import check_group_by, check_name, face_name, group_of, photo_in
 from jaxlm.data_pipelines.record import Record
 from jaxlm.data_pipelines.source import BadFaceError, OnBad, Source
@@ -30,10 +30,12 @@ class Names(typing.NamedTuple):
     Attributes:
       names: Their names.
       edges: Pairs of their indices that a drawing joins.
+      ordered: Whether the file says their order; if not, they are sorted.
     """
 
     names: Sequence[str]
     edges: Sequence[Sequence[int]] = ()
+    ordered: bool = True
 
 
 class Face(typing.NamedTuple):
@@ -93,10 +95,13 @@ class NamedPoints(abc.ABC):
         check_group_by(self.group_by)
         found, where = self.names(), str(self.annotations)
         if self.scheme == FROM_NAMES:
-            made = scheme_of_names(self.name, found.names, found.edges, where)
+            order = by_number(found.names)
+            places = np.argsort(order).tolist()
+            edges = [(places[one], places[two]) for one, two in found.edges]
+            made = scheme_of_names(self.name, [found.names[index] for index in order], edges, where)
             object.__setattr__(self, "scheme", made)
             object.__setattr__(self, "made", made)
-        order_of(found.names, self.scheme, where)
+        order_of(found.names, self.scheme, where, found.ordered)
 
     @abc.abstractmethod
     def names(self) -> Names:
@@ -130,7 +135,8 @@ class NamedPoints(abc.ABC):
             on_bad(error)
 
         passed, known, labels = Counter[str](), Counter[str](), list[Label]()
-        order = order_of(self.names().names, self.scheme, str(self.annotations))
+        found = self.names()
+        order = order_of(found.names, self.scheme, str(self.annotations), found.ordered)
         for face in self.faces(noted, passed):
             try:
                 labels.append(self._label(face, order, known))
