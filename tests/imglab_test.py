@@ -66,7 +66,9 @@ def test_a_scheme_without_names_takes_numbered_parts_and_no_words(tmp_path):
     source = imglab(tmp_path, box(parts(points, [f"p{i}" for i in range(1, 13)])), scheme=plain)
     np.testing.assert_array_equal(source.read(stop)["train"][0].points, points)
     words = ["left_eye", "right_eye", *(f"p{i}" for i in range(10))]
-    with pytest.raises(ValueError, match=r"faces\.xml: the scheme has no names to match left_eye, .*: add names to plain"):
+    with pytest.raises(
+        ValueError, match=r"faces\.xml: the scheme has no names to match left_eye, .*: add names to plain"
+    ):
         imglab(tmp_path, box(parts(points, words)), scheme=plain)
 
 

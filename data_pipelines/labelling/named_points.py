@@ -19,6 +19,7 @@ from jaxlm.data_pipelines.record import Record
 from jaxlm.data_pipelines.source import BadFaceError, OnBad, Source
 from jaxlm.landmarks import Scheme
 from jaxlm.landmarks.geometry import box_around
+from jaxlm.landmarks.hidden import are_marks, find_repeated
 
 FROM_NAMES = Scheme("made of the names", ())
 """Stands for the scheme that is made of the names in the annotations."""
@@ -147,6 +148,7 @@ class NamedPoints(abc.ABC):
             raise ValueError(f"not one of the {len(bad)} faces can be used; the first: {bad[0]}")
         if not labels:
             raise ValueError(f"{self.annotations} holds no faces with points" + (f": {told}" if told else ""))
+        self._check_repeated(labels)
         if told:
             logging.getLogger(__name__).warning("%s: passed over: %s", self.annotations, told)
         return {self.split: labels}
@@ -157,12 +159,24 @@ class NamedPoints(abc.ABC):
             return make_record(label, frame_size, margin)
         return make_sized_record(label, frame_size, margin, label.size, self.annotations.name)
 
+    def _check_repeated(self, labels: Sequence[Label]) -> None:
+        """Raises ValueError where faces share a place far from their other points; see `hidden.find_repeated`."""
+        found = find_repeated([label.points for label in labels])
+        if found is not None:
+            (x, y), faces = found
+            first = labels[faces[0]]
+            raise ValueError(
+                f"{first.where}: point {int(np.argmax((first.points == found[0]).all(-1)))} of scheme"
+                f" {self.scheme.name} is at ({x:g}, {y:g}), far from the others, and so in {len(faces)} faces; it may"
+                f" mark a hidden point: {self.unplaced}"
+            )
+
     def _label(self, face: Face, order: np.ndarray, known: Counter[str]) -> SizedLabel:
         photo, where = face.photo, face.where
         image = photo_in(self.source, photo, where)
         points, visible = face.points[order], face.visible[order]
         placed = ~np.isnan(points).any(-1)
-        marks = placed & ((points == 0).all(-1) | (points == -1).all(-1))
+        marks = are_marks(points) | (points == -1).all(-1)
         if marks.any():
             x, y = points[np.argmax(marks)]
             raise BadFaceError(

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import cv2
 import numpy as np
-from PIL import Image, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
+from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
 _LOG = logging.getLogger(__name__)
 
@@ -81,8 +81,7 @@ def decode(data: bytes, path: str | os.PathLike[str], most: int | None = None) -
             if is_jpeg and factor > 1:
                 image.draft(None, (image.width // factor, image.height // factor))
             image.load()
-            pixels = from_pillow(image, path)
-            return pixels if is_jpeg else _shrink(pixels, factor), factor
+            return _shrink(from_pillow(image, path), 1 if is_jpeg else factor), factor
     except PhotoError:
         raise
     except UnidentifiedImageError:
@@ -157,8 +156,7 @@ def _open(data: bytes, path: str | os.PathLike[str]) -> Image.Image:
     """The image whose header was read, and not yet its pixels."""
     try:
         image = Image.open(io.BytesIO(data), formats=_FORMATS)
-        if image.format == "TIFF":
-            image.info.pop("xmp", None)  # See `orientation_of`.
+        image.info.pop("xmp", None)  # TIFF files would be turned by it; see `orientation_of`.
         return image
     except UnidentifiedImageError:
         if data[4:8] != b"ftyp" or data[8:12] not in _HEIF_BRANDS:
@@ -194,13 +192,13 @@ def _is_negative(image: Image.Image) -> bool:
 def _pixels(image: Image.Image, name: str | os.PathLike[str]) -> np.ndarray:
     """The pixels of an image as RGB uint8 [H, W, 3], on black where they are transparent."""
     pixels = np.empty((image.height, image.width, 3), np.uint8)
-    rows, highest = max(_PART // image.width, 1), 0
+    rows, highest, negative = max(_PART // image.width, 1), 0, _is_negative(image)
     for top in range(0, image.height, rows):
         part = image.crop((0, top, image.width, min(top + rows, image.height)))
         if part.mode in _DEEP or (part.mode == "I" and image.format == "PPM"):
             highest = max(highest, int(np.max(part)))
             grey = (np.asarray(part) >> 8).astype(np.uint8)[:, :, None]
-            pixels[top : top + rows] = 255 - grey if _is_negative(image) else grey
+            pixels[top : top + rows] = 255 - grey if negative else grey
         elif part.mode in ("I", "F"):
             raise ValueError(f"it has pixels of {np.asarray(part).dtype}, which are not read; save it with 8 bits")
         elif part.has_transparency_data:
@@ -209,7 +207,7 @@ def _pixels(image: Image.Image, name: str | os.PathLike[str]) -> np.ndarray:
             pixels[top : top + rows] = cv2.multiply(layers[:, :, :3], opacity, scale=1 / 255)
         else:
             pixels[top : top + rows] = np.asarray(part.convert("RGB"))
-    if 0 < highest < _SHALLOW and not _is_negative(image):
+    if 0 < highest < _SHALLOW and not negative:
         _LOG.warning("%s has 16-bit values up to %d; it is read as 16-bit and will be dark", name, highest)
     return pixels
 
@@ -220,7 +218,7 @@ def orientation_of(image: Image.Image) -> int:
     try:
         if isinstance(image, TiffImagePlugin.TiffImageFile):
             return int(image.tag_v2.get(_ORIENTATION, 1))
-        if isinstance(image, PngImagePlugin.PngImageFile) and "exif" not in image.info:
+        if image.format == "PNG" and "exif" not in image.info:
             image.load()  # EXIF data may stand behind the pixels.
         exif, text = Image.Exif(), image.info.get("Raw profile type exif", "")
         exif.load(image.info.get("exif") or bytes.fromhex("".join(text.split("\n")[3:])))
@@ -241,12 +239,10 @@ def _turned(pixels: np.ndarray, orientation: int) -> np.ndarray:
 
 def _shrink(image: np.ndarray, factor: int) -> np.ndarray:
     """The image [H, W, 3], averaged over whole squares of `factor` x `factor` pixels."""
+    if factor == 1:
+        return image
     height, width = (max(side // factor, 1) for side in image.shape[:2])
-    return (
-        image
-        if factor == 1
-        else cv2.resize(image[: height * factor, : width * factor], (width, height), interpolation=cv2.INTER_AREA)
-    )
+    return cv2.resize(image[: height * factor, : width * factor], (width, height), interpolation=cv2.INTER_AREA)
 
 
 def _reduction(pixels: int, most: int) -> int:
