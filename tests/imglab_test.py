@@ -120,6 +120,12 @@ def test_names_that_lead_out_are_refused_and_those_of_windows_are_read(tmp_path)
     assert imglab(tmp_path, file="day\\a.jpg").read(stop)["train"][0].image.exists()
 
 
+def test_a_box_outside_of_an_image_is_refused(tmp_path):
+    boxes = box(parts(POINTS[0])) + "</image>\n" + box(parts(POINTS[1])) + "<image file='b.jpg'>\n"
+    with pytest.raises(BadFaceError, match=r"line 15: the box lies in no image with a file"):
+        imglab(tmp_path, boxes).read(stop)
+
+
 BOMB = "<!DOCTYPE d [<!ENTITY a 'aaaa'><!ENTITY b '&a;&a;&a;'>]>\n"
 
 

@@ -14,7 +14,14 @@ import numpy as np
 
 from jaxlm.data_pipelines.cutting import BOX_SCALE, LANDMARK_BOX, Label, make_record, make_sized_record
 from jaxlm.data_pipelines.labelling.named_schemes import by_number, check_scheme_file, order_of, scheme_of_names
-from jaxlm.data_pipelines.labelling.photo_names import check_group_by, check_name, face_name, group_of, photo_in
+from jaxlm.data_pipelines.labelling.photo_names import (
+    check_group_by,
+    check_groups,
+    check_name,
+    face_name,
+    group_of,
+    photo_in,
+)
 from jaxlm.data_pipelines.record import Record
 from jaxlm.data_pipelines.source import BadFaceError, OnBad, Source
 from jaxlm.landmarks import Scheme
@@ -149,6 +156,7 @@ class NamedPoints(abc.ABC):
         if not labels:
             raise ValueError(f"{self.annotations} holds no faces with points" + (f": {told}" if told else ""))
         self._check_repeated(labels)
+        check_groups([label.group for label in labels], self.group_by)
         if told:
             logging.getLogger(__name__).warning("%s: passed over: %s", self.annotations, told)
         return {self.split: labels}

@@ -58,7 +58,7 @@ class Imglab(NamedPoints):
                     yield self._face(box, places)
 
     def _boxes(self) -> Iterator[_Box]:
-        photo, box = None, None
+        photo, image_depth, box = None, 0, None
         for element in read_elements(self.annotations):
             if not element.depth and element.tag != _ROOT:
                 raise ValueError(
@@ -67,8 +67,10 @@ class Imglab(NamedPoints):
             if box is not None and element.depth <= box.start.depth:
                 yield box
                 box = None
+            if element.depth <= image_depth:
+                photo = None  # The image has ended.
             if element.tag == _IMAGE:
-                photo = element.attributes.get("file")
+                photo, image_depth = element.attributes.get("file"), element.depth
             elif element.tag == _BOX:
                 box = _Box(photo, element, [])
             elif element.tag == _PART and box is not None:
