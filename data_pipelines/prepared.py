@@ -29,6 +29,7 @@ __all__ = [
     "find_impossible",
     "find_sets",
     "named_pack",
+    "names_of_splits",
     "open_faces",
     "open_splits",
     "scheme_of",
@@ -119,6 +120,11 @@ def open_splits(dataset: str, data_dir: str | os.PathLike) -> dict[str, Faces]:
     """All splits of a prepared set or pack; see `open_faces`."""
     splits, read_split = _open(dataset, Path(data_dir))
     return {split: read_split(split) for split in splits}
+
+
+def names_of_splits(dataset: str, data_dir: str | os.PathLike) -> list[str]:
+    """The names of the splits of a prepared set or pack; raises what `open_faces` raises."""
+    return _open(dataset, Path(data_dir))[0]
 
 
 def scheme_of(dataset: str, data_dir: str | os.PathLike) -> Scheme:
