@@ -196,7 +196,7 @@ def _pixels(image: Image.Image, name: str | os.PathLike[str]) -> np.ndarray:
     for top in range(0, image.height, rows):
         part = image.crop((0, top, image.width, min(top + rows, image.height)))
         if part.mode in _DEEP or (part.mode == "I" and image.format == "PPM"):
-            highest = max(highest, int(np.max(part)))
+            highest = max(highest, int(np.asarray(part).max()))
             grey = (np.asarray(part) >> 8).astype(np.uint8)[:, :, None]
             pixels[top : top + rows] = 255 - grey if negative else grey
         elif part.mode in ("I", "F"):
