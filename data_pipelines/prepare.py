@@ -97,7 +97,7 @@ def prepare(source: Source, options: Options) -> Path:
     Raises:
       BadFaceError: A face cannot be used, and `skip_bad` is off.
       BlockingIOError: Another process prepares the same set.
-      FileNotFoundError: The source's files are missing.
+      OSError: The source's files are missing, or the pack cannot be written.
       ImportError: There is a `data_dir`, and TensorFlow Datasets is not installed.
       ValueError: Not one face of a split can be used; another file has the name of the pack, of its contact sheet or
         of the scheme made of names; or the set is there, and its files have changed since.
@@ -115,8 +115,8 @@ def prepare(source: Source, options: Options) -> Path:
 
 def _prepare_set(source: Source, options: Options, data_dir: Path) -> Path:
     load_tfds("preparing a set (--data-dir; a pack alone, --pack, does not)")
-    if options.pack is not None and not options.overwrite:
-        check_pack(options.pack)
+    if options.pack is not None:
+        check_pack(options.pack, options.overwrite)
     folder = set_folder(data_dir, source.name, options.frame_size, options.margin)
     findings = Findings()
     if (folder / "dataset_info.json").exists() and not options.overwrite:
@@ -143,8 +143,7 @@ def _prepare_set(source: Source, options: Options, data_dir: Path) -> Path:
 
 def _prepare_pack(source: Source, options: Options, pack: Path) -> Path:
     sheet = pack.with_suffix(".png")
-    if not options.overwrite:
-        check_pack(pack, sheet)
+    check_pack(pack, options.overwrite, sheet, getattr(source, "source", None))
     size, margin = options.frame_size, options.margin
     on_bad, skipped = _bad_faces(options)
     splits, findings = {}, Findings()

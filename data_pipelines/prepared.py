@@ -29,6 +29,7 @@ __all__ = [
     "find_impossible",
     "find_sets",
     "named_pack",
+    "names_of_splits",
     "open_faces",
     "open_splits",
     "scheme_of",
@@ -85,33 +86,45 @@ def open_faces(dataset: str, split: str, data_dir: str | os.PathLike) -> Faces:
     Raises:
       FileNotFoundError: The set is not prepared, or the pack does not exist.
       ImportError: TensorFlow Datasets is not installed, which sets need and packs do not.
-      ValueError: The split does not exist or has fewer faces than asked for, the file is no pack, or the set is
-        prepared in several variants.
+      ValueError: The split does not exist or has fewer faces than asked for, a face is asked for twice, the file is no
+        pack, or the set is prepared in several variants.
     """
     splits, read_split = _open(dataset, Path(data_dir))
     wanted = split if split in splits else SPLIT_UNIONS.get(split, split)
-    parts = {part: _SPLIT.fullmatch(part) for part in wanted.split("+")}
-    known = {part: match for part, match in parts.items() if match and match[1] in splits}
-    if unknown := [part for part in parts if part not in known]:
+    parts = [(part, _SPLIT.fullmatch(part)) for part in wanted.split("+")]
+    known = [(part, match) for part, match in parts if match and match[1] in splits]
+    if unknown := [part for part, match in parts if not match or match[1] not in splits]:
         raise ValueError(f"{dataset} has no split {'+'.join(unknown)}; it has {', '.join(splits)}")
-    faces = [_take(read_split(match[1]), match[2], match[3]) for match in known.values()]
-    return dataclasses.replace(join(faces), split=split)
+    found: list[Faces] = []
+    taken: list[tuple[str, str, range]] = []
+    for part, match in known:
+        faces = read_split(match[1])
+        chosen = _range_of(faces, match[2], match[3])
+        for other, name, theirs in taken:
+            if name == match[1] and max(chosen.start, theirs.start) < min(chosen.stop, theirs.stop):
+                raise ValueError(f"{dataset}: {other} and {part} share faces; each may be there once")
+        taken.append((part, match[1], chosen))
+        found.append(faces if match[2] is None else faces.take(np.asarray(chosen)))
+    return dataclasses.replace(join(found), split=split)
 
 
-def _take(faces: Faces, start: str | None, stop: str | None) -> Faces:
+def _range_of(faces: Faces, start: str | None, stop: str | None) -> range:
     """The faces `start` to `stop` - 1, as the split's name gives both; '' is an end of the split, None the whole."""
-    if start is None:
-        return faces
     first, last = int(start or 0), int(stop or len(faces))
-    if not first < last <= len(faces):
+    if start is not None and not first < last <= len(faces):
         raise ValueError(f"{faces.split}[{start}:{stop}]: {faces.dataset} has {len(faces)} faces in {faces.split}")
-    return faces.take(np.arange(first, last))
+    return range(first, last)
 
 
 def open_splits(dataset: str, data_dir: str | os.PathLike) -> dict[str, Faces]:
     """All splits of a prepared set or pack; see `open_faces`."""
     splits, read_split = _open(dataset, Path(data_dir))
     return {split: read_split(split) for split in splits}
+
+
+def names_of_splits(dataset: str, data_dir: str | os.PathLike) -> list[str]:
+    """The names of the splits of a prepared set or pack; raises what `open_faces` raises."""
+    return _open(dataset, Path(data_dir))[0]
 
 
 def scheme_of(dataset: str, data_dir: str | os.PathLike) -> Scheme:

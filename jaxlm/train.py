@@ -22,7 +22,9 @@ from jaxlm import config as config_lib
 from jaxlm import models, overrides
 from jaxlm.checkpoints import check_name
 from jaxlm.config import Config
+from jaxlm.data_pipelines.prepared import names_of_splits
 from jaxlm.evaluation import check_shapes, cost, judging
+from jaxlm.landmarks import split_names
 from jaxlm.runtime import allocation, commands, distributed
 from jaxlm.runtime.progress import read_metrics
 from jaxlm.styles import report_translator
@@ -48,6 +50,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         check_shapes(config)
         cost.check_size(config)
         make_synthetic_faces(config)
+        if jax.process_index() == 0:
+            tell_unused_splits(config)
         if not fit(config, workdir):
             print(f"Stopped and saved; the same command goes on from there. Run: {workdir}", file=sys.stderr)
             return
@@ -73,6 +77,18 @@ def _silence_orbax() -> None:
             sys.__excepthook__(kind, error, trace)
 
     sys.excepthook = hook
+
+
+def tell_unused_splits(config: Config) -> None:
+    """Prints a line for each split that is called like one for validation, which training does not use."""
+    trained_on = {part.partition("[")[0] for part in config.data.train_split.split("+")}
+    for dataset in split_names(config.data.dataset):
+        for split in names_of_splits(dataset, config.data.data_dir):
+            if split.lower() in ("val", "valid", "validation") and split not in trained_on:
+                print(
+                    f"Training does not use the split {split} of {dataset}: it validates by"
+                    f" {config.data.validation_percent} % of {config.data.train_split}, held out."
+                )
 
 
 def report_held_out(config: Config, workdir: pathlib.Path) -> None:

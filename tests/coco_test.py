@@ -10,7 +10,7 @@ from jaxlm.data_pipelines.input import open_faces
 from jaxlm.data_pipelines.labelling.named_schemes import mirror_pairs
 from jaxlm.data_pipelines.source import BadFaceError
 from jaxlm.data_pipelines.sources.coco import Coco
-from jaxlm.landmarks import FIVE, IBUG68, load_scheme
+from jaxlm.landmarks import FIVE, IBUG68, Scheme, load_scheme
 from jaxlm.landmarks.geometry import transform
 from jaxlm.prediction.tables.coco import write_coco
 from jaxlm.prediction.tables.entries import Entry, FoundFace
@@ -94,6 +94,42 @@ def test_mirror_pairs_are_left_and_right(names, pairs, alone):
     assert mirror_pairs(names) == (pairs, alone)
 
 
+@pytest.mark.parametrize(("prefix", "first"), [("", 1), ("", 0), ("p", 1)])
+@pytest.mark.parametrize("options", [{}, {"scheme": Scheme("eleven", tuple(range(11)))}])
+def test_names_that_are_the_numbers_of_points_are_read_by_number(tmp_path, prefix, first, options):
+    names = sorted(f"{prefix}{first + i}" for i in range(11))
+    order = np.array([int(name.removeprefix(prefix)) - first for name in names])
+    content = document([keypoints(ring(11)[order], [2] * 11)])
+    content["categories"][0] |= {"keypoints": names, "skeleton": [[1, 2]]}
+    source = coco(tmp_path, content, **options)
+    np.testing.assert_array_equal(source.read(stop)["train"][0].points, ring(11))
+    if source.made:
+        assert source.made.names == tuple(f"{prefix}{first + i}" for i in range(11))
+        assert source.made.edges == ((order[0], order[1]),)
+
+
+@pytest.mark.parametrize("mark", [(999, 999), (9999, 9999), (65535, 65535)])
+def test_values_that_mark_hidden_points_are_refused(tmp_path, mark):
+    points = ring(5)
+    points[2] = mark
+    with pytest.raises(BadFaceError, match=rf"annotation 40: point 2 .* \({mark[0]}, {mark[1]}\), .*; set its v to 0"):
+        coco(tmp_path, document([keypoints(points)])).read(stop)
+    assert len(coco(tmp_path, document([keypoints(points, (2, 2, 0, 2, 2))])).read(stop)["train"]) == 1
+
+
+def test_a_far_place_that_faces_share_is_refused(tmp_path):
+    faces = [ring(5, (30.0 + i, 30.0)) for i in range(3)]
+    for points in faces:
+        points[2] = (1000, 1000)
+    with pytest.raises(ValueError, match=r"40: point 2 .* \(1000, 1000\), far from .* in 3 faces; .*: set its v to 0"):
+        coco(tmp_path, document([keypoints(points) for points in faces])).read(stop)
+
+
+def test_words_have_the_order_of_the_file_where_a_scheme_has_no_names(tmp_path):
+    (label, _) = coco(tmp_path, scheme=Scheme("plain", (0, 1, 2, 3, 4))).read(stop)["train"]
+    np.testing.assert_array_equal(label.points, ring(5, (30.0, 30.0)))
+
+
 def test_a_scheme_of_ones_own_orders_the_points_by_their_names(tmp_path):
     five = ["nose tip", "Left Eye", "right-eye", "right_mouth_corner", "left_mouth_corner"]
     content = document()
@@ -136,7 +172,7 @@ def test_of_several_categories_one_is_named(tmp_path):
     [
         ({"keypoints": [1.0, 2.0, 2]}, r"annotation 41: 3 values instead of 15 \(x, y and v of 5 keypoints\)"),
         ({"keypoints": keypoints(ring(5), (2, 2, 3, 2, 2))}, "annotation 41: the visibility of keypoint 3 is 3"),
-        ({"keypoints": [0, 0, 2, *keypoints(ring(5))[3:]]}, r"annotation 41: point 0 .* is at \(0, 0\), .* would be 0"),
+        ({"keypoints": [0, 0, 2, *keypoints(ring(5))[3:]]}, r"annotation 41: point 0 .* is at \(0, 0\), .* v to 0"),
         ({"keypoints": [float("nan"), 0, 2, *keypoints(ring(5))[3:]]}, "annotation 41: a labelled .* finite"),
         ({"keypoints": ["x"] * 15}, "annotation 41: .*`keypoints"),
         ({"image_id": 8}, "annotation 41: there is no image 8"),

@@ -235,3 +235,15 @@ def test_released_models_that_look_at_photos_are_not_judged_by_frames(
         with pytest.raises(SystemExit):
             command.main(["--weights", str(tmp_path / "dpr.npz"), "--dataset", str(pack), *more])
         assert "DPR look at the photo itself" in capsys.readouterr().err
+
+
+def test_a_file_in_the_way_of_the_results_is_told_before_the_work(
+    trained: pathlib.Path, tmp_path: pathlib.Path, monkeypatch, capsys
+):
+    run = shutil.copytree(trained, tmp_path / "run")
+    shutil.rmtree(run / "evaluation", ignore_errors=True)
+    (run / "evaluation").write_text("mine")
+    monkeypatch.setattr(judging, "evaluate_model", None)
+    with pytest.raises(SystemExit):
+        evaluate.main(["--workdir", str(run)])
+    assert "evaluation is no folder" in capsys.readouterr().err

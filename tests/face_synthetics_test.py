@@ -80,6 +80,9 @@ def test_a_part_of_a_split_is_named_by_its_bounds(tmp_path):
     for split in ("train[:6]", "train[5:]", "train[3:2]"):
         with pytest.raises(ValueError, match=r"face_synthetics has 5 faces in train"):
             open_faces("face_synthetics", split, tmp_path / "data")
+    for split in ("train[:5]+train[3:]", "train[:2]+train[:2]", "train+train[1:2]", "train+train"):
+        with pytest.raises(ValueError, match=r"train.* and train.* share faces; each may be there once"):
+            open_faces("face_synthetics", split, tmp_path / "data")
     for split in ("train[:10%]", "train[1]", "rest[:1]"):
         with pytest.raises(ValueError, match=r"has no split .*; it has train"):
             open_faces("face_synthetics", split, tmp_path / "data")

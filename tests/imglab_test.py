@@ -8,7 +8,7 @@ from jaxlm.data_pipelines.input import open_faces
 from jaxlm.data_pipelines.source import BadFaceError
 from jaxlm.data_pipelines.sources.imglab import Imglab
 from jaxlm.files import read_elements
-from jaxlm.landmarks import FIVE
+from jaxlm.landmarks import FIVE, Scheme
 from jaxlm.landmarks.geometry import transform
 from tiny_archives import ring, write_photo
 from tolerances import assert_float32_close
@@ -60,6 +60,18 @@ def test_names_that_are_numbers_are_sorted_by_number(tmp_path):
     assert source.scheme.flip == (0, 1, 4, 3, 2)
 
 
+def test_a_scheme_without_names_takes_numbered_parts_and_no_words(tmp_path):
+    points = np.rint(ring(12)).astype(int)
+    plain = Scheme("plain", tuple(range(12)))
+    source = imglab(tmp_path, box(parts(points, [f"p{i}" for i in range(1, 13)])), scheme=plain)
+    np.testing.assert_array_equal(source.read(stop)["train"][0].points, points)
+    words = ["left_eye", "right_eye", *(f"p{i}" for i in range(10))]
+    with pytest.raises(
+        ValueError, match=r"faces\.xml: the scheme has no names to match left_eye, .*: add names to plain"
+    ):
+        imglab(tmp_path, box(parts(points, words)), scheme=plain)
+
+
 def test_missing_parts_are_hidden(tmp_path):
     boxes = box(parts(POINTS[0])) + box(parts(POINTS[1][:3], names=("0", "3", "1")))
     label = imglab(tmp_path, boxes).read(stop)["train"][1]
@@ -106,6 +118,12 @@ def test_names_that_lead_out_are_refused_and_those_of_windows_are_read(tmp_path)
     with pytest.raises(BadFaceError, match="names no file"):
         imglab(tmp_path, file="..\\a.jpg").read(stop)
     assert imglab(tmp_path, file="day\\a.jpg").read(stop)["train"][0].image.exists()
+
+
+def test_a_box_outside_of_an_image_is_refused(tmp_path):
+    boxes = box(parts(POINTS[0])) + "</image>\n" + box(parts(POINTS[1])) + "<image file='b.jpg'>\n"
+    with pytest.raises(BadFaceError, match=r"line 15: the box lies in no image with a file"):
+        imglab(tmp_path, boxes).read(stop)
 
 
 BOMB = "<!DOCTYPE d [<!ENTITY a 'aaaa'><!ENTITY b '&a;&a;&a;'>]>\n"

@@ -125,6 +125,10 @@ def test_a_scheme_of_ones_own(tmp_path):
         (("[parts]", "mean_face = [[0, 0], [1, nan], [1, 1]]\n[parts]"), r"3 points \(x, y\) of finite numbers"),
         (('"right_eye"', '"Left-Eye"'), "`names` calls points 0 and 1 'left_eye' and 'Left-Eye'"),
         (('"right_eye"', '" "'), "`names` has no name for point 1"),
+        (
+            ("flip = [[0, 1]]", "flip = [[0, 1], [1, 2], [0, 0]]"),
+            "`flip` exchanges point 1 with point 0 and with point 2; it has one partner",
+        ),
         (("flip = [[0, 1]]", "flip = [[0, 1], [2, 2]]"), "`flip` exchanges point 2 with itself"),
         (("flip = [[0, 1]]", "flip = [[0, 1], [0, 2]]"), "must exchange points in pairs"),
         (("edges = [[0, 1, 2]]", "edges = [[0, 1], [2]]"), r"`edges\[1\]` is a line through 1 points; it needs two"),

@@ -40,6 +40,11 @@ def error_of(name: str, out: str, capsys: pytest.CaptureFixture[str]) -> str:
     return capsys.readouterr().err
 
 
+@pytest.mark.parametrize("out", ["mine.npz/o.npz", "mine.npz/new/o.npz", "/proc/o.npz"])
+def test_a_place_that_cannot_be_written_is_told_before_the_work(out: str, capsys: pytest.CaptureFixture[str]):
+    assert f"{out} cannot be written" in error_of("relabel", out, capsys)
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_file_of_another_kind_stays(name: str, capsys: pytest.CaptureFixture[str]):
     assert "mine.npz is there already and is not " in error_of(name, "mine.npz", capsys)

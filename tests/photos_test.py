@@ -10,7 +10,7 @@ import zlib
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from jaxlm.landmarks import geometry, photo_decoding, photos
 from tolerances import assert_float64_close
@@ -140,8 +140,36 @@ def test_photos_are_turned_upright(kind: str, mode: str, options: dict, orientat
     plain, turned = (photos.decode_photo(one.getvalue(), kind) for one in coded)
     assert np.abs(plain.astype(int) - picture()).max() < 16  # The codings that lose something.
     np.testing.assert_array_equal(turned, UPRIGHT[orientation](plain))
+    assert photo_decoding.upright_size(coded[1].getvalue(), kind) == turned.shape[1::-1]
     assert turned.flags.c_contiguous
     assert turned.flags.writeable
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
+@pytest.mark.parametrize("with_exif", [False, True])
+def test_xmp_data_do_not_turn_photos(kind: str, with_exif: bool):
+    xmp, exif, coded = b'<x:xmpmeta><rdf:D tiff:Orientation="6"/></x:xmpmeta>', Image.Exif(), io.BytesIO()
+    exif[0x010F] = "maker"
+    options = {"tiffinfo": {700: xmp}} if kind == "TIFF" else {"xmp": xmp}
+    if kind == "PNG":
+        options = {"pnginfo": PngImagePlugin.PngInfo()}
+        options["pnginfo"].add_itxt("XML:com.adobe.xmp", xmp.decode())
+    if with_exif and kind != "TIFF":
+        options["exif"] = exif
+    Image.fromarray(picture()).save(coded, kind, **options)
+    assert Image.open(io.BytesIO(coded.getvalue())).getexif().get(0x0112) == 6
+    assert photos.decode_photo(coded.getvalue(), kind).shape == picture().shape
+    assert photo_decoding.upright_size(coded.getvalue(), kind) == picture().shape[1::-1]
+
+
+@pytest.mark.parametrize(("highest", "told"), [(255, True), (4095, True), (4096, False), (65535, False)])
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_values_of_fewer_bits_in_a_16_bit_photo_are_told(kind: str, highest: int, told: bool, caplog):
+    coded = io.BytesIO()
+    Image.fromarray(np.uint16([[0, 1], [2, highest]])).save(coded, kind)
+    assert photos.decode_photo(coded.getvalue(), "a.png").max() == highest >> 8
+    warning = f"a.png has 16-bit values up to {highest}; it is read as 16-bit and will be dark"
+    assert [record.message for record in caplog.records] == [warning] * told
 
 
 @pytest.mark.parametrize("progressive", [0, 1])

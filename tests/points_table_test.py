@@ -192,6 +192,30 @@ def test_a_point_file_says_how_many_points_it_has(tmp_path):
         PointsTable(tmp_path, "mine", FIVE).read(stop)
 
 
+@pytest.mark.parametrize("ending", [".jfif", ".gif", ".avif", ".webp", ".HEIC", ".ppm"])
+def test_point_files_find_images_of_every_ending(tmp_path, ending):
+    write_annotated(tmp_path / "a.jpg", ring(5))
+    image = (tmp_path / "a.jpg").rename(tmp_path / f"a{ending}")
+    assert PointsTable(tmp_path, "mine", FIVE).read(stop)["train"][0].image == image
+
+
+def test_point_files_of_one_name_are_refused_and_those_in_folders_told(tmp_path, caplog):
+    for name in ("a", "b", "day/c", "day/old/d"):
+        write_annotated(tmp_path / f"{name}.jpg", ring(5))
+    assert len(PointsTable(tmp_path, "mine", FIVE).read(stop)["train"]) == 2
+    assert f"{tmp_path}: left out: 2 .pts files in folders below it" in caplog.text
+    (tmp_path / "a.PTS").write_text((tmp_path / "a.pts").read_text())
+    with pytest.raises(ValueError, match=r"a\.PTS and a\.pts differ in their ending's case alone"):
+        PointsTable(tmp_path, "mine", FIVE).read(stop)
+
+
+@pytest.mark.parametrize("names", [("a.png", "a.png", "a.png:2"), ("a.png:2", "a.png", "a.png")])
+def test_a_name_of_a_further_face_is_no_photos(tmp_path, names):
+    rows = [row_of(name, ring(5, (30.0 + i, 30.0))) for i, name in enumerate(names)]
+    with pytest.raises(ValueError, match=r"a photo is called 'a\.png:2', as a further face of another photo is"):
+        table(tmp_path, rows).read(stop)
+
+
 def test_the_header_says_the_order_of_the_columns(tmp_path):
     points = np.round(ring(5), 2)
     header = "split;y_0;y_1;y_2;y_3;y_4;x_0;x_1;x_2;x_3;x_4;Path"
@@ -219,6 +243,8 @@ def test_a_group_that_is_not_there_is_told(tmp_path):
     table.write_text("name," + ",".join(f"x{i},y{i}" for i in range(5)) + "\na.jpg,30,31,50,33,40,42,33,52,48,52\n")
     with pytest.raises(BadFaceError, match=r"finds no group in the image name 'a\.jpg'"):
         PointsTable(tmp_path / "img", "mine", FIVE, table, group_by="a(x)?").read(stop)
+    with pytest.raises(ValueError, match=r"'\(x\*\)' finds an empty group in the name of every photo"):
+        PointsTable(tmp_path / "img", "mine", FIVE, table, group_by="(x*)").read(stop)
     with pytest.raises(ValueError, match="is no regular expression"):
         PointsTable(tmp_path / "img", "mine", FIVE, table, group_by="(")
 

@@ -194,6 +194,26 @@ def test_only_contact_sheets_of_ours_are_replaced(tmp_path: pathlib.Path):
     assert sheet.read_bytes() == before
 
 
+def test_no_photo_of_the_set_becomes_the_contact_sheet(tmp_path: pathlib.Path):
+    write_photo(tmp_path / "a.png", seed=1)
+    write_table(tmp_path, [row("a.png", ring(5))])
+    before = (tmp_path / "a.png").read_bytes()
+    with pytest.raises(
+        SystemExit, match=r"a\.png is there already, .*; it lies in --source, .*--overwrite replaces no"
+    ):
+        prepared(tmp_path, "--pack", tmp_path / "a.npz", "--overwrite")
+    assert (tmp_path / "a.png").read_bytes() == before
+
+
+@pytest.mark.parametrize("place", ["points.csv/a.npz", "points.csv/new/a.npz"])
+def test_a_pack_that_cannot_be_written_is_told_before_the_work(tmp_path: pathlib.Path, place: str, monkeypatch):
+    write_photo(tmp_path / "a.png", seed=1)
+    write_table(tmp_path, [row("a.png", ring(5))])
+    monkeypatch.setattr("jaxlm.data_pipelines.prepare.good_records", None)
+    with pytest.raises(SystemExit, match=r"a\.npz cannot be written: .*points\.csv is no folder"):
+        prepared(tmp_path, "--pack", tmp_path / place)
+
+
 def test_a_folder_of_the_users_is_no_set(tmp_path: pathlib.Path):
     folder = tmp_path / "data" / "mine" / "32px" / "1.1.0"
     folder.mkdir(parents=True)

@@ -153,3 +153,16 @@ def test_the_first_line_of_excel_says_the_delimiter(tmp_path, first, mark):
 def test_other_delimiters_are_told(tmp_path, text, message):
     with pytest.raises(LineError, match=message):
         read_table(write(tmp_path / "a.csv", text))
+
+
+def test_names_with_x_and_y_are_refused_where_both_orders_fit(tmp_path):
+    letters = Scheme("letters", (0, 1, 2), names=("x", "y", "nose"))
+    plain = Scheme("plain", (0, 1), names=("x", "y"))
+    with pytest.raises(
+        ValueError, match=r"line 1: the columns 'x_y', 'y_x' can be read in two ways: the axis in front"
+    ):
+        columns_of(tmp_path, "file,x_x,x_y,y_x,y_y", plain)
+    behind = columns_of(tmp_path, "file,x_x,x_y,y_x,y_y,nose_x,nose_y", letters)
+    np.testing.assert_array_equal(behind.points, [[1, 2], [3, 4], [5, 6]])
+    in_front = columns_of(tmp_path, "file,x_x,x_y,y_x,y_y,x_nose,y_nose", letters)
+    np.testing.assert_array_equal(in_front.points, [[1, 3], [2, 4], [5, 6]])

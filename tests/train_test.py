@@ -267,6 +267,17 @@ def test_the_command_tells_what_a_run_gave_and_refuses_the_workdir_of_another_on
     assert "optim.learning_rate: 0.003 here, 0.5 asked for" in capsys.readouterr().err
 
 
+def test_a_split_for_validation_that_training_does_not_use_is_told(debug: Config, tmp_path: pathlib.Path, capsys):
+    faces = input_lib.open_faces(debug.data.dataset, "train", "").take(np.arange(4))
+    file = str(tmp_path / "a.npz")
+    input_lib.write_pack(file, {"train": faces, "val": faces, "test": faces})
+    train.tell_unused_splits(changed(debug, data={"dataset": file}))
+    line = f"Training does not use the split val of {file}: it validates by {debug.data.validation_percent} % of train,"
+    assert capsys.readouterr().out == f"{line} held out.\n"
+    train.tell_unused_splits(changed(debug, data={"dataset": file, "train_split": "train+val[:2]"}))
+    assert not capsys.readouterr().out
+
+
 def test_a_degenerate_map_stops_the_run_and_names_the_step(tmp_path: pathlib.Path):
     values = {"degenerate": np.asarray([0, 0, 0.25]), "loss": np.zeros(3)}
     with pytest.raises(

@@ -13,12 +13,20 @@ from pathlib import Path
 import numpy as np
 
 from jaxlm.data_pipelines.cutting import BOX_SCALE, LANDMARK_BOX, Label, make_record, make_sized_record
-from jaxlm.data_pipelines.labelling.named_schemes import check_scheme_file, order_of, scheme_of_names
-from jaxlm.data_pipelines.labelling.photo_names import check_group_by, check_name, face_name, group_of, photo_in
+from jaxlm.data_pipelines.labelling.named_schemes import by_number, check_scheme_file, order_of, scheme_of_names
+from jaxlm.data_pipelines.labelling.photo_names import (
+    check_group_by,
+    check_groups,
+    check_name,
+    face_name,
+    group_of,
+    photo_in,
+)
 from jaxlm.data_pipelines.record import Record
 from jaxlm.data_pipelines.source import BadFaceError, OnBad, Source
 from jaxlm.landmarks import Scheme
 from jaxlm.landmarks.geometry import box_around
+from jaxlm.landmarks.hidden import are_marks, find_repeated
 
 FROM_NAMES = Scheme("made of the names", ())
 """Stands for the scheme that is made of the names in the annotations."""
@@ -30,10 +38,12 @@ class Names(typing.NamedTuple):
     Attributes:
       names: Their names.
       edges: Pairs of their indices that a drawing joins.
+      ordered: Whether the file says their order; if not, they are sorted.
     """
 
     names: Sequence[str]
     edges: Sequence[Sequence[int]] = ()
+    ordered: bool = True
 
 
 class Face(typing.NamedTuple):
@@ -93,10 +103,13 @@ class NamedPoints(abc.ABC):
         check_group_by(self.group_by)
         found, where = self.names(), str(self.annotations)
         if self.scheme == FROM_NAMES:
-            made = scheme_of_names(self.name, found.names, found.edges, where)
+            order = by_number(found.names)
+            places = np.argsort(order).tolist()
+            edges = [(places[one], places[two]) for one, two in found.edges]
+            made = scheme_of_names(self.name, [found.names[index] for index in order], edges, where)
             object.__setattr__(self, "scheme", made)
             object.__setattr__(self, "made", made)
-        order_of(found.names, self.scheme, where)
+        order_of(found.names, self.scheme, where, found.ordered)
 
     @abc.abstractmethod
     def names(self) -> Names:
@@ -130,7 +143,8 @@ class NamedPoints(abc.ABC):
             on_bad(error)
 
         passed, known, labels = Counter[str](), Counter[str](), list[Label]()
-        order = order_of(self.names().names, self.scheme, str(self.annotations))
+        found = self.names()
+        order = order_of(found.names, self.scheme, str(self.annotations), found.ordered)
         for face in self.faces(noted, passed):
             try:
                 labels.append(self._label(face, order, known))
@@ -141,6 +155,8 @@ class NamedPoints(abc.ABC):
             raise ValueError(f"not one of the {len(bad)} faces can be used; the first: {bad[0]}")
         if not labels:
             raise ValueError(f"{self.annotations} holds no faces with points" + (f": {told}" if told else ""))
+        self._check_repeated(labels)
+        check_groups([label.group for label in labels], self.group_by)
         if told:
             logging.getLogger(__name__).warning("%s: passed over: %s", self.annotations, told)
         return {self.split: labels}
@@ -151,12 +167,24 @@ class NamedPoints(abc.ABC):
             return make_record(label, frame_size, margin)
         return make_sized_record(label, frame_size, margin, label.size, self.annotations.name)
 
+    def _check_repeated(self, labels: Sequence[Label]) -> None:
+        """Raises ValueError where faces share a place far from their other points; see `hidden.find_repeated`."""
+        found = find_repeated([label.points for label in labels])
+        if found is not None:
+            (x, y), faces = found
+            first = labels[faces[0]]
+            raise ValueError(
+                f"{first.where}: point {int(np.argmax((first.points == found[0]).all(-1)))} of scheme"
+                f" {self.scheme.name} is at ({x:g}, {y:g}), far from the others, and so in {len(faces)} faces; it may"
+                f" mark a hidden point: {self.unplaced}"
+            )
+
     def _label(self, face: Face, order: np.ndarray, known: Counter[str]) -> SizedLabel:
         photo, where = face.photo, face.where
         image = photo_in(self.source, photo, where)
         points, visible = face.points[order], face.visible[order]
         placed = ~np.isnan(points).any(-1)
-        marks = placed & ((points == 0).all(-1) | (points == -1).all(-1))
+        marks = are_marks(points) | (points == -1).all(-1)
         if marks.any():
             x, y = points[np.argmax(marks)]
             raise BadFaceError(

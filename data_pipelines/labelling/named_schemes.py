@@ -69,10 +69,39 @@ def scheme_of_names(name: str, names: Sequence[str], edges: Iterable[Sequence[in
     return scheme
 
 
-def order_of(names: Sequence[str], scheme: Scheme, where: str) -> np.ndarray:
+def natural(name: str) -> tuple[int | str, ...]:
+    """A key that sorts names with their numbers as numbers: p2 comes before p10."""
+    return (*(int(part) if part.isdecimal() else part for part in re.split("([0-9]{1,9})", name)), name)
+
+
+def by_number(names: Sequence[str]) -> np.ndarray:
+    """The indices [N] of names that are the numbers 0 to N - 1 or 1 to N, as in 0 or p0, by number; else 0 to N - 1.
+
+    Labelling tools that sort the names as texts write 1, 10, 11, 2.
+    """
+    numbers = _numbers(names)
+    if sorted(numbers) in (list(range(len(names))), list(range(1, len(names) + 1))):
+        return np.argsort(numbers)
+    return np.arange(len(names))
+
+
+def _numbers(names: Sequence[str]) -> list[int]:
+    """The numbers of names that are one word, or none, and a number; empty where one is not."""
+    found = [match for name in names if (match := re.fullmatch(r"([^0-9]*)([0-9]{1,9})", name))]
+    same = len(found) == len(names) and len({match[1] for match in found}) == 1
+    return [int(match[2]) for match in found] if same else []
+
+
+def order_of(names: Sequence[str], scheme: Scheme, where: str, ordered: bool = True) -> np.ndarray:
     """For each point of a scheme, the index [N] of its name among those of a file.
 
-    By number, where the scheme has no names or those of the file are numbers: then the file has the scheme's order.
+    By number, see `by_number`, where the scheme has no names or those of the file are numbers; others are in order.
+
+    Args:
+      names: The names of the file.
+      scheme: The scheme.
+      where: The file, for messages.
+      ordered: Whether the file says the order of its points; if not, `names` are sorted.
 
     Raises:
       ValueError: The numbers of points differ, or the names; the message starts with `where`.
@@ -88,7 +117,12 @@ def order_of(names: Sequence[str], scheme: Scheme, where: str) -> np.ndarray:
         raise ValueError(
             f"{where} has no point {_listed(missing)}, as scheme {scheme.name} calls them; it has {_listed(names)}"
         )
-    return np.arange(len(names))
+    if not ordered and not wanted and not _numbers(names):
+        raise ValueError(
+            f"{where}: the scheme has no names to match {_listed(names)}: add names to {scheme.name}, or leave --scheme"
+            " out"
+        )
+    return by_number(names)
 
 
 def check_scheme_file(file: Path, scheme: Scheme) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
+from collections.abc import Collection
 from pathlib import Path
 
 from jaxlm.data_pipelines.source import BadFaceError
 
 _SHOWN = 100  # Characters of a name that a message quotes.
+_TAKEN = -10  # Count of a name that is no photo's, but a further face's.
 _NAME = re.compile(r"[^\0-\x1f\ud800-\udfff]{1,1000}")
 
 
@@ -25,9 +27,19 @@ def photo_in(folder: Path, name: str, where: str) -> Path:
 
 
 def face_name(photo: str, known: Counter[str]) -> str:
-    """The name of the next face of a photo: the photo's, then `PHOTO:2`, `PHOTO:3`; `known` counts its faces."""
-    known[photo] += 1
-    return photo if known[photo] == 1 else f"{photo}:{known[photo]}"
+    """The name of the next face of a photo: the photo's, then `PHOTO:2`, `PHOTO:3`; `known` counts its faces.
+
+    Raises:
+      ValueError: Another photo has that name.
+    """
+    count = known[photo] + 1
+    name = f"{photo}:{count}" if count > 1 else photo
+    if count < 1 or (name != photo and known[name]):
+        raise ValueError(f"a photo is called {name!r}, as a further face of another photo is; rename the photo")
+    known[photo] = count
+    if name != photo:
+        known[name] = _TAKEN
+    return name
 
 
 def check_name(option: str, name: str) -> None:
@@ -46,6 +58,12 @@ def check_group_by(group_by: str | None) -> None:
         raise ValueError(f"--group-by {group_by!r} is no regular expression: {error}") from None
     if groups < 1:
         raise ValueError(f"--group-by {group_by!r} has no group in parentheses")
+
+
+def check_groups(groups: Collection[str], group_by: str | None) -> None:
+    """Raises ValueError where --group-by has found nothing but empty groups, so that all faces would be of one."""
+    if group_by is not None and groups and not any(groups):
+        raise ValueError(f"--group-by {group_by!r} finds an empty group in the name of every photo")
 
 
 def group_of(photo: str, group_by: str, where: str) -> str:

@@ -61,7 +61,7 @@ class Coco(NamedPoints):
     name: str = "coco"
     category: str | None = None
 
-    unplaced: typing.ClassVar[str] = "its visibility would be 0"
+    unplaced: typing.ClassVar[str] = "set its v to 0"
 
     def names(self) -> Names:
         """The keypoints of the category and its skeleton; see `NamedPoints.names`."""

@@ -20,7 +20,7 @@ from jaxlm.data_pipelines.cutting import (
     parse_numbers,
 )
 from jaxlm.data_pipelines.source import BadFaceError, OnBad, passing_bad
-from jaxlm.landmarks import IBUG68, Scheme
+from jaxlm.landmarks import IBUG68, Scheme, photos
 from jaxlm.landmarks.geometry import box_around
 from jaxlm.landmarks.tables import files_with_ending, read_lines
 
@@ -31,7 +31,6 @@ FOLDERS = {
 }
 NUM_POINTS = 68
 _COUNT = re.compile(r"n_?points\s*:\s*(\d{1,9})", re.IGNORECASE)
-IMAGE_SUFFIXES = (".jpg", ".png", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,7 +97,7 @@ def images_by_stem(folder: Path) -> dict[str, list[Path]]:
     """The images of a folder by their names without the endings; none where there is no such folder."""
     found: dict[str, list[Path]] = {}
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if path.suffix.lower() in IMAGE_SUFFIXES:
+        if path.suffix.lower() in photos.ENDINGS:
             found.setdefault(path.stem, []).append(path)
     return found
 
@@ -111,7 +110,7 @@ def find_image(path: Path, images: Mapping[str, Sequence[Path]]) -> Path:
     """
     found = images.get(path.stem, ())
     if not found:
-        raise BadFaceError(f"{path}: its image {path.stem}{IMAGE_SUFFIXES[0]} (or .png) is missing")
+        raise BadFaceError(f"{path}: its image {path.stem}.jpg (or .png) is missing")
     if len(found) > 1:
         names = " and ".join(image.name for image in found)
         raise BadFaceError(f"{path}: {names} both have its name, so which is its image? Move the others away")

@@ -11,6 +11,7 @@ import numpy as np
 
 from jaxlm.data_pipelines.cutting import parse_numbers
 from jaxlm.data_pipelines.labelling.named_points import Face, NamedPoints, Names
+from jaxlm.data_pipelines.labelling.named_schemes import natural
 from jaxlm.data_pipelines.source import BadFaceError, OnBad, passing_bad
 from jaxlm.files import Element, read_elements
 from jaxlm.landmarks.scheme import MOST_POINTS
@@ -36,14 +37,13 @@ class Imglab(NamedPoints):
     unplaced: typing.ClassVar[str] = "leave its part out"
 
     def names(self) -> Names:
-        """The names of all parts, sorted, by number where all are numbers; see `NamedPoints.names`."""
+        """The names of all parts, sorted with numbers in them as numbers; see `NamedPoints.names`."""
         found = {part.attributes.get("name", "") for box in self._boxes() for part in box.parts if not _ignored(box)}
         if not found:
             raise ValueError(f"{self.annotations}: no box has parts, which are the points of a face")
         if len(found) > MOST_POINTS:
             raise ValueError(f"{self.annotations}: its parts have {len(found)} names; a face has {MOST_POINTS} at most")
-        numbers = all(name.isascii() and name.isdigit() and len(name) < 10 for name in found)
-        return Names(sorted(found, key=lambda name: (int(name) if numbers else 0, name)))
+        return Names(sorted(found, key=natural), ordered=False)
 
     def faces(self, on_bad: OnBad, passed: Counter[str]) -> Iterator[Face]:
         """The boxes that have parts and are not to be ignored; see `NamedPoints.faces`."""
@@ -58,7 +58,7 @@ class Imglab(NamedPoints):
                     yield self._face(box, places)
 
     def _boxes(self) -> Iterator[_Box]:
-        photo, box = None, None
+        photo, image_depth, box = None, 0, None
         for element in read_elements(self.annotations):
             if not element.depth and element.tag != _ROOT:
                 raise ValueError(
@@ -67,8 +67,10 @@ class Imglab(NamedPoints):
             if box is not None and element.depth <= box.start.depth:
                 yield box
                 box = None
+            if element.depth <= image_depth:
+                photo = None  # The image has ended.
             if element.tag == _IMAGE:
-                photo = element.attributes.get("file")
+                photo, image_depth = element.attributes.get("file"), element.depth
             elif element.tag == _BOX:
                 box = _Box(photo, element, [])
             elif element.tag == _PART and box is not None:

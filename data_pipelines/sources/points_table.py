@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import logging
 import os
 import re
 import typing
@@ -14,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxlm.data_pipelines.cutting import BOX_SCALE, LANDMARK_BOX, Label, make_record, parse_flags, parse_places
-from jaxlm.data_pipelines.labelling.photo_names import check_group_by, check_name, face_name, group_of
+from jaxlm.data_pipelines.labelling.photo_names import check_group_by, check_groups, check_name, face_name, group_of
 from jaxlm.data_pipelines.source import BadFaceError, OnBad, passing_bad
 from jaxlm.data_pipelines.sources.ibug300w import find_image, images_by_stem, read_pts_values
 from jaxlm.landmarks import Scheme
@@ -22,6 +23,8 @@ from jaxlm.landmarks.geometry import box_around
 from jaxlm.landmarks.hidden import NONE, find_repeated, hide_points, parse_mark
 from jaxlm.landmarks.point_columns import find_columns
 from jaxlm.landmarks.tables import Line, files_with_ending, read_lines, read_table, shorten
+
+_LOG = logging.getLogger(__name__)
 
 TABLE_ENDINGS = (".csv", ".tsv")
 
@@ -92,6 +95,7 @@ class PointsTable:
             splits.setdefault(split, []).append(named)
         if self.hidden != NONE:
             self._check_marks([label for labels in splits.values() for label in labels])
+        check_groups([label.group for labels in splits.values() for label in labels], self.group_by)
         if not splits and bad:
             raise ValueError(f"not one of the {len(bad)} faces can be used; the first: {bad[0]}")
         if not splits and path.is_file():
@@ -131,6 +135,9 @@ class PointsTable:
         raise ValueError(f"{path}: annotations are a .csv or .tsv table, a .txt list, or a folder of .pts files")
 
     def _read_pts_files(self, folder: Path, on_bad: OnBad) -> Iterator[tuple[str, Label]]:
+        below = sum(path.suffix.lower() == ".pts" for path in folder.glob("*/**/*"))
+        if below:
+            _LOG.warning("%s: left out: %d .pts files in folders below it; each is a set of its own", folder, below)
         images = images_by_stem(self.source)
         for path in files_with_ending(folder, ".pts"):
             with passing_bad(on_bad):

@@ -23,7 +23,7 @@ from jaxlm.evaluation.folders import check_free, free_folder, title_of
 from jaxlm.evaluation.inference import BoxError
 from jaxlm.evaluation.judged_faces import open_for
 from jaxlm.evaluation.left_out import notes_on
-from jaxlm.files import write_json
+from jaxlm.files import check_can_write, write_json
 from jaxlm.files.folders import make_folder
 from jaxlm.runtime import distributed, progress
 from jaxlm.tasks import metrics
@@ -141,14 +141,16 @@ def measure_and_write(
     }
     weights = {name: model_identity(trained) for name, trained in models.items()}
     about = {"protocol": protocol, "faces": identity, "models": weights}
+    parent = results_folder(paths[0]) / "evaluation"
     if out and jax.process_index() == 0:
         make_folder(out)
         check_free(out / _FILE, about)
+    elif jax.process_index() == 0:
+        check_can_write(parent / "new" / _FILE)
     curves = {name: error_curves(trained, judged[name].faces, normaliser) for name, trained in models.items()}
     if jax.process_index() == 0:
         steps = {name: "" if is_weights(name) else f", step {trained.step}" for name, trained in models.items()}
         print_curves({name + steps[name]: curve for name, curve in curves.items()}, protocol)
-        parent = results_folder(paths[0]) / "evaluation"
         where = title_of(first, head, None if step is None else f"step{step}")
         directory = out or free_folder(parent, where, about, _FILE)
         title = f"{first.dataset} {first.split}, {protocol['NME'].split(', ')[1]}"

@@ -22,7 +22,7 @@ from jaxlm.evaluation.error_table import ErrorRow, error_rows, mean_of_bins, pri
 from jaxlm.evaluation.folders import free_folder, title_of
 from jaxlm.evaluation.judged_faces import VALIDATION, open_evaluation, open_for
 from jaxlm.evaluation.left_out import notes_on
-from jaxlm.files import replacing, write_json
+from jaxlm.files import check_can_write, replacing, write_json
 from jaxlm.landmarks import Scheme
 from jaxlm.runtime import distributed, progress
 from jaxlm.tasks import metrics
@@ -157,10 +157,14 @@ def evaluate_and_write(
 
     Raises:
       FileNotFoundError, CheckpointError: There is no such file, run or step, or the set is not prepared.
+      OSError: The folder of the results cannot be written.
       ValueError: The file is damaged, there is no such head or split, or the model looks at whole photos.
     """
     trained = open_model(path, step=step, head=head)
     trained.require_crops()
+    parent = results_folder(path) / "evaluation"
+    if jax.process_index() == 0:
+        check_can_write(parent / "new" / "metrics.json")
     name = str(path) if is_weights(path) else f"{path}, step {trained.step}"
     name += f", head {head}" if head else ""
     evaluation = evaluate_model(trained, name, dataset, data_dir, split, normaliser, flip_test)
@@ -168,7 +172,6 @@ def evaluate_and_write(
         print_error_rows(evaluation.rows, evaluation.protocol)
         asked = [head, None if step is None else f"step{step}", normaliser, "flip" if flip_test else None]
         title = title_of(evaluation.faces, *asked)
-        parent = results_folder(path) / "evaluation"
         folder = free_folder(parent, title, evaluation.about)
         files = write_evaluation(folder, evaluation)
         print("Wrote " + "\n      ".join(str(file) for file in files))

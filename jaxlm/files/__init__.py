@@ -11,6 +11,7 @@ from jaxlm.files.outputs import check_output
 from jaxlm.files.patterns import matching
 from jaxlm.files.pickles import read_pickle
 from jaxlm.files.writing import (
+    check_can_write,
     check_place,
     remove_unfinished,
     replacing,
@@ -25,6 +26,7 @@ __all__ = [
     "Element",
     "Member",
     "as_schema",
+    "check_can_write",
     "check_output",
     "check_place",
     "matching",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pathlib
 from collections.abc import Callable, Iterable
 
+from jaxlm.files.writing import check_can_write
+
 
 def check_output(
     out: pathlib.Path, kind: str, is_kind: Callable[[pathlib.Path], bool], inputs: Iterable[pathlib.Path] = ()
@@ -18,10 +20,12 @@ def check_output(
       inputs: Files that the command reads.
 
     Raises:
-      OSError: `out` is a folder, or a file of another kind, or one of `inputs`.
+      OSError: `out` is a folder, or a file of another kind, or one of `inputs`, or cannot be written.
     """
     if out.is_dir():
         raise IsADirectoryError(f"--out {out} is a folder; name a file in it")
+    if out.is_file() or not out.exists():
+        check_can_write(out)
     if not out.is_file():
         return
     for path in inputs:

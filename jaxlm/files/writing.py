@@ -83,6 +83,20 @@ def unfinished_beside(target: pathlib.Path) -> Iterator[pathlib.Path]:
         _writing.discard(unfinished)
 
 
+def check_can_write(file: pathlib.Path) -> None:
+    """Raises OSError where a file, whose folder need not exist, cannot be written; to be told before long work."""
+    place = next(path for path in file.absolute().parents if os.path.lexists(path))
+    if file.is_dir():
+        raise IsADirectoryError(f"{file} cannot be written: it is a folder")
+    if not place.is_dir():
+        raise NotADirectoryError(f"{file} cannot be written: {place} is no folder")
+    try:
+        with unfinished_beside(place / file.name) as trial:
+            trial.touch()
+    except OSError as error:
+        raise OSError(f"{file} cannot be written in {place}: {error.strerror}") from None
+
+
 def remove_unfinished(folder: pathlib.Path) -> list[str]:
     """Removes from a folder what killed processes have left there of files that were not whole.
 

@@ -11,7 +11,7 @@ import numpy as np
 from jaxlm.landmarks.face_checks import find_strays
 
 NEGATIVE, NONE = "negative", "none"
-_MARKS = (999.0, 9999.0, 99999.0, 32767.0, 65535.0)
+_MARKS = (0.0, 999.0, 9999.0, 99999.0, 32767.0, 65535.0)
 """Numbers that people write twice for a point that is nowhere."""
 
 _PART = 4096
@@ -74,8 +74,7 @@ def hide_points(places: np.ndarray, visible: np.ndarray | None, mark: str | None
     others = places[~hidden & ~negative]
     if mark is not None and len(others):  # Other negative values are places, unless they mirror one on the face.
         negative &= ((-places >= others.min(0)) & (-places <= others.max(0))).all(-1)
-    guess = negative | ((places == 0).all(-1) & ~hidden)
-    guess |= np.isin(places[:, 0], _MARKS) & (places[:, 0] == places[:, 1]) & ~hidden
+    guess = negative | (are_marks(places) & ~hidden)
     kept = places[~hidden]
     if len(kept) and np.ptp(kept) > 0 and np.abs(kept).max() <= 1:
         guess[:] = False  # Shares of the photo, or of its half about the centre: the face is told to be too small.
@@ -88,6 +87,11 @@ def hide_points(places: np.ndarray, visible: np.ndarray | None, mark: str | None
             f" {' or '.join(options)}, or --hidden none if it is a place"
         )
     return np.where(hidden[:, None], np.nan, places)
+
+
+def are_marks(places: np.ndarray) -> np.ndarray:
+    """Which points [N] have two equal values that people write for a point that is nowhere, such as 0 0 or 999 999."""
+    return np.isin(places[:, 0], _MARKS) & (places[:, 0] == places[:, 1])
 
 
 def find_repeated(faces: Sequence[np.ndarray]) -> tuple[np.ndarray, list[int]] | None:

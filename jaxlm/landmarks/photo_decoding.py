@@ -30,6 +30,7 @@ _SEVERAL = {"AVIF": "frames", "GIF": "frames", "PNG": "frames", "WEBP": "frames"
 _HEIF_BRANDS = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"))
 _JPEG, _PNG = b"\xff\xd8", b"\x89PNG"
 _DEEP = ("I;16", "I;16L", "I;16B", "I;16N")
+_SHALLOW = 4096  # Above values of 12 bits.
 _FACTORS = (1, 2, 4, 8)
 # The start of files that are read; of sound; and of documents, that people meet under the names of photos and videos.
 _PHOTOS = (_JPEG, _PNG, b"GIF8", b"BM", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"RIFF", b"\0\0\0\x0cjP")
@@ -80,8 +81,7 @@ def decode(data: bytes, path: str | os.PathLike[str], most: int | None = None) -
             if is_jpeg and factor > 1:
                 image.draft(None, (image.width // factor, image.height // factor))
             image.load()
-            pixels = from_pillow(image)
-            return pixels if is_jpeg else _shrink(pixels, factor), factor
+            return _shrink(from_pillow(image, path), 1 if is_jpeg else factor), factor
     except PhotoError:
         raise
     except UnidentifiedImageError:
@@ -93,9 +93,9 @@ def decode(data: bytes, path: str | os.PathLike[str], most: int | None = None) -
         raise PhotoError(f"{path} is not a readable image: {str(error) or type(error).__name__}") from error
 
 
-def from_pillow(image: Image.Image) -> np.ndarray:
-    """The pixels of Pillow's image as RGB uint8 [H, W, 3], turned upright if its EXIF data say so."""
-    return _turned(_pixels(image), _orientation(image))
+def from_pillow(image: Image.Image, name: str | os.PathLike[str] = "a photo") -> np.ndarray:
+    """The pixels of Pillow's image as RGB uint8 [H, W, 3], upright if its EXIF data say so; warnings have its name."""
+    return _turned(_pixels(image, name), orientation_of(image))
 
 
 def upright_size(data: bytes, path: str | os.PathLike[str]) -> tuple[int, int]:
@@ -106,7 +106,7 @@ def upright_size(data: bytes, path: str | os.PathLike[str]) -> tuple[int, int]:
     """
     try:
         with _open(data, path) as image:
-            turned = _orientation(image) in range(5, 9)
+            turned = image.format != "TIFF" and orientation_of(image) in range(5, 9)  # Pillow turns TIFF's size.
             return (image.height, image.width) if turned else (image.width, image.height)
     except Exception as error:  # See `decode`.
         raise PhotoError(f"{path} is not a readable image: {str(error) or type(error).__name__}") from error
@@ -124,8 +124,7 @@ def content_of(data: bytes) -> str:
     for start, kind in _DOCUMENTS.items():
         if data.startswith(start):
             return f"it is {kind}"
-    is_text = head.startswith((b"\xff\xfe", b"\xfe\xff")) or not _NO_TEXT.search(head)
-    if not is_text:
+    if not head.startswith((b"\xff\xfe", b"\xfe\xff")) and _NO_TEXT.search(head):
         return ""
     is_page = head.lstrip().lower().startswith((b"<!doctype html", b"<html"))
     return "it is a web page" if is_page else "it is a text file"
@@ -156,7 +155,9 @@ def _segment_ends(data: bytes) -> Iterator[int]:
 def _open(data: bytes, path: str | os.PathLike[str]) -> Image.Image:
     """The image whose header was read, and not yet its pixels."""
     try:
-        return Image.open(io.BytesIO(data), formats=_FORMATS)
+        image = Image.open(io.BytesIO(data), formats=_FORMATS)
+        image.info.pop("xmp", None)  # TIFF files would be turned by it; see `orientation_of`.
+        return image
     except UnidentifiedImageError:
         if data[4:8] != b"ftyp" or data[8:12] not in _HEIF_BRANDS:
             raise
@@ -188,15 +189,16 @@ def _is_negative(image: Image.Image) -> bool:
     return isinstance(image, TiffImagePlugin.TiffImageFile) and image.tag_v2.get(_PHOTOMETRIC) == 0
 
 
-def _pixels(image: Image.Image) -> np.ndarray:
+def _pixels(image: Image.Image, name: str | os.PathLike[str]) -> np.ndarray:
     """The pixels of an image as RGB uint8 [H, W, 3], on black where they are transparent."""
     pixels = np.empty((image.height, image.width, 3), np.uint8)
-    rows = max(_PART // image.width, 1)
+    rows, highest, negative = max(_PART // image.width, 1), 0, _is_negative(image)
     for top in range(0, image.height, rows):
         part = image.crop((0, top, image.width, min(top + rows, image.height)))
         if part.mode in _DEEP or (part.mode == "I" and image.format == "PPM"):
+            highest = max(highest, int(np.asarray(part).max()))
             grey = (np.asarray(part) >> 8).astype(np.uint8)[:, :, None]
-            pixels[top : top + rows] = 255 - grey if _is_negative(image) else grey
+            pixels[top : top + rows] = 255 - grey if negative else grey
         elif part.mode in ("I", "F"):
             raise ValueError(f"it has pixels of {np.asarray(part).dtype}, which are not read; save it with 8 bits")
         elif part.has_transparency_data:
@@ -205,13 +207,22 @@ def _pixels(image: Image.Image) -> np.ndarray:
             pixels[top : top + rows] = cv2.multiply(layers[:, :, :3], opacity, scale=1 / 255)
         else:
             pixels[top : top + rows] = np.asarray(part.convert("RGB"))
+    if 0 < highest < _SHALLOW and not negative:
+        _LOG.warning("%s has 16-bit values up to %d; it is read as 16-bit and will be dark", name, highest)
     return pixels
 
 
-def _orientation(image: Image.Image) -> int:
+def orientation_of(image: Image.Image) -> int:
     """The number by which EXIF data say how the photo is turned; 1 where they do not, or are damaged."""
+    # XMP data do not count, as in other readers. Pillow's getexif takes them, too, and turns TIFF files as it loads.
     try:
-        return int(image.getexif().get(_ORIENTATION, 1))
+        if isinstance(image, TiffImagePlugin.TiffImageFile):
+            return int(image.tag_v2.get(_ORIENTATION, 1))
+        if image.format == "PNG" and "exif" not in image.info:
+            image.load()  # EXIF data may stand behind the pixels.
+        exif, text = Image.Exif(), image.info.get("Raw profile type exif", "")
+        exif.load(image.info.get("exif") or bytes.fromhex("".join(text.split("\n")[3:])))
+        return int(exif.get(_ORIENTATION, 1))
     except Exception:  # Of many types, as above. A photo without readable EXIF data is a photo all the same.
         return 1
 

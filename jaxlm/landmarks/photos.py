@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from PIL import Image
 
 from jaxlm.landmarks import geometry
-from jaxlm.landmarks.photo_decoding import PhotoError, decode, from_pillow, upright_size
+from jaxlm.landmarks.photo_decoding import PhotoError, decode, from_pillow, orientation_of, upright_size
 
 Photo = str | os.PathLike[str] | Image.Image | ArrayLike
 """What `as_photo` takes."""
@@ -55,7 +55,6 @@ MAX_PIXELS = 100_000_000
 """`read_reduced` reduces photos of more pixels, which need more than 300 MB of memory."""
 
 _MOST_BYTES = 2**30
-_ORIENTATION = 0x0112  # The tag of EXIF.
 _KINDS = {
     stat.S_IFREG: "a file",
     stat.S_IFDIR: "a folder",
@@ -146,7 +145,7 @@ def is_turned(path: str | os.PathLike[str]) -> bool:
     """Whether `read_photo` turns a photo by a quarter, as its EXIF data say; False where they cannot be read."""
     try:
         with Image.open(path) as image:
-            return int(image.getexif().get(_ORIENTATION, 1)) in range(5, 9)
+            return orientation_of(image) in range(5, 9)
     except Exception:  # Of many types, for damaged files.
         return False
 

@@ -51,7 +51,7 @@ def find_columns(table: Table, scheme: Scheme) -> Columns:
         raise ValueError(
             f"{where}: the table has no header, its first line is a face; give it the line {_example(table, scheme)}"
         )
-    kinds, others = _kinds(words, scheme)
+    kinds, others = _kinds(words, scheme, where)
     name = _one_name(table, others, scheme)
     others.remove(name)
     split = [index for index in others if plain(words[index]) == _SPLIT]
@@ -87,9 +87,9 @@ def _counts(numbers: list[str]) -> bool:
     return numbers in ([str(i) for i in range(len(numbers))], [str(i) for i in range(1, len(numbers) + 1)])
 
 
-def _kinds(words: list[str], scheme: Scheme) -> tuple[dict[str, list[tuple[int, int]]], list[int]]:
+def _kinds(words: list[str], scheme: Scheme, where: str) -> tuple[dict[str, list[tuple[int, int]]], list[int]]:
     """The (number of a point, column) of each x, y and v, and the other columns."""
-    names = {plain(name): number for number, name in enumerate(scheme.names)}
+    named = _named(words, scheme, where)
     numbered = [index for index, word in enumerate(words) if word.isascii() and word.isdigit()]
     if not _counts([words[index] for index in numbered]):
         numbered = []
@@ -101,10 +101,9 @@ def _kinds(words: list[str], scheme: Scheme) -> tuple[dict[str, list[tuple[int, 
             number, axis = divmod(numbered.index(index), 2)
             kinds.setdefault("xy"[axis], []).append((number, index))
         # The scheme's own names come first: they may look like numbers.
-        elif text[:-1] in names and text[-1:] in ("x", "y"):
-            kinds.setdefault(text[-1], []).append((names[text[:-1]], index))
-        elif text[1:] in names and text[:1] in ("x", "y"):
-            kinds.setdefault(text[0], []).append((names[text[1:]], index))
+        elif index in named:
+            letter, number = named[index]
+            kinds.setdefault(letter, []).append((number, index))
         elif match := _LETTER_FIRST.fullmatch(text):
             kinds.setdefault(match[1][0], []).append((int(match[2]), index))
         elif match := _NUMBER_FIRST.fullmatch(text):
@@ -112,6 +111,30 @@ def _kinds(words: list[str], scheme: Scheme) -> tuple[dict[str, list[tuple[int, 
         else:
             others.append(index)
     return kinds, others
+
+
+def _named(words: list[str], scheme: Scheme, where: str) -> dict[int, tuple[str, int]]:
+    """The axis and the number of the point of each column with a name of the scheme, as in chin_x or x_chin.
+
+    Raises:
+      ValueError: Names of points hold x or y, so that either order of both fits, as in x_y; see `find_columns`.
+    """
+    names = {plain(name): number for number, name in enumerate(scheme.names)}
+    behind, in_front = dict[int, tuple[str, int]](), dict[int, tuple[str, int]]()
+    for index, text in enumerate(map(plain, words)):
+        if text[:-1] in names and text[-1:] in ("x", "y"):
+            behind[index] = text[-1], names[text[:-1]]
+        if text[1:] in names and text[:1] in ("x", "y"):
+            in_front[index] = text[0], names[text[1:]]
+    unclear = [index for index in behind if index in in_front and behind[index] != in_front[index]]
+    # Columns that fit one order alone tell the order of all.
+    only_behind, only_in_front = behind.keys() - in_front.keys(), in_front.keys() - behind.keys()
+    if unclear and bool(only_behind) == bool(only_in_front):
+        raise ValueError(
+            f"{where}: the columns {_quoted([words[index] for index in unclear[:2]])} can be read in two ways: the axis"
+            f" in front of the point's name, or behind it; name them x0, y0, ... in the order of scheme {scheme.name}"
+        )
+    return behind | in_front if only_in_front else in_front | behind
 
 
 def _one_name(table: Table, others: list[int], scheme: Scheme) -> int:

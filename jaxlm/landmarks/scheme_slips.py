@@ -16,8 +16,8 @@ def check_slips(tables: Mapping[str, Any], where: str) -> None:
     """Checks tables that `scheme.parse` takes for a scheme. Those that stand in older sets and runs stay as they are.
 
     Raises:
-      ValueError: A name or a point is there twice; a list is empty; or `mean_face` holds no shares. The message
-        starts with `where` and has the key.
+      ValueError: A name or a point is there twice; a point has two partners; a list is empty; or `mean_face` holds no
+        shares. The message starts with `where` and has the key.
     """
     for fault in _slips(tables):
         raise ValueError(f"{where}: {fault}")
@@ -32,6 +32,10 @@ def _slips(tables: Mapping[str, Any]) -> Iterator[str]:
             yield f"`names` has no name for point {index}"
         if other != index:
             yield f"`names` calls points {other} and {index} {shorten(names[other])!r} and {shorten(name)!r}"
+    partners: dict[int, int] = {}
+    for one, two in [pair for both in tables.get("flip", ()) for pair in (both, both[::-1])]:
+        if partners.setdefault(one, two) != two:
+            yield f"`flip` exchanges point {one} with point {partners[one]} and with point {two}; it has one partner"
     for one, two in tables.get("flip", ()):
         if one == two:
             yield f"`flip` exchanges point {one} with itself; leave it out"

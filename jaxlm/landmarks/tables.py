@@ -13,6 +13,7 @@ from __future__ import annotations
 import codecs
 import csv
 import dataclasses
+import itertools
 import re
 import stat
 from pathlib import Path
@@ -200,8 +201,13 @@ def files_with_ending(folder: Path, ending: str) -> list[Path]:
 
     Raises:
       OSError: The folder cannot be read.
+      LineError: Two of the files have one name but for the case of their endings.
     """
     if not folder.is_dir():
         return []
     found = (path for path in folder.iterdir() if path.name.lower().endswith(ending.lower()))
-    return sorted(path for path in found if path.is_file() or not path.exists())
+    files = sorted(path for path in found if path.is_file() or not path.exists())
+    for one, two in itertools.pairwise(sorted(files, key=lambda path: path.name[: -len(ending)])):
+        if one.name[: -len(ending)] == two.name[: -len(ending)]:
+            raise LineError(f"{one} and {two.name} differ in their ending's case alone; move one of them away")
+    return files
