@@ -7,7 +7,7 @@ import pytest
 
 from jaxlm.data_pipelines import prepare
 from jaxlm.data_pipelines.input import open_faces
-from jaxlm.data_pipelines.labelling.named_schemes import mirror_pairs
+from jaxlm.data_pipelines.labelling.named_schemes import mirror_pairs, natural
 from jaxlm.data_pipelines.source import BadFaceError
 from jaxlm.data_pipelines.sources.coco import Coco
 from jaxlm.landmarks import FIVE, IBUG68, Scheme, load_scheme
@@ -123,6 +123,11 @@ def test_a_far_place_that_faces_share_is_refused(tmp_path):
         points[2] = (1000, 1000)
     with pytest.raises(ValueError, match=r"40: point 2 .* \(1000, 1000\), far from .* in 3 faces; .*: set its v to 0"):
         coco(tmp_path, document([keypoints(points) for points in faces])).read(stop)
+
+
+def test_names_are_sorted_with_their_numbers_as_numbers():
+    names = ["", "01", "1", "1a", "2", "10", "p", "p1", "p2", "p2b", "p10", "q", "\u0663"]
+    assert sorted(set(names), key=natural) == names
 
 
 def test_words_have_the_order_of_the_file_where_a_scheme_has_no_names(tmp_path):

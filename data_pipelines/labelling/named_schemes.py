@@ -69,9 +69,10 @@ def scheme_of_names(name: str, names: Sequence[str], edges: Iterable[Sequence[in
     return scheme
 
 
-def natural(name: str) -> tuple[int | str, ...]:
+def natural(name: str) -> tuple[list[tuple[str, int]], str]:
     """A key that sorts names with their numbers as numbers: p2 comes before p10."""
-    return (*(int(part) if part.isdecimal() else part for part in re.split("([0-9]{1,9})", name)), name)
+    words = re.findall("([^0-9]*)([0-9]{0,9})", name)
+    return [(word, int(number or -1)) for word, number in words], name
 
 
 def by_number(names: Sequence[str]) -> np.ndarray:
