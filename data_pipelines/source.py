@@ -220,15 +220,20 @@ def _record_or_error(
 @contextlib.contextmanager
 def _interrupts_later() -> Iterator[None]:
     """Holds Ctrl-C back while entered; processes that are started here never get it."""
-    if not hasattr(signal, "pthread_sigmask"):
+    if not hasattr(signal, "pthread_sigmask") or threading.current_thread() is not threading.main_thread():
         yield
         return
     multiprocessing.resource_tracker.ensure_running()  # It would let signals through when it starts.
+    came: list[int] = []
+    handler = signal.signal(signal.SIGINT, lambda number, _: came.append(number))  # Threads of libraries may get it.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.signal(signal.SIGINT, handler)
+        if came:
+            signal.raise_signal(signal.SIGINT)
 
 
 def _start_worker() -> None:

@@ -18,6 +18,7 @@ from jaxlm import checkpoints
 from jaxlm.data_pipelines import input as input_lib
 from jaxlm.data_pipelines import prepared, renders
 from jaxlm.data_pipelines.input import Faces
+from jaxlm.data_pipelines.preparing.stamps import check_unchanged
 from jaxlm.data_pipelines.renders import Settings
 from jaxlm.data_pipelines.sources import styled
 from jaxlm.drawing import pictures
@@ -186,6 +187,16 @@ def stylize(
     if jax.process_index() == 0:
         from jaxlm.data_pipelines.prepare import Options, prepare  # Not at the top: it is slow to start.
 
-        prepare(styled.Styled(folder, name), Options(sets, frame_size=photos.frame_size, margin=photos.margin))
+        source, done = styled.Styled(folder, name), prepared.set_folder(sets, name, photos.frame_size, photos.margin)
+        options = Options(sets, frame_size=photos.frame_size, margin=photos.margin, overwrite=_is_old(source, done))
+        prepare(source, options)
     distributed.wait_for_all("set")
     return prepared.set_folder(sets, name, photos.frame_size, photos.margin)
+
+
+def _is_old(source: styled.Styled, folder: pathlib.Path) -> bool:
+    """Whether a set of the renders is there, and some were drawn anew since it was prepared."""
+    try:
+        return bool((folder / "dataset_info.json").exists() and not check_unchanged(source, folder))
+    except ValueError:
+        return True
