@@ -84,6 +84,7 @@ class NamedPoints(abc.ABC):
       split: Split that the faces go to.
       group_by: Regular expression that is matched at the start of a photo's name. Photos with the same first group, as
         in '(.*)_', are of one person, and stay together when the set is split. By default, every photo is a group.
+      found: The points that the file names.
       made: The scheme, where it was made of the names.
     """
 
@@ -93,6 +94,7 @@ class NamedPoints(abc.ABC):
     scheme: Scheme = FROM_NAMES
     split: str = "train"
     group_by: str | None = None
+    found: Names = dataclasses.field(init=False)
     made: Scheme | None = dataclasses.field(init=False, default=None)
 
     box: typing.ClassVar[str] = LANDMARK_BOX
@@ -102,6 +104,7 @@ class NamedPoints(abc.ABC):
         check_name("--split", self.split)
         check_group_by(self.group_by)
         found, where = self.names(), str(self.annotations)
+        object.__setattr__(self, "found", found)
         if self.scheme == FROM_NAMES:
             order = by_number(found.names)
             places = np.argsort(order).tolist()
@@ -143,8 +146,7 @@ class NamedPoints(abc.ABC):
             on_bad(error)
 
         passed, known, labels = Counter[str](), Counter[str](), list[Label]()
-        found = self.names()
-        order = order_of(found.names, self.scheme, str(self.annotations), found.ordered)
+        order = order_of(self.found.names, self.scheme, str(self.annotations), self.found.ordered)
         for face in self.faces(noted, passed):
             try:
                 labels.append(self._label(face, order, known))

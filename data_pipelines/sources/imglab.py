@@ -47,7 +47,7 @@ class Imglab(NamedPoints):
 
     def faces(self, on_bad: OnBad, passed: Counter[str]) -> Iterator[Face]:
         """The boxes that have parts and are not to be ignored; see `NamedPoints.faces`."""
-        places = {name: index for index, name in enumerate(self.names().names)}
+        places = {name: index for index, name in enumerate(self.found.names)}
         for box in self._boxes():
             if _ignored(box):
                 passed["boxes to ignore"] += 1

@@ -15,6 +15,8 @@ import jax
 import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
+_LOG = logging.getLogger(__name__)
+
 Tree = Any
 
 _TRASH = "deleting"
@@ -51,7 +53,7 @@ class Steps:
             try:
                 error = read_error(self._directory / str(step))
             except ValueError as damage:
-                logging.warning("%s; the step is not among those that the best one is chosen from", damage)
+                _LOG.warning("%s; the step is not among those that the best one is chosen from", damage)
             else:
                 errors |= {} if error is None or math.isnan(error) else {step: error}
         return min(errors, key=errors.__getitem__, default=None)

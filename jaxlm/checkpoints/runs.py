@@ -39,6 +39,8 @@ from jaxlm.runtime import distributed
 if TYPE_CHECKING:
     from jaxlm.checkpoints.orbax_steps import Steps
 
+_LOG = logging.getLogger(__name__)
+
 Tree = Any
 
 _RUN = "run.json"  # Beside the steps; holds the id of their run.
@@ -202,7 +204,7 @@ def load_run(workdir: str | os.PathLike[str], step: int | None = None, head: str
             raise
         except Exception as error:  # See `Checkpoints.restore`.
             reasons[candidate] = first_line(error)
-            logging.warning("%s: step %d cannot be read: %s", directory, candidate, reasons[candidate])
+            _LOG.warning("%s: step %d cannot be read: %s", directory, candidate, reasons[candidate])
         else:
             return trained.with_head(head)
     told = "; ".join(f"step {candidate}: {reason}" for candidate, reason in reasons.items()) or "there is none"

@@ -11,6 +11,8 @@ import jax
 
 from jaxlm.checkpoints.records import StrayStepError
 
+_LOG = logging.getLogger(__name__)
+
 DAMAGED = "damaged"
 """The folder of steps that were set aside, beside the others."""
 
@@ -18,7 +20,7 @@ DAMAGED = "damaged"
 def set_aside(directory: pathlib.Path, step: int, error: Exception) -> None:
     """Moves a step to the folder `DAMAGED`, with a warning that says why."""
     what = "no step of this run" if isinstance(error, StrayStepError) else "damaged"
-    logging.warning("%s: step %d is %s and set aside: %s", directory, step, what, first_line(error))
+    _LOG.warning("%s: step %d is %s and set aside: %s", directory, step, what, first_line(error))
     if jax.process_index() == 0:
         (directory / DAMAGED).mkdir(exist_ok=True)
         (directory / str(step)).rename(directory / DAMAGED / f"{step}-{time.time_ns()}")

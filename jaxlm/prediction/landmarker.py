@@ -97,7 +97,7 @@ class Landmarker:
           head: The data set whose points are read, of a run on several; by default the first.
           detector: Finds the faces where no boxes are given; `detectors.build` says what names there are.
           flip_test: Average with the points of the mirrored crop, in twice the time.
-          backend: "jax", the reference, or "onnx", onnxruntime on a CPU; by default the faster one that can be had.
+          backend: "jax", the reference, or "onnx", onnxruntime on a CPU; by default "onnx" where it can be had.
 
         Raises:
           FileNotFoundError: There is no such file.

@@ -12,10 +12,9 @@ from jaxlm.prediction.detectors.face_detector import (
     turned_boxes,
 )
 from jaxlm.prediction.detectors.other_detectors import WHOLE
-from jaxlm.prediction.detectors.registry import NAMES, build
+from jaxlm.prediction.detectors.registry import build
 
 __all__ = [
-    "NAMES",
     "WHOLE",
     "FaceDetector",
     "build",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from jaxlm.prediction.detectors import other_detectors, search
 from jaxlm.prediction.detectors.face_detector import FaceDetector
 
-NAMES = "blazeface, dlib, yunet:MODEL.onnx or whole"
+_NAMES = "blazeface, dlib, yunet:MODEL.onnx or whole"
 
 
 def build(name: str = "blazeface", smallest: float | None = None) -> FaceDetector:
@@ -26,7 +26,7 @@ def build(name: str = "blazeface", smallest: float | None = None) -> FaceDetecto
     if kind == "yunet" and file:
         return other_detectors.yunet(file)
     if name not in ("blazeface", "dlib", "whole"):
-        raise ValueError(f"there is no face detector {name!r}; known: {NAMES}")
+        raise ValueError(f"there is no face detector {name!r}; known: {_NAMES}")
     if name == "dlib":
         return other_detectors.dlib()
     return other_detectors.WHOLE if name == "whole" else search.blazeface(smallest)
