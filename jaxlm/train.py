@@ -99,11 +99,12 @@ def report_held_out(config: Config, workdir: pathlib.Path) -> None:
             print(f"No faces were held out to judge by. The checkpoints are in {workdir}")
     elif config.model.name in models.TRANSLATORS:
         report_translator(workdir)
-    elif not len(loop.judged_faces(held_out)[0]):
-        if jax.process_index() == 0:
-            print(f"No held-out face can be judged: {loop.judged_faces(held_out)[1]} The checkpoints are in {workdir}")
     else:
-        judging.evaluate_and_write(workdir, split=judging.VALIDATION)
+        judged, why = loop.judged_faces(held_out)
+        if len(judged):
+            judging.evaluate_and_write(workdir, split=judging.VALIDATION)
+        elif jax.process_index() == 0:
+            print(f"No held-out face can be judged: {why} The checkpoints are in {workdir}")
 
 
 if __name__ == "__main__":
