@@ -148,7 +148,7 @@ def test_a_picture_that_is_too_large_for_its_format_is_told(tmp_path: pathlib.Pa
 
 def test_an_image_as_a_png_file_keeps_its_pixels() -> None:
     image = np.random.default_rng(0).integers(0, 256, (8, 9, 3), dtype=np.uint8)
-    decoded = cv2.imdecode(np.frombuffer(pictures.to_png(image), np.uint8), cv2.IMREAD_COLOR)
+    decoded = cv2.imdecode(np.frombuffer(pictures.encode(".png", image), np.uint8), cv2.IMREAD_COLOR)
     np.testing.assert_array_equal(cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB), image)
 
 

@@ -9,6 +9,8 @@ import pathlib
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +21,7 @@ import pytest
 import tiny_videos
 from jaxlm import convert, predict
 from jaxlm.data_pipelines.sources.coco import Coco
+from jaxlm.drawing import pictures
 from jaxlm.landmarks import FIVE, IBUG68, photos
 from jaxlm.prediction import landmarker, predicting
 from jaxlm.prediction.files import Results
@@ -258,10 +261,7 @@ def names(out: pathlib.Path) -> list[str]:
 
 
 def at_call(
-    number: int,
-    act: Callable[[], object],
-    monkeypatch: pytest.MonkeyPatch,
-    predictor: landmarker.Landmarker = SPOTS,
+    number: int, act: Callable[[], object], monkeypatch: pytest.MonkeyPatch, predictor: landmarker.Landmarker
 ) -> list[int]:
     """Does something in place of the prediction with that number; gives the list of those that were asked for."""
     calls: list[int] = []
@@ -277,6 +277,22 @@ def at_call(
     return calls
 
 
+def at_photo(file: pathlib.Path | None, act: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Does something in place of the prediction for a photo; several are predicted at once, in any order."""
+    calls: list[int] = []
+    acts_at = None if file is None else photos.read_photo(file)
+    predict_photo = SPOTS.predict
+
+    def predict_or_act(photo: np.ndarray, boxes: Any = None) -> list[landmarker.Face]:
+        calls.append(len(calls))
+        if acts_at is not None and np.array_equal(photo, acts_at):
+            act()
+        return predict_photo(photo, boxes)
+
+    monkeypatch.setattr(SPOTS, "predict", predict_or_act)
+    return calls
+
+
 def fail(error: BaseException) -> Callable[[], None]:
     def act() -> None:
         raise error
@@ -287,8 +303,8 @@ def fail(error: BaseException) -> Callable[[], None]:
 def test_an_error_of_one_photo_leaves_out_that_photo(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    at_call(1, fail(RuntimeError("out of memory")), monkeypatch)
     files, out = four_photos(tmp_path), tmp_path / "out"
+    at_photo(files[1], fail(RuntimeError("out of memory")), monkeypatch)
     assert predicting.predict_files(files, SPOTS, out) == [f"{files[1]}: RuntimeError: out of memory"]
     assert names(out) == ["a", "c", "d"]
     assert {row["file"] for row in rows(out)} == {str(file) for file in (files[0], files[2], files[3])}
@@ -304,18 +320,38 @@ def test_what_was_found_stays_and_the_same_call_goes_on(
 ):
     files, out = four_photos(tmp_path), tmp_path / "out"
     with monkeypatch.context() as patch:
-        at_call(2, fail(error), patch)
+        at_photo(files[2], fail(error), patch)
         with pytest.raises(type(error)):
             predicting.predict_files(files, SPOTS, out)
     assert names(out) == ["a", "b"]
     assert len(rows(out)) == 2
-    asked = at_call(-1, lambda: None, monkeypatch)
+    asked = at_photo(None, lambda: None, monkeypatch)
     assert predicting.predict_files(files, SPOTS, out) == []
     assert len(asked) == 2
     assert names(out) == ["a", "b", "c", "d"]
     assert sorted(file.name for file in out.iterdir()) == sorted(
         [f"{name}_landmarks.jpg" for name in "abcd"] + [f"predictions.{ending}" for ending in ("csv", "json", "jsonl")]
     )
+
+
+def test_photos_are_predicted_at_once_and_written_in_their_order(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The first photo waits for the second: one at a time, it would wait for ever."""
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    files, out, second = four_photos(tmp_path), tmp_path / "out", threading.Event()
+    at_photo(files[0], lambda: second.wait(60) or pytest.fail("photos are predicted one at a time"), monkeypatch)
+    at_photo(files[1], second.set, monkeypatch)
+    assert predicting.predict_files(files, SPOTS, out) == []
+    assert names(out) == ["a", "b", "c", "d"]
+
+
+def test_a_picture_that_is_too_large_loses_no_points(tmp_path: pathlib.Path):
+    file, out = tmp_path / "wide.png", tmp_path / "out"
+    pictures.save_image(file, np.zeros((40, 70_000, 3), np.uint8))
+    (problem,) = predicting.predict_files([file], SPOTS, out)
+    assert "70000 x 40 pixels" in problem
+    assert names(out) == ["wide"]
 
 
 def test_a_video_that_was_cut_short_is_done_again(
@@ -371,7 +407,13 @@ def test_sigterm_ends_with_all_that_was_found(
 ):
     files, out = four_photos(tmp_path), tmp_path / "out"
     monkeypatch.setattr(predict.Landmarker, "load", lambda *_, **__: SPOTS)
-    at_call(2, lambda: os.kill(os.getpid(), signal.SIGTERM), monkeypatch)
+
+    def end_after_two() -> None:
+        while (out / "predictions.jsonl").read_bytes().count(b'"done"') < 2:
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    at_photo(files[2], end_after_two, monkeypatch)
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(SystemExit, match="143"):
         predict.main([*map(str, files), "--out", str(out)])
@@ -408,7 +450,7 @@ def test_a_mistyped_name_leaves_earlier_results(tmp_path: pathlib.Path):
 
 def test_other_photos_are_added_and_changed_ones_done_again(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch):
     files, out = four_photos(tmp_path), tmp_path / "out"
-    asked = at_call(-1, lambda: None, monkeypatch)
+    asked = at_photo(None, lambda: None, monkeypatch)
     predicting.predict_files(files[:2], SPOTS, out)
     picture = (out / "a_landmarks.jpg").read_bytes()
     other = write(tmp_path / "other" / "a.png", 90, 80)
@@ -518,7 +560,7 @@ def test_somebodys_own_tables_are_not_replaced(
     file, own = write(tmp_path / "a.png"), tmp_path / "out" / name
     own.parent.mkdir()
     own.write_text(content)
-    asked = at_call(-1, lambda: None, monkeypatch)
+    asked = at_photo(None, lambda: None, monkeypatch)
     with pytest.raises(
         (FileExistsError, ValueError), match=rf"{name}( is there, and is no result|, line 1 is damaged)"
     ):
@@ -632,7 +674,7 @@ def test_results_of_a_file_that_cannot_be_read_now_stay(tmp_path: pathlib.Path, 
     files, out = four_photos(tmp_path), tmp_path / "out"
     predicting.predict_files(files, SPOTS, out)
     (out / "b_landmarks.jpg").unlink()
-    at_call(0, fail(MemoryError()), monkeypatch)
+    at_photo(files[1], fail(MemoryError()), monkeypatch)
     assert len(predicting.predict_files(files, SPOTS, out)) == 1
     assert names(out) == ["a", "b", "c", "d"]
 

@@ -206,7 +206,7 @@ def test_translators_have_sections_of_their_own(reported: Reported):
         ours.run, name="styles", trained=dataclasses.replace(trained, config=config), history=history
     )
     values = dict.fromkeys(translator_report.ROWS, 0.5)
-    grid = pictures.to_png(np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8))
+    grid = pictures.encode(".png", np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8))
     text, page = compose(ours, Translation(run, {"data": "faces: 3"}, (), None, {}, values, grid))
     assert page.tables["Faces in other styles"][0][1][:4] == ["styles", "0.5000", "0.5000", "127.50"]
     assert [row[0] for row in page.tables["Results"][0]] == ["run", "ours"]

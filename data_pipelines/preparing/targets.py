@@ -73,7 +73,7 @@ def check_pack(pack: Path, overwrite: bool, sheet: Path | None = None, source: P
 
 def write_sheet(sheet: Path, image: np.ndarray) -> None:
     """Writes a contact sheet RGB uint8 [H, W, 3] as PNG, marked as ours."""
-    data = pictures.to_png(image)
+    data = pictures.encode(".png", image)
     chunk = (len(_MARK) - 4).to_bytes(4, "big") + _MARK + zlib.crc32(_MARK).to_bytes(4, "big")
     write_whole(sheet, data[:_HEADER] + chunk + data[_HEADER:])
 

@@ -5,6 +5,7 @@ Images are RGB uint8 [H, W, 3] and points (x, y) in pixels, with pixel centres a
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import pathlib
@@ -171,8 +172,8 @@ def _write(image: np.ndarray, text: str, corner: tuple[int, int]) -> None:
         cv2.putText(image, text, (corner[0] + x, corner[1] + y), cv2.FONT_HERSHEY_SIMPLEX, 0.5, colour, 1, cv2.LINE_AA)
 
 
-def save_image(file: File, image: np.ndarray) -> None:
-    """Writes an RGB uint8 image [H, W, 3]; the ending of the file's name gives the format.
+def save_image(file: File, image: np.ndarray | bytes) -> None:
+    """Writes an RGB uint8 image [H, W, 3], or what `encode` gave of it; the ending of the name gives the format.
 
     The file takes its name once it is whole; one of that name is replaced.
 
@@ -180,31 +181,25 @@ def save_image(file: File, image: np.ndarray) -> None:
       OSError: The file cannot be written, or the format takes no image of this size.
     """
     file = pathlib.Path(file)
-    coded = _encode(file.suffix, image)
-    if coded is None:
-        height, width = image.shape[:2]
-        raise OSError(errno.EINVAL, f"a picture of {width} x {height} pixels cannot be written so", str(file))
     try:
-        write_whole(file, coded)
+        write_whole(file, image if isinstance(image, bytes) else encode(file.suffix, image))
     except OSError as error:
         raise OSError(error.errno, f"the picture cannot be written: {error.strerror}", str(file)) from None
 
 
-def to_png(image: np.ndarray) -> bytes:
-    """An RGB uint8 image [H, W, 3] as the bytes of a PNG file."""
-    coded = _encode(".png", image)
-    assert coded is not None  # It takes all sizes that fit in memory.
-    return coded
+def encode(ending: str, image: np.ndarray) -> bytes:
+    """The bytes of an image file of an RGB uint8 image [H, W, 3]; its format is that of an ending, such as .png.
 
-
-def _encode(ending: str, image: np.ndarray) -> bytes | None:
-    """The bytes of an image file; None where OpenCV cannot make it."""
+    Raises:
+      OSError: The format takes no image of this size.
+    """
     # OpenCV writes no file itself: it ends the process at a name that is no UTF-8, and does not say what went wrong.
-    try:
+    with contextlib.suppress(cv2.error):
         good, coded = cv2.imencode(ending, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
-    except cv2.error:
-        return None
-    return coded.tobytes() if good else None
+        if good:
+            return coded.tobytes()
+    height, width = image.shape[:2]
+    raise OSError(errno.EINVAL, f"no {ending} file takes a picture of {width} x {height} pixels")
 
 
 def worst_faces(

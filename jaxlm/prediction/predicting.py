@@ -7,66 +7,41 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import json
 import os
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from jaxlm.drawing import pictures
-from jaxlm.evaluation import inference
 from jaxlm.files import check_place, remove_unfinished
 from jaxlm.landmarks import photos
+from jaxlm.prediction import photo_prediction
 from jaxlm.prediction.files import Done, Results, check_no_others
 from jaxlm.prediction.landmarker import Landmarker
+from jaxlm.prediction.photo_prediction import PhotoPrediction, predict_photo
 from jaxlm.prediction.sources import counted, is_there, kind_of, picture_names
-from jaxlm.prediction.tables.entries import Entry, FoundFace
 from jaxlm.prediction.videos.kinds import is_video
 from jaxlm.prediction.videos.predicting import VideoPrediction
 from jaxlm.runtime import progress
 from jaxlm.runtime.progress import say
 
-# Called with a line that says what is wrong with a file.
-TellProblem = Callable[[str], object]
-
 # What is wrong with the folder of results, and so with all files.
 _ENDS_ALL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 
 
-def predict_photo(
-    path: pathlib.Path, landmarker: Landmarker, boxes: Sequence[np.ndarray] | None, tell_problem: TellProblem
-) -> tuple[Entry, np.ndarray]:
-    """The faces of one photo, and the photo with the points drawn, which is reduced if it is huge.
+class _Task(NamedTuple):
+    """A file that is asked for: the name of its picture, boxes that were given, its `_state`, whether it is done."""
 
-    Raises:
-      PhotoError: The photo cannot be read.
-      ValueError: The points are no numbers.
-    """
-    photo, factor = photos.read_reduced(path)
-    shift = (factor - 1) / 2
-    if boxes is None:
-        faces = landmarker.predict(photo)
-        if not faces:
-            tell_problem(f"{path}: {landmarker.detector.name} finds no face; give its box with --box or --boxes")
-    else:
-        found = []
-        for box in boxes:
-            try:
-                photos.check_box(photo, (box - shift) / factor)
-                found.append((box - shift) / factor)
-            except photos.PhotoError as error:
-                tell_problem(f"{path}: {error}" + (f" once it is reduced by {factor}" if factor > 1 else ""))
-        faces = landmarker.predict(photo, found)
-    rows = []
-    for face in faces:
-        if not np.isfinite(face.points).all():
-            raise ValueError("the model finds points that are no numbers; its weights are damaged, or do not fit it")
-        if face.degenerate:
-            say(f"warning: {path}: {inference.DEGENERATE % (1, 1)}", error=True)
-        rows.append(FoundFace(face.box * factor + shift, face.points * factor + shift, face.confidence, face.roll))
-    return Entry(str(path), rows), pictures.draw_faces(photo, [face.points for face in faces], landmarker.scheme)
+    path: pathlib.Path
+    name: pathlib.Path
+    boxes: Sequence[np.ndarray] | None
+    state: Any
+    done: bool
 
 
 def predict_files(
@@ -111,38 +86,52 @@ class _Prediction:
                 " anew with the first result"
             )
         self._clean(self._out)
-        known = {path: _stem(done.picture) for path, done in self._results.done.items() if done.picture}
         before, left = 0, 0
-        with progress.counting(len(files), "predict", unit="files") as advance:
-            for path, name in zip(files, picture_names(files, known), strict=True):
-                given = None if boxes is None else boxes[path]
-                state = _state(path, given, self._landmarker)
-                if self._is_done(path, state):
+        tasks = photo_prediction.ahead(self._tasks(files, boxes), self._ahead)
+        with progress.counting(len(files), "predict", unit="files") as advance, contextlib.closing(tasks):
+            for task, found in tasks:
+                if task.done:
                     before += 1
                 else:
-                    left += not self._predict(path, name, given, state)
+                    left += not self._predict(task, found)
                 advance(1)
         said = f"{counted(len(files), 'file')}: {len(files) - before - left} done"
         said += f", {before} passed over, whose results are there already" if before else ""
         say(said + (f", {left} with errors" if left else ""))
         return self._problems
 
+    def _tasks(
+        self, files: Sequence[pathlib.Path], boxes: Mapping[pathlib.Path, Sequence[np.ndarray]] | None
+    ) -> Iterator[_Task]:
+        known = {path: _stem(done.picture) for path, done in self._results.done.items() if done.picture}
+        for path, name in zip(files, picture_names(files, known), strict=True):
+            given = None if boxes is None else boxes[path]
+            state = _state(path, given, self._landmarker)
+            yield _Task(path, name, given, state, self._is_done(path, state))
+
     def _is_done(self, path: pathlib.Path, state: Any) -> bool:
         done = self._results.done.get(os.path.abspath(path))
         return bool(done and done.good and done.state == state and done.picture and is_there(self._out, done.picture))
 
-    def _predict(self, path: pathlib.Path, name: pathlib.Path, boxes: Sequence[np.ndarray] | None, state: Any) -> bool:
+    def _ahead(self, task: _Task) -> Callable[[], PhotoPrediction] | None:
+        """What a thread can do of a task before its turn comes; nothing for videos, and what will be refused."""
+        if task.done or _refused(task) or is_video(task.path):
+            return None
+        return functools.partial(predict_photo, task.path, self._landmarker, task.boxes)
+
+    def _predict(self, task: _Task, found: Future[PhotoPrediction] | None) -> bool:
         """Writes the results of one file; whether nothing was wrong."""
+        path, state = task.path, task.state
         problems_before, picture = len(self._problems), None
         if (called := self._results.name_of(path)) != str(path):
             say(f"{path}: the results hold another file of this name, so this one is called {called}")
         try:
-            if boxes is not None and not len(boxes):
-                raise photos.PhotoError(f"{path}: there is no box for it")
-            if (kind := kind_of(path)) != "a file":
-                raise photos.PhotoError(f"{path} is {kind}, not a photo or video")
-            predict = self._predict_video if is_video(path) else self._predict_photo
-            picture = predict(path, self._out / name, boxes)
+            if found:
+                picture = self._write_photo(task, found.result())
+            elif refused := _refused(task):
+                raise photos.PhotoError(refused)
+            else:
+                picture = self._predict_video(task)
         except photos.PhotoError as error:
             self._tell(str(error))
         except Exception as error:  # Anything; the results of the others count.
@@ -162,31 +151,33 @@ class _Prediction:
             self._remove_picture(before.picture)
         return good
 
-    def _predict_photo(
-        self, path: pathlib.Path, target: pathlib.Path, boxes: Sequence[np.ndarray] | None
-    ) -> pathlib.Path:
+    def _write_photo(self, task: _Task, found: PhotoPrediction) -> pathlib.Path | None:
         """Writes the faces of a photo, and its picture, which is returned."""
-        entry, drawn = predict_photo(path, self._landmarker, boxes, self._tell)
-        self._results.add(path, entry)
-        picture = self._place_of(target.with_name(f"{target.name}.jpg"))
-        pictures.save_image(picture, drawn)
-        say(f"{path}: {counted(len(entry.faces), 'face')} -> {picture}")
+        for warning in found.warnings:
+            say(f"warning: {warning}", error=True)
+        for problem in found.problems:
+            self._tell(problem)
+        self._results.add(task.path, found.entry)
+        if found.picture is None:
+            return None
+        picture = self._place_of(task.name, ".jpg")
+        pictures.save_image(picture, found.picture)
+        say(f"{task.path}: {counted(len(found.entry.faces), 'face')} -> {picture}")
         return picture
 
-    def _predict_video(
-        self, path: pathlib.Path, target: pathlib.Path, boxes: Sequence[np.ndarray] | None
-    ) -> pathlib.Path:
+    def _predict_video(self, task: _Task) -> pathlib.Path:
         """Writes the faces in each frame of a video, and its copy, which is returned."""
-        copy = self._place_of(target.with_name(f"{target.name}.mp4"))
-        clip = VideoPrediction(path, self._landmarker, boxes, copy, self._tell)
+        path, copy = task.path, self._place_of(task.name, ".mp4")
+        clip = VideoPrediction(path, self._landmarker, task.boxes, copy, self._tell)
         with contextlib.closing(clip.entries()) as entries:
             for entry in entries:
                 self._results.add(path, entry)
         say(clip.summary())
         return clip.file
 
-    def _place_of(self, picture: pathlib.Path) -> pathlib.Path:
+    def _place_of(self, name: pathlib.Path, ending: str) -> pathlib.Path:
         """The path of a picture, whose folder is made; raises OSError where it leads out of the folder of results."""
+        picture = (self._out / name).with_name(f"{name.name}{ending}")
         check_place(self._out, picture)
         picture.parent.mkdir(parents=True, exist_ok=True)
         self._clean(picture.parent)
@@ -220,6 +211,14 @@ def _state(path: pathlib.Path, boxes: Sequence[np.ndarray] | None, landmarker: L
         name, version = landmarker.detector.name, landmarker.detector.version
         detection = [name, version, landmarker.calibrations.get(name), landmarker.least_confidence]
     return json.loads(json.dumps([status.st_size, status.st_mtime_ns, given, detection]))
+
+
+def _refused(task: _Task) -> str | None:
+    """Why a file is not looked at, if so."""
+    if task.boxes is not None and not len(task.boxes):
+        return f"{task.path}: there is no box for it"
+    kind = kind_of(task.path)
+    return None if kind == "a file" else f"{task.path} is {kind}, not a photo or video"
 
 
 def _content(known: Any) -> Any:

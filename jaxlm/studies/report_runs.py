@@ -174,7 +174,7 @@ def _detect(run: Run, dataset: str | None, data_dir: str | None, split: str | No
         identity=evaluation.identity,
         rows=evaluation.rows,
         nme=evaluation.nme,
-        worst=pictures.to_png(judging.worst_faces(evaluation, _WORST)),
+        worst=pictures.encode(".png", judging.worst_faces(evaluation, _WORST)),
         evaluation=evaluation,
     )
 
@@ -190,7 +190,7 @@ def _translate(run: Run, dataset: str | None, data_dir: str | None, split: str |
         folder=None,
         identity=judged.identity,
         values=judged.metrics,
-        transfers=pictures.to_png(grid),
+        transfers=pictures.encode(".png", grid),
     )
 
 
