@@ -1,4 +1,4 @@
-"""Landmarks of faces in photos and videos: `jaxlm predict PHOTO|FOLDER|GLOB|VIDEO ... --out DIR`
+"""Landmarks of faces in photos, videos and a camera: `jaxlm predict PHOTO|FOLDER|GLOB|VIDEO ... --out DIR`
 
 Writes predictions.json and predictions.csv (see jaxlm/prediction/files.py), and a picture of each photo, or a video,
 with its points. What is found is kept in predictions.jsonl at once: the same command, given again, goes on after Ctrl-C
@@ -6,7 +6,8 @@ or a crash, and passes over files that are done. Other photos are added; another
 
 Boxes and points are (x, y) in pixels of the photo, upright as its EXIF data say, counted from 0. Photos of more than
 100 megapixels are read at reduced size. In videos, faces are followed and their points smoothed. It prints how far
-points move from frame to frame, before and after smoothing, in per cent of the face's size.
+points move from frame to frame, before and after smoothing, in per cent of the face's size. `--camera` in place of
+files takes a camera of this machine, shows it on a page of this machine, and records it until Ctrl-C.
 
 The model is the one that comes with jaxlm, or that of `--weights` or `--workdir`. Faces are those that the detector
 finds, of any size and turned in any direction, or those of `--box` or of `--boxes FILE.csv`,
@@ -30,6 +31,7 @@ import numpy as np
 
 from jaxlm.prediction import Landmarker, detectors
 from jaxlm.prediction.box_tables import Row, boxes_of_table, distinct_boxes
+from jaxlm.prediction.cameras import predict_camera
 from jaxlm.prediction.predicting import predict_files
 from jaxlm.prediction.sources import find_files
 from jaxlm.runtime import commands
@@ -39,7 +41,10 @@ from jaxlm.runtime.progress import say
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """The arguments of the command line."""
     parser = commands.parser("predict", __doc__)
-    parser.add_argument("files", nargs="+", metavar="PHOTO|FOLDER|GLOB|VIDEO")
+    parser.add_argument("files", nargs="*", metavar="PHOTO|FOLDER|GLOB|VIDEO")
+    parser.add_argument(
+        "--camera", type=int, nargs="?", const=0, metavar="NUMBER", help="a camera in place of files; 0 is the first"
+    )
     parser.add_argument("--out", required=True, type=pathlib.Path, metavar="DIR", help="folder of the files to write")
     commands.add_model_arguments(parser, required=False)
     parser.add_argument(
@@ -77,7 +82,10 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         metavar=("X1", "Y1", "X2", "Y2"),
         help="first and last pixel of a face, for a single photo; may be repeated",
     )
-    return parser.parse_args(argv)
+    arguments = parser.parse_args(argv)
+    if bool(arguments.files) == (arguments.camera is not None):
+        parser.error("give photos, folders or videos, or --camera")
+    return arguments
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -95,8 +103,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             say(f"error: {problem}", error=True)
 
         files = find_files(arguments.files, tell_problem)
-        if not files:
+        if not files and arguments.camera is None:
             return 1
+        if arguments.camera is not None and (arguments.box or arguments.boxes):
+            raise ValueError("--box and --boxes are for files, not for a camera")
         if arguments.smallest is not None and (arguments.box or arguments.boxes):
             raise ValueError("--smallest is for photos whose faces are to be found, and boxes are given")
         if arguments.box and len(files) > 1:
@@ -116,7 +126,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         if least is not None:
             landmarker.least_confidence = least
-        problems += predict_files(files, landmarker, arguments.out, boxes, arguments.format == "coco")
+        coco = arguments.format == "coco"
+        if arguments.camera is None:
+            problems += predict_files(files, landmarker, arguments.out, boxes, coco)
+        else:
+            problems += predict_camera(arguments.camera, landmarker, arguments.out, coco)
     say(f"Wrote {arguments.out / 'predictions.json'}, predictions.csv and pictures beside them")
     return 1 if problems else 0
 

@@ -18,6 +18,7 @@ class Camera:
     """An open camera; to be closed.
 
     Attributes:
+      name: What it is called, as `camera 0`.
       shape: The shape of every frame [H, W, 3].
       rate: Frames a second in the mean, as the camera says, or a usual rate.
       time_base: Times are multiples of so many seconds.
@@ -32,12 +33,13 @@ class Camera:
 
     def __init__(self, number: int = 0) -> None:
         """Opens the camera of that number; raises PhotoError where there is none, or it gives no picture."""
-        self._name, self.problem = f"camera {number}", ""
+        self.name, self.problem = f"camera {number}", ""
+        self._stopped = False
         self._capture = cv2.VideoCapture(number)
         good, first = self._capture.read()
         if not good:
             self._capture.release()
-            raise photos.PhotoError(f"{self._name} gives no picture; is it plugged in, and used by no other program?")
+            raise photos.PhotoError(f"{self.name} gives no picture; is it plugged in, and used by no other program?")
         self.shape = first.shape
         said = self._capture.get(cv2.CAP_PROP_FPS)
         self.rate = Fraction(round(said)) if 1 <= said <= 1000 else Fraction(_USUAL_RATE)
@@ -45,12 +47,16 @@ class Camera:
     def close(self) -> None:
         self._capture.release()
 
+    def stop(self, *_: object) -> None:
+        """Ends the frames before the next one; also for what handles signals."""
+        self._stopped = True
+
     def frames(self) -> Iterator[Frame]:
         """The frames from now on, RGB, at the times when they were read."""
         began = time.monotonic()
-        while True:
+        while not self._stopped:
             good, image = self._capture.read()
             if not good:
-                self.problem = f"{self._name} gives no more pictures"
+                self.problem = f"{self.name} gives no more pictures"
                 return
             yield Frame(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), time.monotonic() - began)

@@ -1,4 +1,4 @@
-"""Landmarks of one video: an entry for each frame, and a copy with the smoothed points drawn."""
+"""Landmarks of one video, or of a camera: an entry for each frame, and a copy with the smoothed points drawn."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from jaxlm.landmarks import photos
 from jaxlm.prediction.landmarker import Landmarker
 from jaxlm.prediction.tables.entries import Entry, FoundFace
 from jaxlm.prediction.videos import tracking
+from jaxlm.prediction.videos.camera import Camera
 from jaxlm.prediction.videos.reading import Frame, Video
 from jaxlm.prediction.videos.writing import Writer
 from jaxlm.runtime import progress
@@ -23,7 +24,7 @@ class VideoPrediction:
     """What is found in a video, as it is read.
 
     Attributes:
-      path: The video.
+      name: The video's path, or what else it is called.
       file: Its copy with the points drawn, which is there once all entries were taken.
       frames: How many frames were read.
       faces: How many faces were followed.
@@ -31,22 +32,27 @@ class VideoPrediction:
 
     def __init__(
         self,
-        path: pathlib.Path,
+        video: pathlib.Path | Camera,
         landmarker: Landmarker,
         boxes: Sequence[np.ndarray] | None,
         out: pathlib.Path,
         tell_problem: Callable[[str], object],
+        name: str | None = None,
+        show: Callable[[np.ndarray], object] = lambda _: None,
     ) -> None:
         """Nothing is read before the entries are asked for.
 
         Args:
-          path: The video.
+          video: The file, or an open camera, which is closed at the end.
           landmarker: Finds the points.
           boxes: The boxes of the faces in the first frame; None: the detector's.
           out: The copy, an .mp4.
           tell_problem: Is called with a line that names the video, for each thing that is wrong with it.
+          name: What it is called; by default its path.
+          show: Is called with each frame [H, W, 3] once its points are drawn.
         """
-        self.path, self.file, self.frames = path, out, 0
+        self.name, self.file, self.frames = str(video) if name is None else name, out, 0
+        self._video, self._show = video, show
         self._landmarker, self._boxes, self._tell_problem = landmarker, boxes, tell_problem
         # The points [N, 2] of each face by its number, frame by frame, as found and as smoothed.
         self._raw: dict[int, list[np.ndarray]] = {}
@@ -68,31 +74,33 @@ class VideoPrediction:
           OSError: The copy cannot be written.
         """
         with (
-            contextlib.closing(Video(self.path)) as opened,
+            contextlib.closing(self._opened()) as opened,
             Writer(self.file, opened) as writer,
-            progress.counting(opened.count or None, self.path.name, unit="frames") as advance,
+            progress.counting(opened.count or None, pathlib.Path(self.name).name, unit="frames") as advance,
         ):
             boxes = self._fitting(opened)
             for frame, tracks in tracking.track(opened.frames(), self._landmarker, boxes):
                 self._tell_unused(boxes or [], tracks)
-                writer.write(frame._replace(image=self._drawn(frame, tracks)))
+                drawn = self._drawn(frame, tracks)
+                self._show(drawn)
+                writer.write(frame._replace(image=drawn))
                 found = [
                     FoundFace(one.face.box, one.state.points, one.face.confidence, one.face.roll, one.number)
                     for one in tracks
                 ]
-                yield Entry(str(self.path), found, self.frames, frame.time)
+                yield Entry(self.name, found, self.frames, frame.time)
                 self.frames += 1
                 advance(1)
         if opened.problem:
-            self._tell_problem(f"{self.path}: {opened.problem}")
+            self._tell_problem(f"{self.name}: {opened.problem}")
         if writer.silent:
-            self._tell_problem(f"{self.path}: its sound could not be copied: {writer.silent}")
+            self._tell_problem(f"{self.name}: its sound could not be copied: {writer.silent}")
         if not self.faces:
-            self._tell_problem(f"{self.path}: no face is found in it")
+            self._tell_problem(f"{self.name}: no face is found in it")
 
     def summary(self) -> str:
         """What was found, in a line."""
-        said = f"{self.path}: {_count(self.faces, 'face')}, {_count(self.frames, 'frame')}"
+        said = f"{self.name}: {_count(self.faces, 'face')}, {_count(self.frames, 'frame')}"
         before, after = (100 * tracking.motion([*points.values()]) for points in (self._raw, self._smooth))
         if not math.isnan(before):
             said += (
@@ -101,7 +109,10 @@ class VideoPrediction:
             )
         return f"{said} -> {self.file}"
 
-    def _fitting(self, opened: Video) -> list[np.ndarray] | None:
+    def _opened(self) -> Video | Camera:
+        return Video(self._video) if isinstance(self._video, pathlib.Path) else self._video
+
+    def _fitting(self, opened: Video | Camera) -> list[np.ndarray] | None:
         """The boxes that were given without those that do not fit the frames, which are told."""
         if self._boxes is None:
             return None
@@ -111,7 +122,7 @@ class VideoPrediction:
                 photos.check_box(np.broadcast_to(np.uint8(0), opened.shape), box)
                 fitting.append(box)
             except photos.PhotoError as error:
-                self._tell_problem(f"{self.path}: {error}")
+                self._tell_problem(f"{self.name}: {error}")
         return fitting
 
     def _tell_unused(self, boxes: Sequence[np.ndarray], tracks: Sequence[tracking.Track]) -> None:
@@ -129,7 +140,7 @@ class VideoPrediction:
 
     def _tell_unused_box(self, box: np.ndarray, why: str) -> None:
         shown = ", ".join(f"{value:g}" for value in box)
-        self._tell_problem(f"{self.path}: the face in box ({shown}) is not followed: {why}")
+        self._tell_problem(f"{self.name}: the face in box ({shown}) is not followed: {why}")
 
     def _drawn(self, frame: Frame, tracks: Sequence[tracking.Track]) -> np.ndarray:
         """The frame [H, W, 3] with the smoothed points; keeps the points for the summary."""
