@@ -3,6 +3,7 @@
 import concurrent.futures
 import dataclasses
 import json
+import os
 import pathlib
 
 import cv2
@@ -139,6 +140,15 @@ def test_threads_get_what_one_gets(spots: Landmarker):
         together = list(threads.map(lambda image: spots.predict(image)[0].points, images))
     np.testing.assert_array_equal(together, alone)
     assert len(np.unique(alone, axis=0)) > 20
+
+
+def test_a_fork_is_told_in_place_of_hanging(spots: Landmarker, monkeypatch: pytest.MonkeyPatch):
+    """A real fork of a process with JAX's threads may hang the tests themselves."""
+    spots.predict(bright_spot(71, 52))
+    child = os.getpid() + 1
+    monkeypatch.setattr(os, "getpid", lambda: child)
+    with pytest.raises(RuntimeError, match=r'loaded before a fork.*multiprocessing.get_context\("spawn"\)'):
+        spots.predict(bright_spot(71, 52))
 
 
 def test_boxes_of_the_detector_are_calibrated():

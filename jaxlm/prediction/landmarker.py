@@ -31,6 +31,7 @@ from jaxlm.prediction import detectors
 from jaxlm.prediction.detectors import FaceDetector
 from jaxlm.prediction.face import Face
 from jaxlm.prediction.videos.following import VideoFrame, follow
+from jaxlm.runtime import forks
 
 _LOG = logging.getLogger(__name__)
 
@@ -42,7 +43,7 @@ BATCH_SIZES = (1, 4, 16, 64)
 
 
 class Landmarker:
-    """A trained model ready for photos. Several threads may use one at once.
+    """A trained model ready for photos. Several threads may use one at once; after a fork nobody may.
 
     Args:
       trained: The model. Its boxes calibrate the face detector, and its least confidence tells faces from others.
@@ -73,7 +74,7 @@ class Landmarker:
             raise ValueError(f"there is no {what} for the released models of DPR, which look at the photo itself")
         self.trained, self.scheme, self.least_confidence = trained, trained.scheme, trained.least_confidence
         self.calibrations, self.flip_test = dict(trained.boxes), flip_test
-        self._given_detector = detector
+        self._given_detector, self._process = detector, forks.OneProcess()
         self._predictor = backends.Predictor(trained, trained.scheme.flip if flip_test else None, backend)
         self._size, self._crop = trained.config.model.input_size, trained.config.data.crop
 
@@ -176,7 +177,9 @@ class Landmarker:
 
         Raises:
           PhotoError, ValueError: See `predict`; or there is not an entry of `boxes`, be it empty, for each photo.
+          RuntimeError: See `forks.OneProcess`.
         """
+        self._process.check()
         if not isinstance(images, list | tuple):
             raise ValueError("predict_many takes a list of photos; predict takes one")
         if boxes is not None and (len(boxes) != len(images) or any(np.ndim(of_photo) == 0 for of_photo in boxes)):
@@ -243,6 +246,5 @@ class Landmarker:
 
     def _batch_size(self, count: int) -> int:
         """The number of faces to compute at once where `count` are left: for JAX one that it compiles for."""
-        if self._predictor.backend == "onnx":
-            return min(count, BATCH_SIZES[-1])
-        return next((size for size in BATCH_SIZES if size >= count), BATCH_SIZES[-1])
+        sizes = (count,) if self.backend == "onnx" else BATCH_SIZES
+        return next((size for size in sizes if count <= size <= BATCH_SIZES[-1]), BATCH_SIZES[-1])

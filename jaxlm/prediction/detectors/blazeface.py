@@ -38,11 +38,10 @@ class Found(NamedTuple):
 
 
 class Network:
-    """The network, run by OpenCV; several threads may use it at once, one after the other."""
+    """The network, run by OpenCV, which takes one call at a time: each thread that uses it has its own."""
 
     def __init__(self) -> None:
-        self._network = cv2.dnn.readNetFromONNX(np.frombuffer(WEIGHTS, np.uint8))
-        self._lock = threading.Lock()
+        self._of_thread = threading.local()
 
     def __call__(self, square: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """What the anchors see in a square RGB uint8 [128, 128, 3].
@@ -52,9 +51,10 @@ class Network:
           height, then the right eye, the left eye (of the person), the nose, the mouth and the ears.
         """
         planes = square.transpose(2, 0, 1)[None].astype(np.float32) / 127.5 - 1
-        with self._lock:
-            self._network.setInput(planes)
-            logits, values = self._network.forward(["classificators", "regressors"])
+        if not hasattr(self._of_thread, "network"):
+            self._of_thread.network = cv2.dnn.readNetFromONNX(np.frombuffer(WEIGHTS, np.uint8))
+        self._of_thread.network.setInput(planes)
+        logits, values = self._of_thread.network.forward(["classificators", "regressors"])
         values = values.reshape(-1, 8, 2).astype(np.float64) / SIZE
         values[:, [0, *range(2, 8)]] += _anchors()[:, None]
         return 1 / (1 + np.exp(-np.clip(logits.ravel(), -80, 80).astype(np.float64))), values
