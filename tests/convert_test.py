@@ -273,6 +273,21 @@ def test_released_sepbn_network():
     np.testing.assert_array_equal(converted.variables["params"]["block2"]["norm"]["scale"][2], state["bn2.bn.2.weight"])
 
 
+@pytest.mark.parametrize(("norm", "used"), [("none", 16), ("batch", 16 + 6 * 4)])
+def test_the_same_network_without_sepbn(norm: str, used: int):
+    """The paper's baseline has 16 tensors: six convolutions and two dense layers, a weight and a bias each."""
+    state = {name: tensor for name, tensor in released_sepbn().items() if not name.startswith("bn")}
+    if norm == "batch":
+        for i, width in enumerate((6, 6, 8, 8, 10, 12), start=1):
+            state |= batch_norm(f"bn{i}", width)
+    converted = torch_checkpoints.convert_state(state, "cnn")
+    assert converted.report.ok, converted.report
+    assert sum(map(len, converted.report.used.values())) == used
+    assert options_of(converted)["norm"] == norm
+    outputs = run(models.build("cnn", 98, options_of(converted), "float32"), converted.variables, draw(1, 128, 128, 3))
+    assert outputs.shape == (1, 196)
+
+
 def test_differing_statistics_are_refused():
     state = released_sepbn()
     state["bn4.bn.2.running_var"] = state["bn4.bn.2.running_var"] * 1.01
@@ -395,6 +410,22 @@ def test_pytorch_files(tmp_path: pathlib.Path):
     state = torch_checkpoints.read_checkpoint(file)
     np.testing.assert_array_equal(state["fc.weight"], np.float32([[1.5, -2.0]]))
     assert state["n"] == 4
+
+
+@pytest.mark.parametrize("wrapper", ["state_dict", "model_state_dict", "model", "net"])
+def test_state_dicts_beside_anything(tmp_path: pathlib.Path, wrapper: str):
+    """An epoch, NumPy's scalars as of a best error, and the optimiser's state, under any of the usual keys."""
+    torch = pytest.importorskip("torch")
+    layer = torch.nn.Linear(2, 3)
+    optimiser = torch.optim.Adam(layer.parameters())
+    layer(torch.ones(1, 2)).sum().backward()
+    optimiser.step()
+    tensors = {f"module._orig_mod.{name}": tensor for name, tensor in layer.state_dict().items()}
+    beside = {"epoch": 3, "nme": np.float64(5.35), "best": np.float32(1), "n": np.int64(4), "done": np.bool_(True)}
+    torch.save({wrapper: tensors, "optimizer": optimiser.state_dict(), "args": {"lr": 0.1}} | beside, tmp_path / "a.pt")
+    state = torch_checkpoints.read_checkpoint(tmp_path / "a.pt")
+    assert set(state) == {"weight", "bias"}
+    np.testing.assert_array_equal(state["weight"], layer.weight.detach())
 
 
 def test_files_that_hold_no_tensors(tmp_path: pathlib.Path):

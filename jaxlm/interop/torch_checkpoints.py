@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import fnmatch
 import os
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,6 +17,11 @@ from flax import traverse_util
 
 from jaxlm.interop.torch_layers import Entry
 from jaxlm.interop.torch_maps import MAPS, NameMap, State
+
+# The keys under which training scripts save the tensors.
+_WRAPPERS = ("state_dict", "model_state_dict", "model", "net")
+# What DataParallel and torch.compile put before names.
+_PREFIXES = re.compile(r"^(?:module\.|_orig_mod\.)+")
 
 
 class ConversionError(ValueError):
@@ -66,29 +72,43 @@ class Converted:
 
 
 def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
-    """The tensors of a PyTorch file by name, out of `state_dict` and without the prefix `module.` where they have one.
+    """The tensors of a PyTorch file by name, without what lies beside them and the prefixes of wrapped models.
+
+    They may lie under one of `_WRAPPERS`, beside an epoch, the optimiser's state and the like.
 
     Raises:
       ImportError: PyTorch is not installed.
       FileNotFoundError: There is no such file.
-      ConversionError: The file holds anything but tensors; code in it is never run.
+      ConversionError: The file has no state dict, or holds objects of other kinds; code in it is never run.
     """
     try:
         import torch
     except ImportError as error:
         raise ImportError('reading checkpoints needs PyTorch: pip install "jaxlm[convert]"') from error
     try:
-        contents = torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(_numpy_scalars()):
+            contents = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise
     except Exception as error:  # Damaged files raise many types, and PyTorch's advice is to run what is in them.
         raise ConversionError(
             f"{path} is no file of tensors, or a damaged one ({type(error).__name__}); nothing in it was run"
         ) from error
-    state = contents.get("state_dict", contents) if isinstance(contents, Mapping) else None
+    state = contents
+    while isinstance(state, Mapping) and (inner := [state[name] for name in _WRAPPERS if name in state]):
+        state = inner[0]
     if not isinstance(state, Mapping) or not state or not all(isinstance(v, torch.Tensor) for v in state.values()):
-        raise ConversionError(f"{path} holds no state dict: named tensors, by themselves or under `state_dict`")
-    return {name.removeprefix("module."): tensor.float().numpy() for name, tensor in state.items()}
+        known = ", ".join(_WRAPPERS)
+        raise ConversionError(f"{path} holds no state dict: named tensors, by themselves or under one of {known}")
+    return {_PREFIXES.sub("", name): tensor.float().numpy() for name, tensor in state.items()}
+
+
+def _numpy_scalars() -> list[Any]:
+    """What PyTorch's safe loader may make beside tensors: numbers of NumPy, under the names of all its versions."""
+    kinds = [type(np.dtype(code)) for code in np.typecodes["AllInteger"] + np.typecodes["AllFloat"] + "?"]
+    scalar = np.float32(0).__reduce__()[0]
+    places = [(scalar, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")]
+    return [*places, np.dtype, *dict.fromkeys(kinds)]
 
 
 def merge(states: Mapping[str, State]) -> dict[str, np.ndarray]:
