@@ -78,3 +78,12 @@ def test_pictures_show_curves_and_weights(tmp_path: pathlib.Path, monkeypatch: p
     assert [label.get_text() for label in figures[1].axes[3].get_yticklabels()][3] == "group 2, set 1"
     for name in ("parameters.png", "attention.png"):
         assert cv2.imread(str(tmp_path / name)).std() > 5
+
+
+def test_the_layer_that_the_authors_picture_lacks_stands_apart() -> None:
+    layers = {f"block{index}/norm": np.full((1, 1, 3), 1 / 3) for index in range(1, 7)}
+    figure = attention_maps.attention_figure([np.zeros((16, 16, 3), np.uint8)], layers)
+    assert [label.get_text() for label in figure.axes[1].get_xticklabels()] == ["1", "2", "3", "4", "5", "6*"]
+    title = figure.get_suptitle()
+    assert "6* = block6/norm" in title
+    assert "* not in the authors' picture, which has 5 layers" in title

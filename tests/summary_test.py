@@ -67,6 +67,11 @@ def test_published_totals(options: dict, parameters: int, macs: int, products: i
     assert (total.parameters, total.macs, total.products) == (parameters, macs, products)
     assert total.megabytes == pytest.approx(4e-6 * parameters)
     assert sum(layer.parameters for layer in total.layers) == parameters
+    lines = cost.as_table(total).splitlines()
+    # The README of the authors' code says 1.58 G: three whole normalisations of 2 operations an element.
+    assert any(line.startswith("MACs 1,576,643,376 as SepBN's authors count") for line in lines) == (
+        "sepbn" in options.values()
+    )
 
 
 def test_published_products_by_layer() -> None:

@@ -13,6 +13,8 @@ from jaxlm.drawing import plots
 from jaxlm.drawing.pictures import Arrays
 
 _FACES_A_ROW = 3
+_PUBLISHED_LAYERS = 5
+"""How many layers the authors' picture of the attention has. Their code has six; that it lacks the last is INFERRED."""
 
 
 def affine_sets_plot(file: plots.File, layers: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> None:
@@ -43,6 +45,8 @@ def attention_plot(file: plots.File, images: Arrays, layers: Mapping[str, np.nda
 def attention_figure(images: Arrays, layers: Mapping[str, np.ndarray]) -> Figure:
     """Each face beside its attention weights: one column a layer, one row a set, the groups below one another.
 
+    Columns beyond those of the authors' picture stand apart, with a star.
+
     Args:
       images: The faces, RGB uint8 [B][S, S, 3].
       layers: The weights [B, G, K] of each layer, by its path; all with the same numbers of groups and of sets.
@@ -59,7 +63,9 @@ def attention_figure(images: Arrays, layers: Mapping[str, np.ndarray]) -> Figure
     for axes, image, matrix in zip(grid.reshape(-1, 2), images, weights, strict=False):
         axes[0].imshow(image)
         picture = _draw_weights(axes[1], matrix, labels)
-    columns = ", ".join(f"{index} = {path}" for index, path in enumerate(layers, start=1))
+    columns = ", ".join(f"{label} = {path}" for label, path in zip(_columns(len(layers)), layers, strict=True))
+    if len(layers) > _PUBLISHED_LAYERS:
+        columns += f"\n* not in the authors' picture, which has {_PUBLISHED_LAYERS} layers"
     figure.suptitle(
         f"Attention of SepBN: weight of each affine set (rows) in each layer (columns)\n{columns}", fontsize=11
     )
@@ -67,11 +73,18 @@ def attention_figure(images: Arrays, layers: Mapping[str, np.ndarray]) -> Figure
     return figure
 
 
+def _columns(layers: int) -> list[str]:
+    """The numbers of the layers."""
+    return [f"{number}{'*' * (number > _PUBLISHED_LAYERS)}" for number in range(1, layers + 1)]
+
+
 def _draw_weights(axes: Axes, matrix: np.ndarray, labels: Sequence[str]) -> AxesImage:
     """Weights [G K, layers] as coloured cells with their values."""
     axes.set_axis_on()
     axes.set_yticks(range(len(labels)), labels, fontsize=8)
-    axes.set_xticks(range(matrix.shape[1]), [str(i + 1) for i in range(matrix.shape[1])], fontsize=8)
+    axes.set_xticks(range(matrix.shape[1]), _columns(matrix.shape[1]), fontsize=8)
+    if matrix.shape[1] > _PUBLISHED_LAYERS:
+        axes.axvline(_PUBLISHED_LAYERS - 0.5, color="white", linewidth=4)
     axes.tick_params(length=0)
     axes.set_box_aspect(1)
     for (row, column), value in np.ndenumerate(matrix):

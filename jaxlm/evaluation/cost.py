@@ -16,6 +16,7 @@ from jax.extend.core import Jaxpr
 from jaxlm import landmarks, models, tasks
 from jaxlm.config import Config
 from jaxlm.evaluation import macs
+from jaxlm.models.layers import SeparableBatchNorm
 from jaxlm.models.vunet.layers import MIN_INIT_IMAGES
 
 Shape = tuple[int, ...]
@@ -51,10 +52,17 @@ class Layer:
 
 @dataclasses.dataclass(frozen=True)
 class Summary:
-    """The layers of a model in the order they run, and their totals."""
+    """The layers of a model in the order they run, and their totals.
+
+    Attributes:
+      layers: The layers.
+      parameters: The number of trained numbers.
+      sets: K of the SepBN layers.
+    """
 
     layers: tuple[Layer, ...]
     parameters: int
+    sets: int = 1
 
     @property
     def products(self) -> int:
@@ -63,6 +71,12 @@ class Summary:
     @property
     def macs(self) -> int:
         return sum(layer.macs for layer in self.layers)
+
+    @property
+    def published_macs(self) -> int:
+        """As SepBN's authors count them, whose layers are K whole normalisations; here K sets share one."""
+        elements = sum(math.prod(layer.shape) for layer in self.layers if layer.kind == SeparableBatchNorm.__name__)
+        return self.macs + 2 * (self.sets - 1) * elements
 
     @property
     def megabytes(self) -> float:
@@ -101,7 +115,7 @@ def summarise(model: nn.Module, input_size: int, structure_channels: int = 0) ->
     calls: dict[int, _Call] = {}
     with nn.intercept_methods(_recorder(params, calls)):
         jaxpr = jax.make_jaxpr(lambda variables: model.apply(variables, *inputs, train=False))(variables)
-    return Summary(_layers(jaxpr.jaxpr, calls), count_parameters(params))
+    return Summary(_layers(jaxpr.jaxpr, calls), count_parameters(params), getattr(model, "sets", 1))
 
 
 def count_parameters(params: Mapping[str, Any]) -> int:
@@ -197,10 +211,15 @@ def as_table(summary: Summary) -> str:
         ).rstrip()
         for row in (header, *rows)
     ]
-    totals = (
+    totals = [
         f"parameters {summary.parameters:,} ({summary.megabytes:.2f} MB in float32)",
         f"MACs {summary.macs:,}, of which products {summary.products:,} (one image)",
-    )
+    ]
+    if summary.published_macs != summary.macs:
+        totals.append(
+            f"MACs {summary.published_macs:,} as SepBN's authors count: {summary.sets} whole normalisations a layer,"
+            " where here the sets share one"
+        )
     return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:], "", *totals])
 
 
