@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+import inspect
 import json
 import math
 import pathlib
@@ -34,11 +35,13 @@ def names() -> list[str]:
     return sorted(files())
 
 
-def load(name: str) -> Config:
+def load(name: str, count_faces: Callable[[], int | None] = lambda: None) -> Config:
     """The config of an experiment, with every option of its model and task spelled out.
 
     Args:
       name: One of `names()`, or the path of a file, which ends in .py.
+      count_faces: How many faces there are to learn from and to hold out, for an experiment that fits itself to them:
+        its config() has an argument `faces`, with a default that is taken for None.
 
     Raises:
       ValueError: There is no such experiment, its file cannot be run or has no config(), or it gives an option that its
@@ -53,7 +56,7 @@ def load(name: str) -> Config:
         config_lib.check_known(name, known, f"unknown experiment {name!r}; the path of a file ends in .py")
         file = known[name]
     try:
-        return spell_out(_run_config(file))
+        return spell_out(_run_config(file, count_faces))
     except Exception as error:  # People's own code may raise anything.
         frames = traceback.extract_tb(error.__traceback__)
         inside = [frame.lineno for frame in frames if frame.filename == str(file.absolute())]
@@ -62,7 +65,7 @@ def load(name: str) -> Config:
         raise ValueError(f"{where}: {kind}{' '.join(str(error).split())}") from error
 
 
-def _run_config(file: pathlib.Path) -> Config:
+def _run_config(file: pathlib.Path, count_faces: Callable[[], int | None]) -> Config:
     """What config() of a file returns; the file can import others beside it."""
     if not file.is_file():
         raise ValueError("there is no such file")
@@ -78,7 +81,8 @@ def _run_config(file: pathlib.Path) -> Config:
         sys.path.remove(str(file.parent))
     if not callable(getattr(module, "config", None)):
         raise ValueError("the file of an experiment has a function config(), and this one has none")
-    config = module.config()
+    faces = count_faces() if "faces" in inspect.signature(module.config).parameters else None
+    config = module.config() if faces is None else module.config(faces=faces)
     if not isinstance(config, Config):
         raise ValueError(f"config() returns a {type(config).__name__}, not a jaxlm.config.Config")
     as_schema(dataclasses.asdict(config), Config, "config()")

@@ -52,9 +52,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         make_synthetic_faces(config)
         if jax.process_index() == 0:
             tell_unused_splits(config)
-        if not fit(config, workdir):
-            print(f"Stopped and saved; the same command goes on from there. Run: {workdir}", file=sys.stderr)
-            return
+        fit(config, workdir)
         if jax.process_index() == 0:
             from jaxlm.drawing import plots  # Not at the top: matplotlib is slow to start.
 

@@ -33,7 +33,7 @@ def config(debug: Config) -> Config:
 def straight(config: Config, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """The workdir of a run that nothing stopped."""
     workdir = tmp_path_factory.mktemp("straight")
-    assert loop.fit(config, workdir)
+    loop.fit(config, workdir)
     return workdir
 
 
@@ -95,11 +95,13 @@ def test_a_stopped_run_goes_on_to_the_same_bits_streamed_and_from_device_memory(
     with monkeypatch.context() as patch:
         patch.setattr(loop, "_STEPS_BETWEEN_REPORTS", 2)
         patch.setattr(distributed.StopSignal, "asked", lambda self, step: step in (2, 32))
-        assert not loop.fit(config, tmp_path)
+        with pytest.raises(SystemExit, match="143"):
+            loop.fit(config, tmp_path)
         assert final_state(config, tmp_path)[0] == 2
-        assert not loop.fit(changed(config, data={"cache": "none"}), tmp_path)
+        with pytest.raises(SystemExit, match="143"):
+            loop.fit(changed(config, data={"cache": "none"}), tmp_path)
         assert final_state(config, tmp_path)[0] == 32
-    assert loop.fit(config, tmp_path)
+    loop.fit(config, tmp_path)
     ours, theirs = final_state(config, straight), final_state(config, tmp_path)
     assert ours[0] == theirs[0] == 48
     assert_same_bits(ours, theirs)
