@@ -64,7 +64,7 @@ Errors = Mapping[Piece, Sequence[float]]
 def config_of(piece: Piece, workdir: pathlib.Path, size: int, steps: int) -> Config:
     """The experiment `finetune` with crops of `size` pixels and `steps` steps, on the faces of a piece."""
     pack = str(workdir / f"{piece.dataset}.npz")
-    config = experiment.load("finetune", lambda: piece.faces)
+    config = experiment.load("finetune", piece.faces)
     data = dataclasses.replace(
         config.data,
         dataset=pack,
@@ -77,6 +77,7 @@ def config_of(piece: Piece, workdir: pathlib.Path, size: int, steps: int) -> Con
         data=data,
         model=dataclasses.replace(config.model, input_size=size),
         init_from=config.init_from if piece.arm == "shipped" else None,
+        optim=dataclasses.replace(config.optim, warmup_epochs=steps / _STEPS / 20),
         seed=piece.seed,
         epochs=steps // _STEPS,
         steps_per_epoch=_STEPS,

@@ -62,9 +62,9 @@ def override(parser: argparse.ArgumentParser, name: str, arguments: Sequence[str
         loaded = experiment.load(name)
         _check_spelling(parser, _replace_networks(loaded, arguments), arguments)
         asked = _asked(parser, loaded, arguments)
-        fitted = experiment.load(name, lambda: _count_faces(asked.data, arguments))
-        if fitted != loaded:
-            loaded, asked = fitted, _asked(parser, fitted, arguments)
+        if experiment.asks_for_faces(name) and _given(arguments, "--data.dataset"):
+            loaded = experiment.load(name, _count_faces(asked.data))
+            asked = _asked(parser, loaded, arguments)
         _tell_of_defaults(loaded, asked)
         config = asked if _given(arguments, "--data.scheme") else _with_schemes_of_sets(asked)
         if config.model.name != loaded.model.name or config.data.scheme != asked.data.scheme:
@@ -81,14 +81,12 @@ def _asked(parser: argparse.ArgumentParser, loaded: Config, arguments: Sequence[
     return tyro.cli(Config, default=_replace_networks(loaded, arguments), args=arguments, prog=parser.prog)
 
 
-def _count_faces(data: DataConfig, arguments: Sequence[str]) -> int | None:
-    """The faces of the training splits, with those that will be held out; None where no set is named.
+def _count_faces(data: DataConfig) -> int:
+    """The faces of the training splits, with those that will be held out.
 
     Raises:
       FileNotFoundError, ValueError: See `prepared.open_faces`.
     """
-    if _given(arguments, "--data.dataset") is None:
-        return None
     datasets = landmarks.split_names(data.dataset)
     faces = sum(len(prepared.open_faces(dataset, data.train_split, data.data_dir)) for dataset in datasets)
     return round(faces * data.label_percent / 100)

@@ -100,6 +100,8 @@ def report_held_out(config: Config, workdir: pathlib.Path) -> None:
     else:
         judged, why = loop.judged_faces(held_out)
         if len(judged):
+            if jax.process_index() == 0:
+                print(f"Judged by {judging.VALIDATION}, the faces held out, as jaxlm report does; they chose the step.")
             judging.evaluate_and_write(workdir, split=judging.VALIDATION)
         elif jax.process_index() == 0:
             print(f"No held-out face can be judged: {why} The checkpoints are in {workdir}")
