@@ -46,7 +46,7 @@ def config(faces: int = 200) -> Config:
         augment=AugmentConfig(
             rotation=20.0, scale=0.1, shift=0.05, flip=True, colour=0.3, hue=0.05, grey=0.1, blur=0.1, occlusion=0.2
         ),
-        optim=dataclasses.replace(base.optim, ema_decay=0.99, warmup_epochs=epochs / 20),
+        optim=dataclasses.replace(base.optim, learning_rate=2e-3, ema_decay=0.99, warmup_epochs=epochs / 20),
         init_from="shipped",
         epochs=epochs,
         steps_per_epoch=steps_per_epoch,
