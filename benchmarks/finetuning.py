@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import os
 import pathlib
 import time
 from collections.abc import Mapping, Sequence
@@ -158,11 +159,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], metavar="N")
     parser.add_argument("--faces", nargs="+", type=int, default=FACES, metavar="N")
     parser.add_argument("--input-size", type=int, default=64, metavar="PX", help="side of the crops")
-    parser.add_argument("--steps", type=int, default=400, metavar="N", help="of each training, by hundreds")
+    parser.add_argument("--steps", type=int, default=300, metavar="N", help="of each training, by hundreds")
     arguments = parser.parse_args(argv)
     workdir: pathlib.Path = arguments.workdir
     absl.logging.set_verbosity(absl.logging.ERROR)  # Orbax warns at each step that was not validated.
     allocation.keep_memory()
+    # JAX was imported before jaxlm named the folder; trainings of one seed and set run the same programs.
+    jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])
     with commands.told_errors():
         if not (workdir / "300w12.npz").exists():
             finetuning_faces.write(workdir / "300w12.npz", *finetuning_faces.photographed(arguments.source))
