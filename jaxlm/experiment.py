@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+import inspect
 import json
 import math
 import pathlib
@@ -34,26 +35,25 @@ def names() -> list[str]:
     return sorted(files())
 
 
-def load(name: str) -> Config:
+def load(name: str, faces: int | None = None) -> Config:
     """The config of an experiment, with every option of its model and task spelled out.
 
     Args:
       name: One of `names()`, or the path of a file, which ends in .py.
+      faces: How many faces there are to learn from and to hold out, for an experiment that `asks_for_faces`; None takes
+        the number that stands in its file.
 
     Raises:
       ValueError: There is no such experiment, its file cannot be run or has no config(), or it gives an option that its
         model or task does not have. The message begins with the file.
     """
-    if name.endswith(".py"):
-        file = pathlib.Path(name)
-    else:
-        known = files()
-        if "/" in name:
-            raise ValueError(f"no experiment is called {name!r}; to give a file, write {name}.py")
-        config_lib.check_known(name, known, f"unknown experiment {name!r}; the path of a file ends in .py")
-        file = known[name]
+    file = _find_file(name)
     try:
-        return spell_out(_run_config(file))
+        config = _function_config(file)(**({} if faces is None else {"faces": faces}))
+        if not isinstance(config, Config):
+            raise ValueError(f"config() returns a {type(config).__name__}, not a jaxlm.config.Config")
+        as_schema(dataclasses.asdict(config), Config, "config()")
+        return spell_out(config)
     except Exception as error:  # People's own code may raise anything.
         frames = traceback.extract_tb(error.__traceback__)
         inside = [frame.lineno for frame in frames if frame.filename == str(file.absolute())]
@@ -62,8 +62,24 @@ def load(name: str) -> Config:
         raise ValueError(f"{where}: {kind}{' '.join(str(error).split())}") from error
 
 
-def _run_config(file: pathlib.Path) -> Config:
-    """What config() of a file returns; the file can import others beside it."""
+def asks_for_faces(name: str) -> bool:
+    """Whether an experiment, which `load` can load, fits itself to the number of faces: its config() has `faces`."""
+    return "faces" in inspect.signature(_function_config(_find_file(name))).parameters
+
+
+def _find_file(name: str) -> pathlib.Path:
+    """The file of an experiment; raises ValueError where no experiment has that name."""
+    if name.endswith(".py"):
+        return pathlib.Path(name)
+    known = files()
+    if "/" in name:
+        raise ValueError(f"no experiment is called {name!r}; to give a file, write {name}.py")
+    config_lib.check_known(name, known, f"unknown experiment {name!r}; the path of a file ends in .py")
+    return known[name]
+
+
+def _function_config(file: pathlib.Path) -> Callable[..., Any]:
+    """The function config() of a file; the file can import others beside it."""
     if not file.is_file():
         raise ValueError("there is no such file")
     spec = importlib.util.spec_from_file_location(str(file.absolute()), file)
@@ -78,11 +94,7 @@ def _run_config(file: pathlib.Path) -> Config:
         sys.path.remove(str(file.parent))
     if not callable(getattr(module, "config", None)):
         raise ValueError("the file of an experiment has a function config(), and this one has none")
-    config = module.config()
-    if not isinstance(config, Config):
-        raise ValueError(f"config() returns a {type(config).__name__}, not a jaxlm.config.Config")
-    as_schema(dataclasses.asdict(config), Config, "config()")
-    return config
+    return module.config
 
 
 def spell_out(config: Config) -> Config:
@@ -118,14 +130,7 @@ def check(config: Config) -> None:
 
 _AT_LEAST_1 = ("epochs", "eval_every", "keep", "steps_per_call", "fsdp", "data.batch_size", "optim.accumulate")
 _ABOVE_0 = ("optim.learning_rate", "optim.clip_norm", "data.crop", "temperature", "max_megabytes")
-_AT_LEAST_0 = (
-    "seed",
-    "optim.warmup_epochs",
-    "optim.weight_decay",
-    "augment.rotation",
-    "augment.shear",
-    "augment.shift",
-)
+_AT_LEAST_0 = ("seed", "optim.warmup_epochs", "optim.weight_decay", "augment.rotation", "augment.shear")
 _SHARES = ("data.styled_ratio", "augment.probability", "augment.grey", "augment.blur", "augment.occlusion")
 # Fields by what their values must be.
 _RANGES: tuple[tuple[tuple[str, ...], Callable[[float], bool], str], ...] = (

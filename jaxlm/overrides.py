@@ -16,7 +16,7 @@ import tyro
 
 from jaxlm import config as config_lib
 from jaxlm import experiment, landmarks, models, tasks
-from jaxlm.config import Config, TaskConfig
+from jaxlm.config import Config, DataConfig, TaskConfig
 from jaxlm.data_pipelines import prepared
 
 # What most people change, in the order in which `--help` shows it.
@@ -54,14 +54,18 @@ def parse_arguments(
 def override(parser: argparse.ArgumentParser, name: str, arguments: Sequence[str]) -> Config:
     """The config of an experiment with overrides; what is wrong with them ends the program of `parser`.
 
-    Where they name another model or task, its options start from their defaults. Where they give no scheme, and the
-    experiment's cannot be read from the prepared sets, it is that of the sets.
+    An experiment that fits itself to the number of faces is told that of the set. Where overrides name another model or
+    task, its options start from their defaults. Where they give no scheme, and the experiment's cannot be read from the
+    prepared sets, it is that of the sets.
     """
     try:
         loaded = experiment.load(name)
-        config = _replace_networks(loaded, arguments)
-        _check_spelling(parser, config, arguments)
-        asked = tyro.cli(Config, default=config, args=arguments, prog=parser.prog)
+        _check_spelling(parser, _replace_networks(loaded, arguments), arguments)
+        asked = _asked(parser, loaded, arguments)
+        if experiment.asks_for_faces(name) and _given(arguments, "--data.dataset"):
+            loaded = experiment.load(name, _count_faces(asked.data))
+            asked = _asked(parser, loaded, arguments)
+        _tell_of_defaults(loaded, asked)
         config = asked if _given(arguments, "--data.scheme") else _with_schemes_of_sets(asked)
         if config.model.name != loaded.model.name or config.data.scheme != asked.data.scheme:
             config = _follow_data(config, arguments)
@@ -70,6 +74,22 @@ def override(parser: argparse.ArgumentParser, name: str, arguments: Sequence[str
     except (ValueError, FileNotFoundError) as error:
         parser.error(str(error))
     return config
+
+
+def _asked(parser: argparse.ArgumentParser, loaded: Config, arguments: Sequence[str]) -> Config:
+    """The config of an experiment with the overrides of a command line, as they stand."""
+    return tyro.cli(Config, default=_replace_networks(loaded, arguments), args=arguments, prog=parser.prog)
+
+
+def _count_faces(data: DataConfig) -> int:
+    """The faces of the training splits, with those that will be held out.
+
+    Raises:
+      FileNotFoundError, ValueError: See `prepared.open_faces`.
+    """
+    datasets = landmarks.split_names(data.dataset)
+    faces = sum(len(prepared.open_faces(dataset, data.train_split, data.data_dir)) for dataset in datasets)
+    return round(faces * data.label_percent / 100)
 
 
 def show_help(parser: argparse.ArgumentParser, name: str | None, everything: bool) -> NoReturn:
@@ -99,17 +119,20 @@ def _replace_networks(config: Config, arguments: Sequence[str]) -> Config:
     model, task = _given(arguments, "--model.name"), _given(arguments, "--task.name")
     if model not in (None, config.model.name):
         options = models.complete(model, {})
-        _tell_of_defaults("model", model, config.model.name)
         config = dataclasses.replace(config, model=dataclasses.replace(config.model, name=model, options=options))
     if task not in (None, config.task.name):
         options = tasks.complete(task, {})
-        _tell_of_defaults("task", task, config.task.name)
         config = dataclasses.replace(config, task=TaskConfig(task, options))
     return config
 
 
-def _tell_of_defaults(kind: str, name: str, before: str) -> None:
-    print(f"{kind} {name} in place of {before}: its options start from their defaults", file=sys.stderr)
+def _tell_of_defaults(loaded: Config, asked: Config) -> None:
+    for kind, before, chosen in (("model", loaded.model, asked.model), ("task", loaded.task, asked.task)):
+        if chosen.name != before.name:
+            print(
+                f"{kind} {chosen.name} in place of {before.name}: its options start from their defaults",
+                file=sys.stderr,
+            )
 
 
 def _with_schemes_of_sets(config: Config) -> Config:

@@ -52,9 +52,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         make_synthetic_faces(config)
         if jax.process_index() == 0:
             tell_unused_splits(config)
-        if not fit(config, workdir):
-            print(f"Stopped and saved; the same command goes on from there. Run: {workdir}", file=sys.stderr)
-            return
+        fit(config, workdir)
         if jax.process_index() == 0:
             from jaxlm.drawing import plots  # Not at the top: matplotlib is slow to start.
 
@@ -102,6 +100,8 @@ def report_held_out(config: Config, workdir: pathlib.Path) -> None:
     else:
         judged, why = loop.judged_faces(held_out)
         if len(judged):
+            if jax.process_index() == 0:
+                print(f"Judged by {judging.VALIDATION}, the faces held out, as jaxlm report does; they chose the step.")
             judging.evaluate_and_write(workdir, split=judging.VALIDATION)
         elif jax.process_index() == 0:
             print(f"No held-out face can be judged: {why} The checkpoints are in {workdir}")

@@ -122,7 +122,7 @@ def test_a_run_starts_from_another_once_and_then_resumes(debug: Config, tmp_path
     assert "taken" not in capsys.readouterr().err
     assert np.abs(resumed.params["fc1"]["kernel"] - trained["params"]["fc1"]["kernel"]).max() > 0
     shutil.rmtree(tmp_path / "first")
-    assert loop.fit(second, tmp_path / "second"), "what a run started from is no longer needed"
+    loop.fit(second, tmp_path / "second")  # What a run started from is no longer needed.
 
 
 def state_of(config: Config) -> TrainState:

@@ -70,8 +70,8 @@ def test_a_training_that_is_killed_twenty_times_ends_with_the_bits_of_a_straight
         durable = [row for row in before if row["step"] <= max(saved, default=0)]
         assert read_metrics(metrics)[: len(durable)] == durable
         json.loads((tmp_path / "killed" / "config.json").read_text())
-    assert loop.fit(config, tmp_path / "killed")
-    assert loop.fit(config, tmp_path / "straight")
+    loop.fit(config, tmp_path / "killed")
+    loop.fit(config, tmp_path / "straight")
     assert_same_bits(final_state(config, tmp_path / "killed"), final_state(config, tmp_path / "straight"))
     ours, theirs = (read_metrics(tmp_path / name / "metrics.jsonl") for name in ("killed", "straight"))
     assert {(row["step"], row["split"]) for row in ours} >= {(row["step"], row["split"]) for row in theirs}

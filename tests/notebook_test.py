@@ -29,8 +29,9 @@ def test_own_points(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, cap
     monkeypatch.setattr("tempfile.mkdtemp", lambda prefix: str(tmp_path))
     monkeypatch.setattr(plt, "show", lambda: (shown.append(plt.gcf()), plt.close()))
     notebook: dict[str, object] = {}
-    shallow = "--model.options.widths 48 --model.options.blocks 1"  # All of the network takes long to compile.
-    for code in cells("own_points.ipynb", EPOCHS=1, FACES=20, OPTIONS=shallow):
+    small = "--epochs 1 --model.input-size 64"
+    small += " --model.options.widths 48 --model.options.blocks 1"  # All of the network takes long to compile.
+    for code in cells("own_points.ipynb", FACES=20, OPTIONS=small):
         exec(code, notebook)
     printed = capsys.readouterr().out
     assert re.search(r"mine, validation: \d+ faces, 5 points \(mine\)", printed)
@@ -40,6 +41,6 @@ def test_own_points(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, cap
 
 
 def test_the_shipped_weights_are_those_of_the_whole_network():
-    whole = experiment.spell_out(experiment.load("resunet_300w")).model
+    whole = experiment.spell_out(experiment.load("finetune")).model
     shipped = open_model("shipped").config.model
     assert (shipped.name, shipped.options) == (whole.name, whole.options)

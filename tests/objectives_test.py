@@ -96,7 +96,7 @@ def config(pack: pathlib.Path) -> Config:
 def straight(config: Config, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """The workdir of a run that nothing stopped."""
     workdir = tmp_path_factory.mktemp("straight")
-    assert loop.fit(config, workdir)
+    loop.fit(config, workdir)
     return workdir
 
 
@@ -129,9 +129,10 @@ def test_a_stopped_run_goes_on_to_the_same_bits(
     with monkeypatch.context() as patch:
         patch.setattr(loop, "_STEPS_BETWEEN_REPORTS", 10)
         patch.setattr(distributed.StopSignal, "asked", lambda self, step: step == 10)
-        assert not loop.fit(config, tmp_path)
+        with pytest.raises(SystemExit, match="143"):
+            loop.fit(config, tmp_path)
     assert runs.final_state(config, tmp_path)[0] == 10
-    assert loop.fit(config, tmp_path)
+    loop.fit(config, tmp_path)
     ours, theirs = runs.final_state(config, straight), runs.final_state(config, tmp_path)
     assert ours[0] == theirs[0] == EPOCHS * STEPS_PER_EPOCH
     runs.assert_same_bits(ours, theirs)

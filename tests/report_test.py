@@ -21,12 +21,13 @@ from html_page import Page
 from jaxlm import evaluate, report, train
 from jaxlm.checkpoints import save_bundle
 from jaxlm.drawing import pictures, report_page
-from jaxlm.evaluation import box_sensitivity, inference
+from jaxlm.evaluation import box_sensitivity, inference, judged_faces
 from jaxlm.evaluation.stored import StoredEvaluation, is_of
 from jaxlm.landmarks.schemes import WFLW98
 from jaxlm.studies import report_runs, reporting
 from jaxlm.studies.report_runs import Detection, Translation
 from jaxlm.styles import translator_report
+from runs import changed
 from tiny_landmarker import mean_face_model, shifted
 from tolerances import assert_float32_close
 
@@ -40,7 +41,10 @@ class Reported:
         self.pack, self.workdir, self.file = folder / "faces.npz", folder / "a <run> & more", folder / "report.html"
         shutil.copy(pack, self.pack)
         options = ["--experiment", "debug", "--data.dataset", str(self.pack), "--data.cache", "device", "--epochs", "1"]
-        train.main([*options, "--workdir", str(self.workdir)])
+        stdout = io.StringIO()
+        with contextlib.redirect_stdout(stdout):
+            train.main([*options, "--workdir", str(self.workdir)])
+        self.printed = stdout.getvalue()
         stderr = io.StringIO()
         with contextlib.redirect_stderr(stderr):
             self.results = reporting.write_report([self.workdir], self.file, split="validation")
@@ -195,6 +199,30 @@ def test_runs_of_different_protocols_stand_apart_under_a_warning(reported: Repor
     assert text.count("Results</h2>") == 2
     fewer = renamed(ours, "fewer", names=ours.names[1:], nme=ours.nme[1:])
     assert "fewer: perhaps other faces" in compose(ours, fewer)[0]
+
+
+def test_a_run_is_judged_by_the_faces_by_which_its_training_ended(
+    reported: Reported, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture
+):
+    """Although its set has a test split; both say so."""
+    (result,) = reporting.write_report([reported.workdir], tmp_path / "r.html", with_sensitivity=False)
+    metrics = reported.workdir / "evaluation" / "synthetic-validation" / "metrics.json"
+    assert result.protocol["data"] == json.loads(metrics.read_text())["protocol"]["data"]
+    assert f"judged by {result.protocol['data']}" in capsys.readouterr().out
+    assert "Judged by validation, the faces held out, as jaxlm report does" in reported.printed
+    (of_set,) = reporting.write_report(
+        [reported.workdir], tmp_path / "r.html", str(reported.pack), with_sensitivity=False
+    )
+    assert "synthetic, test: 22 faces" in of_set.protocol["data"]
+
+
+def test_a_run_that_learnt_from_all_faces_is_judged_by_a_test_split(reported: Reported):
+    trained = reported.result.run.trained
+    assert judged_faces.held_out_split(trained) == "validation"
+    none_left = dataclasses.replace(trained, data=trained.data | {"number of faces held out": "0"})
+    assert judged_faces.held_out_split(none_left) is None
+    from_all = changed(trained.config, data={"validation_percent": 0})
+    assert judged_faces.held_out_split(dataclasses.replace(trained, config=from_all, data={})) is None
 
 
 def test_translators_have_sections_of_their_own(reported: Reported):

@@ -1,6 +1,7 @@
 import functools
 import json
 import pathlib
+import signal
 
 import jax
 import jax.numpy as jnp
@@ -33,7 +34,7 @@ def config(debug: Config) -> Config:
 def straight(config: Config, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """The workdir of a run that nothing stopped."""
     workdir = tmp_path_factory.mktemp("straight")
-    assert loop.fit(config, workdir)
+    loop.fit(config, workdir)
     return workdir
 
 
@@ -90,16 +91,32 @@ def test_the_config_beside_the_checkpoints_is_the_one_that_was_run(config: Confi
 
 
 def test_a_stopped_run_goes_on_to_the_same_bits_streamed_and_from_device_memory(
-    config: Config, straight: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+    config: Config,
+    straight: pathlib.Path,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
 ):
+    """By Ctrl-C and by SIGTERM, with the statuses that schedulers know."""
+    signals = {2: signal.SIGINT, 32: signal.SIGTERM}
+    asked = distributed.StopSignal.asked
+
+    def asked_after_a_signal(self: distributed.StopSignal, step: int) -> bool:
+        if step in signals:
+            signal.raise_signal(signals[step])
+        return asked(self, step)
+
     with monkeypatch.context() as patch:
         patch.setattr(loop, "_STEPS_BETWEEN_REPORTS", 2)
-        patch.setattr(distributed.StopSignal, "asked", lambda self, step: step in (2, 32))
-        assert not loop.fit(config, tmp_path)
+        patch.setattr(distributed.StopSignal, "asked", asked_after_a_signal)
+        with pytest.raises(SystemExit, match="130"):
+            loop.fit(config, tmp_path)
+        assert f"the same command goes on from there. Run: {tmp_path}" in capsys.readouterr().err
         assert final_state(config, tmp_path)[0] == 2
-        assert not loop.fit(changed(config, data={"cache": "none"}), tmp_path)
+        with pytest.raises(SystemExit, match="143"):
+            loop.fit(changed(config, data={"cache": "none"}), tmp_path)
         assert final_state(config, tmp_path)[0] == 32
-    assert loop.fit(config, tmp_path)
+    loop.fit(config, tmp_path)
     ours, theirs = final_state(config, straight), final_state(config, tmp_path)
     assert ours[0] == theirs[0] == 48
     assert_same_bits(ours, theirs)

@@ -56,6 +56,12 @@ def open_for(trained: Trained, dataset: str | None, split: str | None, data_dir:
     return JudgedFaces(faces, subsets, identity, notes)
 
 
+def held_out_split(trained: Trained) -> str | None:
+    """`VALIDATION`, by which a training ends, where the model held faces out of it; None where it learnt from all."""
+    kept_back = trained.data.get(f"number of faces {HELD_OUT}") != "0"  # Not stored by earlier versions.
+    return VALIDATION if kept_back and trained.config.data.validation_percent > 0 else None
+
+
 def open_evaluation(
     config: Config, dataset: str, split: str | None, data_dir: str
 ) -> tuple[Faces, dict[str, np.ndarray]]:

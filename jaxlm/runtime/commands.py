@@ -99,11 +99,18 @@ def count(text: str) -> int:
     return number
 
 
-def add_data_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of commands that judge a model by some faces, `dataset`, `data_dir` and `split`."""
+def add_data_arguments(
+    parser: argparse.ArgumentParser, split: str = "the set's test splits, else the part held out from training"
+) -> None:
+    """The arguments of commands that judge a model by some faces, `dataset`, `data_dir` and `split`.
+
+    Args:
+      parser: The parser of a command.
+      split: What is judged by where no split is given, for the help.
+    """
     parser.add_argument("--dataset", help="a prepared set or a packed .npz file (default: the one trained on)")
     parser.add_argument("--data-dir", help="where the set was prepared (default: as in training)")
-    parser.add_argument("--split", help="default: the set's test splits, else the part held out from training")
+    parser.add_argument("--split", help=f"default: {split}")
 
 
 class _Help(argparse.HelpFormatter):

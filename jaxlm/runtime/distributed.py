@@ -115,6 +115,13 @@ def fail(error: Exception, at_once: bool = False) -> NoReturn:
     os._exit(1)  # An orderly end would wait for processes that wait for this one.
 
 
+def end_by(number: int, said: str) -> NoReturn:
+    """Says in the first process what was done, and ends this one with a signal's usual status, 130 or 143."""
+    if jax.process_index() == 0:
+        print(said, file=sys.stderr)
+    raise SystemExit(128 + number)
+
+
 def make_mesh(fsdp: int = 1) -> Mesh:
     """All devices as a mesh [data, fsdp].
 
@@ -173,10 +180,15 @@ def check_batch_size(batch_size: int, accumulate: int = 1) -> None:
 
 
 class StopSignal:
-    """While entered, notices that the process was asked to end (SIGTERM, Ctrl-C) instead of ending it."""
+    """While entered, notices that the process was asked to end (SIGTERM, Ctrl-C) instead of ending it.
+
+    Attributes:
+      number: The signal that asked; SIGTERM where several processes agreed, as JAX's service waits for no other.
+    """
 
     def __init__(self) -> None:
         self._caught = False
+        self.number: int = signal.SIGTERM
 
     def asked(self, step: int) -> bool:
         """Whether to stop after `step`; the processes of one run agree on the answer."""
@@ -195,5 +207,5 @@ class StopSignal:
 
     def _catch(self, number: int, frame: FrameType | None) -> None:
         del frame
-        self._caught = True
+        self._caught, self.number = True, number
         signal.signal(number, signal.SIG_DFL)  # A second signal ends the process at once.

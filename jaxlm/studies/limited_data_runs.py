@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import datetime
 import pathlib
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from typing import TypedDict
@@ -79,8 +78,8 @@ def is_finished(piece: Piece, result: Result, splits: Sequence[str]) -> bool:
     return bool(result) and (piece.kind != "detector" or all(split in result.get("splits", {}) for split in splits))
 
 
-def run_pieces(plan: Plan, workdir: pathlib.Path, splits: Sequence[str]) -> bool:
-    """Does all pieces that are not finished; False when asked to stop before the end."""
+def run_pieces(plan: Plan, workdir: pathlib.Path, splits: Sequence[str]) -> None:
+    """Does all pieces that are not finished; raises SystemExit when asked to stop, see `loop.fit`."""
     pieces = pieces_of(plan)
     results = {piece: read_result(piece, workdir) for piece in pieces}
     for number, piece in enumerate(pieces, start=1):
@@ -91,8 +90,8 @@ def run_pieces(plan: Plan, workdir: pathlib.Path, splits: Sequence[str]) -> bool
         begun, start = piece.folder(workdir).exists(), time.perf_counter()
         if piece.kind == "set":
             draw_set(plan, piece, workdir)
-        elif not loop.fit(config_of(plan, piece, workdir), piece.folder(workdir)):
-            return False
+        else:
+            loop.fit(config_of(plan, piece, workdir), piece.folder(workdir))
         result = results[piece] or {"seconds": None if begun else time.perf_counter() - start}
         if piece.kind == "detector":
             judged = result.get("splits", {})
@@ -100,7 +99,6 @@ def run_pieces(plan: Plan, workdir: pathlib.Path, splits: Sequence[str]) -> bool
             result["splits"] = judged | {split: judge_detector(plan, piece, workdir, split) for split in missing}
         write_json(piece.folder(workdir) / _RESULT, result)
         results[piece] = result
-    return True
 
 
 def time_left(pieces: Sequence[Piece], results: Mapping[Piece, Result]) -> str:
@@ -190,8 +188,6 @@ def follow_protocol(detector: Config, translator: Config, arguments: argparse.Na
     if arguments.dry_run:
         return
     remember(plan, workdir)
-    if not run_pieces(plan, workdir, splits):
-        print("Stopped and saved; the same command goes on from there.", file=sys.stderr)
-        return
+    run_pieces(plan, workdir, splits)
     errors = {split: collect_errors(plan, workdir, split) for split in splits}
     limited_data_report.report_study(plan, workdir, errors, boxes[0])

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from jaxlm.drawing import report_page as page
 from jaxlm.drawing.report_page import Section
+from jaxlm.evaluation.judged_faces import held_out_split
 from jaxlm.files import check_output, write_whole
 from jaxlm.studies import report_runs
 from jaxlm.studies import report_sections as sections
@@ -33,7 +34,8 @@ def write_report(
       out: The page.
       dataset: A prepared set or a packed file; by default the one that each model was trained on.
       data_dir: The folder of the prepared sets; by default that of the training.
-      split: See `judged_faces.open_evaluation`.
+      split: See `judged_faces.open_evaluation`; by default, and without a `dataset`, the faces that each model held out
+        of its training, by which the training ends, too.
       with_sensitivity: Show how errors grow when face boxes are off, which takes most of the time.
       step: The runs' checkpoint.
       head: The data set whose points are read.
@@ -54,7 +56,12 @@ def write_report(
     results = []
     for index, run in enumerate(runs):
         print(f"run {index + 1} of {len(runs)}: {run.name}")
-        results.append(report_runs.result_of(run, dataset, data_dir, split))
+        same = split or (held_out_split(run.trained) if dataset is None else None)
+        result = report_runs.result_of(run, dataset, data_dir, same)
+        # Where faces are not at hand, and those held out were never judged, any other evaluation is better than none.
+        result = result or report_runs.result_of(run, dataset, data_dir, split)
+        print(f"  judged by {result.protocol['data']}" if result else "  never judged, and its faces are not at hand")
+        results.append(result)
     found = [result for result in results if result]
     missing = [run for run, result in zip(runs, results, strict=True) if result is None]
     write_whole(out, compose(runs, found, missing, with_sensitivity))

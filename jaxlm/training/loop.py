@@ -172,10 +172,11 @@ def check_own(workdir: pathlib.Path) -> None:
         raise FileExistsError(f"{workdir} holds {', '.join(foreign)}, and no run; take another --workdir")
 
 
-def fit(config: Config, workdir: pathlib.Path) -> bool:
-    """Starts or resumes the run in `workdir`; True when it reached its end, False when a signal stopped it before.
+def fit(config: Config, workdir: pathlib.Path) -> None:
+    """Starts or resumes the run in `workdir`, and trains until its end.
 
     Raises:
+      SystemExit: Ctrl-C or SIGTERM stopped it before, and it was saved; the status is 130 or 143, as usual.
       OSError: The workdir cannot be used, holds files of somebody's own, or another process trains in it.
       ValueError: It holds another run, or its path has [ and ]; the processes of this one differ in their data; or see
         `prepare_run`.
@@ -192,10 +193,13 @@ def fit(config: Config, workdir: pathlib.Path) -> bool:
             check_exists(source)
     busy = f"another process trains in {workdir}; wait until it ends, or take another --workdir"
     with claimed(workdir, _LOCK, busy) if jax.process_index() == 0 else contextlib.nullcontext():
-        return _fit(config, workdir, *prepared_run)
+        stopped_by = _fit(config, workdir, *prepared_run)
+    if stopped_by is not None:
+        distributed.end_by(stopped_by, f"Stopped and saved; the same command goes on from there. Run: {workdir}")
 
 
-def _fit(config: Config, workdir: pathlib.Path, recipe: Recipe, training: Faces, validation: Faces) -> bool:
+def _fit(config: Config, workdir: pathlib.Path, recipe: Recipe, training: Faces, validation: Faces) -> int | None:
+    """Trains to the end, or to the signal whose number is returned."""
     mesh = distributed.make_mesh(config.fsdp)
     data = identity_of(training, TO_TRAIN_ON) | identity_of(validation, HELD_OUT)
     distributed.require_agreement(data)
@@ -204,12 +208,9 @@ def _fit(config: Config, workdir: pathlib.Path, recipe: Recipe, training: Faces,
         start, state, shardings = start_or_resume(recipe, training, checkpoints, mesh)
         if jax.process_index() == 0:
             write_config(workdir, config)
-            print(
-                f"{len(training)} faces to train on, {len(validation)} held out; {recipe.steps_per_epoch} steps an"
-                f" epoch, {recipe.total_steps} in all{f', going on from step {start}' if start else ''}."
-                " The step is compiled first.",
-                file=sys.stderr,
-            )
+            going_on = f", going on from step {start}" if start else ""
+            said = f"{len(training)} faces to train on, {len(validation)} held out: {recipe.plan}{going_on}."
+            print(f"{said} The step is compiled first.", file=sys.stderr)
         if len(validation) and recipe.objective.measure.key == "nme":
             validation, note = judged_faces(validation)
             if note and jax.process_index() == 0:
@@ -242,6 +243,6 @@ def _fit(config: Config, workdir: pathlib.Path, recipe: Recipe, training: Faces,
                     progress.resume_clock()
                 elif stopping:
                     checkpoints.save(end, *to_items(state))
-                if stopping:
-                    return end == recipe.total_steps
-    return True
+                if stopping and end < recipe.total_steps:
+                    return stop_signal.number
+    return None

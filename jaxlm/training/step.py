@@ -69,6 +69,12 @@ class Recipe:
     def total_steps(self) -> int:
         return self.steps_per_epoch * self.config.epochs
 
+    @property
+    def plan(self) -> str:
+        """How long it takes, and of what each step is, in words."""
+        batch, size = self.config.data.batch_size, self.config.model.input_size
+        return f"{self.config.epochs} epochs of {self.steps_per_epoch} steps, batches of {batch}, crops of {size} px"
+
 
 def make_recipe(config: Config, num_faces: int, margin: float) -> Recipe:
     """The recipe of an experiment for a training set of `num_faces` faces in frames of `margin` face boxes.
