@@ -12,14 +12,18 @@ os.environ["NPROC"] = "16"  # See jaxlm/__init__.py; set here for tests that imp
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 # Tests compile far more than they compute. Of two flags of one name the last counts, so the user's come last; workers
 # find both in their environment.
-_FAST_TO_COMPILE = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+_FAST_TO_COMPILE = (
+    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true --xla_cpu_use_fusion_emitters=false"
+)
 if _FAST_TO_COMPILE not in os.environ.get("XLA_FLAGS", ""):
     os.environ["XLA_FLAGS"] = f"{_FAST_TO_COMPILE} {os.environ.get('XLA_FLAGS', '')}".strip()
 
 import atexit
+import gc
 import pathlib
 import shutil
 import tempfile
+from collections.abc import Iterator
 
 # The same small step is compiled by many tests, by the workers that share them and by the processes they start.
 if "PYTEST_XDIST_WORKER" not in os.environ:
@@ -39,6 +43,10 @@ from tiny_faces import synthetic_faces
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
+# Tracing makes millions of small objects, which Python by default looks through again and again.
+gc.freeze()
+gc.set_threshold(100_000, 20, 20)
+
 # Files of a few long tests come first, so that workers that take a file each end together.
 _FIRST = (
     "processes_test",
@@ -57,6 +65,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_addoption(parser: pytest.Parser) -> None:
     """The option of tests/fuzz_test.py."""
     parser.addoption("--count", type=int, default=200, help="mutated files of each format that the readers get")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _forget_programs() -> Iterator[None]:
+    """Traced and compiled programs of one file are of no use to the next, and would fill the memory."""
+    yield
+    jax.clear_caches()
 
 
 @pytest.fixture(scope="session")

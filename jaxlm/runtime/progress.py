@@ -57,9 +57,7 @@ class Progress:
         if silent:
             return
         self._rows = _reopen(workdir / "metrics.jsonl", start_step)
-        import tensorboardX  # Not at the top: it is slow to start, and other commands only count.
-
-        self._events = tensorboardX.SummaryWriter(str(workdir / "tensorboard"), purge_step=start_step + 1)
+        self._events = _event_writer()(str(workdir / "tensorboard"), purge_step=start_step + 1)
         interactive = sys.stderr.isatty()
         self._bar = tqdm.tqdm(
             total=total_steps,
@@ -113,6 +111,19 @@ class Progress:
             self._bar.close()
             self._rows.close()
             self._events.close()
+
+
+def _event_writer() -> Callable[..., Any]:
+    """The class that writes TensorBoard's events, imported when it is asked for: other commands only count."""
+    # It takes PyTorch along where that is installed, for seconds, and for nothing that is written here.
+    absent = {} if "torch" in sys.modules else {"torch": None}
+    sys.modules.update(absent)  # type: ignore[arg-type]
+    try:
+        import tensorboardX
+    finally:
+        for name in absent:
+            del sys.modules[name]
+    return tensorboardX.SummaryWriter
 
 
 @contextlib.contextmanager
