@@ -52,7 +52,7 @@ def test_ctrl_c_in_a_command_that_does_not_catch_it_ends_in_one_line():
     assert (done.returncode, done.stderr) == (130, "Interrupted.\n")
 
 
-@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-", "| true", "2>&1 | true", "2>/dev/full"])
+@pytest.mark.parametrize("closed", [">&-", "<&- >&- 2>&-", "2>&1 | true", "2>/dev/full"])
 def test_results_are_whole_whoever_reads_what_is_printed(tmp_path: pathlib.Path, closed: str):
     """Both photos are done, and the status is that of one without a face."""
     bad = tmp_path / "bad.png"
