@@ -25,10 +25,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = commands.parser("export", __doc__)
     commands.add_model_arguments(parser)
     parser.add_argument("--format", required=True, choices=exporting.FORMATS, dest="kind")
+    parser.add_argument(
+        "--precision", choices=tuple(exporting.PRECISIONS), default="float32", help="of the network and its weights"
+    )
     parser.add_argument("--out", required=True, type=pathlib.Path, metavar="FILE", help="the file to write")
     parser.add_argument(
         "--faces", metavar="SET", dest="dataset", help="prepared set or pack to compare points on (default: the run's)"
     )
+    parser.add_argument("--accept", action="store_true", help="write the file whatever its precision costs in NME")
     parser.add_argument("--card", type=pathlib.Path, metavar="FILE.json", help="free text: data, recipe, licence, ...")
     arguments = parser.parse_args(argv)
     with commands.told_errors():
