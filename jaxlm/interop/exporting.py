@@ -59,13 +59,20 @@ def open_and_export(
       FileNotFoundError, CheckpointError, ValueError, ImportError: See `checkpoints.open_model` and `export`.
     """
     _check_files(out, kind, [path, *([card] if card else [])])
+    export(open_detector(path, card, step, head), kind, out, dataset)
+
+
+def open_detector(
+    path: pathlib.Path, card: pathlib.Path | None = None, step: int | None = None, head: str | None = None
+) -> Trained:
+    """The detector of a run or a file, as it is exported; see `open_and_export` for the arguments and what is raised."""
     fields = read_card(card) if card else {}
     detector = open_model(path, step=step, head=head)
     name = detector.config.model.name
     if name not in models.DETECTORS:
         known = ", ".join(models.DETECTORS)
         raise ExportError(f"{path} holds the translator {name}, which finds no landmarks; exported are {known}")
-    export(dataclasses.replace(detector, card={**detector.card, **fields}), kind, out, dataset)
+    return dataclasses.replace(detector, card={**detector.card, **fields})
 
 
 def export(detector: Trained, kind: str, out: pathlib.Path, dataset: str | None = None) -> None:

@@ -6,7 +6,7 @@ const PARTS = ["#5abeff", "#ffa528", "#ffcd5a", "#f5f06e", "#46e196", "#96f0be",
 const OTHER = "#ffffff";
 
 /** Draws a picture as large as `canvas` is shown, and on it each face's points [N][x, y]. */
-export function drawFaces(canvas, image, faces, scheme, shown, mirrored) {
+export function drawFaces(canvas, image, faces, { scheme, mesh }, shown, mirrored) {
   const scale = canvas.width / image.width, context = canvas.getContext("2d");
   context.setTransform(mirrored ? -1 : 1, 0, 0, 1, mirrored ? canvas.width : 0, 0);
   context.imageSmoothingQuality = "high";
@@ -16,7 +16,7 @@ export function drawFaces(canvas, image, faces, scheme, shown, mirrored) {
   for (const points of faces) {
     const size = faceSize(points) * scale, thin = Math.min(Math.max(size / 260, 0.6), 3);
     const places = points.map(([x, y]) => [(x + 0.5) * scale, (y + 0.5) * scale]);
-    if (shown.mesh) drawEdges(context, places, scheme.mesh, () => "rgb(255 255 255 / 0.55)", thin);
+    if (shown.mesh) drawEdges(context, places, mesh, () => "rgb(255 255 255 / 0.55)", thin);
     if (shown.lines) drawEdges(context, places, scheme.edges ?? [], (point) => colours[point], 2 * thin);
     if (shown.points) drawPoints(context, places, colours, Math.min(Math.max(size / 100, 1.2), 6));
   }

@@ -23,7 +23,7 @@ export class Landmarker {
 
   /** A face { box, points, confidence, milliseconds } for each box; `confidence` is null where the model has none. */
   async predict(photo, boxes) {
-    const faces = [], { size, margin } = this.settings;
+    const faces = [], { margin, input } = this.settings, size = input.shape[1];
     for (const box of boxes) {
       const start = performance.now(), { crop, toCrop } = cutCrop(photo, box, size, margin), toPhoto = invert(toCrop);
       const { points, confidence } = await this.findPoints(rgb(crop));

@@ -2,7 +2,7 @@
 
 import * as ort from "./runtime/ort.js";
 
-const RUNTIME = "runtime/ort.wasm", POINTS = "landmarks.onnx", BOXES = "blazeface.onnx";
+const RUNTIME = "runtime/ort.wasm", POINTS = "model.onnx", BOXES = "blazeface.onnx";
 
 /**
  * Loads the runtime and both networks; `progress(part)` is told how much of them is there, 0 to 1.
@@ -20,10 +20,9 @@ export async function openNetworks(settings, progress) {
   ort.env.logLevel = "error";
   const landmarks = await ort.InferenceSession.create(points, { executionProviders: ["wasm"] });
   const blazeface = await ort.InferenceSession.create(boxes, { executionProviders: ["wasm"] });
-  const { size } = settings;
   return {
     findPoints: async (bytes) => {
-      const { points, confidence } = await landmarks.run({ crops: new ort.Tensor("uint8", bytes, [1, size, size, 3]) });
+      const { points, confidence } = await landmarks.run({ crops: new ort.Tensor("uint8", bytes, [1, ...settings.input.shape.slice(1)]) });
       return { points: points.data, confidence: confidence ? confidence.data : null };
     },
     findBoxes: async (planes) => {

@@ -40,7 +40,7 @@ function describeModel() {
       Object.assign(document.createElement("dd"), { textContent: text }),
     ]),
   );
-  element("licence").textContent = card.licence ? `Licence of the model: ${card.licence}.` : "";
+  element("licence").textContent = card.licence ? `Model licence — ${card.licence}.` : "";
 }
 
 function connect() {
@@ -50,7 +50,7 @@ function connect() {
     if (target.files[0]) showPhoto(target.files[0], target.files[0].name);
     target.value = "";
   };
-  element("sample").onclick = async () => showPhoto(await (await fetch("sample.jpg")).blob(), "sample.jpg");
+  element("sample").onclick = () => showPhoto(fetch("sample.jpg").then((response) => response.blob()), "sample.jpg");
   element("camera").onclick = () => (camera ? stopCamera() : showCamera("user"));
   element("turn").onclick = () => showCamera(camera?.mirrored ? "environment" : "user");
   element("download").onclick = download;
@@ -69,12 +69,13 @@ function connect() {
   new ResizeObserver(draw).observe(element("stage"));
 }
 
+/** Shows the faces in a photo, a blob or the promise of one. */
 async function showPhoto(blob, file) {
   stopCamera();
   const question = ++asked;
   say("Searching ...");
   try {
-    const { picture, reduction } = await readPhoto(blob);
+    const { picture, reduction } = await readPhoto(await blob);
     const image = await createImageBitmap(picture);
     if (question !== asked) return;
     show({ file, image, faces: [], reduction, mirrored: false });
@@ -94,9 +95,10 @@ async function showCamera(facing) {
   const question = ++asked;
   say("Starting the camera ...");
   try {
-    camera = await Camera.open(facing);
-    if (question !== asked) return stopCamera();
-    element("camera").textContent = "Stop the camera";
+    const opened = await Camera.open(facing);
+    if (question !== asked) return opened.stop();
+    camera = opened;
+    element("camera").textContent = "Stop camera";
     const cameras = (await navigator.mediaDevices.enumerateDevices()).filter(({ kind }) => kind === "videoinput");
     element("turn").hidden = cameras.length < 2;
     say("The camera is on.");
@@ -121,7 +123,7 @@ async function follow(from, tracker) {
     if (before !== null) rate = smoothed(rate, 1 / (frame.time - before));
     if (faces.length) perFace = smoothed(perFace, meanTime(faces));
     before = frame.time;
-    figures({ faces: faces.length, face: faces.length ? perFace : null, rate });
+    figures({ faces: faces.length, search: tracker.searchTime, face: faces.length ? perFace : null, rate });
   }
 }
 
@@ -148,7 +150,7 @@ function draw() {
   const [width, height] = [image.width, image.height].map((side) => Math.max(Math.round(side * scale * pixels), 1));
   if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
   const chosen = Object.fromEntries(toggles.map((name) => [name, element(name).checked]));
-  drawFaces(canvas, image, faces.map(({ points }) => points), settings.scheme, chosen, mirrored);
+  drawFaces(canvas, image, faces.map(({ points }) => points), settings, chosen, mirrored);
 }
 
 /** Numbers for people; those that are not given are not shown. */

@@ -6,7 +6,7 @@ const OURS = `jaxlm ${self.registration.scope} `, CACHE = OURS + SITE.version;
 self.addEventListener("install", (event) => {
   const fill = async () => {
     const cache = await caches.open(CACHE);
-    await cache.addAll(SITE.files.map((file) => new Request(file, { cache: "reload" })));
+    await cache.addAll(SITE.files.map((file) => new Request(file, { cache: "no-cache" })));
     await self.skipWaiting();
   };
   event.waitUntil(fill());

@@ -7,10 +7,10 @@ const LANDMARK_BOX = [1.1, 1.1, 0.0, 0.0];
 const MIN_SIDE = 8.0;
 const LOOK_EVERY = 1.0;
 
-/** Follows the faces of a camera. */
+/** Follows the faces of a camera; `searchTime` is what the last search for new ones took, in milliseconds. */
 export class Tracker {
   constructor(landmarker) {
-    Object.assign(this, { landmarker, tracks: [], numbers: 0, before: null, looked: -Infinity });
+    Object.assign(this, { landmarker, tracks: [], numbers: 0, before: null, looked: -Infinity, searchTime: null });
   }
 
   /** The faces of the next frame, at `time` in seconds, as { number, face, state }: the state has smoothed points. */
@@ -21,7 +21,9 @@ export class Tracker {
     let found = distinct(followed.filter(({ face }) => isInside(face, image) && landmarker.sees(face)));
     if (!found.length || found.length < tracks.length || time - this.looked >= LOOK_EVERY) {
       this.looked = time;
-      const others = await landmarker.predict(image, await landmarker.detect(image));
+      const begun = performance.now(), boxes = await landmarker.detect(image);
+      this.searchTime = performance.now() - begun;
+      const others = await landmarker.predict(image, boxes);
       const good = others.filter((face) => isInside(face, image) && landmarker.sees(face));
       found = distinct([...found, ...good.map((face) => ({ number: null, face, state: start(face.points) }))]);
     }
