@@ -27,22 +27,29 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = commands.parser("export", __doc__)
     commands.add_model_arguments(parser)
     parser.add_argument("--format", required=True, choices=(*exporting.FORMATS, web.FORMAT), dest="kind")
-    parser.add_argument("--out", required=True, type=pathlib.Path, metavar="FILE", help="the file to write; of web a folder")
+    parser.add_argument(
+        "--precision",
+        choices=tuple(exporting.PRECISIONS),
+        help="of the network and its weights (default: float32; of web float16)",
+    )
+    parser.add_argument(
+        "--out", required=True, type=pathlib.Path, metavar="FILE", help="the file to write; of web the folder"
+    )
     parser.add_argument(
         "--faces", metavar="SET", dest="dataset", help="prepared set or pack to compare points on (default: the run's)"
     )
+    parser.add_argument("--accept", action="store_true", help="write the file whatever its precision costs in NME")
     parser.add_argument("--card", type=pathlib.Path, metavar="FILE.json", help="free text: data, recipe, licence, ...")
     parser.add_argument("--runtime", type=pathlib.Path, metavar="FILE.tgz", help="of web: npm's package of its runtime")
     arguments = vars(parser.parse_args(argv))
-    runtime = arguments.pop("runtime")
-    if runtime is not None and arguments["kind"] != web.FORMAT:
+    kind, archive, precision = (arguments.pop(name) for name in ("kind", "runtime", "precision"))
+    if archive is not None and kind != web.FORMAT:
         parser.error(f"--runtime is for --format {web.FORMAT}")
     with commands.told_errors():
-        if arguments["kind"] == web.FORMAT:
-            del arguments["kind"]
-            web.open_and_write(**arguments, archive=runtime)
+        if kind == web.FORMAT:
+            web.open_and_write(**arguments, precision=precision or "float16", archive=archive)
         else:
-            exporting.open_and_export(**arguments)
+            exporting.open_and_export(**arguments, kind=kind, precision=precision or "float32")
 
 
 if __name__ == "__main__":

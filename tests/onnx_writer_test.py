@@ -15,7 +15,7 @@ from jaxlm.checkpoints import Trained, open_model, shipped
 from jaxlm.interop import programs
 from jaxlm.interop.onnx_writer import RULES, UnknownPrimitiveError, convert
 from jaxlm.models.layers import operators
-from tolerances import assert_float32_close
+from tolerances import assert_float16_close, assert_float32_close
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -186,6 +186,28 @@ def test_every_rule_is_tried():
 )
 def test_graphs_are_small(name: str, nodes: dict[str, int]):
     assert assert_same(*CASES[name]) == nodes
+
+
+@pytest.mark.parametrize("scaled", ["after a convolution", "by itself"])
+def test_normalisations_of_float16_are_folded_with_their_casts(scaled: str):
+    """As Flax normalises float16: in float32, and back."""
+
+    def half(x: jax.Array) -> jax.Array:
+        y = x.astype(jnp.float16)
+        folds = scaled == "after a convolution"
+        y = conv(y, KERNEL.astype(np.float16)) if folds else nn.relu(jnp.concatenate([y, y[..., :1]], axis=-1))
+        y = ((y.astype(jnp.float32) - 0.5) * CHANNELS + (1 - CHANNELS)).astype(jnp.float16)
+        return nn.relu(y).astype(jnp.float32)
+
+    x = np.random.default_rng(1).normal(size=(3, *IMAGES)).astype(np.float32)
+    model = written(half, IMAGES)
+    assert_float16_close(run(model, x), half(x), depth=30)
+    counts = Counter(node.op_type for node in model.graph.node)
+    assert counts["Cast"] == 2
+    if scaled == "after a convolution":
+        assert counts == {"Cast": 2, "Transpose": 2, "Conv": 1, "Relu": 1}
+    else:
+        assert (counts["Mul"], counts["Add"]) == (1, 1)
 
 
 def test_what_is_used_twice_is_not_folded():

@@ -38,6 +38,11 @@ def assert_float64_close(actual: ArrayLike, expected: ArrayLike, depth: int, sca
     _assert_close(actual, expected, float32_error(depth) / EPSILON * float(np.finfo(np.float64).eps), scale)
 
 
+def assert_float16_close(actual: ArrayLike, expected: ArrayLike, depth: int, scale: float | None = None) -> None:
+    """`assert_float32_close` for what is computed in float16 on the way, whatever the results are given in."""
+    _assert_close(actual, expected, float32_error(depth) / EPSILON * float(np.finfo(np.float16).eps), scale)
+
+
 def _assert_close(actual: ArrayLike, expected: ArrayLike, relative_error: float, scale: float | None) -> None:
     """Asserts that arrays agree within `relative_error` of `scale`, by default the largest of `expected`."""
     expected = np.asarray(expected, np.float64)

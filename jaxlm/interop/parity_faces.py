@@ -12,6 +12,10 @@ from jaxlm.evaluation import judging
 from jaxlm.images import cropping
 
 COUNT = 32
+"""How many faces points are compared on."""
+
+COUNT_FOR_NME = 512
+"""How many at most NME is compared on."""
 
 _RENDERED_SIZE = 256
 _SEED = 2
@@ -23,14 +27,22 @@ class ParityFaces(NamedTuple):
     Attributes:
       crops: uint8 [n, S, S, 3].
       description: The set they come from, in words.
+      truth: Their labels [n, N, 2] in crop pixels, NaN where a point has no place; None for rendered faces, whose
+        points are not those that people set.
     """
 
     crops: np.ndarray
     description: str
+    truth: np.ndarray | None = None
 
 
-def load(config: Config, dataset: str | None = None) -> ParityFaces:
-    """`COUNT` faces: of `dataset`, or by default those held out from the run's training; else rendered ones.
+def load(config: Config, dataset: str | None = None, most: int | None = None) -> ParityFaces:
+    """Faces of `dataset`, or by default those held out from the run's training; else `COUNT` rendered ones.
+
+    Args:
+      config: The run's config.
+      dataset: A prepared set or a pack.
+      most: How many faces at most; they are spread over the set. By default `COUNT`.
 
     Raises:
       ValueError, FileNotFoundError: `dataset` is given and cannot be used.
@@ -42,9 +54,12 @@ def load(config: Config, dataset: str | None = None) -> ParityFaces:
         if dataset:
             raise
         return _rendered(config)
-    indices = np.arange(min(COUNT, len(faces)))
+    count = min(most or COUNT, len(faces))
+    indices = np.arange(count) * len(faces) // count
     crops = cut_crops(faces.images(indices), faces.margin, config)
-    return ParityFaces(crops, f"{len(indices)} faces of {faces.dataset}, {faces.split}")
+    to_crop = cropping.crop_affine(faces.frame_size, config.model.input_size, faces.margin, config.data.crop)
+    truth = faces.points[indices] @ to_crop[:, :2].T + to_crop[:, 2]
+    return ParityFaces(crops, f"{count} faces of {faces.dataset}, {faces.split}", truth)
 
 
 def cut_crops(frames: np.ndarray, margin: float, config: Config) -> np.ndarray:

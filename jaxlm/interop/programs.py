@@ -13,6 +13,7 @@ import jax.export
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.typing import DTypeLike
 
 from jaxlm.checkpoints import Trained
 from jaxlm.evaluation import inference
@@ -36,11 +37,14 @@ class ExportError(ValueError):
     """A model cannot be exported, or the file does not give its points."""
 
 
-def predict_function(trained: Trained, flip: Sequence[int] | None = None) -> Predict:
-    """A detector with its weights, in float32 whatever the run computed in; `flip` as in `inference.predict_step`."""
+def predict_function(trained: Trained, flip: Sequence[int] | None = None, dtype: DTypeLike = jnp.float32) -> Predict:
+    """A detector with its weights, whose network computes in `dtype` whatever the run computed in.
+
+    What is read from its raw outputs is float32: points and confidences. `flip` is as in `inference.predict_step`.
+    """
     model, task = trained.model, trained.task
-    if trained.config.dtype != "float32":
-        model = model.clone(dtype=jnp.float32)
+    if trained.config.dtype != jnp.dtype(dtype).name:
+        model = model.clone(dtype=dtype)
     variables = jax.device_get(trained.variables)  # Without their places on the devices of this process.
     return functools.partial(inference.predict_crops, variables, model=model, task=task, flip=flip)
 
@@ -101,9 +105,15 @@ def onnx_model(trained: Trained, predict: Predict) -> bytes:
         ) from error
 
 
-def write_onnx(trained: Trained, file: pathlib.Path) -> None:
-    """Writes a detector's points and confidences as ONNX; see `onnx_model` for what is raised."""
-    predict = predict_function(trained)
+def write_onnx(trained: Trained, file: pathlib.Path, precision: str = "float32") -> None:
+    """Writes a detector's points and confidences as ONNX; see `onnx_model` for what is raised.
+
+    Args:
+      trained: The detector.
+      file: The file.
+      precision: `float32`, or `float16` for the network; crops are uint8, points and confidences float32 all the same.
+    """
+    predict = predict_function(trained, dtype=precision)
     file.write_bytes(onnx_model(trained, lambda crops: predict(crops)._replace(degenerate=None)))
 
 

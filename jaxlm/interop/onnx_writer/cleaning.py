@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 
-import numpy as np
-
 from jaxlm.interop.onnx_writer import folding
 from jaxlm.interop.onnx_writer.graph import Graph
 
@@ -53,7 +51,7 @@ def _join_limits(graph: Graph) -> None:
     for node in graph.nodes:
         if node.op == "Clip" and len(node.inputs) == 2:
             limit = graph.constants[node.inputs[1]]
-            if limit == 0 and limit.dtype == np.float32:
+            if limit == 0 and limit.dtype.kind == "f":
                 node.op, node.inputs = "Relu", node.inputs[:1]
 
 

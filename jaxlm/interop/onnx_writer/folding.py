@@ -1,4 +1,7 @@
-"""Folds chains of scales and shifts, as normalisations are, into the convolutions before or after them."""
+"""Folds chains of scales and shifts, as normalisations are, into the convolutions before or after them.
+
+A normalisation of float16 computes in float32, between two casts. Those belong to its chain, which becomes float16.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from collections import defaultdict
 
 import numpy as np
 
-from jaxlm.interop.onnx_writer.graph import Graph, Node
+from jaxlm.interop.onnx_writer.graph import FLOAT16, FLOAT32, Graph, Node
 
 # The nodes that use each tensor.
 Users = dict[str, list[Node]]
@@ -19,21 +22,34 @@ class Chain:
 
     Attributes:
       source: The tensor x at its start.
+      half: Whether that is float16; so is the end of a chain.
       nodes: The nodes.
       scale: With `shift`, what they do in float64: x * scale + shift.
       shift: See `scale`.
+      wide: Whether the last node's result is the float32 between two casts.
     """
 
     source: str
+    half: bool = False
     nodes: list[Node] = dataclasses.field(default_factory=list)
     scale: np.ndarray = dataclasses.field(default_factory=lambda: np.ones(()))
     shift: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(()))
+    wide: bool = False
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The type of its start and its end."""
+        return np.dtype(np.float16 if self.half else np.float32)
 
     def append(self, graph: Graph, node: Node) -> bool:
-        """Whether a node is a scale or a shift of the chain's end, which is then added to it."""
+        """Whether a node is a scale or a shift of the chain's end, or a cast of it, which is then added to it."""
+        if node.op == "Cast" and self.half and node.attributes["to"] == (FLOAT16 if self.wide else FLOAT32):
+            self.nodes.append(node)
+            self.wide = not self.wide
+            return True
         end = self.nodes[-1].outputs[0] if self.nodes else self.source
         constants = [graph.constants[name] for name in node.inputs if name in graph.constants]
-        if len(node.inputs) != 2 or len(constants) != 1 or constants[0].dtype != np.float32:
+        if len(node.inputs) != 2 or len(constants) != 1 or constants[0].dtype.kind != "f":
             return False
         number, first = constants[0].astype(np.float64), node.inputs[0] == end
         for known in (self.scale, self.shift):
@@ -62,9 +78,9 @@ def fold_scales_and_shifts(graph: Graph) -> None:
     for node in graph.nodes:
         for name in node.inputs:
             users[name].append(node)
-    done: set[int] = set()
+    half, done = _half_tensors(graph), set[int]()
     for node in list(graph.nodes):
-        if id(node) in done or not (chain := _chain_from(graph, node, users)).nodes:
+        if id(node) in done or not (chain := _chain_from(graph, node, users, half)).nodes:
             continue
         done.update(map(id, chain.nodes))
         before, after = graph.producer.get(chain.source), users[chain.nodes[-1].outputs[0]]
@@ -84,15 +100,28 @@ def fold_scales_and_shifts(graph: Graph) -> None:
                 _replace(graph, chain, steps)
 
 
-def _chain_from(graph: Graph, node: Node, users: Users) -> Chain:
-    """The chain that begins with a node; without nodes if that is neither a scale nor a shift."""
-    chain = Chain(next((name for name in node.inputs if name not in graph.constants), ""))
+def _half_tensors(graph: Graph) -> set[str]:
+    """The names of tensors that are float16."""
+    half = {name for name, array in graph.constants.items() if array.dtype == np.float16}
+    for node in graph.nodes:
+        becomes_half = node.attributes["to"] == FLOAT16 if node.op == "Cast" else half.intersection(node.inputs)
+        if becomes_half:  # Comparisons, too, whose results no scale is for.
+            half.update(node.outputs)
+    return half
+
+
+def _chain_from(graph: Graph, node: Node, users: Users, half: set[str]) -> Chain:
+    """The longest chain that begins with a node; without nodes if that is neither a scale nor a shift."""
+    source = next((name for name in node.inputs if name not in graph.constants), "")
+    chain, longest = Chain(source, source in half), Chain(source)
     while chain.append(graph, node):
+        if not chain.wide:
+            longest = dataclasses.replace(chain, nodes=[*chain.nodes])
         after = users[node.outputs[0]]
         if len(after) != 1:
             break
         (node,) = after
-    return chain
+    return longest
 
 
 def _fold_backwards(graph: Graph, convolution: Node, chain: Chain) -> bool:
@@ -151,7 +180,8 @@ def _bias(graph: Graph, convolution: Node, channels: int) -> np.ndarray:
 
 
 def _set_weights(graph: Graph, convolution: Node, weights: np.ndarray, bias: np.ndarray) -> None:
-    names = [graph.constant(array.astype(np.float32)) for array in (weights, bias)]
+    dtype = graph.constants[convolution.inputs[1]].dtype
+    names = [graph.constant(array.astype(dtype)) for array in (weights, bias)]
     convolution.inputs[1:] = names if bias.any() else names[:1]
 
 
@@ -161,7 +191,7 @@ def _replace(graph: Graph, chain: Chain, steps: list[tuple[str, np.ndarray]]) ->
     name, written = chain.source, []
     for number, (op, array) in enumerate(steps, 1):
         output = chain.nodes[-1].outputs[0] if number == len(steps) else graph.new_name()
-        written.append(Node(op, [name, graph.constant(array.astype(np.float32))], [output], {}))
+        written.append(Node(op, [name, graph.constant(array.astype(chain.dtype))], [output], {}))
         graph.producer[output], name = written[-1], output
     graph.nodes[position : position + 1] = written
     for node in chain.nodes[:-1]:

@@ -9,6 +9,9 @@ from typing import Any
 import numpy as np
 
 OPSET = 18
+FLOAT32, FLOAT16 = 1, 10
+"""ONNX's numbers for types, as the attribute `to` of a Cast has them."""
+
 _IR_VERSION = 8  # Of ONNX 1.13, the first with this opset: runtimes since 2023 read it.
 
 

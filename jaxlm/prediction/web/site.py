@@ -32,27 +32,36 @@ def open_and_write(
     card: pathlib.Path | None = None,
     step: int | None = None,
     head: str | None = None,
+    precision: str = "float16",
+    accept: bool = False,
     archive: pathlib.Path | None = None,
 ) -> None:
     """Writes the page of a run or a file; see `exporting.open_and_export` and `write_site` for all else."""
-    write_site(exporting.open_detector(path, card, step, head), out, dataset, archive)
+    write_site(exporting.open_detector(path, card, step, head), out, dataset, precision, accept, archive)
 
 
 def write_site(
-    detector: Trained, out: pathlib.Path, dataset: str | None = None, archive: pathlib.Path | None = None
+    detector: Trained,
+    out: pathlib.Path,
+    dataset: str | None = None,
+    precision: str = "float16",
+    accept: bool = False,
+    archive: pathlib.Path | None = None,
 ) -> None:
     """Writes the page's folder. An earlier page in it is replaced, and other files in it stay.
 
     Args:
       detector: The detector.
       out: The folder.
-      dataset: The faces on which the points of the network's file are compared with ours; see `exporting.export`.
+      dataset: The faces on which the points of the network's file are compared with ours; see
+        `exporting.write_checked` for it, `precision` and `accept`.
       archive: The archive of the runtime; see `npm.runtime_files`.
 
     Raises:
       OSError: A file in the folder is none of a page, or the folder cannot be written; or see `npm.runtime_files`.
-      ValueError, ImportError: The detector takes no crops; or see `exporting.export` and `npm.runtime_files`.
+      ValueError, ImportError: The detector takes no crops; or see `exporting.write_checked` and `npm.runtime_files`.
     """
+    exporting.check_precision("onnx", precision, accept)
     detector.require_crops()
     files = {**_own_files(), **npm.runtime_files(archive), _DETECTOR: blazeface.WEIGHTS, **_notices()}
     earlier = _files_of(out)
@@ -60,9 +69,9 @@ def write_site(
     if "blazeface" not in detector.boxes:
         print("this model has no calibration for the boxes of blazeface, so they are taken as they are")
     with tempfile.TemporaryDirectory() as folder:
-        exporting.export(detector, "onnx", pathlib.Path(folder, _NETWORK), dataset)
-        files[_NETWORK] = pathlib.Path(folder, _NETWORK).read_bytes()
-        description = read_json(pathlib.Path(folder, MODEL), dict)
+        network = pathlib.Path(folder, _NETWORK)
+        description = exporting.write_checked(detector, "onnx", network, dataset, precision, accept)
+        files[_NETWORK] = network.read_bytes()
     sizes = {name: len(content) for name, content in files.items() if name != _WORKER}
     settings = {**description, "margin": detector.config.data.crop, "mesh": mesh.mesh_of(detector.scheme)}
     files[MODEL] = json.dumps({**settings, "files": sizes}, indent=1).encode()
