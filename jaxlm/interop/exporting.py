@@ -67,7 +67,7 @@ def open_and_export(
 def open_detector(
     path: pathlib.Path, card: pathlib.Path | None = None, step: int | None = None, head: str | None = None
 ) -> Trained:
-    """The detector of a run or a file, as it is exported; see `open_and_export` for the arguments and what is raised."""
+    """The detector of a run or a file, as it is exported; see `open_and_export` for all else."""
     fields = read_card(card) if card else {}
     detector = open_model(path, step=step, head=head)
     name = detector.config.model.name

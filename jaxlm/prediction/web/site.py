@@ -53,8 +53,9 @@ def write_site(
     Args:
       detector: The detector.
       out: The folder.
-      dataset: The faces on which the points of the network's file are compared with ours; see
-        `exporting.write_checked` for it, `precision` and `accept`.
+      dataset: The faces on which the points of the network's file are compared with ours.
+      precision: Of the network; see `exporting.write_checked` for it and `dataset`.
+      accept: Write the page whatever its precision costs.
       archive: The archive of the runtime; see `npm.runtime_files`.
 
     Raises:
@@ -108,7 +109,7 @@ def _files_of(out: pathlib.Path) -> set[str]:
 
 
 def _check_place(out: pathlib.Path, names: set[str], earlier: set[str]) -> None:
-    """Raises OSError where files of a page cannot be written into a folder, or files to replace or remove are others'."""
+    """Raises OSError where files of a page cannot be written into a folder, or others' files are in their way."""
     if out.exists() and not out.is_dir():
         raise NotADirectoryError(f"--out {out} is a file; a page is a folder, so name one")
     for name in sorted(names | earlier):

@@ -16,6 +16,7 @@ let shown = null;
 // Counts what was asked for: the answer to an earlier question is not shown.
 let asked = 0;
 
+element("hint").remove(); // It is for those whose browser does not run this file.
 start().catch(tell);
 
 async function start() {
@@ -138,6 +139,7 @@ function show(next) {
   shown = next;
   element("empty").hidden = true;
   canvas.hidden = false;
+  element("stage").style.aspectRatio = `${next.image.width} / ${next.image.height}`;
   canvas.setAttribute("aria-label", `${shown.file}: ${counted(shown.faces.length)}`);
   element("download").disabled = !shown.faces.length;
   draw();
