@@ -15,9 +15,9 @@ from typing import Any
 EXECUTABLE = shutil.which("chromium") or shutil.which("google-chrome")
 
 _FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
-    " --disable-component-update --disable-sync --remote-debugging-pipe"
-).split()
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--remote-debugging-pipe"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+)
 _SECONDS = 240.0
 
 

@@ -1,4 +1,4 @@
-"""The page of the weights that ship, in Chromium: a photo, a camera, no other server, offline. Slow, and needs npm once.
+"""The page of the weights that ship, in Chromium: a photo, a camera, no other server, offline. It needs npm once.
 
 WEB_PICTURES names a folder for pictures of the page, to be looked at.
 """
@@ -149,26 +149,25 @@ def test_the_page_finds_the_faces_that_python_finds_and_asks_no_one_else(site: p
 
 def test_the_page_follows_a_face_of_the_camera(site: pathlib.Path, tmp_path: pathlib.Path):
     frame = write_camera(tmp_path / "camera.y4m")
-    *_, (_, (track,)) = tracking.track(
-        [Frame(frame, 0.1 * index) for index in range(6)], Landmarker.load(backend="jax")
-    )
+    frames = [Frame(frame, 0.1 * index) for index in range(6)]
+    *_, (_, (track,)) = tracking.track(frames, Landmarker.load(backend="jax"))
     expected = dataclasses.replace(track.face, points=track.state.points)
-    flags = "--use-fake-device-for-media-stream --use-fake-ui-for-media-stream".split()
-    with served(site) as address:
-        with chromium.opened(*flags, f"--use-file-for-fake-video-capture={tmp_path / 'camera.y4m'}") as tab:
-            tab.call("Page.navigate", url=address)
-            tab.wait_for(READY)
-            tab.evaluate("document.getElementById('camera').click()")
-            # After the first search the face is followed, by boxes of its points.
-            tab.wait_for("/second/.test(document.getElementById('rate-figure').textContent)")
-            take_pictures(tab, "camera")
-            entry = downloaded(tab, tmp_path, "camera_landmarks.json")
-            assert entry["frame"] >= 1
-            assert [face["track"] for face in entry["faces"]] == [0]
-            assert_same(entry["faces"], [expected], 1.0)  # The browser converts colours in its own way.
-            tab.evaluate("document.getElementById('camera').click()")
-            assert tab.evaluate("document.getElementById('camera').textContent") == "Camera"
-            assert not tab.problems
+    flags = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+    flags.append(f"--use-file-for-fake-video-capture={tmp_path / 'camera.y4m'}")
+    with served(site) as address, chromium.opened(*flags) as tab:
+        tab.call("Page.navigate", url=address)
+        tab.wait_for(READY)
+        tab.evaluate("document.getElementById('camera').click()")
+        # After the first search the face is followed, by boxes of its points.
+        tab.wait_for("/second/.test(document.getElementById('rate-figure').textContent)")
+        take_pictures(tab, "camera")
+        entry = downloaded(tab, tmp_path, "camera_landmarks.json")
+        assert entry["frame"] >= 1
+        assert [face["track"] for face in entry["faces"]] == [0]
+        assert_same(entry["faces"], [expected], 1.0)  # The browser converts colours in its own way.
+        tab.evaluate("document.getElementById('camera').click()")
+        assert tab.evaluate("document.getElementById('camera').textContent") == "Camera"
+        assert not tab.problems
 
 
 def take_pictures(tab: chromium.Tab, name: str) -> None:

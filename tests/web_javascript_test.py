@@ -116,7 +116,8 @@ def write_script() -> dict[str, Any]:
     truth = []
     for index in range(30):
         turned = geometry.transform(mean, geometry.rotation(2.0 * index, np.zeros(2)))
-        truth.append([turned + [50 + 0.5 * index, 80], mean + [210, 90] + rng.normal(0, 0.3, mean.shape)])
+        places = np.float64([50 + 0.5 * index, 80]), np.float64([210, 90])
+        truth.append([turned + places[0], mean + places[1] + rng.normal(0, 0.3, mean.shape)])
     found = [[20, 50, 80, 110, 0], [180, 60, 240, 120, 0]]
     return {"times": times, "truth": np.array(truth), "found": np.float64(found), "calibration": (1.1, 1.12, 0.0, 0.01)}
 
@@ -215,7 +216,7 @@ def test_what_the_anchors_see_is_read_as_in_python(answers: dict[str, Any], monk
     network = blazeface.Network()
 
     class Seen:
-        def setInput(self, planes: np.ndarray) -> None:  # noqa: N802
+        def setInput(self, planes: np.ndarray) -> None:
             pass
 
         def forward(self, names: list[str]) -> tuple[np.ndarray, np.ndarray]:

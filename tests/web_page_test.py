@@ -231,7 +231,7 @@ def test_what_npm_does_not_give_is_told(cache: pathlib.Path, tmp_path: pathlib.P
 
 def test_without_npm_one_is_told_what_to_do(cache: pathlib.Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(npm.shutil, "which", lambda name: None)
-    with pytest.raises(OSError, match="npm is not installed; .* --runtime onnxruntime-web-"):
+    with pytest.raises(OSError, match=r"npm is not installed; .* --runtime onnxruntime-web-"):
         npm.runtime_files()
 
 
