@@ -1,37 +1,86 @@
-"""The .json file beside an exported program: its inputs and outputs, and how to cut crops, in plain words."""
+"""The files beside an exported program: its inputs and outputs, and how to cut crops, as .json and as a page."""
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import pathlib
-from collections.abc import Mapping
 from typing import Any
 
 from jaxlm.checkpoints import Trained, bundle
+from jaxlm.files import read_json, write_json, write_whole
+from jaxlm.interop import export_readme
+from jaxlm.interop.parity import Parity
 from jaxlm.interop.programs import INPUT, OUTPUTS
 from jaxlm.landmarks import scheme as scheme_lib
 
 _USE = {
     "stablehlo": "jax.export.deserialize(bytearray(open(FILE, 'rb').read())).call(crops), with jax {jax} or newer",
+    "tflite": f"ai_edge_litert.interpreter.Interpreter(FILE).get_signature_runner()({INPUT}=crops)",
     "onnx": f"onnxruntime.InferenceSession(FILE).run(None, {{'{INPUT}': crops}})",
 }
 
 
+def places(out: pathlib.Path, kind: str) -> list[pathlib.Path]:
+    """The files beside a program: NAME.json or, where that is something else, NAME.ENDING.json; a page .md likewise.
+
+    Raises:
+      FileExistsError: Both names are something else's.
+    """
+    return [_place(out, ending) for ending in (".json", ".md")[: 1 + (kind in export_readme.KINDS)]]
+
+
+def _place(out: pathlib.Path, ending: str) -> pathlib.Path:
+    for beside in (out.with_suffix(ending), out.with_name(f"{out.name}{ending}")):
+        if beside != out and (not beside.exists() or _describes(beside, out)):
+            return beside
+    raise FileExistsError(f"{beside} is there already and does not describe {out}; name another --out")
+
+
+def _describes(beside: pathlib.Path, out: pathlib.Path) -> bool:
+    """Whether a file is one that was written for a program of this name."""
+    if not beside.is_file():
+        return False
+    with contextlib.suppress(ValueError):  # No JSON, or no text.
+        if beside.suffix == ".json":
+            return read_json(beside, dict).get("file") == out.name
+        with beside.open(encoding="utf-8") as file:
+            return file.readline().rstrip() == export_readme.first_line(out.name)
+    return False
+
+
+def describe(
+    detector: Trained, out: pathlib.Path, kind: str, outputs: int, precision: str, parity: Parity
+) -> list[pathlib.Path]:
+    """Writes the files beside a program, and gives their names; see `describe_program` for the arguments.
+
+    Raises:
+      FileExistsError: See `places`.
+    """
+    description = describe_program(detector, out, kind, outputs, precision, parity)
+    json_file, *pages = places(out, kind)
+    write_json(json_file, description)
+    for file in pages:
+        write_whole(file, export_readme.page(description, kind, detector.config.data.crop, json_file.name))
+    return [json_file, *pages]
+
+
 def describe_program(
-    detector: Trained, file: pathlib.Path, kind: str, outputs: int, parity: Mapping[str, Any]
+    detector: Trained, file: pathlib.Path, kind: str, outputs: int, precision: str, parity: Parity
 ) -> dict[str, Any]:
     """The description of an exported program, which JSON can hold.
 
     Args:
       detector: The detector.
       file: The program's file.
-      kind: `stablehlo` or `onnx`.
+      kind: `stablehlo`, `onnx` or `tflite`.
       outputs: The number of its outputs: points, or points and confidences.
-      parity: The faces on which it was compared with our points, and the largest difference.
+      precision: What its network computes in, or holds its weights in.
+      parity: Its points beside ours.
     """
     config, count = detector.config, detector.scheme.num_points
-    size = config.model.input_size
-    shapes = (["any", count, 2], ["any", count])
+    size, faces = config.model.input_size, 1 if kind == "tflite" else "any"
+    shapes = ([faces, count, 2], [faces, count])
     meanings = (
         "(x, y) in pixels of the crop; the first pixel's centre is (0, 0)",
         "how sure the model is of each point, 0 to 1",
@@ -41,11 +90,12 @@ def describe_program(
         "sha256": bundle.sha256(file),
         "model": config.model.name,
         "step": detector.step,
+        "precision": precision,
         "use": _USE[kind].replace("{jax}", importlib.metadata.version("jax")),
         "input": {
             "name": INPUT,
             "type": "uint8",
-            "shape": ["any", size, size, 3],
+            "shape": [faces, size, size, 3],
             "meaning": "crops of faces, RGB; the file normalises them itself",
         },
         "outputs": [
@@ -57,7 +107,7 @@ def describe_program(
         "least_confidence": detector.least_confidence,
         "scheme": scheme_lib.to_table(detector.scheme),
         "card": dict(detector.card),
-        "parity": dict(parity),
+        "parity": parity.to_table(precision),
     }
 
 

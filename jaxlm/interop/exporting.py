@@ -6,28 +6,29 @@ one is more than 0.02 points above ours.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import os
 import pathlib
 import tempfile
 from collections.abc import Sequence
-from typing import Any
 
 import jax
 
 from jaxlm import models
 from jaxlm.checkpoints import Trained, check_bundle_output, load_bundle, open_model, read_card, save_bundle
 from jaxlm.checkpoints.bundle import sha256
-from jaxlm.files import check_output, read_json, write_json
-from jaxlm.interop import export_description, parity, parity_faces, programs
+from jaxlm.files import check_output, read_json
+from jaxlm.interop import export_description, parity, parity_faces, programs, tflite
+from jaxlm.interop.parity import Parity
 from jaxlm.interop.programs import Detect, ExportError
 
-FORMATS = ("bundle", "stablehlo", "onnx")
+FORMATS = ("bundle", "stablehlo", "onnx", "tflite")
 """The kinds of files; jaxlm/export.py says what each is for."""
 
-PRECISIONS = {"float32": FORMATS, "float16": ("onnx",)}
+PRECISIONS = {"float32": FORMATS, "float16": ("onnx", "tflite"), "int8": ("onnx", "tflite")}
 """What a file's network computes in, and the formats that can have it."""
+
+_RUNTIMES = {"onnx": "onnxruntime", "tflite": "LiteRT, one at a time"}
 
 
 def open_and_export(
@@ -95,12 +96,11 @@ def export(
     accept: bool = False,
 ) -> None:
     """Writes a detector to a file and a program's description beside it; see `write_checked` for all else."""
-    description = write_checked(detector, kind, out, dataset, precision, accept)
+    outputs, found = write_checked(detector, kind, out, dataset, precision, accept)
     print(f"Wrote {out} ({out.stat().st_size / 1e6:.1f} MB)")
     if kind != "bundle":
-        beside = _description_of(out)
-        write_json(beside, description)
-        print(f"      {beside}: how to cut crops, and what the file takes and gives")
+        beside = export_description.describe(detector, out, kind, outputs, precision, found)
+        print(f"      {', '.join(map(str, beside))}: how to cut crops, and what the file takes and gives")
 
 
 def write_checked(
@@ -110,7 +110,8 @@ def write_checked(
     dataset: str | None = None,
     precision: str = "float32",
     accept: bool = False,
-) -> dict[str, Any]:
+    name: str | None = None,
+) -> tuple[int, Parity]:
     """Writes a detector to a file, and says how far its points are off; for other runtimes also how long it takes.
 
     Args:
@@ -120,9 +121,10 @@ def write_checked(
       dataset: A prepared set or pack whose faces are compared; None for the run's own, or rendered ones.
       precision: One of `PRECISIONS` that the format can have.
       accept: Write the file whatever its precision costs.
+      name: What errors call the file; by default `out`.
 
     Returns:
-      The description of a program; nothing for a bundle.
+      The number of outputs, points or points and confidences; and the file's points beside ours.
 
     Raises:
       ExportError: A point is off or NME rises, or the model cannot be exported; nothing is written.
@@ -140,14 +142,11 @@ def write_checked(
         print(f"points differ by up to {found.largest:.2g} crop pixels on {faces.description}")
         if precision != "float32":
             print(found)
-        parity.check(found, precision, accept, str(out))
-        if kind == "onnx":
-            parity.print_times(ours, detect, "onnxruntime", faces.crops, (1, min(parity_faces.COUNT, len(faces.crops))))
+        parity.check(found, precision, accept, name or str(out))
+        if kind in _RUNTIMES:
+            parity.print_times(ours, detect, _RUNTIMES[kind], faces.crops[: parity_faces.COUNT])
         partial.replace(os.path.realpath(out))
-    if kind == "bundle":
-        return {}
-    outputs = len(jax.eval_shape(ours, faces.crops[:1]))
-    return export_description.describe_program(detector, out, kind, outputs, found.to_table(precision))
+    return len(jax.eval_shape(ours, faces.crops[:1])), found
 
 
 def _check_files(out: pathlib.Path, kind: str, inputs: Sequence[pathlib.Path]) -> None:
@@ -157,30 +156,16 @@ def _check_files(out: pathlib.Path, kind: str, inputs: Sequence[pathlib.Path]) -
     if kind == "bundle":
         check_bundle_output(out, inputs)
     else:
-        beside = _description_of(out)
+        beside = export_description.places(out, kind)[0]
         described = read_json(beside, dict).get("sha256") if beside.exists() else None
         check_output(out, f"the program that {beside.name} describes", lambda file: sha256(file) == described, inputs)
-
-
-def _description_of(out: pathlib.Path) -> pathlib.Path:
-    """The .json file beside a program: NAME.json or, where that is something else, NAME.ENDING.json.
-
-    Raises:
-      FileExistsError: Both are something else.
-    """
-    for beside in (out.with_suffix(".json"), out.with_name(f"{out.name}.json")):
-        if beside != out:
-            with contextlib.suppress(ValueError):
-                if not beside.exists() or read_json(beside, dict).get("file") == out.name:
-                    return beside
-    raise FileExistsError(f"{beside} is there already and does not describe {out}; name another --out")
 
 
 def write_and_read(detector: Trained, kind: str, file: pathlib.Path, precision: str) -> Detect:
     """Writes a detector to a file and reads it back: what the file computes.
 
     Raises:
-      ExportError, ImportError: See `programs.onnx_model`.
+      ExportError, ImportError: See `programs.onnx_model` and `tflite.write_tflite`.
     """
     if kind == "bundle":
         save_bundle(file, detector)
@@ -188,5 +173,8 @@ def write_and_read(detector: Trained, kind: str, file: pathlib.Path, precision: 
     if kind == "stablehlo":
         programs.write_stablehlo(programs.detect_function(detector), detector.config.model.input_size, file)
         return programs.read_stablehlo(file)
+    if kind == "tflite":
+        tflite.write_tflite(detector, file, precision)
+        return tflite.read_tflite(file)
     programs.write_onnx(detector, file, precision)
     return programs.read_onnx(file)

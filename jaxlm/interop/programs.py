@@ -84,10 +84,10 @@ def read_stablehlo(file: pathlib.Path) -> Detect:
     return jax.jit(jax.export.deserialize(bytearray(file.read_bytes())).call)
 
 
-def onnx_model(trained: Trained, predict: Predict) -> bytes:
+def onnx_model(trained: Trained, predict: Predict, int8: bool = False) -> bytes:
     """A detector's function of `predict_function` as an ONNX model for any number of crops.
 
-    Its input is `INPUT`, its outputs have the names of the fields of `Predictions`.
+    Its input is `INPUT`, its outputs have the names of the fields of `Predictions`. With `int8` the weights are int8.
 
     Raises:
       ExportError: The detector has a primitive that cannot be written.
@@ -98,7 +98,7 @@ def onnx_model(trained: Trained, predict: Predict) -> bytes:
             raise ImportError(f'ONNX needs onnx and onnxruntime; there is no {package}: pip install "jaxlm[onnx]"')
     size, name = trained.config.model.input_size, trained.config.model.name
     try:
-        return onnx_writer.convert(predict, (size, size, 3), np.uint8, INPUT).SerializeToString()
+        return onnx_writer.convert(predict, (size, size, 3), np.uint8, INPUT, int8).SerializeToString()
     except onnx_writer.UnknownPrimitiveError as error:
         raise ExportError(
             f"the model {name} cannot be written as ONNX: {error}; StableHLO takes every model"
@@ -111,10 +111,12 @@ def write_onnx(trained: Trained, file: pathlib.Path, precision: str = "float32")
     Args:
       trained: The detector.
       file: The file.
-      precision: `float32`, or `float16` for the network; crops are uint8, points and confidences float32 all the same.
+      precision: `float32`; `float16`, in which the network computes, while crops are uint8, and points and confidences
+        float32, all the same; or `int8`, as which the weights are stored.
     """
-    predict = predict_function(trained, dtype=precision)
-    file.write_bytes(onnx_model(trained, lambda crops: predict(crops)._replace(degenerate=None)))
+    predict = predict_function(trained, dtype=jnp.float16 if precision == "float16" else jnp.float32)
+    model = onnx_model(trained, lambda crops: predict(crops)._replace(degenerate=None), precision == "int8")
+    file.write_bytes(model)
 
 
 def run_onnx(model: bytes) -> Callable[[np.ndarray], Predictions]:
@@ -123,6 +125,7 @@ def run_onnx(model: bytes) -> Callable[[np.ndarray], Predictions]:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = os.cpu_count() or 0
+    options.add_session_config_entry("session.disable_quant_qdq", "1")  # Weights of int8 are made float32 once.
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
     nothing = dict.fromkeys(Predictions._fields)

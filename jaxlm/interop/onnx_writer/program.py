@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from jax.extend import core
 
-from jaxlm.interop.onnx_writer import cleaning, convolutions, elementwise, gathers, shapes
+from jaxlm.interop.onnx_writer import cleaning, convolutions, elementwise, gathers, quantising, shapes
 from jaxlm.interop.onnx_writer.graph import Graph, Node, to_model
 from jaxlm.interop.onnx_writer.values import BATCH, Value, constant, hold, place
 from jaxlm.models.layers import operators
@@ -31,7 +31,9 @@ class UnknownPrimitiveError(ValueError):
     """A program has a primitive, or a form of it, that no rule is for."""
 
 
-def convert(function: Callable[[jax.Array], Any], shape: tuple[int, ...], dtype: Any, input_name: str) -> Any:
+def convert(
+    function: Callable[[jax.Array], Any], shape: tuple[int, ...], dtype: Any, input_name: str, int8: bool = False
+) -> Any:
     """A function as an `onnx.ModelProto` that takes any number of inputs at a time.
 
     Args:
@@ -39,6 +41,7 @@ def convert(function: Callable[[jax.Array], Any], shape: tuple[int, ...], dtype:
       shape: The shape of one input.
       dtype: Its type.
       input_name: Its name in the model.
+      int8: Store the weights as int8; see `quantising.store_weights_in_int8`.
 
     Raises:
       UnknownPrimitiveError: A primitive has no rule.
@@ -55,6 +58,8 @@ def convert(function: Callable[[jax.Array], Any], shape: tuple[int, ...], dtype:
         axes = tuple(range(len(value.shape)))
         graph.nodes.append(Node("Identity", [place(graph, hold(graph, value, axes), axes)], [name], {}))
     cleaning.clean(graph, names)
+    if int8:
+        quantising.store_weights_in_int8(graph)
     described = {name: (value.shape[1:], value.dtype) for name, value in outputs.items()}
     return to_model(graph, shape, np.dtype(dtype), described)
 

@@ -12,7 +12,7 @@ import tempfile
 from jaxlm.checkpoints import Trained
 from jaxlm.files import check_place, read_json, write_whole
 from jaxlm.files.folders import make_folder
-from jaxlm.interop import exporting
+from jaxlm.interop import export_description, exporting
 from jaxlm.prediction.detectors import blazeface
 from jaxlm.prediction.web import mesh, npm
 
@@ -71,20 +71,26 @@ def write_site(
         print("this model has no calibration for the boxes of blazeface, so they are taken as they are")
     with tempfile.TemporaryDirectory() as folder:
         network = pathlib.Path(folder, _NETWORK)
-        description = exporting.write_checked(detector, "onnx", network, dataset, precision, accept)
+        outputs, found = exporting.write_checked(detector, "onnx", network, dataset, precision, accept, str(out))
+        description = export_description.describe_program(detector, network, "onnx", outputs, precision, found)
         files[_NETWORK] = network.read_bytes()
     sizes = {name: len(content) for name, content in files.items() if name != _WORKER}
     settings = {**description, "margin": detector.config.data.crop, "mesh": mesh.mesh_of(detector.scheme)}
     files[MODEL] = json.dumps({**settings, "files": sizes}, indent=1).encode()
     # The worker comes last: browsers that find another one load all files anew.
     files[_WORKER] = _naming(files) + files.pop(_WORKER)
+    _replace(out, files, earlier)
+    size = sum(map(len, files.values()))
+    print(f"Wrote {out}, {len(files)} files ({size / 1e6:.1f} MB); see it by python -m http.server --directory {out}")
+
+
+def _replace(out: pathlib.Path, files: dict[str, bytes], earlier: set[str]) -> None:
+    """Writes files into a folder, and removes those of an earlier page that the new one does not have."""
     for name, content in files.items():
         make_folder((out / name).parent)
         write_whole(out / name, content)
     for name in earlier - {*files}:
         (out / name).unlink(missing_ok=True)
-    size = sum(map(len, files.values()))
-    print(f"Wrote {out}, {len(files)} files ({size / 1e6:.1f} MB); see it by python -m http.server --directory {out}")
 
 
 def _own_files() -> dict[str, bytes]:

@@ -1,0 +1,48 @@
+"""Weights as int8, a quarter of the bytes: the graph makes float32 of them, in which all is computed."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from jaxlm.interop.onnx_writer.graph import Graph, Node
+
+# Weights of fewer elements stay: they save little, and small matrices are often exact, as those that resize maps are.
+_LEAST_OF_CONVOLUTION, _LEAST_OF_PRODUCT = 2**10, 2**14 + 1
+
+_LARGEST = 127
+
+
+def store_weights_in_int8(graph: Graph) -> None:
+    """Replaces large weights by int8 with a scale for each output of their node, -127 to 127 and without an offset."""
+    for node in list(graph.nodes):
+        number = _input_of_weights(graph, node)
+        if number is None:
+            continue
+        weights = graph.constants[node.inputs[number]]
+        axis = _output_axis(node, number, weights.ndim)
+        others = tuple(at for at in range(weights.ndim) if at != axis)
+        scale = np.abs(weights).max(axis=others, keepdims=True) / np.float32(_LARGEST)
+        scale[scale == 0] = 1
+        names = graph.constant(np.rint(weights / scale).astype(np.int8)), graph.constant(scale.reshape(-1))
+        node.inputs[number] = graph.node("DequantizeLinear", *names, axis=axis)
+    # They come first, as each must come before the nodes that use it, and need nothing but constants.
+    graph.nodes.sort(key=lambda node: node.op != "DequantizeLinear")
+    used = {name for node in graph.nodes for name in node.inputs}
+    graph.constants = {name: array for name, array in graph.constants.items() if name in used}
+
+
+def _input_of_weights(graph: Graph, node: Node) -> int | None:
+    """Which input of a node is large constant weights of float32, if one is."""
+    least = {"Conv": _LEAST_OF_CONVOLUTION, "ConvTranspose": _LEAST_OF_CONVOLUTION, "MatMul": _LEAST_OF_PRODUCT}
+    for number in (0, 1) if node.op in least else ():
+        array = graph.constants.get(node.inputs[number])
+        if array is not None and array.dtype == np.float32 and array.size >= least[node.op]:
+            return number
+    return None
+
+
+def _output_axis(node: Node, number: int, rank: int) -> int:
+    """The axis of a node's weights along which lie its outputs; they are its input `number`."""
+    if node.op == "MatMul":
+        return rank - 1 if number == 1 else rank - 2
+    return 0 if node.op == "Conv" else 1
