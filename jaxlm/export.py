@@ -1,4 +1,4 @@
-"""A trained detector for elsewhere: `jaxlm export --workdir DIR --format bundle|stablehlo|onnx|web --out FILE`
+"""A trained detector for elsewhere: `jaxlm export --workdir DIR --format bundle|onnx|web|... --out FILE`
 
 - `bundle`: weights, config and scheme, for jaxlm itself; see jaxlm/checkpoints/bundle.py.
 - `stablehlo`: the whole program with its weights, for JAX on a CPU, GPU or TPU. JAX promises to read such a file for
