@@ -132,6 +132,10 @@ CASES: dict[str, tuple[Callable[[jax.Array], jax.Array], tuple[int, ...]]] = {
     "neg, sub": (lambda x: 1 - -x, (9,)),
     "normalisation": (lambda x: nn.relu((conv(x) - 0.5) * CHANNELS + (1 - CHANNELS)), IMAGES),
     "pad": (lambda x: jnp.pad(x, ((0, 0), (1, 2), (0, 1), (0, 0)), constant_values=3.0), IMAGES),
+    "pad between gathers": (
+        lambda x: sampled(jnp.pad(sampled(x), ((0, 0), (1, 1), (1, 1), (0, 0)))),
+        (6, 6, 3),
+    ),
     "photos": (lambda x: conv((x - 127.5) / 128), IMAGES),
     "reduce_and, reduce_or": (lambda x: (x > -1).all(axis=(1, 2)) | (x > 2).any(axis=(1, 2)), IMAGES),
     "reduce_max, reduce_min": (lambda x: x.max(axis=1) - x.min(axis=1), IMAGES),
@@ -208,6 +212,31 @@ def test_normalisations_of_float16_are_folded_with_their_casts(scaled: str):
         assert counts == {"Cast": 2, "Transpose": 2, "Conv": 1, "Relu": 1}
     else:
         assert (counts["Mul"], counts["Add"]) == (1, 1)
+
+
+INTEGERS = np.random.default_rng(2).integers(-127, 128, (3, 3, 32, 8))
+INTEGERS[0, 0, 0] = 127
+EIGHTS = (INTEGERS * 2.0 ** -np.arange(8)).astype(np.float32)
+"""Weights that int8 holds without rounding, if each of the eight outputs has a scale of its own."""
+
+
+@pytest.mark.parametrize(
+    ("function", "shape", "count"),
+    [
+        (lambda x: conv(x, EIGHTS), (8, 6, 32), 1),
+        (lambda x: operators.conv_transpose_4x4(x, np.resize(EIGHTS, (4, 4, 24, 8)).swapaxes(2, 3)), (8, 6, 24), 1),
+        (lambda x: x @ np.resize(EIGHTS, (2304, 8)), (2304,), 1),
+        (lambda x: conv(x) @ np.resize(EIGHTS, (4, 8)), IMAGES, 0),
+    ],
+    ids=["convolution", "transposed", "product", "small ones stay"],
+)
+def test_large_weights_become_int8_with_a_scale_for_each_output(function: Callable, shape: tuple[int, ...], count: int):
+    x = np.random.default_rng(1).normal(size=(2, *shape)).astype(np.float32)
+    model = convert(lambda x: Outputs(function(x)), shape, np.float32, "x", int8=True)
+    kinds = Counter(tensor.data_type for tensor in model.graph.initializer)
+    assert Counter(node.op_type for node in model.graph.node)["DequantizeLinear"] == count
+    assert kinds[onnx.TensorProto.INT8] == count
+    assert_float32_close(run(model, x), function(x), depth=2304)
 
 
 def test_what_is_used_twice_is_not_folded():

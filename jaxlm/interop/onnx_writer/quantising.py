@@ -14,7 +14,8 @@ _LARGEST = 127
 
 def store_weights_in_int8(graph: Graph) -> None:
     """Replaces large weights by int8 with a scale for each output of their node, -127 to 127 and without an offset."""
-    for node in list(graph.nodes):
+    count = len(graph.nodes)
+    for node in graph.nodes[:count]:
         number = _input_of_weights(graph, node)
         if number is None:
             continue
@@ -23,10 +24,14 @@ def store_weights_in_int8(graph: Graph) -> None:
         others = tuple(at for at in range(weights.ndim) if at != axis)
         scale = np.abs(weights).max(axis=others, keepdims=True) / np.float32(_LARGEST)
         scale[scale == 0] = 1
-        names = graph.constant(np.rint(weights / scale).astype(np.int8)), graph.constant(scale.reshape(-1))
-        node.inputs[number] = graph.node("DequantizeLinear", *names, axis=axis)
-    # They come first, as each must come before the nodes that use it, and need nothing but constants.
-    graph.nodes.sort(key=lambda node: node.op != "DequantizeLinear")
+        integers = np.rint(weights / scale).astype(np.int8)
+        # With an axis more onnxruntime does not take a product for one whose other factor may become int8, too.
+        held = integers[..., None] if node.op == "MatMul" else integers
+        name = graph.node("DequantizeLinear", graph.constant(held), graph.constant(scale.reshape(-1)), axis=axis)
+        if node.op == "MatMul":
+            name = graph.node("Reshape", name, graph.integers(*weights.shape))
+        node.inputs[number] = name
+    graph.nodes = graph.nodes[count:] + graph.nodes[:count]  # They need nothing but constants, and others need them.
     used = {name for node in graph.nodes for name in node.inputs}
     graph.constants = {name: array for name, array in graph.constants.items() if name in used}
 

@@ -182,9 +182,9 @@ def _pad(graph: Graph, inputs: Sequence[Value], parameters: Mapping[str, Any], o
     value = hold(graph, value, axes)
     layout = tuple(axis for axis in value.layout if axis in value.held)
     layout += tuple(axis for axis in axes if axis not in layout)
-    pads = graph.integers(*(amounts[axis][end] for end in (0, 1) for axis in axes))
-    positions = graph.integers(*(layout.index(axis) for axis in axes))
-    padded = graph.node("Pad", place(graph, value, layout), pads, graph.constant(filling.data.reshape(())), positions)
+    # Those of all axes: where onnxruntime 1.32 moves a transposition, it takes the pads of some for the pads of all.
+    pads = graph.integers(*(amounts[axis][end] for end in (0, 1) for axis in layout))
+    padded = graph.node("Pad", place(graph, value, layout), pads, graph.constant(filling.data.reshape(())))
     return value.tensor(padded, layout, out.shape)
 
 

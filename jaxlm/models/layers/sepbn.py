@@ -87,7 +87,8 @@ class SeparableBatchNorm(nn.Module):
         pooled = cells.mean((2, 4), dtype=jnp.float32)
         first, second = self._attention_widths(channels)
         init = nn.initializers.kaiming_uniform()
-        hidden = nn.Dense(first, use_bias=False, kernel_init=init, name="fc1")(pooled)
+        # A matrix of all cells, as TFLite has no product of a matrix and an array of four axes.
+        hidden = nn.Dense(first, use_bias=False, kernel_init=init, name="fc1")(pooled.reshape(-1, channels))
         hidden = nn.leaky_relu(hidden).reshape(batch, -1)
         logits = nn.Dense(second, use_bias=False, kernel_init=init, name="fc2")(hidden)
         return logits.reshape(batch, self.groups, self.sets)
