@@ -41,6 +41,7 @@ function describeModel() {
       Object.assign(document.createElement("dd"), { textContent: text }),
     ]),
   );
+  element("card").parentElement.hidden = !Object.keys(card).length;
   element("licence").textContent = card.licence ? `Model licence — ${card.licence}.` : "";
 }
 
@@ -139,7 +140,7 @@ function show(next) {
   shown = next;
   element("empty").hidden = true;
   canvas.hidden = false;
-  element("stage").style.aspectRatio = `${next.image.width} / ${next.image.height}`;
+  element("stage").style.setProperty("--sides", `${next.image.width} / ${next.image.height}`);
   canvas.setAttribute("aria-label", `${shown.file}: ${counted(shown.faces.length)}`);
   element("download").disabled = !shown.faces.length;
   draw();
