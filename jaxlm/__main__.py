@@ -14,7 +14,7 @@ COMMANDS = {
     "Find landmarks": {
         "predict": "landmarks of faces in photos and videos",
         "calibrate": "fit the boxes of a face detector to a model",
-        "export": "a trained detector as one file: a bundle, StableHLO or ONNX",
+        "export": "a trained detector for elsewhere: a bundle, StableHLO, ONNX, TFLite, a page",
         "convert": "PyTorch checkpoints to weights of jaxlm",
     },
     "Prepare data": {

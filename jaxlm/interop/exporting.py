@@ -19,6 +19,7 @@ from jaxlm.checkpoints import Trained, check_bundle_output, load_bundle, open_mo
 from jaxlm.checkpoints.bundle import sha256
 from jaxlm.files import check_output, read_json
 from jaxlm.interop import export_description, parity, parity_faces, programs, tflite
+from jaxlm.interop.parity import Parity
 from jaxlm.interop.programs import Detect, ExportError
 
 FORMATS = ("bundle", "stablehlo", "onnx", "tflite")
@@ -61,13 +62,20 @@ def open_and_export(
     """
     check_precision(kind, precision, accept)
     _check_files(out, kind, [path, *([card] if card else [])])
+    export(open_detector(path, card, step, head), kind, out, dataset, precision, accept)
+
+
+def open_detector(
+    path: pathlib.Path, card: pathlib.Path | None = None, step: int | None = None, head: str | None = None
+) -> Trained:
+    """The detector of a run or a file, as it is exported; see `open_and_export` for all else."""
     fields = read_card(card) if card else {}
     detector = open_model(path, step=step, head=head)
     name = detector.config.model.name
     if name not in models.DETECTORS:
         known = ", ".join(models.DETECTORS)
         raise ExportError(f"{path} holds the translator {name}, which finds no landmarks; exported are {known}")
-    export(dataclasses.replace(detector, card={**detector.card, **fields}), kind, out, dataset, precision, accept)
+    return dataclasses.replace(detector, card={**detector.card, **fields})
 
 
 def check_precision(kind: str, precision: str, accept: bool) -> None:
@@ -87,6 +95,23 @@ def export(
     precision: str = "float32",
     accept: bool = False,
 ) -> None:
+    """Writes a detector to a file and a program's description beside it; see `write_checked` for all else."""
+    outputs, found = write_checked(detector, kind, out, dataset, precision, accept)
+    print(f"Wrote {out} ({out.stat().st_size / 1e6:.1f} MB)")
+    if kind != "bundle":
+        beside = export_description.describe(detector, out, kind, outputs, precision, found)
+        print(f"      {', '.join(map(str, beside))}: how to cut crops, and what the file takes and gives")
+
+
+def write_checked(
+    detector: Trained,
+    kind: str,
+    out: pathlib.Path,
+    dataset: str | None = None,
+    precision: str = "float32",
+    accept: bool = False,
+    name: str | None = None,
+) -> tuple[int, Parity]:
     """Writes a detector to a file, and says how far its points are off; for other runtimes also how long it takes.
 
     Args:
@@ -96,6 +121,10 @@ def export(
       dataset: A prepared set or pack whose faces are compared; None for the run's own, or rendered ones.
       precision: One of `PRECISIONS` that the format can have.
       accept: Write the file whatever its precision costs.
+      name: What errors call the file; by default `out`.
+
+    Returns:
+      The number of outputs, points or points and confidences; and the file's points beside ours.
 
     Raises:
       ExportError: A point is off or NME rises, or the model cannot be exported; nothing is written.
@@ -113,15 +142,11 @@ def export(
         print(f"points differ by up to {found.largest:.2g} crop pixels on {faces.description}")
         if precision != "float32":
             print(found)
-        parity.check(found, precision, accept, str(out))
+        parity.check(found, precision, accept, name or str(out))
         if kind in _RUNTIMES:
             parity.print_times(ours, detect, _RUNTIMES[kind], faces.crops[: parity_faces.COUNT])
         partial.replace(os.path.realpath(out))
-    print(f"Wrote {out} ({out.stat().st_size / 1e6:.1f} MB)")
-    if kind != "bundle":
-        outputs = len(jax.eval_shape(ours, faces.crops[:1]))
-        beside = export_description.describe(detector, out, kind, outputs, precision, found)
-        print(f"      {', '.join(map(str, beside))}: how to cut crops, and what the file takes and gives")
+    return len(jax.eval_shape(ours, faces.crops[:1])), found
 
 
 def _check_files(out: pathlib.Path, kind: str, inputs: Sequence[pathlib.Path]) -> None:
