@@ -194,12 +194,11 @@ class Fakes:
         monkeypatch.setattr(limited_data_runs, "draw_set", lambda plan, piece, workdir: self.do(piece.folder(workdir)))
         monkeypatch.setattr(limited_data_runs, "judge_detector", self.judge)
 
-    def do(self, folder: pathlib.Path) -> bool:
+    def do(self, folder: pathlib.Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         if len(self.done) == self.interrupt_at:
-            return False
+            raise SystemExit(143)
         self.done.append("/".join(folder.parts[-3:]))
-        return True
 
     def judge(self, plan, piece, workdir, split):
         base = {"real": 0.06, "self": 0.05, "avs": 0.04}[piece.name]
@@ -208,17 +207,18 @@ class Fakes:
 
 def test_a_stopped_command_goes_on_with_the_piece_it_stood_at(plan: Plan, tmp_path, monkeypatch, capsys):
     stopped = Fakes(monkeypatch, interrupt_at=4)
-    assert not limited_data_runs.run_pieces(plan, tmp_path, ["validation"])
+    with pytest.raises(SystemExit, match="143"):
+        limited_data_runs.run_pieces(plan, tmp_path, ["validation"])
     assert stopped.done[-1] == "seed0/25_percent/real"
     printed = capsys.readouterr().out
     assert "[5/24] 25 %, seed 0: self; " in printed
     assert "[6/24]" not in printed
     rest = Fakes(monkeypatch)
-    assert limited_data_runs.run_pieces(plan, tmp_path, ["validation"])
+    limited_data_runs.run_pieces(plan, tmp_path, ["validation"])
     assert rest.done[0] == "seed0/25_percent/self"
     assert len(stopped.done + rest.done) == len(set(stopped.done + rest.done)) == 24
     again = Fakes(monkeypatch)
-    assert limited_data_runs.run_pieces(plan, tmp_path, ["validation"])
+    limited_data_runs.run_pieces(plan, tmp_path, ["validation"])
     assert again.done == []
 
 
