@@ -71,6 +71,48 @@ def heatmap_network(num_points: int) -> nn.Sequential:
     )
 
 
+class ResidualBlock(nn.Module):
+    """Images [B, inputs, H, W] to [B, features, H / stride, W / stride]."""
+
+    def __init__(self, inputs: int, features: int, stride: int) -> None:
+        super().__init__()
+        self.first = conv_norm_relu(inputs, features, 3, stride)
+        self.second = conv_norm(features, features, 3)
+        changes = stride > 1 or inputs != features
+        self.beside = conv_norm(inputs, features, 1, stride) if changes else nn.Identity()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return functional.relu(self.second(self.first(x)) + self.beside(x))
+
+
+class ResUNet(nn.Module):
+    """Images [B, 3, S, S] to maps [B, N, S / 4, S / 4]; see jaxlm/models/resunet.py."""
+
+    def __init__(self, num_points: int, widths: tuple[int, ...] = (48, 96, 192, 192), decoder: int = 64) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(
+            conv_norm_relu(3, widths[0] // 2, 3, 2), conv_norm_relu(widths[0] // 2, widths[0], 3, 2)
+        )
+        inputs = (widths[0], *widths)
+        self.stages = nn.ModuleList(
+            nn.Sequential(ResidualBlock(inputs[i], width, 2 if i else 1), ResidualBlock(width, width, 1))
+            for i, width in enumerate(widths)
+        )
+        self.lateral = nn.ModuleList(conv_norm(width, decoder, 1) for width in widths)
+        self.smooth = nn.ModuleList(conv_norm_relu(decoder, decoder, 3) for _ in widths)
+        self.head = nn.Conv2d(decoder, num_points, 1)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        scales = [self.stem(images)]
+        for stage in self.stages:
+            scales.append(stage(scales[-1]))
+        x = None
+        for scale, lateral, smooth in reversed(list(zip(scales[1:], self.lateral, self.smooth, strict=True))):
+            beside = lateral(scale)
+            x = smooth(functional.relu(beside if x is None else beside + functional.interpolate(x, scale_factor=2.0)))
+        return self.head(x)
+
+
 class SepBatchNorm(nn.Module):
     """SepBN as it was published: K whole normalisations, averaged with the weights that attention gives."""
 
