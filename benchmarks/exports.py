@@ -62,11 +62,11 @@ def untrained(name: str, options: Mapping[str, Any], size: int) -> Trained:
 def outcomes(detector: Trained) -> Iterator[tuple[str, str | None]]:
     """For each of COLUMNS the cell, and why there is no file, if so.
 
-    A cell is the size of the file and how far points are off: in float32 the one that is off most, otherwise the median,
-    as the highest cell of a map that was drawn at random may be another one for a small difference.
+    A cell is the size of the file and how far points are off: in float32 the one that is off most, otherwise the
+    median, as the highest cell of a map that was drawn at random may be another one for a small difference.
     """
     crops = parity_faces.load(detector.config).crops[:_FACES]
-    ours = parity.points_of(jax.jit(programs.detect_function(detector)), crops)
+    ours = np.asarray(jax.jit(programs.detect_function(detector))(crops)[0])
     for kind, precision in COLUMNS:
         with tempfile.TemporaryDirectory() as folder:
             file = pathlib.Path(folder, "file")

@@ -240,8 +240,9 @@ def test_what_cannot_be_exported(file: pathlib.Path, tmp_path: pathlib.Path, mon
     of_file = ("--weights", str(file), "--format")
     assert "no training run here" in error("--workdir", str(tmp_path), "--format", "bundle")
     assert "there is no such file" in error("--weights", str(tmp_path / "none.npz"), "--format", "bundle")
-    assert "No such file or directory" in error(*of_file, "stablehlo")
+    assert "there is no folder" in error(*of_file, "stablehlo")
     assert "No such file or directory" in error(*of_file, "bundle", "--card", str(tmp_path / "none.json"))
+    (tmp_path / "none").mkdir()
     assert "nowhere" in error(*of_file, "bundle", "--faces", "nowhere")
     with pytest.raises(SystemExit):
         export.main([*of_file, "bundle", "--out", "a", "--head", "b"])

@@ -81,13 +81,13 @@ import android.graphics.Bitmap
 import java.nio.ByteBuffer
 
 /** The points (x, y) in pixels of the crop; the session is OrtEnvironment.getEnvironment().createSession(bytes). */
+@Suppress("UNCHECKED_CAST")
 fun points(session: OrtSession, crop: Bitmap): Array<FloatArray> {
     val shape = longArrayOf(1, $size, $size, 3)
     val environment = OrtEnvironment.getEnvironment()
-    OnnxTensor.createTensor(environment, bytes(crop), shape, OnnxJavaType.UINT8).use { crops ->
+    return OnnxTensor.createTensor(environment, bytes(crop), shape, OnnxJavaType.UINT8).use { crops ->
         session.run(mapOf("$input" to crops)).use { found ->
-            @Suppress("UNCHECKED_CAST")
-            return (found.get("points").get().value as Array<Array<FloatArray>>)[0]
+            (found.get("points").get().value as Array<Array<FloatArray>>)[0]
         }
     }
 }

@@ -128,9 +128,11 @@ def write_checked(
 
     Raises:
       ExportError: A point is off or NME rises, or the model cannot be exported; nothing is written.
-      ValueError, FileNotFoundError: `dataset` cannot be used.
+      ValueError, FileNotFoundError: `dataset` cannot be used, or there is no folder for `out`.
       ImportError: A package for the format is not installed.
     """
+    if not out.parent.is_dir():
+        raise FileNotFoundError(f"there is no folder {out.parent} to write {out.name} to; make it first")
     most = parity_faces.COUNT if precision == "float32" else parity_faces.COUNT_FOR_NME
     faces = parity_faces.load(detector.config, dataset, most)
     ours = jax.jit(programs.detect_function(detector))
