@@ -270,7 +270,7 @@ def test_a_run_whose_held_out_faces_have_no_normaliser_says_so_and_ends(
     train.main(["--experiment", "debug", *options, "--workdir", str(tmp_path / "run")])
     told = capsys.readouterr().err
     assert "faces held out have inter-ocular distance 0 or unknown" in told
-    assert "5 held out; " in told
+    assert "5 held out: " in told
     assert "so there is no validation NME" in told
     rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert all(row["split"] == "train" for row in rows)

@@ -409,7 +409,8 @@ def test_sigterm_ends_with_all_that_was_found(
     monkeypatch.setattr(predict.Landmarker, "load", lambda *_, **__: SPOTS)
 
     def end_after_two() -> None:
-        while (out / "predictions.jsonl").read_bytes().count(b'"done"') < 2:
+        log = out / "predictions.jsonl"
+        while not log.exists() or log.read_bytes().count(b'"done"') < 2:
             time.sleep(0.01)
         os.kill(os.getpid(), signal.SIGTERM)
 
