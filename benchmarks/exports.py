@@ -56,7 +56,14 @@ def untrained(name: str, options: Mapping[str, Any], size: int) -> Trained:
     model = models.build(config.model.name, scheme.num_points, config.model.options, jnp.float32)
     images = jnp.zeros((1, size, size, 3))
     variables = jax.jit(lambda key: model.init(key, images, train=False))(jax.random.key(0))
-    return Trained(config, model, variables, 0, scheme)
+    return Trained(config, model, jax.tree.map(_drawn, variables), 0, scheme)
+
+
+def _drawn(array: jax.Array) -> jax.Array:
+    """Small random numbers for weights that a network begins with as zeros; its points would show nothing."""
+    if array.ndim < 2 or jnp.any(array):
+        return array
+    return 0.001 * jax.random.normal(jax.random.key(1), array.shape)
 
 
 def outcomes(detector: Trained) -> Iterator[tuple[str, str | None]]:

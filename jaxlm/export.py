@@ -11,9 +11,9 @@ Programs take crops uint8 [B, S, S, 3]. They give points [B, N, 2] in crop pixel
 [B, N]. A .json file beside them tells how to cut the crops; beside ONNX and TFLite a page .md has code to copy, too.
 
 Every file is read back. One of float32 must give our points to 0.01 crop pixels for 32 faces, of the run's validation
-split where it can be opened, else rendered ones. Of a smaller one (`--precision float16` or `int8`) the NME may be 0.02
-points worse on up to 512 such faces; without labels the mean distance from our points counts. Otherwise nothing is
-written, and the exit status is 1; `--accept` takes the cost.
+split where it can be opened, else rendered ones. With `--precision float16` or `int8` its NME may be 0.02 points worse
+on up to 512 such faces; without labels the mean distance from our points counts. Otherwise nothing is written, and the
+exit status is 1; `--accept` takes the cost.
 """
 
 from __future__ import annotations

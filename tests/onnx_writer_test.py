@@ -225,10 +225,12 @@ EIGHTS = (INTEGERS * 2.0 ** -np.arange(8)).astype(np.float32)
     [
         (lambda x: conv(x, EIGHTS), (8, 6, 32), 1),
         (lambda x: operators.conv_transpose_4x4(x, np.resize(EIGHTS, (4, 4, 24, 8)).swapaxes(2, 3)), (8, 6, 24), 1),
-        (lambda x: x @ np.resize(EIGHTS, (2304, 8)), (2304,), 1),
+        (lambda x: x @ np.resize(EIGHTS, (288, 8)), (288,), 1),
         (lambda x: conv(x) @ np.resize(EIGHTS, (4, 8)), IMAGES, 0),
+        (lambda x: x @ np.mgrid[:3, :500][1].astype(np.float32), (3,), 0),
+        (lambda x: x @ np.eye(64, dtype=np.float32), (64,), 0),
     ],
-    ids=["convolution", "transposed", "product", "small ones stay"],
+    ids=["convolution", "transposed", "product", "small ones stay", "pixels stay", "what is mostly zeros stays"],
 )
 def test_large_weights_become_int8_with_a_scale_for_each_output(function: Callable, shape: tuple[int, ...], count: int):
     x = np.random.default_rng(1).normal(size=(2, *shape)).astype(np.float32)

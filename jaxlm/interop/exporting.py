@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
-import tempfile
 from collections.abc import Sequence
 
 import jax
@@ -17,7 +16,7 @@ import jax
 from jaxlm import models
 from jaxlm.checkpoints import Trained, check_bundle_output, load_bundle, open_model, read_card, save_bundle
 from jaxlm.checkpoints.bundle import sha256
-from jaxlm.files import check_output, read_json
+from jaxlm.files import check_output, read_json, unfinished_beside
 from jaxlm.interop import export_description, parity, parity_faces, programs, tflite
 from jaxlm.interop.parity import Parity
 from jaxlm.interop.programs import Detect, ExportError
@@ -136,8 +135,8 @@ def write_checked(
     most = parity_faces.COUNT if precision == "float32" else parity_faces.COUNT_FOR_NME
     faces = parity_faces.load(detector.config, dataset, most)
     ours = jax.jit(programs.detect_function(detector))
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=".") as folder:
-        partial = pathlib.Path(folder, "file")
+    target = pathlib.Path(os.path.realpath(out))
+    with unfinished_beside(target) as partial:
         detect = write_and_read(detector, kind, partial, precision)
         points, theirs = (parity.points_of(function, faces.crops) for function in (ours, detect))
         found = parity.compare(points, theirs, faces, detector.scheme)
@@ -147,7 +146,7 @@ def write_checked(
         parity.check(found, precision, accept, name or str(out))
         if kind in _RUNTIMES:
             parity.print_times(ours, detect, _RUNTIMES[kind], faces.crops[: parity_faces.COUNT])
-        partial.replace(os.path.realpath(out))
+        partial.replace(target)
     return len(jax.eval_shape(ours, faces.crops[:1])), found
 
 

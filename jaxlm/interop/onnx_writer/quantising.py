@@ -6,8 +6,9 @@ import numpy as np
 
 from jaxlm.interop.onnx_writer.graph import Graph, Node
 
-# Weights of fewer elements stay: they save little, and small matrices are often exact, as those that resize maps are.
-_LEAST_OF_CONVOLUTION, _LEAST_OF_PRODUCT = 2**10, 2**14 + 1
+_LEAST = 2**10  # Weights of fewer elements stay: they save little.
+# A matrix that sums fewer numbers, or is mostly zeros, is none of weights: a grid of pixels, or one that resizes maps.
+_LEAST_SUMMED = 32
 
 _LARGEST = 127
 
@@ -38,10 +39,14 @@ def store_weights_in_int8(graph: Graph) -> None:
 
 def _input_of_weights(graph: Graph, node: Node) -> int | None:
     """Which input of a node is large constant weights of float32, if one is."""
-    least = {"Conv": _LEAST_OF_CONVOLUTION, "ConvTranspose": _LEAST_OF_CONVOLUTION, "MatMul": _LEAST_OF_PRODUCT}
-    for number in (0, 1) if node.op in least else ():
+    for number in (0, 1) if node.op in ("Conv", "ConvTranspose", "MatMul") else ():
         array = graph.constants.get(node.inputs[number])
-        if array is not None and array.dtype == np.float32 and array.size >= least[node.op]:
+        if array is None or array.dtype != np.float32 or array.size < _LEAST:
+            continue
+        if node.op != "MatMul":
+            return number
+        summed = array.shape[-2 if number == 1 else -1]
+        if summed >= _LEAST_SUMMED and np.count_nonzero(array) > array.size / 2:
             return number
     return None
 
