@@ -123,6 +123,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             head=arguments.head,
             detector=detectors.build(arguments.detector, arguments.smallest),
             flip_test=arguments.flip_test,
+            threads=1 if len(files) > 1 else None,  # Several photos are looked at at once, each on a core.
         )
         if least is not None:
             landmarker.least_confidence = least

@@ -29,13 +29,20 @@ class Predictor:
       flip: The scheme's flip permutation, to average with the mirrored crops; see `inference.predict_step`.
       backend: One of `BACKENDS`; by default `onnx` where JAX would compute on a CPU, onnx and onnxruntime are
         installed and the detector can be written as ONNX, which the first call finds out, and `jax` elsewhere.
+      threads: Cores that onnxruntime takes for a call; by default all.
 
     Raises:
       ValueError: There is no such backend, or it cannot be used here.
     """
 
-    def __init__(self, trained: Trained, flip: Sequence[int] | None = None, backend: str | None = None) -> None:
-        self._trained, self._flip, self._asked = trained, flip, backend
+    def __init__(
+        self,
+        trained: Trained,
+        flip: Sequence[int] | None = None,
+        backend: str | None = None,
+        threads: int | None = None,
+    ) -> None:
+        self._trained, self._flip, self._asked, self._threads = trained, flip, backend, threads
         self._chosen: tuple[str, Run] | None = None
         self._choosing = threading.Lock()
         if backend is not None:
@@ -75,4 +82,4 @@ class Predictor:
             if self._asked == "onnx":
                 raise ValueError(f"there is no backend onnx for this model here: {error}") from error
             return "jax", self._in_jax()
-        return "onnx", programs.run_onnx(model)
+        return "onnx", programs.run_onnx(model, self._threads)

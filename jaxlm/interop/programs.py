@@ -119,12 +119,12 @@ def write_onnx(trained: Trained, file: pathlib.Path, precision: str = "float32")
     file.write_bytes(model)
 
 
-def run_onnx(model: bytes) -> Callable[[np.ndarray], Predictions]:
-    """The function of an ONNX model, on all cores of a CPU. Several threads may call it."""
+def run_onnx(model: bytes, threads: int | None = None) -> Callable[[np.ndarray], Predictions]:
+    """The function of an ONNX model, on so many cores of a CPU, or on all. Several threads may call it."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = os.cpu_count() or 0
+    options.intra_op_num_threads = threads or os.cpu_count() or 0
     options.add_session_config_entry("session.disable_quant_qdq", "1")  # Weights of int8 are made float32 once.
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator
 
 from jaxlm.files import check_place
-from jaxlm.prediction.files import Done, Results
+from jaxlm.prediction.files import Done, Results, settings_of
 from jaxlm.prediction.landmarker import Landmarker
 from jaxlm.prediction.videos.camera import Camera
 from jaxlm.prediction.videos.live_page import LivePage
@@ -37,7 +37,7 @@ def predict_camera(number: int, landmarker: Landmarker, out: pathlib.Path, coco:
         problems.append(problem)
         say(f"error: {problem}", error=True)
 
-    with Results(out, landmarker.settings(), landmarker.scheme, coco) as results, contextlib.ExitStack() as closing:
+    with Results(out, settings_of(landmarker), landmarker.scheme, coco) as results, contextlib.ExitStack() as closing:
         camera = closing.enter_context(contextlib.closing(Camera(number)))
         name = f"camera_{number}_{datetime.datetime.now():%Y-%m-%d_%H-%M-%S}"
         copy = out / f"{name}_landmarks.mp4"

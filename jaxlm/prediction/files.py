@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import jax
+import numpy as np
+
+import jaxlm
 from jaxlm.files import check_place
 from jaxlm.files.folders import claimed, make_folder
 from jaxlm.landmarks import Scheme
+from jaxlm.prediction.landmarker import Landmarker
 from jaxlm.prediction.sources import (
     COCO,
     CSV,
@@ -37,6 +43,21 @@ from jaxlm.prediction.tables.entries import (
 )
 from jaxlm.runtime.progress import say
 from jaxlm.runtime.row_log import RowLog
+
+
+def settings_of(landmarker: Landmarker) -> dict[str, Any]:
+    """What points depend on beside photos and boxes, as JSON has it: those of two models are not to be mixed."""
+    trained = landmarker.trained
+    digest = hashlib.sha256(repr((trained.config, trained.head, trained.step)).encode())
+    for place, leaf in jax.tree_util.tree_leaves_with_path(trained.variables):
+        values = np.asarray(leaf)
+        digest.update(f"{place} {values.shape} {values.dtype}".encode() + values.tobytes())
+    return {
+        "jaxlm": jaxlm.__version__,
+        "model": digest.hexdigest(),
+        "scheme": landmarker.scheme.name,
+        "flip_test": landmarker.flip_test,
+    }
 
 
 class Done(NamedTuple):

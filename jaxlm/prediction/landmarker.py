@@ -11,17 +11,14 @@ Boxes and points are (x, y) in pixels of the photo, pixel centres at integers.
 from __future__ import annotations
 
 import functools
-import hashlib
 import logging
 import os
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import jax
 import numpy as np
 from numpy.typing import ArrayLike
 
-import jaxlm
 from jaxlm.checkpoints import Trained, open_model, shipped
 from jaxlm.evaluation import inference
 from jaxlm.interop import backends
@@ -50,6 +47,7 @@ class Landmarker:
       detector: Finds the faces where no boxes are given; by default `detectors.build()`, when first needed.
       flip_test: Average with the points of the mirrored crop, in twice the time.
       backend: What computes the points, "jax" or "onnx"; see `backends.Predictor` for the default.
+      threads: Cores that onnxruntime takes for a call; by default all. Where several threads call, 1 is fastest.
 
     Attributes:
       trained: The model.
@@ -68,6 +66,7 @@ class Landmarker:
         detector: FaceDetector | None = None,
         flip_test: bool = False,
         backend: str | None = None,
+        threads: int | None = None,
     ) -> None:
         if trained.looks_at_photos and (flip_test or backend == "onnx"):
             what = "flip test" if flip_test else "backend onnx"
@@ -75,7 +74,7 @@ class Landmarker:
         self.trained, self.scheme, self.least_confidence = trained, trained.scheme, trained.least_confidence
         self.calibrations, self.flip_test = dict(trained.boxes), flip_test
         self._given_detector, self._process = detector, forks.OneProcess()
-        self._predictor = backends.Predictor(trained, trained.scheme.flip if flip_test else None, backend)
+        self._predictor = backends.Predictor(trained, trained.scheme.flip if flip_test else None, backend, threads)
         self._size, self._crop = trained.config.model.input_size, trained.config.data.crop
 
     @classmethod
@@ -88,6 +87,7 @@ class Landmarker:
         detector: str | FaceDetector | None = None,
         flip_test: bool = False,
         backend: str | None = None,
+        threads: int | None = None,
     ) -> Landmarker:
         """A model from a file or a run.
 
@@ -99,6 +99,7 @@ class Landmarker:
           detector: Finds the faces where no boxes are given; `detectors.build` says what names there are.
           flip_test: Average with the points of the mirrored crop, in twice the time.
           backend: "jax", the reference, or "onnx", onnxruntime on a CPU; by default "onnx" where it can be had.
+          threads: Cores that onnxruntime takes for a call; by default all.
 
         Raises:
           FileNotFoundError: There is no such file.
@@ -111,7 +112,7 @@ class Landmarker:
         if path is not None and not os.fspath(path):
             raise ValueError("the path of the model is empty; give a file, a run, or None for the shipped one")
         trained = open_model(shipped.NAME if path is None else path, step=step, head=head)
-        return cls(trained, detector, flip_test, backend)
+        return cls(trained, detector, flip_test, backend, threads)
 
     @property
     def backend(self) -> str:
@@ -138,20 +139,6 @@ class Landmarker:
     def sees(self, face: Face) -> bool:
         """Whether the model is sure enough of the points that there is a face."""
         return face.confidence is None or float(face.confidence.mean()) >= self.least_confidence
-
-    def settings(self) -> dict[str, Any]:
-        """What points depend on beside photos and boxes, as JSON has it: those of two models are not to be mixed."""
-        trained = self.trained
-        digest = hashlib.sha256(repr((trained.config, trained.head, trained.step)).encode())
-        for place, leaf in jax.tree_util.tree_leaves_with_path(trained.variables):
-            values = np.asarray(leaf)
-            digest.update(f"{place} {values.shape} {values.dtype}".encode() + values.tobytes())
-        return {
-            "jaxlm": jaxlm.__version__,
-            "model": digest.hexdigest(),
-            "scheme": self.scheme.name,
-            "flip_test": self.flip_test,
-        }
 
     def predict(self, image: photos.Photo, boxes: ArrayLike | None = None) -> list[Face]:
         """The faces in a photo.

@@ -12,6 +12,7 @@ import pathlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple, TypeVar
 
+import cv2
 import numpy as np
 
 from jaxlm.drawing import pictures
@@ -95,6 +96,8 @@ def ahead(
       job: Gives what a thread does for an item; None where there is nothing to do.
     """
     threads = min(os.cpu_count() or 1, _MOST_THREADS)
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)  # Threads of threads would wait for each other.
     pool = concurrent.futures.ThreadPoolExecutor(threads, "photos")
     waiting: collections.deque[tuple[Item, concurrent.futures.Future[Result] | None]] = collections.deque()
     try:
@@ -107,3 +110,4 @@ def ahead(
             yield waiting.popleft()
     finally:
         pool.shutdown(cancel_futures=True)
+        cv2.setNumThreads(before)

@@ -21,7 +21,7 @@ from jaxlm.drawing import pictures
 from jaxlm.files import check_place, remove_unfinished
 from jaxlm.landmarks import photos
 from jaxlm.prediction import photo_prediction
-from jaxlm.prediction.files import Done, Results, check_no_others
+from jaxlm.prediction.files import Done, Results, check_no_others, settings_of
 from jaxlm.prediction.landmarker import Landmarker
 from jaxlm.prediction.photo_prediction import PhotoPrediction, predict_photo
 from jaxlm.prediction.sources import counted, is_there, kind_of, picture_names
@@ -65,7 +65,7 @@ def predict_files(
         result.
     """
     check_no_others(files, out)
-    with Results(out, landmarker.settings(), landmarker.scheme, coco) as results:
+    with Results(out, settings_of(landmarker), landmarker.scheme, coco) as results:
         return _Prediction(landmarker, out, results).run(files, boxes)
 
 
