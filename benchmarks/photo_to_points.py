@@ -3,8 +3,8 @@
     python -m benchmarks.photo_to_points [--photo FILE] [--runs 60]
 
 By default the photo is a portrait of 300 px, in which faces are looked for once; where none is that large, BlazeFace
-looks at tiles, too. Each row has a process of its own, and they run in turn. PyTorch (where installed) runs a network of the same layers,
-eager and without gradients; dlib (where installed) its face detector.
+looks at tiles, too. Each row has a process of its own, and they run in turn. PyTorch (where installed) runs a network
+of the same layers, eager and without gradients; dlib (where installed) its face detector.
 """
 
 from __future__ import annotations
