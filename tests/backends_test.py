@@ -97,3 +97,13 @@ def test_threads_write_the_graph_once(monkeypatch: pytest.MonkeyPatch):
         assert len(set(threads.map(lambda _: fresh.backend, range(8)))) == 1
     np.testing.assert_array_equal(found, expected.points)
     assert len(written) == 2
+
+
+def test_threads_start_at_one():
+    with pytest.raises(ValueError, match="threads start at 1, not 0"):
+        Landmarker.load(threads=0)
+
+
+def test_points_do_not_depend_on_the_number_of_threads(onnx_is_there: None):
+    one, two = (Landmarker.load(backend="onnx", threads=threads).predict(ASTRONAUT, BOX)[0] for threads in (1, 2))
+    np.testing.assert_allclose(one.points, two.points, rtol=0, atol=PIXELS)

@@ -32,7 +32,7 @@ class Predictor:
       threads: Cores that onnxruntime takes for a call; by default all.
 
     Raises:
-      ValueError: There is no such backend, or it cannot be used here.
+      ValueError: There is no such backend, or it cannot be used here; there are less threads than 1.
     """
 
     def __init__(
@@ -45,6 +45,8 @@ class Predictor:
         self._trained, self._flip, self._asked, self._threads = trained, flip, backend, threads
         self._chosen: tuple[str, Run] | None = None
         self._choosing = threading.Lock()
+        if threads is not None and threads < 1:
+            raise ValueError(f"threads start at 1, not {threads}")
         if backend is not None:
             check_known(backend, BACKENDS, f"unknown backend {backend!r}")
             self._choose()
