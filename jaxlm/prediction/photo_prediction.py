@@ -9,7 +9,7 @@ import collections
 import concurrent.futures
 import os
 import pathlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import NamedTuple, TypeVar
 
 import cv2
@@ -86,7 +86,7 @@ def predict_photo(
 
 def ahead(
     items: Iterable[Item], job: Callable[[Item], Callable[[], Result] | None]
-) -> Iterator[tuple[Item, concurrent.futures.Future[Result] | None]]:
+) -> Generator[tuple[Item, concurrent.futures.Future[Result] | None], None, None]:
     """The items in their order, with the results of their jobs, which threads begin a little earlier.
 
     Once it is closed, no further job begins, and those that have begun are waited for.
