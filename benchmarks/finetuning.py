@@ -41,7 +41,7 @@ SETS = {
 }
 """By the name of the pack: a title, and what errors are divided by."""
 
-_RENDERED, _RENDERED_JUDGES = 1810, 400
+_RENDERED, _RENDERED_JUDGES = 1800, 500
 _STEPS = 100  # Between two validations.
 
 
@@ -180,7 +180,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         ]
         errors = run(pieces, workdir, arguments.input_size, arguments.steps)
         print(markdown(errors))
-        protocol = f"{arguments.input_size} px, {arguments.steps:,} steps of 8 faces, seeds {arguments.seeds}"
+        seeds = ", ".join(map(str, arguments.seeds))
+        protocol = f"{arguments.input_size} px, {arguments.steps:,} steps of 8 faces, seeds {seeds}"
         rows = [{**piece._asdict(), "nme": 100 * float(np.mean(nme))} for piece, nme in errors.items()]
         write_json(workdir / "finetuning.json", {"protocol": protocol, "rows": rows})
         with replacing(workdir / "finetuning.png") as file:
