@@ -62,7 +62,9 @@ def override(parser: argparse.ArgumentParser, name: str, arguments: Sequence[str
         loaded = experiment.load(name)
         _check_spelling(parser, _replace_networks(loaded, arguments), arguments)
         asked = _asked(parser, loaded, arguments)
-        if experiment.asks_for_faces(name) and _given(arguments, "--data.dataset"):
+        if experiment.asks_for_faces(name):
+            if not _given(arguments, "--data.dataset"):
+                parser.error(f"--experiment {name} wants your faces: --data.dataset, a prepared set or a pack FILE.npz")
             loaded = experiment.load(name, _count_faces(asked.data))
             asked = _asked(parser, loaded, arguments)
         _tell_of_defaults(loaded, asked)

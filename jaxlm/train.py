@@ -94,7 +94,10 @@ def report_held_out(config: Config, workdir: pathlib.Path) -> None:
     _, _, held_out = loop.prepare_run(config)
     if not len(held_out):
         if jax.process_index() == 0:
-            print(f"No faces were held out to judge by. The checkpoints are in {workdir}")
+            print(
+                f"No faces were held out to judge by; a larger --data.validation-percent than"
+                f" {config.data.validation_percent} holds more out. The checkpoints are in {workdir}"
+            )
     elif config.model.name in models.TRANSLATORS:
         report_translator(workdir)
     else:

@@ -99,9 +99,10 @@ def test_threads_write_the_graph_once(monkeypatch: pytest.MonkeyPatch):
     assert len(written) == 2
 
 
-def test_threads_start_at_one():
-    with pytest.raises(ValueError, match="threads start at 1, not 0"):
-        Landmarker.load(threads=0)
+@pytest.mark.parametrize("threads", [0, -1, 1.5, "2", 10**6])
+def test_threads_are_a_number_of_some(threads: object):
+    with pytest.raises(ValueError, match="threads are a number from 1 to 1024, not "):
+        Landmarker.load(threads=threads)
 
 
 def test_points_do_not_depend_on_the_number_of_threads(onnx_is_there: None):

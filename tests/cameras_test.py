@@ -114,6 +114,7 @@ def test_the_page_shows_what_comes():
         (["photo.jpg", "--camera"], "give photos, folders or videos, or --camera"),
         ([], "give photos, folders or videos, or --camera"),
         (["--camera", "7"], "camera 7 gives no picture; is it plugged in"),
+        (["--camera", "-1"], "there is no camera -1; 0 is the first"),
     ],
 )
 def test_wrong_arguments_end_with_an_explanation(
@@ -122,3 +123,4 @@ def test_wrong_arguments_end_with_an_explanation(
     with pytest.raises(SystemExit):
         predict.main([*arguments, "--out", str(tmp_path / "out")])
     assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

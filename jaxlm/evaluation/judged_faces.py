@@ -94,6 +94,11 @@ def _open(config: Config, dataset: str, split: str | None, data_dir: str) -> tup
         parts = {name: input_lib.open_faces(dataset, name, data_dir) for name in names}
     faces = input_lib.join(list(parts.values())).in_scheme(load_scheme(config.data.scheme))
     if not len(faces):
+        if held_out:
+            raise ValueError(
+                f"{dataset} has no test split, and the training held no face of {config.data.train_split} out; name"
+                f" faces by --split {config.data.train_split} or --dataset"
+            )
         raise ValueError(f"{dataset} has no faces in split {split}")
     owner = np.repeat(np.arange(len(parts)), [len(part) for part in parts.values()])
     masks = {name: owner == index for index, name in enumerate(parts)} if len(parts) > 1 else {}

@@ -18,6 +18,8 @@ from jaxlm.interop import programs
 BACKENDS = ("jax", "onnx")
 """Names of what computes the points. JAX is the reference."""
 
+_MOST_THREADS = 1024
+
 Run = Callable[[np.ndarray], Predictions]
 
 
@@ -45,8 +47,8 @@ class Predictor:
         self._trained, self._flip, self._asked, self._threads = trained, flip, backend, threads
         self._chosen: tuple[str, Run] | None = None
         self._choosing = threading.Lock()
-        if threads is not None and threads < 1:
-            raise ValueError(f"threads start at 1, not {threads}")
+        if threads is not None and not (isinstance(threads, int) and 1 <= threads <= _MOST_THREADS):
+            raise ValueError(f"threads are a number from 1 to {_MOST_THREADS}, not {threads!r}")
         if backend is not None:
             check_known(backend, BACKENDS, f"unknown backend {backend!r}")
             self._choose()

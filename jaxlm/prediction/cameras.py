@@ -37,8 +37,9 @@ def predict_camera(number: int, landmarker: Landmarker, out: pathlib.Path, coco:
         problems.append(problem)
         say(f"error: {problem}", error=True)
 
-    with Results(out, settings_of(landmarker), landmarker.scheme, coco) as results, contextlib.ExitStack() as closing:
+    with contextlib.ExitStack() as closing:
         camera = closing.enter_context(contextlib.closing(Camera(number)))
+        results = closing.enter_context(Results(out, settings_of(landmarker), landmarker.scheme, coco))
         name = f"camera_{number}_{datetime.datetime.now():%Y-%m-%d_%H-%M-%S}"
         copy = out / f"{name}_landmarks.mp4"
         check_place(out, copy)

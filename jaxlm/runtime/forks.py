@@ -15,6 +15,6 @@ class OneProcess:
         """Raises RuntimeError in a fork of the process."""
         if os.getpid() != self._number:
             raise RuntimeError(
-                "this model was loaded before a fork, which took its threads away; load it in each process, and start"
-                ' processes by multiprocessing.get_context("spawn")'
+                "this model was loaded before a fork, which took its threads away; start processes by"
+                ' multiprocessing.get_context("spawn"), and load it in each'
             )

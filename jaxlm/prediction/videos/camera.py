@@ -35,6 +35,8 @@ class Camera:
         """Opens the camera of that number; raises PhotoError where there is none, or it gives no picture."""
         self.name, self.problem = f"camera {number}", ""
         self._stopped = False
+        if number < 0:  # OpenCV ends the process at some of them.
+            raise photos.PhotoError(f"there is no {self.name}; 0 is the first")
         self._capture = cv2.VideoCapture(number)
         good, first = self._capture.read()
         if not good:

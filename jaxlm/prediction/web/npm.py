@@ -29,6 +29,7 @@ FILES = {
 
 _ARCHIVE = f"{PACKAGE.replace('@', '-')}.tgz"
 _SECONDS = 600
+_MOST_BYTES = 2**30
 
 
 def runtime_files(archive: pathlib.Path | None = None) -> dict[str, bytes]:
@@ -43,6 +44,8 @@ def runtime_files(archive: pathlib.Path | None = None) -> dict[str, bytes]:
       OSError: npm is not installed, or does not give the package.
     """
     if archive is not None:
+        if not archive.is_file() or archive.stat().st_size > _MOST_BYTES:
+            raise FileNotFoundError(f"{archive} is no file, or too large for what `npm pack {PACKAGE}` writes")
         content = archive.read_bytes()
         if not _is_whole(content):
             raise ValueError(f"{archive} is not the archive that `npm pack {PACKAGE}` writes, or is damaged")
