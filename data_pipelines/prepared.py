@@ -157,8 +157,10 @@ def _how_to_prepare(name: str, data_dir: Path) -> str:
     """What to do where the set `name` is not there; a name that is nearly that of a format is taken for a slip."""
     formats = [module.name for module in pkgutil.iter_modules(sources.__path__)]
     near = difflib.get_close_matches(name, formats, n=1)
-    if name in formats or not near:
+    if name in formats:
         return f"Prepare it first: jaxlm prepare {name} --data-dir {data_dir}; --help lists what else it needs"
+    if not near:
+        return "Prepare it first (jaxlm prepare --help lists the formats), or name a pack, FILE.npz"
     return f"Did you mean {near[0]}?"
 
 

@@ -87,6 +87,8 @@ def test_a_misspelt_set_gets_a_suggestion(tmp_path: pathlib.Path):
         input_lib.open_faces("wlfw", "train", tmp_path)
     with pytest.raises(FileNotFoundError, match="Prepare it first: jaxlm prepare wflw"):
         input_lib.open_faces("wflw", "train", tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"Prepare it first \(jaxlm prepare --help lists the formats\), or"):
+        input_lib.open_faces("my_photos", "train", tmp_path)
 
 
 @pytest.mark.parametrize("name", [*COMMANDS, "limited_data"])
