@@ -27,6 +27,13 @@ def convolve(x: jax.Array, kernel: jax.Array, stride: int = 1, groups: int = 1) 
     )
 
 
+def convolve_same(x: jax.Array, kernel: jax.Array, stride: int = 1, groups: int = 1) -> jax.Array:
+    strides = (stride, stride)
+    return lax.conv_general_dilated(
+        x, kernel, strides, "SAME", dimension_numbers=DIMENSIONS, feature_group_count=groups
+    )
+
+
 def conv_transpose(x: jax.Array, kernel: jax.Array) -> jax.Array:
     return lax.conv_transpose(x, kernel, (2, 2), "SAME", dimension_numbers=DIMENSIONS, transpose_kernel=True)
 
@@ -44,6 +51,12 @@ OPERATORS: dict[str, tuple[Operator, Operator, tuple[int, ...]]] = {
         functools.partial(operators.depthwise_conv_3x3, stride=2),
         functools.partial(convolve, groups=6, stride=2),
         (3, 3, 1, 6),
+    ),
+    "depthwise, 5 x 5": (operators.depthwise_conv, functools.partial(convolve_same, groups=6), (5, 5, 1, 6)),
+    "depthwise, 5 x 5, stride 2": (
+        functools.partial(operators.depthwise_conv, stride=2),
+        functools.partial(convolve_same, groups=6, stride=2),
+        (5, 5, 1, 6),
     ),
     "transposed": (operators.conv_transpose_4x4, conv_transpose, (4, 4, 5, 6)),
 }
