@@ -18,6 +18,7 @@ from jaxlm.interop import torch_layers as layers
 from jaxlm.interop.torch_layers import Entry, Shapes
 from jaxlm.landmarks import load_scheme
 from jaxlm.models.dpr.coordinates import PARTS
+from jaxlm.models.efficientnet import STAGES
 
 State = Mapping[str, np.ndarray]
 
@@ -91,6 +92,29 @@ def cnn(state: State, scheme: str) -> NameMap:
     return _of_model(entries, Config(model=ModelConfig("cnn", 128, options), data=data))
 
 
+def efficientnet(state: State, scheme: str, *, size: str) -> NameMap:
+    """EfficientNet-Lite of the package efficientnet_lite_pytorch, the encoder of a `models.efficientnet.EfficientNet`.
+
+    Its last convolution and its classifier have no place there.
+    """
+    del state
+    entries = _normed_conv("_conv_stem", "_bn0", "encoder/stem")
+    block = 0
+    for stage in STAGES[size]:
+        for _ in range(stage.blocks):
+            source, target = f"_blocks.{block}", f"encoder/block{block + 1}"
+            if stage.expansion != 1:
+                entries += _normed_conv(f"{source}._expand_conv", f"{source}._bn0", f"{target}/expand")
+            entries += _normed_conv(f"{source}._depthwise_conv", f"{source}._bn1", f"{target}/depthwise")
+            entries += _normed_conv(f"{source}._project_conv", f"{source}._bn2", f"{target}/project")
+            block += 1
+    shapes = _shapes_of("efficientnet", {"size": size}, scheme, input_size=32)
+    encoder = {path: shape for path, shape in shapes.items() if path.split("/")[1] == "encoder"}
+    ignored = ("_conv_head.*", "_bn1.*", "_fc.*", "*.num_batches_tracked")
+    metadata = {"model": "efficientnet", "options": {"size": size}, "pixels": "RGB, (v - 127) / 128"}
+    return NameMap(entries, encoder, ignored, metadata)
+
+
 def resnet18(state: State, scheme: str) -> NameMap:
     """The ResNet-18 of torchvision without its classifier, for a `models.resnet18.ResNet18` whose head is new.
 
@@ -135,6 +159,8 @@ MAPS: dict[str, Callable[[State, str], NameMap]] = {
     "cnn": cnn,
     "dpr_glsr": dpr_glsr,
     "dpr_gsr": dpr_gsr,
+    "efficientnet_lite0": functools.partial(efficientnet, size="lite0"),
+    "efficientnet_lite1": functools.partial(efficientnet, size="lite1"),
     "resnet18": resnet18,
     "vgg16": functools.partial(vgg, name="vgg16"),
     "vgg19": functools.partial(vgg, name="vgg19"),
@@ -165,6 +191,11 @@ def _shapes_of(name: str, options: dict[str, Any], scheme: str, input_size: int)
 def _outputs(state: State, name: str, default: int) -> int:
     """How many outputs the layer with this weight has; `default` where the weight is missing."""
     return len(state[name]) if name in state else default
+
+
+def _normed_conv(conv: str, norm: str, target: str) -> list[Entry]:
+    """A convolution and its normalisation, which are one layer here."""
+    return layers.conv(conv, target) + layers.norm(norm, target)
 
 
 def _imagenet(name: str) -> dict[str, Any]:
