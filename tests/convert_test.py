@@ -14,9 +14,9 @@ from flax import traverse_util
 
 from jaxlm import convert, models
 from jaxlm.checkpoints import load_bundle
-from jaxlm.interop import torch_checkpoints, torch_maps
+from jaxlm.interop import torch_checkpoints
 from jaxlm.interop import torch_layers as layers
-from jaxlm.interop.torch_maps import MAPS
+from jaxlm.interop.torch_maps import MAPS, name_map
 from jaxlm.landmarks.schemes import WFLW98
 from jaxlm.models import load_weights, save_weights
 from jaxlm.models.layers import SeparableBatchNorm
@@ -29,7 +29,7 @@ State = dict[str, np.ndarray]
 @pytest.fixture(autouse=True, scope="module")
 def shapes_once():
     """Each model is traced once for all tests: that takes seconds."""
-    known, trace = {}, torch_maps._shapes_of
+    known, trace = {}, name_map.shapes_of
 
     def shapes_of(*model: object, **options: object) -> dict:
         key = repr((model, options))
@@ -38,7 +38,7 @@ def shapes_once():
         return dict(known[key])
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(torch_maps, "_shapes_of", shapes_of)
+        patch.setattr(name_map, "shapes_of", shapes_of)
         yield
 
 

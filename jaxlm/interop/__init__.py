@@ -1,7 +1,7 @@
 """Models from elsewhere and for elsewhere: PyTorch in; StableHLO, ONNX and TFLite out.
 
 In: state dicts, or a `Trained` model. Out: variables with a report of every tensor, or a program checked against ours.
-torch_maps.py has a table for each published network.
+torch_maps/ has a table for each published network.
 """
 
 from jaxlm.interop.converting import convert_and_write

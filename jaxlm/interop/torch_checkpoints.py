@@ -34,7 +34,7 @@ class ConversionReport:
 
     Attributes:
       used: The tensors that made up each of our arrays, by the array's path.
-      ignored: Tensors left out on purpose: counters of batches, classifiers.
+      ignored: Tensors left out on purpose, and what they are: counters of batches, classifiers, layers never called.
       left_over: Tensors that the model has no place for.
       missing: Tensors that it needs and the checkpoint lacks.
       unfilled: Our arrays that got nothing.
@@ -42,7 +42,7 @@ class ConversionReport:
     """
 
     used: dict[str, tuple[str, ...]]
-    ignored: list[str]
+    ignored: dict[str, str]
     left_over: list[str]
     missing: list[str]
     unfilled: list[str]
@@ -54,7 +54,8 @@ class ConversionReport:
 
     def __str__(self) -> str:
         lines = [f"used        {', '.join(tensors)} -> {path}" for path, tensors in self.used.items()]
-        for title in ("ignored", "left_over", "missing", "unfilled", "wrong"):
+        lines += [f"ignored     {tensor}, {what}" for tensor, what in self.ignored.items()]
+        for title in ("left_over", "missing", "unfilled", "wrong"):
             lines += [f"{title.replace('_', ' '):12}{item}" for item in getattr(self, title)]
         tensors = sum(map(len, self.used.values()))
         counts = f"{tensors} tensors used for {len(self.used)} arrays, {len(self.ignored)} ignored"
@@ -152,11 +153,11 @@ def convert_state(state: State, model: str, scheme: str = "wflw98", without: Seq
             wrong.append(f"{entry.target}: {error}")
     wanted = {name for entry in names.entries for name in entry.sources}
     rest = sorted(state.keys() - wanted)
-    ignored = [name for name in rest if any(fnmatch.fnmatch(name, pattern) for pattern in names.ignored)]
+    ignored = {name: what for name in rest for pattern, what in names.ignored.items() if fnmatch.fnmatch(name, pattern)}
     report = ConversionReport(
         used=used,
         ignored=ignored,
-        left_over=sorted(set(rest) - set(ignored)),
+        left_over=sorted(set(rest) - ignored.keys()),
         missing=sorted(wanted - state.keys()),
         unfilled=sorted(names.shapes.keys() - used.keys()),
         wrong=wrong,

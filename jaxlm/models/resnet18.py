@@ -50,9 +50,9 @@ class ResNet18(nn.Module):
     """ResNet-18 of torchvision up to its mean over the last map, then one dense layer that gives the coordinates.
 
     11,176,512 parameters and 513 for each coordinate: 11,277,060 in all for 98 points. The last map has a 32nd of the
-    image's side; being averaged, it may have any size. Parameter paths are those of jaxlm/interop/torch_maps.py, so
-    that `python -m jaxlm.convert resnet18.pth --model resnet18 --out resnet18.npz` makes a start for training:
-    `--init-from resnet18.npz`, the head new.
+    image's side; being averaged, it may have any size. Parameter paths are those of
+    jaxlm/interop/torch_maps/backbones.py, so that `python -m jaxlm.convert resnet18.pth --model resnet18 --out
+    resnet18.npz` makes a start for training: `--init-from resnet18.npz`, the head new.
 
     Weights from ImageNet expect photos (v / 255 - mean) / std with a mean and standard deviation for each channel; the
     images this project feeds its models are (v - 127.5) / 128. The model turns the one into the other by itself, with

@@ -64,7 +64,7 @@ class SAN(nn.Module):
     """SAN's network: a call sees the crop alone, `siamese` a second photo, too, by more channels in stages 2 and 3.
 
     For 98 points and a background 17,116,137 parameters, 19,342,697 as siamese network, whatever the stride. Parameter
-    paths of the features are those of jaxlm/interop/torch_maps.py, at the top, so that the weights of
+    paths of the features are those of jaxlm/interop/torch_maps/backbones.py, at the top, so that the weights of
     `python -m jaxlm.convert vgg16.pth --model vgg16 --out vgg16.npz` make a start for training:
     `--init-from vgg16.npz`, all else new.
 

@@ -29,7 +29,7 @@ class VGG(nn.Module):
     """Features of ImageNet-normalised photos [B, S, S, 3] after each ReLU, by the paper's names: conv1_1, conv1_2, ...
 
     Stage k is [B, S / 2^(k - 1), S / 2^(k - 1), C], C being `width`, doubled with each stage up to 8 times as many.
-    Parameter paths are those of jaxlm/interop/torch_maps.py. Kernels are drawn as He et al. (ICCV 2015) do.
+    Parameter paths are those of jaxlm/interop/torch_maps/backbones.py. Kernels are drawn as He et al. (ICCV 2015) do.
 
     Attributes:
       stages: How many convolutions each stage has; a pool is between two stages.

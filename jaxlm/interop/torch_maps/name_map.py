@@ -1,0 +1,63 @@
+"""What a name map is, and how that of a whole model of `jaxlm.models` is made."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import traverse_util
+
+from jaxlm import experiment, models
+from jaxlm.checkpoints import bundle
+from jaxlm.config import Config
+from jaxlm.interop.torch_layers import Entry, Shapes
+from jaxlm.landmarks import load_scheme
+
+State = Mapping[str, np.ndarray]
+
+UNKNOWN = "unknown"
+"""The data set of a checkpoint that does not name one."""
+
+COUNTERS = {"*.num_batches_tracked": "a counter of batches"}
+"""What every published network with batch normalisation has beside its weights."""
+
+
+class NameMap(NamedTuple):
+    """The map from a state dict to our arrays.
+
+    Attributes:
+      entries: One entry for each of our arrays.
+      shapes: The shapes of the arrays that our model has, by path.
+      ignored: What is left out on purpose: patterns (fnmatch) of tensors, and what they are.
+      metadata: The metadata that are written with the weights.
+    """
+
+    entries: list[Entry]
+    shapes: Shapes
+    ignored: Mapping[str, str]
+    metadata: dict[str, Any]
+
+
+def of_model(entries: list[Entry], config: Config, ignored: Mapping[str, str] = COUNTERS) -> NameMap:
+    """The map for a whole model, whose files are those of jaxlm/checkpoints/bundle.py."""
+    scheme, model = config.data.scheme, config.model
+    shapes = shapes_of(model.name, model.options, scheme, model.input_size)
+    metadata = bundle.metadata_of(experiment.spell_out(config), load_scheme(scheme).num_points)
+    return NameMap(entries, shapes, ignored, metadata)
+
+
+def shapes_of(name: str, options: dict[str, Any], scheme: str, input_size: int) -> Shapes:
+    """The shapes of a model of `jaxlm.models`, which its initialisation tells."""
+    model = models.build(name, load_scheme(scheme).num_points, options, jnp.float32)
+    images = jax.ShapeDtypeStruct((1, input_size, input_size, 3), jnp.float32)
+    variables = jax.eval_shape(functools.partial(model.init, train=False), jax.random.key(0), images)
+    return {path: leaf.shape for path, leaf in traverse_util.flatten_dict(variables, sep="/").items()}
+
+
+def outputs(state: State, name: str, default: int) -> int:
+    """How many outputs the layer with this weight has; `default` where the weight is missing."""
+    return len(state[name]) if name in state else default
