@@ -12,6 +12,7 @@ from flax import traverse_util
 
 from jaxlm import models
 from jaxlm.evaluation.cost import count_parameters
+from jaxlm.models.fan import FAN
 from jaxlm.models.hourglass import Bottleneck, Hourglass, MapHead, Resize, StackedHourglass, interpolation
 from tolerances import assert_float32_close
 
@@ -112,6 +113,8 @@ def test_a_stack_sees_the_maps_of_the_one_before_and_nothing_of_the_next():
     [
         (StackedHourglass(functools.partial(MapHead, 3), stacks=0), 64, "at least 1 stack, not 0"),
         (StackedHourglass(functools.partial(MapHead, 3), depth=3), 48, "depth 3 need square images whose side 32"),
+        (FAN(3, width=12, units="published"), 64, "need a width that 8 divides, not 12"),
+        (FAN(3, width=8, units="published"), 96, "need square images whose side 64 divides"),
     ],
 )
 def test_what_cannot_be_built_is_named(model: nn.Module, side: int, message: str):

@@ -10,8 +10,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
-from jaxlm.models.layers import Conv3x3, MaxPool3x3
-from jaxlm.models.vgg import imagenet_normalise
+from jaxlm.models.layers import Conv3x3, MaxPool3x3, rescale
 
 Norm = Callable[..., nn.Module]
 
@@ -70,7 +69,7 @@ class ResNet18(nn.Module):
     def __call__(self, images: jax.Array, *, train: bool) -> jax.Array:
         """Raw outputs [B, 2 N] float32, in the order x0, y0, x1, y1, ..., of normalised images [B, S, S, 3]."""
         norm = partial(nn.BatchNorm, use_running_average=not train, momentum=0.9, epsilon=1e-5, dtype=self.dtype)
-        x = _conv(64, 7, 2, self.dtype, name="conv1")(imagenet_normalise(images).astype(self.dtype))
+        x = _conv(64, 7, 2, self.dtype, name="conv1")(rescale(images, "imagenet").astype(self.dtype))
         x = MaxPool3x3(name="pool")(nn.relu(norm(name="norm1")(x)))
         for stage, features in enumerate(_WIDTHS, start=1):
             for block in range(_BLOCKS):
