@@ -5,6 +5,6 @@ One file a family of networks; registry.py has the table of names.
 """
 
 from jaxlm.interop.torch_maps.name_map import NameMap, State
-from jaxlm.interop.torch_maps.registry import MAPS
+from jaxlm.interop.torch_maps.registry import MAPS, scheme_of
 
-__all__ = ["MAPS", "NameMap", "State"]
+__all__ = ["MAPS", "NameMap", "State", "scheme_of"]

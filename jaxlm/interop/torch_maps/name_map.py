@@ -12,7 +12,7 @@ import numpy as np
 from flax import traverse_util
 
 from jaxlm import experiment, models
-from jaxlm.checkpoints import bundle
+from jaxlm.checkpoints import Calibration, bundle, shipped
 from jaxlm.config import Config
 from jaxlm.interop.torch_layers import Entry, Shapes
 from jaxlm.landmarks import load_scheme
@@ -42,12 +42,21 @@ class NameMap(NamedTuple):
     metadata: dict[str, Any]
 
 
-def of_model(entries: list[Entry], config: Config, ignored: Mapping[str, str] = COUNTERS) -> NameMap:
-    """The map for a whole model, whose files are those of jaxlm/checkpoints/bundle.py."""
+def of_model(
+    entries: list[Entry],
+    config: Config,
+    ignored: Mapping[str, str] = COUNTERS,
+    boxes: Mapping[str, Calibration] | None = None,
+    card: Mapping[str, str] | None = None,
+) -> NameMap:
+    """The map for a whole model, whose files are those of jaxlm/checkpoints/bundle.py.
+
+    `boxes` and `card` are those of `Trained`.
+    """
     scheme, model = config.data.scheme, config.model
     shapes = shapes_of(model.name, model.options, scheme, model.input_size)
     metadata = bundle.metadata_of(experiment.spell_out(config), load_scheme(scheme).num_points)
-    return NameMap(entries, shapes, ignored, metadata)
+    return NameMap(entries, shapes, ignored, metadata | {"boxes": dict(boxes or {}), "card": dict(card or {})})
 
 
 def shapes_of(name: str, options: dict[str, Any], scheme: str, input_size: int) -> Shapes:
@@ -61,3 +70,23 @@ def shapes_of(name: str, options: dict[str, Any], scheme: str, input_size: int) 
 def outputs(state: State, name: str, default: int) -> int:
     """How many outputs the layer with this weight has; `default` where the weight is missing."""
     return len(state[name]) if name in state else default
+
+
+LANDMARK_BOX = 1.1
+"""Side of this project's face boxes of 68 points in sides of the points' tight box, by which published crops go."""
+
+
+def boxes_of(scheme: str, rise: float = 0.0) -> dict[str, Calibration]:
+    """What brings detections to this project's boxes of 68 points, as it was measured for the weights that ship.
+
+    Args:
+      scheme: The scheme of the points; for another one than ibug68 nothing was measured.
+      rise: By how much the model wants the box higher, in heights of the box.
+    """
+    if scheme != "ibug68" or not shipped.FILE.exists():
+        return {}
+    measured = models.read_metadata(shipped.FILE)["boxes"]
+    return {
+        detector: (scale_x, scale_y, shift_x, shift_y - rise * scale_y)
+        for detector, (scale_x, scale_y, shift_x, shift_y) in measured.items()
+    }
