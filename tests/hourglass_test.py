@@ -12,7 +12,7 @@ from flax import traverse_util
 
 from jaxlm import models
 from jaxlm.evaluation.cost import count_parameters
-from jaxlm.models.fan import FAN
+from jaxlm.models.fan import FAN, MultiScaleUnit
 from jaxlm.models.hourglass import Bottleneck, Hourglass, MapHead, Resize, StackedHourglass, interpolation
 from tolerances import assert_float32_close
 
@@ -48,6 +48,16 @@ def run(module: nn.Module) -> Callable[[dict, np.ndarray], jax.Array]:
 )
 def test_counts_of_units_and_hourglasses(module: nn.Module, channels: int, count: int):
     assert count_parameters(shapes(module, 16, 16, channels)["params"]) == count
+
+
+def test_counts_of_the_published_fan():
+    """A unit of 256 channels has 406,400 parameters, the stem 476,288; four stacks come to 23,820,176."""
+    stack = 14 * 406_400 + 256 * 256 + 256 + 2 * 256 + 68 * 256 + 68
+    following = 256 * 256 + 256 + 68 * 256 + 256
+    assert 476_288 + 4 * stack + 3 * following == 23_820_176
+    assert count_parameters(shapes(MultiScaleUnit(256), 8, 8, 256)["params"]) == 406_400
+    fan = FAN(68, stacks=2, units="published")
+    assert count_parameters(shapes(fan, 64, 64, 3)["params"]) == 476_288 + 2 * stack + following
 
 
 @pytest.mark.parametrize(("stacks", "published"), [(1, 1_195_328), (2, 2_320_192), (4, 4_569_920)])

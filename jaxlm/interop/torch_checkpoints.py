@@ -110,16 +110,19 @@ def likely_model(state: State) -> str:
 
 def _leave_out(names: NameMap, without: Sequence[str]) -> NameMap:
     """The map without some networks, which are named by the second part of a path."""
+    names = dataclasses.replace(names, metadata=names.metadata | {"without": list(without)})
+    if not without:
+        return names
     networks = {path.split("/")[1] for path in names.shapes}
     unknown = sorted(set(without) - networks)
     if unknown:
         raise ConversionError(
             f"there is no network {', '.join(unknown)} to leave out, only {', '.join(sorted(networks))}"
         )
-    return names._replace(
+    return dataclasses.replace(
+        names,
         entries=[entry for entry in names.entries if entry.target.split("/")[1] not in without],
-        shapes={path: shape for path, shape in names.shapes.items() if path.split("/")[1] not in without},
-        metadata=names.metadata | {"without": list(without)},
+        trace=lambda: {path: shape for path, shape in names.shapes.items() if path.split("/")[1] not in without},
     )
 
 

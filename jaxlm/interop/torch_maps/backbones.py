@@ -30,9 +30,12 @@ def resnet18(state: State, scheme: str) -> NameMap:
             if stage > 1 and block == 0:
                 entries += layers.conv(f"{source}.downsample.0", f"{target}/downsample_conv")
                 entries += layers.norm(f"{source}.downsample.1", f"{target}/downsample_norm")
-    shapes = name_map.shapes_of("resnet18", {}, scheme, input_size=32)
-    body = {path: shape for path, shape in shapes.items() if not path.startswith("params/head/")}
-    return NameMap(entries, body, {"fc.*": _CLASSIFIER, **COUNTERS}, _imagenet("resnet18"))
+
+    def trace() -> Shapes:
+        shapes = name_map.shapes_of("resnet18", {}, scheme, input_size=32)
+        return {path: shape for path, shape in shapes.items() if not path.startswith("params/head/")}
+
+    return NameMap(entries, trace, {"fc.*": _CLASSIFIER, **COUNTERS}, _imagenet("resnet18"))
 
 
 def vgg(state: State, scheme: str, *, name: str) -> NameMap:
@@ -51,7 +54,7 @@ def vgg(state: State, scheme: str, *, name: str) -> NameMap:
             shapes |= layers.conv_shapes(f"conv{stage}_{number}", 3, inputs, width, bias=True)
             index, inputs = index + 2, width  # A ReLU follows each convolution, ...
         index += 1  # ... and a pool each stage.
-    return NameMap(entries, shapes, {"classifier.*": _CLASSIFIER}, _imagenet(name))
+    return NameMap(entries, lambda: shapes, {"classifier.*": _CLASSIFIER}, _imagenet(name))
 
 
 def _imagenet(name: str) -> dict[str, Any]:

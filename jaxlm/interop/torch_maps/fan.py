@@ -31,6 +31,7 @@ def fan(state: State, scheme: str) -> NameMap:
     for stack in range(stacks):
         entries += _stack(stack, last=stack == stacks - 1)
     width = 4 * outputs(state, "conv1.weight", default=64)
+    width = width if width % 8 == 0 else 256  # It is no FAN, and the report tells what it is not.
     model = ModelConfig("fan", 256, {"stacks": stacks, "width": width, "units": "published"})
     # As drawn by the training code: an image of a Gaussian whose deviation is a quarter of its 7 cells.
     task = TaskConfig("heatmaps", {"loss_name": "mse", "sigma": 1.75, "decoder": "quarter"})

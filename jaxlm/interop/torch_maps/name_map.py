@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -26,20 +27,26 @@ COUNTERS = {"*.num_batches_tracked": "a counter of batches"}
 """What every published network with batch normalisation has beside its weights."""
 
 
-class NameMap(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class NameMap:
     """The map from a state dict to our arrays.
 
     Attributes:
       entries: One entry for each of our arrays.
-      shapes: The shapes of the arrays that our model has, by path.
+      trace: Gives `shapes`; that takes a second for a large network.
       ignored: What is left out on purpose: patterns (fnmatch) of tensors, and what they are.
       metadata: The metadata that are written with the weights.
     """
 
     entries: list[Entry]
-    shapes: Shapes
+    trace: Callable[[], Shapes]
     ignored: Mapping[str, str]
     metadata: dict[str, Any]
+
+    @functools.cached_property
+    def shapes(self) -> Shapes:
+        """The shapes of the arrays that our model has, by path."""
+        return self.trace()
 
 
 def of_model(
@@ -54,9 +61,9 @@ def of_model(
     `boxes` and `card` are those of `Trained`.
     """
     scheme, model = config.data.scheme, config.model
-    shapes = shapes_of(model.name, model.options, scheme, model.input_size)
+    trace = functools.partial(shapes_of, model.name, model.options, scheme, model.input_size)
     metadata = bundle.metadata_of(experiment.spell_out(config), load_scheme(scheme).num_points)
-    return NameMap(entries, shapes, ignored, metadata | {"boxes": dict(boxes or {}), "card": dict(card or {})})
+    return NameMap(entries, trace, ignored, metadata | {"boxes": dict(boxes or {}), "card": dict(card or {})})
 
 
 def shapes_of(name: str, options: dict[str, Any], scheme: str, input_size: int) -> Shapes:

@@ -31,6 +31,6 @@ def rescale(images: jax.Array, pixels: Pixels) -> jax.Array:
     if pixels == "unit":
         return values
     if pixels == "imagenet_grey":
-        values = jnp.sum(values * jnp.asarray(_GREY, values.dtype), axis=-1, keepdims=True)
+        values = jnp.sum(values * jnp.asarray(_GREY)[None, None, None], axis=-1, keepdims=True)
     mean, std = (jnp.asarray(numbers)[None, None, None] for numbers in (_IMAGENET_MEAN, _IMAGENET_STD))
     return (values - mean) / std
