@@ -207,7 +207,7 @@ def _normalise(x: jax.Array) -> jax.Array:
     """Instance normalisation: mean 0 and variance 1 over the pixels of each channel of x [B, H, W, C]."""
     x32 = x.astype(jnp.float32)
     centred = x32 - x32.mean(axis=(1, 2), keepdims=True)
-    return (centred * jax.lax.rsqrt(jnp.square(centred).mean(axis=(1, 2), keepdims=True) + 1e-5)).astype(x.dtype)
+    return (centred * jax.lax.rsqrt((centred**2).mean(axis=(1, 2), keepdims=True) + 1e-5)).astype(x.dtype)
 
 
 def _normalise_relu(x: jax.Array) -> jax.Array:
