@@ -20,7 +20,8 @@ from flax import traverse_util
 
 from jaxlm import checkpoints
 from jaxlm.models import DETECTORS
-from jaxlm.models.vgg import VGG, imagenet_normalise, load_vgg
+from jaxlm.models.layers import rescale
+from jaxlm.models.vgg import VGG, load_vgg
 from jaxlm.tasks.translation_losses import FeatureNetwork, Features
 
 # The layers of AVS, beside the photo itself.
@@ -82,7 +83,7 @@ class VGGFeatures:
     model: VGG = flax.struct.field(pytree_node=False)
 
     def __call__(self, images: jax.Array) -> Features:
-        features = cast(Features, self.model.apply(self.variables, imagenet_normalise(images)))
+        features = cast(Features, self.model.apply(self.variables, rescale(images, "imagenet")))
         return {"input": images} | {layer: features[layer] for layer in _VGG_LAYERS}
 
 
