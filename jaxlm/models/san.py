@@ -80,6 +80,8 @@ class SAN(nn.Module):
       stride: Side of a cell of the maps in pixels: 8 as published, or 4.
       background: Draw one map more, of the cells without a landmark, as published.
       width: Channels of the first convolutions of VGG, 64 as published; all others follow in proportion.
+      pixels: What VGG sees. `imagenet` is (v / 255 - mean) / std, for which its ImageNet weights were made; `signed` is
+        (v / 255 - 0.5) / 0.5, which SAN's code gives to these weights.
       dtype: Type of the computation; parameters and the result are float32.
     """
 
@@ -87,6 +89,7 @@ class SAN(nn.Module):
     stride: Literal[4, 8] = 4
     background: bool = False
     width: int = 64
+    pixels: Literal["imagenet", "signed"] = "imagenet"
     dtype: DTypeLike = jnp.float32
 
     def setup(self) -> None:
@@ -132,7 +135,8 @@ class SAN(nn.Module):
             raise ValueError(
                 f"SAN with a stride of {self.stride} needs image sides that it divides, found {images.shape}"
             )
-        x = self.vgg(imagenet_normalise(images))["conv4_3"]
+        pixels = imagenet_normalise(images) if self.pixels == "imagenet" else images * (128 / 127.5)
+        x = self.vgg(pixels)["conv4_3"]
         return nn.relu(self.feature2(nn.relu(self.feature1(x))))
 
 

@@ -94,7 +94,7 @@ class SANStyle(nn.Module):
     def setup(self) -> None:
         self.detector = SAN(self.num_points, width=self.width, dtype=self.dtype)
         self.translator = self.param("translator", self._grey_translator)
-        self.siamese = SAN(self.num_points, self.stride, self.background, self.width, self.dtype)
+        self.siamese = SAN(self.num_points, self.stride, self.background, self.width, dtype=self.dtype)
 
     def __call__(self, images: jax.Array, *, train: bool) -> Maps:
         """The four maps of `SAN.siamese`, of normalised images [B, S, S, 3]."""
