@@ -80,6 +80,6 @@ def test_every_experiment_has_its_command_in_its_docstring(name: str):
 @pytest.mark.parametrize("name", experiment.names())
 def test_every_experiment_says_what_is_as_published_and_what_differs(name: str):
     """Each in a sentence or two, so that no figure is held against a published one by mistake."""
-    text = importlib.import_module(f"experiments.{name}").__doc__
+    text = " ".join(importlib.import_module(f"experiments.{name}").__doc__.split())
     assert "As published:" in text
     assert "Differs:" in text or "As published: nothing" in text
