@@ -14,10 +14,11 @@ highest cell; 25 epochs of batches of 16; a learning rate of 0.01 times 0.4 at e
 saturation 0.5 to 1.5, random erasing and grey at 0.5.
 
 Differs: maps have x along their columns, where the released code swaps the axes (`--task.options.legacy-axes True`);
-crops of the landmarks' box, not whole images; pixels (v - 127.5) / 128, not by ImageNet's mean and deviation; contrast
-changes, too, and what is erased is a box of noise; 2 % of the faces are held out, where AFLW2000-3D validated; faces
-are shuffled; stage 4, which is never called, is not there; the last layer starts small; running variances are the
-biased ones (a ten-thousandth lower). INFERRED: Adam for the README's recipe, and hue 0.5 as half a circle either way.
+crops of the landmarks' box, not whole images; pixels (v - 127.5) / 128, not by ImageNet's mean and deviation (of grey
+faces that is `--model.options.pixels imagenet_grey`); contrast changes, too, and what is erased is a box of noise; 2 %
+of the faces are held out, where AFLW2000-3D validated; faces are shuffled; stage 4, which is never called, is not
+there; the last layer starts small; running variances are the biased ones (a ten-thousandth lower). INFERRED: Adam for
+the README's recipe, and hue 0.5 as half a circle either way.
 """
 
 from jaxlm.config import AugmentConfig, Config, DataConfig, ModelConfig, OptimConfig, TaskConfig

@@ -20,7 +20,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("checkpoints", nargs="+", metavar="CHECKPOINT", help="PyTorch files that make up one model")
     parser.add_argument("--model", required=True, choices=sorted(MAPS), help="what the files hold")
     parser.add_argument("--out", required=True, metavar="FILE.npz", help="the file to write")
-    parser.add_argument("--scheme", default="wflw98", help="landmark scheme of the checkpoint")
+    parser.add_argument(
+        "--scheme", help="landmark scheme of the checkpoint (default: the built-in one of as many points)"
+    )
     parser.add_argument(
         "--without",
         nargs="+",

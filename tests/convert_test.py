@@ -1,5 +1,6 @@
 """Conversion of hand-made state dicts: values layer by layer, reports of what does not fit, and files of weights."""
 
+import argparse
 import functools
 import json
 import pathlib
@@ -14,9 +15,9 @@ from flax import traverse_util
 
 from jaxlm import convert, models
 from jaxlm.checkpoints import load_bundle
-from jaxlm.interop import torch_checkpoints, torch_maps
+from jaxlm.interop import torch_checkpoints, torch_files
 from jaxlm.interop import torch_layers as layers
-from jaxlm.interop.torch_maps import MAPS
+from jaxlm.interop.torch_maps import MAPS, name_map
 from jaxlm.landmarks.schemes import WFLW98
 from jaxlm.models import load_weights, save_weights
 from jaxlm.models.layers import SeparableBatchNorm
@@ -29,7 +30,7 @@ State = dict[str, np.ndarray]
 @pytest.fixture(autouse=True, scope="module")
 def shapes_once():
     """Each model is traced once for all tests: that takes seconds."""
-    known, trace = {}, torch_maps._shapes_of
+    known, trace = {}, name_map.shapes_of
 
     def shapes_of(*model: object, **options: object) -> dict:
         key = repr((model, options))
@@ -38,7 +39,7 @@ def shapes_once():
         return dict(known[key])
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(torch_maps, "_shapes_of", shapes_of)
+        patch.setattr(name_map, "shapes_of", shapes_of)
         yield
 
 
@@ -258,7 +259,7 @@ def test_a_network_can_be_left_out():
     assert set(converted.variables["params"]) == {"global_reinit", "global_regress"}
     assert converted.metadata["without"] == ["part_regressors"]
     with pytest.raises(
-        torch_checkpoints.ConversionError, match="no network part_regressor to leave out, only global_regress"
+        torch_files.ConversionError, match="no network part_regressor to leave out, only global_regress"
     ):
         torch_checkpoints.convert_state(released_gsr(), "dpr_glsr", without=["part_regressor"])
 
@@ -347,21 +348,21 @@ def test_reports_name_what_does_not_fit():
 @pytest.mark.parametrize("model", sorted(MAPS))
 def test_the_likely_model_of_some_tensors(model: str):
     names = {name for entry in MAPS[model]({}, "wflw98").entries for name in entry.sources}
-    assert torch_checkpoints.likely_model(dict.fromkeys(names, draw(1)), "wflw98") == model
+    assert torch_checkpoints.likely_model(dict.fromkeys(names, draw(1))) == model
 
 
 def test_one_tensor_in_two_files():
     with pytest.raises(
-        torch_checkpoints.ConversionError, match=r"b\.pth and a file before it both have a tensor conv1\.weight"
+        torch_files.ConversionError, match=r"b\.pth and a file before it both have a tensor conv1\.weight"
     ):
-        torch_checkpoints.merge({"a.pth": {"conv1.weight": draw(1)}, "b.pth": {"conv1.weight": draw(1)}})
+        torch_files.merge({"a.pth": {"conv1.weight": draw(1)}, "b.pth": {"conv1.weight": draw(1)}})
 
 
 @pytest.fixture
 def checkpoints(monkeypatch: pytest.MonkeyPatch) -> dict[str, State]:
     """State dicts that the command reads in place of files."""
     states: dict[str, State] = {}
-    monkeypatch.setattr(torch_checkpoints, "read_checkpoint", states.__getitem__)
+    monkeypatch.setattr(torch_files, "read_checkpoint", states.__getitem__)
     return states
 
 
@@ -407,7 +408,7 @@ def test_pytorch_files(tmp_path: pathlib.Path):
     file = tmp_path / "net.pth.tar"
     half = torch.tensor([[1.5, -2.0]], dtype=torch.bfloat16)
     torch.save({"epoch": 3, "state_dict": {"module.fc.weight": half, "module.n": torch.tensor(4)}}, file)
-    state = torch_checkpoints.read_checkpoint(file)
+    state = torch_files.read_checkpoint(file)
     np.testing.assert_array_equal(state["fc.weight"], np.float32([[1.5, -2.0]]))
     assert state["n"] == 4
 
@@ -423,25 +424,73 @@ def test_state_dicts_beside_anything(tmp_path: pathlib.Path, wrapper: str):
     tensors = {f"module._orig_mod.{name}": tensor for name, tensor in layer.state_dict().items()}
     beside = {"epoch": 3, "nme": np.float64(5.35), "best": np.float32(1), "n": np.int64(4), "done": np.bool_(True)}
     torch.save({wrapper: tensors, "optimizer": optimiser.state_dict(), "args": {"lr": 0.1}} | beside, tmp_path / "a.pt")
-    state = torch_checkpoints.read_checkpoint(tmp_path / "a.pt")
+    state = torch_files.read_checkpoint(tmp_path / "a.pt")
     assert set(state) == {"weight", "bias"}
     np.testing.assert_array_equal(state["weight"], layer.weight.detach())
+
+
+class Settings(dict):
+    """A class of somebody's training script."""
+
+    def __reduce__(self) -> tuple:
+        return Settings, (), {"rate": 0.1}
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_objects_of_unknown_classes_beside_tensors(tmp_path: pathlib.Path, zipped: bool):
+    """As of arguments, paths and arrays; of no class anything but the name is looked at, let alone run."""
+    torch = pytest.importorskip("torch")
+    beside = {"args": argparse.Namespace(out=pathlib.PurePosixPath("a")), "cfg": Settings(), "mean": np.zeros((3, 2))}
+    torch.save({"state_dict": {"a": torch.ones(2)}, **beside}, tmp_path / "a.pt", _use_new_zipfile_serialization=zipped)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delattr(sys.modules[__name__], "Settings")
+        state = torch_files.read_checkpoint(tmp_path / "a.pt")
+    np.testing.assert_array_equal(state["a"], [1, 1])
+
+
+@pytest.mark.parametrize("form", ["model", "model beside", "program", "traced program"])
+def test_whole_models_and_programs(tmp_path: pathlib.Path, form: str):
+    torch = pytest.importorskip("torch")
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 3), torch.nn.BatchNorm2d(2), torch.nn.ReLU()).eval()
+    file = tmp_path / "net.pt"
+    if form == "program":
+        torch.jit.script(network).save(file)
+    elif form == "traced program":
+        torch.jit.trace(network, torch.zeros(1, 3, 4, 4)).save(file)
+    else:
+        torch.save({"model": network, "epoch": 3} if form == "model beside" else network, file)
+    state = torch_files.read_checkpoint(file)
+    assert state.keys() == network.state_dict().keys()
+    for name, tensor in network.state_dict().items():
+        np.testing.assert_array_equal(state[name], tensor)
 
 
 def test_files_that_hold_no_tensors(tmp_path: pathlib.Path):
     torch = pytest.importorskip("torch")
     file = tmp_path / "bad.pth"
     file.write_bytes(b"not a checkpoint")
-    with pytest.raises(torch_checkpoints.ConversionError, match=r"bad\.pth is no file of tensors, or a damaged one"):
-        torch_checkpoints.read_checkpoint(file)
-    torch.save(pathlib.PurePosixPath("code"), file)
-    with pytest.raises(torch_checkpoints.ConversionError, match=r"bad\.pth is no file of tensors"):
-        torch_checkpoints.read_checkpoint(file)
-    torch.save({"state_dict": {"epoch": 3}}, file)
-    with pytest.raises(torch_checkpoints.ConversionError, match=r"bad\.pth holds no state dict"):
-        torch_checkpoints.read_checkpoint(file)
+    with pytest.raises(torch_files.ConversionError, match=r"bad\.pth is no file of tensors, or a damaged one"):
+        torch_files.read_checkpoint(file)
+    torch.save(torch.optim.SGD, file)
+    with pytest.raises(torch_files.ConversionError, match=r"bad\.pth is no file of tensors"):
+        torch_files.read_checkpoint(file)
+    for contents in ({"state_dict": {"epoch": 3}}, pathlib.PurePosixPath("code")):
+        torch.save(contents, file)
+        with pytest.raises(torch_files.ConversionError, match=r"bad\.pth holds no state dict"):
+            torch_files.read_checkpoint(file)
+    packed = tmp_path / "packed.pth"
+    with zipfile.ZipFile(file) as archive, zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as copy:
+        for name in archive.namelist():
+            copy.writestr(name, archive.read(name))
+    with pytest.raises(torch_files.ConversionError, match=r"packed\.pth is no file of tensors"):
+        torch_files.read_checkpoint(packed)
     with pytest.raises(FileNotFoundError):
-        torch_checkpoints.read_checkpoint(tmp_path / "none.pth")
+        torch_files.read_checkpoint(tmp_path / "none.pth")
+
+
+def test_the_scheme_is_that_of_as_many_points():
+    assert torch_checkpoints.convert_state(released_gsr(68), "dpr_gsr").metadata["scheme"]["name"] == "ibug68"
+    assert torch_checkpoints.convert_state(released_gsr(98), "dpr_gsr").metadata["scheme"]["name"] == "wflw98"
 
 
 def test_sepbn_network_gives_what_pytorch_gives():

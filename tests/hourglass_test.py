@@ -12,6 +12,7 @@ from flax import traverse_util
 
 from jaxlm import models
 from jaxlm.evaluation.cost import count_parameters
+from jaxlm.models.fan import FAN, MultiScaleUnit
 from jaxlm.models.hourglass import Bottleneck, Hourglass, MapHead, Resize, StackedHourglass, interpolation
 from tolerances import assert_float32_close
 
@@ -47,6 +48,16 @@ def run(module: nn.Module) -> Callable[[dict, np.ndarray], jax.Array]:
 )
 def test_counts_of_units_and_hourglasses(module: nn.Module, channels: int, count: int):
     assert count_parameters(shapes(module, 16, 16, channels)["params"]) == count
+
+
+def test_counts_of_the_published_fan():
+    """A unit of 256 channels has 406,400 parameters, the stem 476,288; four stacks come to 23,820,176."""
+    stack = 14 * 406_400 + 256 * 256 + 256 + 2 * 256 + 68 * 256 + 68
+    following = 256 * 256 + 256 + 68 * 256 + 256
+    assert 476_288 + 4 * stack + 3 * following == 23_820_176
+    assert count_parameters(shapes(MultiScaleUnit(256), 8, 8, 256)["params"]) == 406_400
+    fan = FAN(68, stacks=2, units="published")
+    assert count_parameters(shapes(fan, 64, 64, 3)["params"]) == 476_288 + 2 * stack + following
 
 
 @pytest.mark.parametrize(("stacks", "published"), [(1, 1_195_328), (2, 2_320_192), (4, 4_569_920)])
@@ -112,6 +123,8 @@ def test_a_stack_sees_the_maps_of_the_one_before_and_nothing_of_the_next():
     [
         (StackedHourglass(functools.partial(MapHead, 3), stacks=0), 64, "at least 1 stack, not 0"),
         (StackedHourglass(functools.partial(MapHead, 3), depth=3), 48, "depth 3 need square images whose side 32"),
+        (FAN(3, width=12, units="published"), 64, "need a width that 8 divides, not 12"),
+        (FAN(3, width=8, units="published"), 96, "need square images whose side 64 divides"),
     ],
 )
 def test_what_cannot_be_built_is_named(model: nn.Module, side: int, message: str):

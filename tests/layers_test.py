@@ -20,6 +20,22 @@ DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 PAD_ONE = ((1, 1), (1, 1))
 
 
+@pytest.mark.parametrize(
+    ("pixels", "expected"),
+    [
+        ("centred", (np.float32([255, 127.5, 0]) - 127.5) / 128),
+        ("signed", (1, 0, -1)),
+        ("unit", (1, 0.5, 0)),
+        ("imagenet", (0.515 / 0.229, 0.044 / 0.224, -0.406 / 0.225)),
+        ("imagenet_grey", ((0.5925 - 0.485) / 0.229, (0.5925 - 0.456) / 0.224, (0.5925 - 0.406) / 0.225)),
+    ],
+)
+def test_pixels_of_published_networks(pixels: str, expected: tuple[float, ...]):
+    """Of red 255, green 127.5 and blue 0, whose brightness is 0.299 + 0.587 / 2 = 0.5925."""
+    image = (np.float32([[[[255, 127.5, 0]]]]) - 127.5) / 128
+    assert_float32_close(layers.rescale(image, pixels)[0, 0, 0], expected, depth=8)
+
+
 def convolve(x: jax.Array, kernel: jax.Array, stride: int = 1, groups: int = 1) -> jax.Array:
     strides = (stride, stride)
     return lax.conv_general_dilated(

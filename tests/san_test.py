@@ -74,6 +74,13 @@ def test_the_features_have_the_paths_and_shapes_of_converted_vgg16_weights():
     assert theirs.items() <= ours.items()
 
 
+def test_published_generators():
+    shapes = shapes_of(SAN(68, 8, background=True, generators=True), (1, 64, 64, 3), train=False)
+    generators = {path: shape for path, shape in shapes.items() if path.startswith("generator")}
+    assert count(generators) == 2 * 7_837_699
+    assert count(shapes) - count(generators) == 18_755_087
+
+
 @pytest.mark.parametrize("stride", [4, 8])
 def test_each_stage_draws_maps_of_the_stride(stride: int):
     maps = jax.eval_shape(

@@ -205,12 +205,6 @@ def test_vgg_pools_between_stages_and_ends_each_layer_in_a_relu(vgg_file: pathli
     assert_float32_close(features["conv2_1"][0, 5, 8], np.maximum(expected, 0), depth=2 * 9)
 
 
-def test_vgg_sees_imagenet_pixels() -> None:
-    images = (np.asarray([0.0, 127.5, 255.0], np.float32) - 127.5) / 128
-    expected = (np.asarray([0, 0.5, 1]) - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
-    assert_float32_close(vgg.imagenet_normalise(images[None, None, None])[0, 0, 0], expected, depth=4)
-
-
 def test_weights_of_another_shape_or_network_are_refused(tmp_path: pathlib.Path) -> None:
     file = tmp_path / "wide.npz"
     save_vgg(file, options={"width": 3})

@@ -1,31 +1,18 @@
-"""PyTorch checkpoints to variables of our models, with a report of every tensor that is used, left over or missing.
-
-PyTorch is needed to read checkpoints, and for nothing else; no code in a file is run.
-"""
+"""State dicts of PyTorch to variables of our models, with a report of every tensor: used, left over or missing."""
 
 from __future__ import annotations
 
 import dataclasses
 import fnmatch
-import os
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from flax import traverse_util
 
+from jaxlm.interop.torch_files import ConversionError
 from jaxlm.interop.torch_layers import Entry
-from jaxlm.interop.torch_maps import MAPS, NameMap, State
-
-# The keys under which training scripts save the tensors.
-_WRAPPERS = ("state_dict", "model_state_dict", "model", "net")
-# What DataParallel and torch.compile put before names.
-_PREFIXES = re.compile(r"^(?:module\.|_orig_mod\.)+")
-
-
-class ConversionError(ValueError):
-    """A checkpoint does not give the model asked for."""
+from jaxlm.interop.torch_maps import MAPS, NameMap, State, scheme_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +21,7 @@ class ConversionReport:
 
     Attributes:
       used: The tensors that made up each of our arrays, by the array's path.
-      ignored: Tensors left out on purpose: counters of batches, classifiers.
+      ignored: Tensors left out on purpose, and what they are: counters of batches, classifiers, layers never called.
       left_over: Tensors that the model has no place for.
       missing: Tensors that it needs and the checkpoint lacks.
       unfilled: Our arrays that got nothing.
@@ -42,7 +29,7 @@ class ConversionReport:
     """
 
     used: dict[str, tuple[str, ...]]
-    ignored: list[str]
+    ignored: dict[str, str]
     left_over: list[str]
     missing: list[str]
     unfilled: list[str]
@@ -54,7 +41,8 @@ class ConversionReport:
 
     def __str__(self) -> str:
         lines = [f"used        {', '.join(tensors)} -> {path}" for path, tensors in self.used.items()]
-        for title in ("ignored", "left_over", "missing", "unfilled", "wrong"):
+        lines += [f"ignored     {tensor}, {what}" for tensor, what in self.ignored.items()]
+        for title in ("left_over", "missing", "unfilled", "wrong"):
             lines += [f"{title.replace('_', ' '):12}{item}" for item in getattr(self, title)]
         tensors = sum(map(len, self.used.values()))
         counts = f"{tensors} tensors used for {len(self.used)} arrays, {len(self.ignored)} ignored"
@@ -71,74 +59,19 @@ class Converted:
     report: ConversionReport
 
 
-def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
-    """The tensors of a PyTorch file by name, without what lies beside them and the prefixes of wrapped models.
-
-    They may lie under one of `_WRAPPERS`, beside an epoch, the optimiser's state and the like.
-
-    Raises:
-      ImportError: PyTorch is not installed.
-      FileNotFoundError: There is no such file.
-      ConversionError: The file has no state dict, or holds objects of other kinds; code in it is never run.
-    """
-    try:
-        import torch
-    except ImportError as error:
-        raise ImportError('reading checkpoints needs PyTorch: pip install "jaxlm[convert]"') from error
-    try:
-        with torch.serialization.safe_globals(_numpy_scalars()):
-            contents = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise
-    except Exception as error:  # Damaged files raise many types, and PyTorch's advice is to run what is in them.
-        raise ConversionError(
-            f"{path} is no file of tensors, or a damaged one ({type(error).__name__}); nothing in it was run"
-        ) from error
-    state = contents
-    while isinstance(state, Mapping) and (inner := [state[name] for name in _WRAPPERS if name in state]):
-        state = inner[0]
-    if not isinstance(state, Mapping) or not state or not all(isinstance(v, torch.Tensor) for v in state.values()):
-        known = ", ".join(_WRAPPERS)
-        raise ConversionError(f"{path} holds no state dict: named tensors, by themselves or under one of {known}")
-    return {_PREFIXES.sub("", name): tensor.float().numpy() for name, tensor in state.items()}
-
-
-def _numpy_scalars() -> list[Any]:
-    """What PyTorch's safe loader may make beside tensors: numbers of NumPy, under the names of all its versions."""
-    kinds = [type(np.dtype(code)) for code in np.typecodes["AllInteger"] + np.typecodes["AllFloat"] + "?"]
-    scalar = np.float32(0).__reduce__()[0]
-    places = [(scalar, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")]
-    return [*places, np.dtype, *dict.fromkeys(kinds)]
-
-
-def merge(states: Mapping[str, State]) -> dict[str, np.ndarray]:
-    """The tensors of several checkpoints, by the path of their file, together.
-
-    Raises:
-      ConversionError: Two files have a tensor of one name.
-    """
-    merged: dict[str, np.ndarray] = {}
-    for path, state in states.items():
-        common = merged.keys() & state.keys()
-        if common:
-            raise ConversionError(f"{path} and a file before it both have a tensor {min(common)}; give each file once")
-        merged |= state
-    return merged
-
-
-def convert_state(state: State, model: str, scheme: str = "wflw98", without: Sequence[str] = ()) -> Converted:
+def convert_state(state: State, model: str, scheme: str | None = None, without: Sequence[str] = ()) -> Converted:
     """Converts tensors by name to the variables of `model`; the report says whether all went well.
 
     Args:
       state: A PyTorch state dict as numpy arrays.
       model: A key of jaxlm.interop.torch_maps.MAPS.
-      scheme: Landmark scheme of the checkpoint; backbones have none.
+      scheme: Landmark scheme of the checkpoint; by default the built-in one of as many points. Backbones have none.
       without: Networks of the model, for example `part_regressors`, to leave out: the checkpoint does not have them.
 
     Raises:
       ConversionError: The model has no network of `without`.
     """
-    names = _leave_out(MAPS[model](state, scheme), without)
+    names = _leave_out(MAPS[model](state, scheme or scheme_of(state, model)), without)
     arrays: dict[str, np.ndarray] = {}
     used: dict[str, tuple[str, ...]] = {}
     wrong: list[str] = []
@@ -152,11 +85,12 @@ def convert_state(state: State, model: str, scheme: str = "wflw98", without: Seq
             wrong.append(f"{entry.target}: {error}")
     wanted = {name for entry in names.entries for name in entry.sources}
     rest = sorted(state.keys() - wanted)
-    ignored = [name for name in rest if any(fnmatch.fnmatch(name, pattern) for pattern in names.ignored)]
+    patterns = list(reversed(names.ignored.items()))  # Of several that fit the first one tells what a tensor is.
+    ignored = {name: what for name in rest for pattern, what in patterns if fnmatch.fnmatch(name, pattern)}
     report = ConversionReport(
         used=used,
         ignored=ignored,
-        left_over=sorted(set(rest) - set(ignored)),
+        left_over=sorted(set(rest) - ignored.keys()),
         missing=sorted(wanted - state.keys()),
         unfilled=sorted(names.shapes.keys() - used.keys()),
         wrong=wrong,
@@ -164,11 +98,11 @@ def convert_state(state: State, model: str, scheme: str = "wflw98", without: Seq
     return Converted(traverse_util.unflatten_dict(arrays, sep="/"), names.metadata, report)
 
 
-def likely_model(state: State, scheme: str = "wflw98") -> str:
+def likely_model(state: State) -> str:
     """The key of MAPS that shares most tensor names with a state dict; of several, the one that needs fewest."""
 
     def shared(model: str) -> tuple[int, int]:
-        names = {name for entry in MAPS[model](state, scheme).entries for name in entry.sources}
+        names = {name for entry in MAPS[model](state, scheme_of(state, model)).entries for name in entry.sources}
         return len(names & state.keys()), -len(names)
 
     return max(MAPS, key=shared)
@@ -176,16 +110,19 @@ def likely_model(state: State, scheme: str = "wflw98") -> str:
 
 def _leave_out(names: NameMap, without: Sequence[str]) -> NameMap:
     """The map without some networks, which are named by the second part of a path."""
+    names = dataclasses.replace(names, metadata=names.metadata | {"without": list(without)})
+    if not without:
+        return names
     networks = {path.split("/")[1] for path in names.shapes}
     unknown = sorted(set(without) - networks)
     if unknown:
         raise ConversionError(
             f"there is no network {', '.join(unknown)} to leave out, only {', '.join(sorted(networks))}"
         )
-    return names._replace(
+    return dataclasses.replace(
+        names,
         entries=[entry for entry in names.entries if entry.target.split("/")[1] not in without],
-        shapes={path: shape for path, shape in names.shapes.items() if path.split("/")[1] not in without},
-        metadata=names.metadata | {"without": list(without)},
+        trace=lambda: {path: shape for path, shape in names.shapes.items() if path.split("/")[1] not in without},
     )
 
 

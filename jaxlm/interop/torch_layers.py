@@ -1,6 +1,7 @@
 """Layers of a PyTorch state dict as entries of a name map: one for each array, with the change of its axes.
 
 Layouts: convolution [out, in, h, w] -> [h, w, in, out], where a depthwise kernel [C, 1, h, w] becomes [h, w, 1, C];
+transposed convolution [in, out, h, w] -> [h, w, out, in], the same change of axes;
 dense [out, in] -> [in, out], its inputs reordered where they are a flattened map, which is (C, H, W) in PyTorch and
 (H, W, C) here; the slope of a PReLU [1] -> []. `source` and `target` are the layer's prefixes on either side.
 """
@@ -30,9 +31,17 @@ def kernel(weight: np.ndarray) -> np.ndarray:
     return weight.transpose(2, 3, 1, 0)
 
 
+def centred_kernel(weight: np.ndarray) -> np.ndarray:
+    """A first convolution's kernel on pixels (v - 127.5) / 127.5; exact but for the rounding of the product.
+
+    Zeros, which pad the image, stand for the same grey in (v - 127.5) / 128.
+    """
+    return kernel(weight) * np.float32(128 / 127.5)
+
+
 def bgr_kernel(weight: np.ndarray) -> np.ndarray:
-    """A first convolution's kernel on BGR pixels (v - 127.5) / 127.5; exact but for the rounding of the product."""
-    return kernel(weight)[:, :, ::-1] * np.float32(128 / 127.5)
+    """The same of BGR pixels."""
+    return centred_kernel(weight)[:, :, ::-1]
 
 
 def conv(source: str, target: str, bias: bool = False, layout: Layout = kernel) -> list[Entry]:

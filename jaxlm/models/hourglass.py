@@ -153,14 +153,7 @@ class StackedHourglass(nn.Module):
         Raises:
           ValueError: There is no stack, or the hourglasses cannot halve the images' sides so often.
         """
-        if self.stacks < 1:
-            raise ValueError(f"a stacked hourglass has at least 1 stack, not {self.stacks}")
-        smallest = 4 * 2**self.depth
-        if images.shape[1] != images.shape[2] or images.shape[1] % smallest:
-            raise ValueError(
-                f"hourglasses of depth {self.depth} need square images whose side {smallest} divides, "
-                f"found shape {images.shape}"
-            )
+        check_sides(images, self.stacks, self.depth)
         x = self._stem(images.astype(self.dtype), train)
         maps, sent = [], None
         for stack in range(self.stacks):
@@ -191,6 +184,17 @@ class StackedHourglass(nn.Module):
         x = NormReLU(self.dtype, name=f"{name}_next_norm")(features, train=train)
         x = conv_1x1(self.width, self.dtype, f"{name}_next_features")(x)
         return x + conv_1x1(self.width, self.dtype, f"{name}_next_maps")(maps)
+
+
+def check_sides(images: jax.Array, stacks: int, depth: int) -> None:
+    """Raises ValueError where there is no stack, or hourglasses cannot halve a quarter of the sides `depth` times."""
+    if stacks < 1:
+        raise ValueError(f"a stacked hourglass has at least 1 stack, not {stacks}")
+    smallest = 4 * 2**depth
+    if images.shape[1] != images.shape[2] or images.shape[1] % smallest:
+        raise ValueError(
+            f"hourglasses of depth {depth} need square images whose side {smallest} divides, found shape {images.shape}"
+        )
 
 
 def halving_conv(features: int, dtype: DTypeLike, name: str) -> nn.Conv:

@@ -10,8 +10,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
-from jaxlm.models.layers import Conv3x3, MaxPool3x3
-from jaxlm.models.vgg import imagenet_normalise
+from jaxlm.models.layers import Conv3x3, MaxPool3x3, rescale
 
 Norm = Callable[..., nn.Module]
 
@@ -50,9 +49,9 @@ class ResNet18(nn.Module):
     """ResNet-18 of torchvision up to its mean over the last map, then one dense layer that gives the coordinates.
 
     11,176,512 parameters and 513 for each coordinate: 11,277,060 in all for 98 points. The last map has a 32nd of the
-    image's side; being averaged, it may have any size. Parameter paths are those of jaxlm/interop/torch_maps.py, so
-    that `python -m jaxlm.convert resnet18.pth --model resnet18 --out resnet18.npz` makes a start for training:
-    `--init-from resnet18.npz`, the head new.
+    image's side; being averaged, it may have any size. Parameter paths are those of
+    jaxlm/interop/torch_maps/backbones.py, so that `python -m jaxlm.convert resnet18.pth --model resnet18 --out
+    resnet18.npz` makes a start for training: `--init-from resnet18.npz`, the head new.
 
     Weights from ImageNet expect photos (v / 255 - mean) / std with a mean and standard deviation for each channel; the
     images this project feeds its models are (v - 127.5) / 128. The model turns the one into the other by itself, with
@@ -70,7 +69,7 @@ class ResNet18(nn.Module):
     def __call__(self, images: jax.Array, *, train: bool) -> jax.Array:
         """Raw outputs [B, 2 N] float32, in the order x0, y0, x1, y1, ..., of normalised images [B, S, S, 3]."""
         norm = partial(nn.BatchNorm, use_running_average=not train, momentum=0.9, epsilon=1e-5, dtype=self.dtype)
-        x = _conv(64, 7, 2, self.dtype, name="conv1")(imagenet_normalise(images).astype(self.dtype))
+        x = _conv(64, 7, 2, self.dtype, name="conv1")(rescale(images, "imagenet").astype(self.dtype))
         x = MaxPool3x3(name="pool")(nn.relu(norm(name="norm1")(x)))
         for stage, features in enumerate(_WIDTHS, start=1):
             for block in range(_BLOCKS):

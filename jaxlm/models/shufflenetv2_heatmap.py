@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
-from jaxlm.models.layers import Conv3x3, ConvTranspose4x4, DepthwiseConv3x3, MaxPool3x3
+from jaxlm.models.layers import Conv3x3, ConvTranspose4x4, DepthwiseConv3x3, MaxPool3x3, rescale
 
 
 class ShuffleUnit(nn.Module):
@@ -56,12 +57,14 @@ class ShuffleNetV2HeatMap(nn.Module):
       num_points: N, how many landmarks there are a map of.
       width: Factor of all channel counts, which stay even.
       relu_output: End in a ReLU, as published; losses on logits want False.
+      pixels: What the first convolution sees; the released code trains on `imagenet_grey`, see `layers.rescale`.
       dtype: Type of the computation; parameters, statistics and the result are float32.
     """
 
     num_points: int
     width: float = 1.0
     relu_output: bool = True
+    pixels: Literal["centred", "imagenet_grey"] = "centred"
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
@@ -79,7 +82,8 @@ class ShuffleNetV2HeatMap(nn.Module):
 
         conv = partial(Conv3x3, dtype=self.dtype)
         transposed = partial(ConvTranspose4x4, dtype=self.dtype)
-        x = norm_relu(conv(self._channels(64), stride=2, name="stem_conv1")(images), "stem_norm1")
+        x = rescale(images, self.pixels)
+        x = norm_relu(conv(self._channels(64), stride=2, name="stem_conv1")(x), "stem_norm1")
         x = norm_relu(conv(self._channels(24), name="stem_conv2")(x), "stem_norm2")
         x = MaxPool3x3(name="stem_pool")(x)
         for stage, features, units in ((2, 116, 4), (3, 232, 8)):

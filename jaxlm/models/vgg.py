@@ -19,9 +19,6 @@ from jaxlm.models.weights import load_weights
 # How many convolutions each stage has.
 STAGES = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
 
-_IMAGENET_MEAN = (0.485, 0.456, 0.406)
-_IMAGENET_STD = (0.229, 0.224, 0.225)
-
 _HE = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
 
 
@@ -29,7 +26,7 @@ class VGG(nn.Module):
     """Features of ImageNet-normalised photos [B, S, S, 3] after each ReLU, by the paper's names: conv1_1, conv1_2, ...
 
     Stage k is [B, S / 2^(k - 1), S / 2^(k - 1), C], C being `width`, doubled with each stage up to 8 times as many.
-    Parameter paths are those of jaxlm/interop/torch_maps.py. Kernels are drawn as He et al. (ICCV 2015) do.
+    Parameter paths are those of jaxlm/interop/torch_maps/backbones.py. Kernels are drawn as He et al. (ICCV 2015) do.
 
     Attributes:
       stages: How many convolutions each stage has; a pool is between two stages.
@@ -76,12 +73,6 @@ def load_vgg(file: str | os.PathLike[str]) -> tuple[VGG, dict[str, Any]]:
         lines = [f"{path}: {found.get(path, 'missing')}, wanted {wanted.get(path, 'nothing')}" for path in wrong[:5]]
         raise ValueError("\n  ".join([f"{file}: {len(wrong)} arrays do not fit {metadata['model']}", *lines]))
     return model, jax.tree.map(partial(jnp.asarray, dtype=jnp.float32), variables)
-
-
-def imagenet_normalise(images: jax.Array) -> jax.Array:
-    """Photos of this project's range, (v - 127.5) / 128, as ImageNet networks want them: (v / 255 - mean) / std."""
-    mean, std = (jnp.asarray(values)[None, None, None] for values in (_IMAGENET_MEAN, _IMAGENET_STD))
-    return ((images * 128 + 127.5) / 255 - mean) / std
 
 
 def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:

@@ -20,7 +20,8 @@ from flax import traverse_util
 
 from jaxlm import checkpoints
 from jaxlm.models import DETECTORS
-from jaxlm.models.vgg import VGG, imagenet_normalise, load_vgg
+from jaxlm.models.layers import rescale
+from jaxlm.models.vgg import VGG, load_vgg
 from jaxlm.tasks.translation_losses import FeatureNetwork, Features
 
 # The layers of AVS, beside the photo itself.
@@ -93,7 +94,7 @@ class VGGFeatures:
     grey_levels: bool = flax.struct.field(pytree_node=False, default=False)
 
     def __call__(self, images: jax.Array) -> Features:
-        features = cast(Features, self.model.apply(self.variables, imagenet_normalise(images)))
+        features = cast(Features, self.model.apply(self.variables, rescale(images, "imagenet")))
         photo = images * 128 + 127.5 - jnp.asarray(_KERAS_MEAN)[None, None, None] if self.grey_levels else images
         return {"input": photo} | {layer: features[layer] for layer in _VGG_LAYERS}
 
