@@ -85,7 +85,7 @@ def convert_state(state: State, model: str, scheme: str | None = None, without: 
             wrong.append(f"{entry.target}: {error}")
     wanted = {name for entry in names.entries for name in entry.sources}
     rest = sorted(state.keys() - wanted)
-    patterns = list(reversed(names.ignored.items()))  # Of several that fit the first one tells what a tensor is.
+    patterns = list(names.ignored.items())[::-1]  # Of several that fit the first one tells what a tensor is.
     ignored = {name: what for name in rest for pattern, what in patterns if fnmatch.fnmatch(name, pattern)}
     report = ConversionReport(
         used=used,

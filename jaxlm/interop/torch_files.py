@@ -22,6 +22,8 @@ _WRAPPERS = ("state_dict", "model_state_dict", "model", "net")
 _PREFIXES = re.compile(r"^(?:module\.|_orig_mod\.)+")
 # What the safe loader is left to decide on: it knows the ways in which tensors are stored.
 _LEFT_TO_PYTORCH = re.compile(r"(torch(?!\.nn\.modules\.|\.jit\.)|collections|_codecs|builtins|__builtin__)\.")
+# Bytes that a compressed entry may become; PyTorch compresses only small ones.
+_MOST_UNPACKED = 2**26
 # How many pickles lie before the tensors in files of PyTorch before 1.6, with that of the contents.
 _LEGACY_PICKLES = 4
 
@@ -64,20 +66,16 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
             file.seek(0)
             with torch.serialization.safe_globals([*known, *_lists_of_programs()]):
                 contents = torch.load(file, map_location="cpu", weights_only=True)
+        state = _unwrapped(contents, torch.Tensor)
     except FileNotFoundError:
         raise
     except Exception as error:  # Damaged files raise many types, and PyTorch's advice is to run what is in them.
         raise ConversionError(
             f"{path} is no file of tensors, or a damaged one ({type(error).__name__}); nothing in it was run"
         ) from error
-    state = contents
-    while isinstance(state, Mapping) and (inner := [state[name] for name in _WRAPPERS if name in state]):
-        state = inner[0]
-    if isinstance(state, _StandIn):
-        state = dict(_tensors_within(state, torch.Tensor))
     if not isinstance(state, Mapping) or not state or not all(isinstance(v, torch.Tensor) for v in state.values()):
-        known_keys = ", ".join(_WRAPPERS)
-        raise ConversionError(f"{path} holds no state dict: named tensors, by themselves or under one of {known_keys}")
+        keys = ", ".join(_WRAPPERS)
+        raise ConversionError(f"{path} holds no state dict: named tensors, by themselves or under one of {keys}")
     return {_PREFIXES.sub("", name): tensor.detach().float().numpy() for name, tensor in state.items()}
 
 
@@ -122,14 +120,22 @@ def _named(file: IO[bytes]) -> set[str]:
         with zipfile.ZipFile(file) as archive:
             pickles = [_read(archive, name) for name in archive.namelist() if name.endswith("/data.pkl")]
     opcodes = (opcode for stored in pickles for opcode in pickletools.genops(stored))
-    return {argument.replace(" ", ".") for opcode, argument, _ in opcodes if opcode.name == "GLOBAL"}
+    return {str(argument).replace(" ", ".") for opcode, argument, _ in opcodes if opcode.name == "GLOBAL"}
 
 
 def _read(archive: zipfile.ZipFile, name: str) -> bytes:
-    """An entry of a file of PyTorch, which compresses none: a compressed one could be of any size."""
-    if archive.getinfo(name).compress_type != zipfile.ZIP_STORED:
-        raise ValueError(f"{name} is compressed")
+    """An entry of a file of PyTorch; raises ValueError where a small file would become a large one."""
+    entry = archive.getinfo(name)
+    if entry.file_size > max(entry.compress_size, _MOST_UNPACKED):
+        raise ValueError(f"{name} is compressed, and of {entry.file_size} bytes")
     return archive.read(name)
+
+
+def _unwrapped(contents: Any, kind: type) -> Any:
+    """The named tensors, of type `kind`, among the contents of a file; something else where there are none."""
+    while isinstance(contents, Mapping) and (inner := [contents[name] for name in _WRAPPERS if name in contents]):
+        contents = inner[0]
+    return dict(_tensors_within(contents, kind)) if isinstance(contents, _StandIn) else contents
 
 
 def _tensors_within(module: _StandIn, kind: type, prefix: str = "") -> Iterator[tuple[str, Any]]:

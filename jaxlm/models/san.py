@@ -183,11 +183,11 @@ class SAN(nn.Module):
         With F the features and S1 the maps of stage 1, stage 2 sees F(images), F(aggregated), S1(images) and
         S1(aggregated); stage 3 both features and the maps of stage 2. Shapes and errors are as for a single image.
         """
-        features = self._features(jnp.concatenate([images, aggregated]))
-        firsts = jnp.split(self.stage1(features), 2)
-        features = _join(*jnp.split(features, 2))
-        second = self.stage2(_join(features, *firsts))
-        return *firsts, second, self.stage3(_join(features, second))
+        each = [self._features(photos) for photos in (images, aggregated)]
+        firsts = [self.stage1(features) for features in each]
+        both = _join(*each)
+        second = self.stage2(_join(both, *firsts))
+        return *firsts, second, self.stage3(_join(both, second))
 
     def _features(self, images: jax.Array) -> jax.Array:
         """Features [B, S / stride, S / stride, 2 width] of normalised images [B, S, S, 3]."""
@@ -208,7 +208,7 @@ def _normalise(x: jax.Array) -> jax.Array:
     """Instance normalisation: mean 0 and variance 1 over the pixels of each channel of x [B, H, W, C]."""
     x32 = x.astype(jnp.float32)
     centred = x32 - x32.mean(axis=(1, 2), keepdims=True)
-    return (centred * jax.lax.rsqrt(jnp.square(centred).mean(axis=(1, 2), keepdims=True) + 1e-5)).astype(x.dtype)
+    return (centred * jax.lax.rsqrt((centred**2).mean(axis=(1, 2), keepdims=True) + 1e-5)).astype(x.dtype)
 
 
 def _normalise_relu(x: jax.Array) -> jax.Array:
