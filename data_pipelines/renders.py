@@ -26,6 +26,7 @@ from jaxlm.files import read_json, write_json, write_whole
 FOLDER, MANIFEST, SETTINGS = "renders", "manifest.csv", "renders.json"
 
 Kind = Literal["transfer", "self", "prior"]
+FirstLatent = Literal["mean", "drawn"]
 
 _LARGEST_CROP = 100.0
 _FILE = re.compile(r"[^/\\\0]{1,200}")
@@ -47,6 +48,8 @@ class Settings:
       styles: Number of renders of each face.
       style_photos: Folder or set of the photos that give styles; empty for the faces themselves.
       seed: Seed of the random styles.
+      first_latent: What the second latent of a photo's style is given of the first one: its `mean`, or a draw for each
+        render (`drawn`).
     """
 
     dataset: str
@@ -60,6 +63,7 @@ class Settings:
     styles: int
     style_photos: str
     seed: int
+    first_latent: FirstLatent = "mean"
 
 
 class Render(NamedTuple):

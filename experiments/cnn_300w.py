@@ -3,7 +3,8 @@
     python -m jaxlm.train --experiment cnn_300w --workdir runs/cnn_300w
     python -m jaxlm.evaluate --workdir runs/cnn_300w --dataset ibug300w
 
-Data and schedule: see sepbn_300w. Ours: see experiments/README.md.
+Data and schedule: see sepbn_300w. As published: the network without any normalisation, and the recipe of sepbn_wflw.
+Differs: as sepbn_300w. Ours: see experiments/README.md.
 """
 
 import dataclasses

@@ -3,8 +3,8 @@
     python -m jaxlm.train --experiment cnn_wflw --workdir runs/cnn_wflw
     python -m jaxlm.evaluate --workdir runs/cnn_wflw --dataset wflw
 
-Data and schedule: see sepbn_wflw. Published: NME 5.70 % (inter-ocular) on the WFLW test set. Ours: see
-experiments/README.md.
+Data and schedule: see sepbn_wflw. Published: NME 5.70 % (inter-ocular) on the WFLW test set. As published: the network
+without any normalisation, and the recipe of sepbn_wflw. Differs: as sepbn_wflw. Ours: see experiments/README.md.
 """
 
 import dataclasses

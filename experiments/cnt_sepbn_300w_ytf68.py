@@ -10,9 +10,10 @@
 Data: see sepbn_300w; and frames of YouTube Faces with 68 points, which a machine seems to have set, as a table. 10 % of
 each set are held out, by photo and by person; the head of 300-W validates. An epoch is one pass over both sets;
 `--steps-per-epoch 354` has as many updates as sepbn_300w. Two heads although both protocols have 68 points: see
-sepbn_300w_ytf68 for one. Published: the name and the aim of CNT alone; see jaxlm/landmarks/heads.py for
-what is INFERRED.
-Ours: see experiments/README.md.
+sepbn_300w_ytf68 for one. Ours: see experiments/README.md.
+
+As published: the name and the aim of CNT alone, and the recipe of sepbn_wflw. Differs: not known, since no code of CNT
+was released; jaxlm/landmarks/heads.py says what is INFERRED.
 """
 
 import dataclasses

@@ -8,8 +8,10 @@
 
 Data: see sepbn_wflw and sepbn_300w; 7,500 and 3,148 training faces, none held out, so the last step is evaluated. Boxes
 are WFLW's annotated ones and the landmarks' in 300-W. An epoch is one pass over both sets; `--steps-per-epoch 937` has
-as many updates as sepbn_wflw. Published: the name and the aim of CNT alone; see jaxlm/landmarks/heads.py for what is
-INFERRED. Ours: see experiments/README.md.
+as many updates as sepbn_wflw. Ours: see experiments/README.md.
+
+As published: the name and the aim of CNT alone, and the recipe of sepbn_wflw. Differs: not known, since no code of CNT
+was released; jaxlm/landmarks/heads.py says what is INFERRED.
 """
 
 import dataclasses

@@ -2,6 +2,8 @@
 
 python -m data_pipelines.prepare synthetic --data-dir data --train-faces 64 --test-faces 16 --frame-size 64
 python -m jaxlm.train --experiment debug --workdir runs/debug
+
+As published: nothing.
 """
 
 from jaxlm.config import AugmentConfig, Config, DataConfig, ModelConfig, OptimConfig, TaskConfig

@@ -6,7 +6,8 @@ r"""G&LSR, all of DPR (TPAMI 2021), on 300-W: the recipe of dpr_glsr_wflw on 68 
       --optim.learning-rate 1e-4
     python -m jaxlm.evaluate --workdir runs/dpr_glsr_300w --dataset ibug300w
 
-GSR is trained first; it and the data: see dpr_gsr_300w. Ours: see experiments/README.md.
+GSR is trained first; it and the data: see dpr_gsr_300w. As published: see dpr_glsr_wflw. Differs: as dpr_gsr_300w and
+dpr_glsr_wflw. Ours: see experiments/README.md.
 """
 
 import dataclasses

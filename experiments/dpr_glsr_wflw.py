@@ -13,6 +13,10 @@ network instead: `--model.options.local network` everywhere, and between the two
 
 Data and jitter: see dpr_gsr_wflw. Published: NME 5.08 % (inter-ocular), FR@10 6.16 %, AUC@10 0.5079 (README) or 0.5136
 (result file) on the 2,500 test faces. Ours: see experiments/README.md.
+
+As published: the networks of the parts, their frames, which are samples of the face frame, and that they start from the
+global regressor; the contour stays. Differs: part frames come from the closed form; the released weights of the part
+regressors are not to be had, so these networks were never run with them; and as dpr_gsr_wflw.
 """
 
 import dataclasses

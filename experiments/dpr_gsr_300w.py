@@ -10,7 +10,8 @@ r"""GSR, the global half of DPR (TPAMI 2021), on 300-W: the recipe of dpr_gsr_wf
     python -m jaxlm.sensitivity --workdir runs/dpr_gsr_300w runs/mobilenet_300w
 
 Data: 300-W, 3,148 training faces, of which 10 % (by photo) are held out; boxes are made from the landmarks, so box
-errors come from the jitter alone. Published for these networks: nothing on 300-W. Ours: see experiments/README.md.
+errors come from the jitter alone. Published for these networks: nothing on 300-W. As published: see dpr_gsr_wflw.
+Differs: data, 68 points of the mean face, batches of 16; and as dpr_gsr_wflw. Ours: see experiments/README.md.
 """
 
 import dataclasses

@@ -14,8 +14,16 @@ landmarks: `--task.options.weighting none`, in all of them. Without reinitialisa
 no `--init-from`.
 
 Data: WFLW, 7,500 training faces, of which 10 % (by photo) are held out; boxes are shifted and scaled by up to 12 %.
-INFERRED: stages, losses and schedule, for the authors released weights and not their training. Published: NME 5.35 %
-(inter-ocular), FR@10 6.84 %, AUC@10 0.4859 on the 2,500 test faces. Ours: see experiments/README.md.
+Published: NME 5.35 % (inter-ocular), FR@10 6.84 %, AUC@10 0.4859 on the 2,500 test faces. Ours: see
+experiments/README.md.
+
+As published: both networks, the frames and maps between them, the mean face and what is regressed, as the released
+weights run; that landmarks of larger errors weigh more, without a number to set.
+
+Differs: the training is not known, since the authors released weights alone; INFERRED are its stages, targets, losses,
+optimiser, schedule, augmentation, and initial weights. Of what is known: boxes are made square, where the released code
+stretches them; faces are sampled from a frame of twice the box, not from the photo; pixels are RGB (v - 127.5) / 128,
+not BGR (v - 127.5) / 127.5; a degenerate map leaves the box as it is; running variances are the biased ones.
 """
 
 from jaxlm.config import AugmentConfig, Config, DataConfig, ModelConfig, OptimConfig, TaskConfig

@@ -15,7 +15,8 @@ G&LSR goes on from there:
     python -m jaxlm.train --experiment dpr_synthetic --model.name dpr_glsr --workdir runs/dpr_synthetic_glsr \
       --init-from runs/dpr_synthetic_parts --optim.learning-rate 1e-4
 
-Data: rendered faces, made on the spot, 98 points. Ours: see experiments/README.md.
+Data: rendered faces, made on the spot, 98 points. As published: see dpr_gsr_wflw and dpr_glsr_wflw. Differs: data,
+batches of 16; and as there. Ours: see experiments/README.md.
 """
 
 import dataclasses

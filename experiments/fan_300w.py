@@ -9,7 +9,8 @@ Two stacks on 128 px take an eighth of the operations of four on 256 px, which a
     python -m jaxlm.train --experiment fan_300w --model.input-size 256 --model.options.stacks 4
 
 Data: 300-W, 3,148 training faces, of which 10 % (by photo) are held out. Published by its authors on 300-W: curves of
-networks trained on other data. Ours: see experiments/README.md.
+networks trained on other data. As published: stacked hourglasses. Differs: as fan_wflw, two stacks on 128 px. Ours: see
+experiments/README.md.
 """
 
 import dataclasses

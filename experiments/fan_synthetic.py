@@ -3,8 +3,8 @@
     python -m jaxlm.train --experiment fan_synthetic --workdir runs/fan_synthetic
     python -m jaxlm.evaluate --workdir runs/fan_synthetic --dataset synthetic
 
-Data: rendered faces, made on the spot, 98 points, of which 10 % are held out. Published: nothing. Ours: see
-experiments/README.md.
+Data: rendered faces, made on the spot, 98 points, of which 10 % are held out. Published: nothing. As published: stacked
+hourglasses. Differs: as fan_wflw, two stacks on 128 px, and the data. Ours: see experiments/README.md.
 """
 
 import dataclasses

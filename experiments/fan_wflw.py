@@ -5,8 +5,10 @@
     python -m jaxlm.evaluate --workdir runs/fan_wflw --dataset wflw --flip-test
 
 Data: WFLW, 7,500 training faces, 98 points, of which 10 % (by photo) are held out; crops of the box + 20 %. Published:
-nothing on WFLW by its authors. Its blocks, loss (MSE), optimiser (RMSprop) and training set (300W-LP) are others: this
-is the hourglass baseline of LAB's units with the heat-map recipe of shufflenet_best. Ours: see experiments/README.md.
+nothing on WFLW by its authors. As published: four stacked hourglasses of 256 channels, at 256 px, each with its maps.
+Differs: the units are LAB's and not FAN's own blocks; loss (MSE), optimiser (RMSprop) and training set (300W-LP) are
+others: this is the hourglass baseline of LAB's units with the heat-map recipe of shufflenet_best. Ours: see
+experiments/README.md.
 """
 
 from jaxlm.config import AugmentConfig, Config, DataConfig, ModelConfig, OptimConfig, TaskConfig

@@ -5,7 +5,7 @@
     python -m jaxlm.train --experiment finetune --data.dataset mask.npz --workdir runs/mask
 
 Data: your own, 20 faces or more, with any points; the number of faces decides how long it trains. Hardware: two CPU
-cores, under 10 minutes for 200 faces. Published: nothing. Ours: see docs/studies/finetuning.md.
+cores, under 10 minutes for 200 faces. As published: nothing. Ours: see docs/studies/finetuning.md.
 """
 
 import dataclasses

@@ -14,8 +14,9 @@ and with the discriminator as a second phase it is
       --task.options.adversarial 1 --optim.learning-rate 1e-4 --epochs 30
 
 Data: 300-W, 3,148 training faces, of which 10 % (by photo) are held out. Published: NME 3.49 % on the full test set;
-2.98 / 5.19 / 3.49 % (common, challenging, full) are quoted as inter-ocular and do not agree with each other. The
-published crop comes from true landmarks; ours comes from the box. Ours: see experiments/README.md.
+2.98 / 5.19 / 3.49 % (common, challenging, full) are quoted as inter-ocular and do not agree with each other. As
+published: see lab_wflw. Differs: as lab_wflw, two stacks on 128 px, and the data; the published crop comes from true
+landmarks, ours from the box. Ours: see experiments/README.md.
 """
 
 import dataclasses

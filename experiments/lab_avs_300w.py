@@ -7,7 +7,8 @@
     python -m jaxlm.evaluate --workdir runs/lab_avs_300w --dataset ibug300w
 
 Data: see lab_300w; faces styled from held-out photos are left out, and the crop comes from the box. Published for this
-network with styles: nothing on 300-W that we could check. Ours: see experiments/README.md.
+network with styles: nothing on 300-W that we could check. As published: eight styles for each training photo. Differs:
+as resnet18_avs_wflw and lab_300w, and a slimmer translator, vunet_300w. Ours: see experiments/README.md.
 """
 
 import dataclasses

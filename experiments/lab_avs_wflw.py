@@ -8,7 +8,11 @@
 
 Data: see lab_wflw; faces styled from held-out photos are left out. Published: NME 4.76 % (inter-ocular) on the 2,500
 test faces, 5.27 % without styles; the crop of the latter comes from true landmarks, ours from the box, that of the
-former is not said. Ours: see experiments/README.md.
+former is not said. vunet_wflw wants features of VGG-19; its file says how to make them. Ours: see
+experiments/README.md.
+
+As published: eight styles for each training photo. Differs: as resnet18_avs_wflw and lab_wflw; AVS released no code of
+its LAB.
 """
 
 import dataclasses

@@ -4,9 +4,8 @@
     python -m jaxlm.train --experiment lab_plain_300w --workdir runs/lab_plain_300w
     python -m jaxlm.evaluate --workdir runs/lab_plain_300w --dataset ibug300w
 
-Data: see lab_300w; the crop comes from the box, the published one from true landmarks. Published: an ablation on the
-challenging subset, whose numbers we could not check; a release without messages has none. Ours: see
-experiments/README.md.
+Data: see lab_300w. Published: an ablation on the challenging subset, whose numbers we could not check; a release
+without messages has none. As published: no message passing. Differs: as lab_300w. Ours: see experiments/README.md.
 """
 
 import dataclasses

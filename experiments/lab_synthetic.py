@@ -3,8 +3,8 @@
     python -m jaxlm.train --experiment lab_synthetic --workdir runs/lab_synthetic
     python -m jaxlm.evaluate --workdir runs/lab_synthetic --dataset synthetic
 
-Data: rendered faces, made on the spot, 98 points, of which 10 % are held out; the crop comes from the box, the
-published one from true landmarks. Published: nothing. Ours: see experiments/README.md.
+Data: rendered faces, made on the spot, 98 points, of which 10 % are held out. Published: nothing. As published: see
+lab_wflw. Differs: as lab_wflw, two stacks on 128 px, and the data. Ours: see experiments/README.md.
 """
 
 import dataclasses

@@ -10,10 +10,14 @@ The authors then train on with the boundary effectiveness discriminator, for bet
       --task.options.adversarial 1 --optim.learning-rate 1e-4 --epochs 20
 
 Data: WFLW, 7,500 training faces, 98 points, of which 10 % (by photo) are held out. Published: NME 5.27 % (inter-ocular)
-on the 2,500 test faces, from crops made with their true landmarks; ours come from the box, as for every other model
-(crops of the box + 20 %), with which a user of the published weights found 6.92 %. Boundaries are 15, with both edges
-of the brows, and images RGB; the published network draws 13 from grey ones (INFERRED). Loss of the coordinates, weights
-of the losses, schedule and augmentation are ours, as the authors' were not released. Ours: see experiments/README.md.
+on the 2,500 test faces, from crops made with their true landmarks; a user of the published weights found 6.92 % with
+the annotated boxes. Ours: see experiments/README.md.
+
+As published: four stacks with message passing, joint training of estimator and regressor, then the discriminator.
+Differs: the layers are of a later build, as the authors' were not released (INFERRED: parameters and operations agree);
+crops of the box + 20 %, as for every other model; 15 boundaries, with both edges of the brows, and RGB images, where
+the published network draws 13 from grey ones (INFERRED); loss of the coordinates, weights of the losses, schedule and
+augmentation are ours, as the authors' are not known.
 """
 
 from jaxlm.config import AugmentConfig, Config, DataConfig, ModelConfig, OptimConfig, TaskConfig

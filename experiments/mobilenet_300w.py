@@ -4,7 +4,8 @@
     python -m jaxlm.sensitivity --workdir runs/dpr_gsr_300w runs/mobilenet_300w
 
 Equal budget: the epochs of the three trainings of dpr_gsr_300w together, the same jitter of boxes and faces. The crop
-is a quarter wider than the box, so that a shifted one still shows the face. Ours: see experiments/README.md.
+is a quarter wider than the box, so that a shifted one still shows the face. As published: the regressor's network
+alone. Differs: all else is a control of ours. Ours: see experiments/README.md.
 """
 
 import dataclasses

@@ -3,7 +3,7 @@
     python -m jaxlm.train --experiment quickstart --workdir runs/quickstart
 
 Data: rendered faces, made on the spot; nothing is downloaded. Hardware: two CPU cores. Expected: NME under 6 % on
-held-out faces. Measured: see experiments/README.md.
+held-out faces. As published: nothing. Measured: see experiments/README.md.
 """
 
 from jaxlm.config import AugmentConfig, Config, DataConfig, ModelConfig, OptimConfig, TaskConfig

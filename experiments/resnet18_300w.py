@@ -5,7 +5,8 @@
     python -m jaxlm.evaluate --workdir runs/resnet18_300w --dataset ibug300w
 
 Data: 300-W, 3,148 training faces, of which 10 % (by photo) are held out. Published for this network: nothing on 300-W
-that we could check. Ours: see experiments/README.md.
+that we could check. As published: that it is a ResNet-18. Differs: as resnet18_wflw, and the data. Ours: see
+experiments/README.md.
 """
 
 import dataclasses

@@ -7,7 +7,8 @@
     python -m jaxlm.evaluate --workdir runs/resnet18_avs_300w --dataset ibug300w
 
 Data: see resnet18_300w; faces styled from held-out photos are left out. Published for this network: nothing on 300-W
-that we could check. Ours: see experiments/README.md.
+that we could check. As published: eight styles for each training photo. Differs: as resnet18_avs_wflw, and a slimmer
+translator, vunet_300w. Ours: see experiments/README.md.
 """
 
 import dataclasses

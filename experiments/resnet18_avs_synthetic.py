@@ -5,7 +5,8 @@
     python -m jaxlm.train --experiment resnet18_avs_synthetic --workdir runs/resnet18_avs_synthetic
     python -m jaxlm.evaluate --workdir runs/resnet18_avs_synthetic --dataset synthetic
 
-Data: see resnet18_synthetic; the first command renders the faces, and those styled from held-out ones are left out.
+Data: see resnet18_synthetic; the first command renders the faces, and those styled from held-out ones are left out. As
+published: eight styles for each training photo. Differs: as resnet18_avs_wflw, the data, and a slimmer translator.
 Ours: see experiments/README.md.
 """
 

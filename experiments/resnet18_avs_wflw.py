@@ -7,9 +7,14 @@
     python -m jaxlm.evaluate --workdir runs/resnet18_avs_wflw --dataset wflw
 
 Data: see resnet18_wflw; faces styled from held-out photos are left out. Published: NME 5.25 % (inter-ocular) on the
-2,500 test faces, 6.09 % without styles. The paper's code (for another detector, SAN) joins the photos and eight times
-as many styled faces, and trains for more updates than without; here the updates are equal. Ours: see
+2,500 test faces, 6.09 % without styles. vunet_wflw wants features of VGG-19; its file says how to make them. Ours: see
 experiments/README.md.
+
+As published: eight styles for each training photo, drawn by a translator of the same photos; labels stay. Differs: half
+of each batch is styled and updates are equal (published for SAN: the photos and eight times as many styled faces, for
+18 times the updates); styles come from photos drawn at random (published: the neighbours in the list, among them the
+photo itself), by the mean of the first latent (`jaxlm stylize --first-latent drawn` is as published), and are kept at
+their size (published: enlarged to 384 px, JPEG); and as resnet18_wflw and vunet_wflw.
 """
 
 import dataclasses

@@ -3,7 +3,8 @@
     python -m jaxlm.train --experiment resnet18_synthetic --workdir runs/resnet18_synthetic
     python -m jaxlm.evaluate --workdir runs/resnet18_synthetic --dataset synthetic
 
-Data: rendered faces, made on the spot, 98 points, of which 10 % are held out. Ours: see experiments/README.md.
+Data: rendered faces, made on the spot, 98 points, of which 10 % are held out. As published: that it is a ResNet-18.
+Differs: as resnet18_wflw, and the data. Ours: see experiments/README.md.
 """
 
 import dataclasses

@@ -10,8 +10,9 @@ It starts from nothing; or, with PyTorch installed, from torchvision's ImageNet 
     python -m jaxlm.train --experiment resnet18_wflw --workdir runs/resnet18_imagenet_wflw --init-from resnet18.npz
 
 Data: WFLW, 7,500 training faces, 98 points, of which 10 % (by photo) are held out; crops of the box + 20 %. Published:
-NME 6.09 % (inter-ocular) on the 2,500 test faces. The paper's code has no ResNet-18, so loss, schedule and augmentation
-are ours (INFERRED). Ours: see experiments/README.md.
+NME 6.09 % (inter-ocular) on the 2,500 test faces. As published: that it is a ResNet-18. Differs: not known, since the
+paper's code has none: input, head, loss, schedule and augmentation are ours (INFERRED). Ours: see
+experiments/README.md.
 """
 
 from jaxlm.config import AugmentConfig, Config, DataConfig, ModelConfig, OptimConfig, TaskConfig

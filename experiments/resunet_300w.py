@@ -4,8 +4,8 @@
     python -m jaxlm.train --experiment resunet_300w --workdir runs/resunet_300w
     python -m jaxlm.evaluate --workdir runs/resunet_300w --dataset ibug300w --flip-test
 
-Data: 300-W, 3,148 training faces, of which 10 % (by photo) are held out. Published: nothing, the network is ours. Ours:
-see experiments/README.md.
+Data: 300-W, 3,148 training faces, of which 10 % (by photo) are held out. As published: nothing, the network and the
+recipe are ours. Ours: see experiments/README.md.
 """
 
 from jaxlm.config import AugmentConfig, Config, DataConfig, ModelConfig, OptimConfig, TaskConfig

@@ -7,7 +7,8 @@
 Weights to start from, and a slim form for a CPU: see san_wflw.
 
 Data: 300-W, 3,148 training faces, of which 10 % (by photo) are held out. Published for the network without style
-branch: nothing on 300-W that we could check. Ours: see experiments/README.md.
+branch: nothing on 300-W that we could check. As published: see san_wflw. Differs: as san_wflw, and the data. Ours: see
+experiments/README.md.
 """
 
 import dataclasses

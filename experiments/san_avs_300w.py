@@ -7,7 +7,8 @@
     python -m jaxlm.evaluate --workdir runs/san_avs_300w --dataset ibug300w
 
 Data: see san_300w; faces styled from held-out photos are left out. Published, by a secondary source and with SAN's
-style branch: NME 3.86 % (inter-ocular) on the full test set. Ours: see experiments/README.md.
+style branch: NME 3.86 % (inter-ocular) on the full test set. As published: eight styles for each training photo.
+Differs: as resnet18_avs_wflw and san_300w, and a slimmer translator, vunet_300w. Ours: see experiments/README.md.
 """
 
 import dataclasses

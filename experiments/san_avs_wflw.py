@@ -7,8 +7,10 @@
     python -m jaxlm.evaluate --workdir runs/san_avs_wflw --dataset wflw
 
 Data: see san_wflw; faces styled from held-out photos are left out. Published: NME 4.39 % (inter-ocular) on the 2,500
-test faces, 5.22 % without styles, both with SAN's style branch. The paper's code joins the photos and eight times as
-many styled faces, and trains for 18 times the updates; here the updates are equal. Ours: see experiments/README.md.
+test faces, 5.22 % without styles, both with SAN's style branch. vunet_wflw wants features of VGG-19; its file says how
+to make them. Ours: see experiments/README.md.
+
+As published: eight styles for each training photo. Differs: as resnet18_avs_wflw and san_wflw.
 """
 
 import dataclasses

@@ -12,9 +12,10 @@ Other runs of the same experiments: `--init-from WORKDIR detector WORKDIR transl
 trained network starts from nothing, so that it compares with san_300w at equal updates; from the detector's weights:
 `--init-copies detector siamese`; from ImageNet's, beside the two runs: `... vgg16.npz siamese`.
 
-Data: see san_300w. Published: the paper's second photo is the mean of two renderings by a CycleGAN; here it is the mean
-of eight by our translator, at 64 pixels, of the landmarks that the detector finds, so no published figure is for this
-form. Ours: see experiments/README.md.
+Data: see san_300w. No published figure is for this form. As published: the siamese network, which sees the face and the
+same face in an average style. Differs: the paper's second photo is the mean of two renderings by a CycleGAN between two
+clusters of photos; here it is the mean of eight by our translator, at 64 pixels, of the landmarks that the detector
+finds; and as san_300w. Ours: see experiments/README.md.
 """
 
 import dataclasses

@@ -3,7 +3,8 @@
     python -m jaxlm.train --experiment san_synthetic --workdir runs/san_synthetic
     python -m jaxlm.evaluate --workdir runs/san_synthetic --dataset synthetic
 
-Data: rendered faces, made on the spot, 98 points, of which 10 % are held out. Ours: see experiments/README.md.
+Data: rendered faces, made on the spot, 98 points, of which 10 % are held out. As published: see san_wflw. Differs: as
+san_wflw, and the data. Ours: see experiments/README.md.
 """
 
 import dataclasses

@@ -11,10 +11,13 @@ It starts from nothing; or, with PyTorch installed, from torchvision's ImageNet 
 
 Slim, for a CPU (1.3 M parameters in place of 17.1 M, 1.4 GMAC in place of 18.8): `--model.options.width 16`.
 
-Data: WFLW, 7,500 training faces, 98 points, of which 10 % (by photo) are held out; crops of the box + 20 %. Published:
-NME 5.22 % (inter-ocular) on the 2,500 test faces, with the style branch and ImageNet weights. Unlike published: stride
-4, a sub-pixel target, the mean of a loss on the mean cell (DSNT), its decoder; AdamW; faces are mirrored, turned and
-scaled. For the published recipe see san_published_wflw. Ours: see experiments/README.md.
+Data: WFLW, 7,500 training faces, 98 points, of which 10 % (by photo) are held out. Published: NME 5.22 % (inter-ocular)
+on the 2,500 test faces, with the style branch and ImageNet weights. Ours: see experiments/README.md.
+
+As published: the network but for its stride, and its input size. Differs: no style branch; stride 4; no map of the
+background; a sub-pixel target, the mean of a loss on the mean cell (DSNT), its decoder; pixels as VGG's ImageNet
+weights want them; crops of the square box + 20 %; AdamW; faces are mirrored, turned and scaled. The published recipe is
+san_published_wflw.
 """
 
 from jaxlm.config import AugmentConfig, Config, DataConfig, ModelConfig, OptimConfig, TaskConfig

@@ -4,7 +4,8 @@
     python -m jaxlm.train --experiment sepbn_300w --workdir runs/sepbn_300w
     python -m jaxlm.evaluate --workdir runs/sepbn_300w --dataset ibug300w
 
-Data: 300-W, 3,148 training faces, of which 10 % (by photo) are held out. Published: nothing on 300-W. Ours: see
+Data: 300-W, 3,148 training faces, of which 10 % (by photo) are held out. Published: nothing on 300-W. As published: the
+recipe of sepbn_wflw. Differs: data, boxes, faces held out to choose the checkpoint; and as sepbn_wflw. Ours: see
 experiments/README.md.
 """
 

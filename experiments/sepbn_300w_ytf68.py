@@ -3,7 +3,8 @@
     python -m jaxlm.train --experiment sepbn_300w_ytf68 --workdir runs/sepbn_300w_ytf68
     python -m jaxlm.evaluate --workdir runs/sepbn_300w_ytf68 --dataset ibug300w
 
-Data, how to prepare it, and schedule: see cnt_sepbn_300w_ytf68. Published: nothing. Ours: see experiments/README.md.
+Data, how to prepare it, and schedule: see cnt_sepbn_300w_ytf68. As published: nothing but the recipe of sepbn_wflw.
+Differs: see sepbn_300w; the data are mixed. Ours: see experiments/README.md.
 """
 
 import dataclasses

@@ -3,7 +3,8 @@
     python -m jaxlm.train --experiment sepbn_synthetic --workdir runs/sepbn_synthetic
     python -m jaxlm.evaluate --workdir runs/sepbn_synthetic --dataset synthetic
 
-Data: rendered faces, made on the spot, 98 points and WFLW's six attributes. Ours: see experiments/README.md.
+Data: rendered faces, made on the spot, 98 points and WFLW's six attributes. As published: the recipe of sepbn_wflw.
+Differs: data, faces held out to choose the checkpoint; and as sepbn_wflw. Ours: see experiments/README.md.
 """
 
 import dataclasses

@@ -4,8 +4,8 @@
     python -m jaxlm.train --experiment shufflenet_300w --workdir runs/shufflenet_300w
     python -m jaxlm.evaluate --workdir runs/shufflenet_300w --dataset ibug300w --flip-test
 
-Data: 300-W, 3,148 training faces, of which 10 % (by photo) are held out. Published: nothing on 300-W. Ours: see
-experiments/README.md.
+Data: 300-W, 3,148 training faces, of which 10 % (by photo) are held out. Published: nothing on 300-W. As published: the
+network. Differs: as shufflenet_best, and the data. Ours: see experiments/README.md.
 """
 
 import dataclasses

@@ -1,6 +1,8 @@
 """shufflenet_face_synthetics on 10,000 faces without augmentation, the first row of the published table.
 
-python -m jaxlm.train --experiment shufflenet_face_synthetics_10k
+    python -m jaxlm.train --experiment shufflenet_face_synthetics_10k
+
+As published: the faces and that nothing is augmented. Differs: as shufflenet_face_synthetics.
 """
 
 import dataclasses

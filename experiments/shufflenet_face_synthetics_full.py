@@ -1,6 +1,8 @@
 """shufflenet_face_synthetics on all faces without augmentation, the second row of the published table.
 
-python -m jaxlm.train --experiment shufflenet_face_synthetics_full
+    python -m jaxlm.train --experiment shufflenet_face_synthetics_full
+
+As published: the faces and that nothing is augmented. Differs: as shufflenet_face_synthetics.
 """
 
 import dataclasses

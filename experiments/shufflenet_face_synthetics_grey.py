@@ -1,6 +1,8 @@
 """shufflenet_face_synthetics with all faces turned grey and nothing else, the third row of the published table.
 
-python -m jaxlm.train --experiment shufflenet_face_synthetics_grey
+    python -m jaxlm.train --experiment shufflenet_face_synthetics_grey
+
+As published: the faces and that they are grey. Differs: as shufflenet_face_synthetics.
 """
 
 import dataclasses

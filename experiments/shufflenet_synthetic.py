@@ -2,7 +2,7 @@
 
     python -m jaxlm.train --experiment shufflenet_synthetic --workdir runs/shufflenet_synthetic
 
-Ours: see experiments/README.md.
+As published: the network. Differs: as shufflenet_best, and the data. Ours: see experiments/README.md.
 """
 
 import dataclasses

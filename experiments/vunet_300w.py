@@ -6,8 +6,10 @@ r"""A slim translator of AVS (Qian et al., ICCV 2019) on 300-W: VUNet at 64 px, 
 At 128 px, for a GPU: `--model.input-size 128 --model.options.width 32 --model.options.encoder-width 32
 --model.options.max-width 128`. By the features of a detector: `--task.options.features runs/cnn_bn_300w`.
 
-Data: 300-W, 3,148 training faces, of which 10 % (by photo) are held out. Published: nothing at this size. Ours: see
-experiments/README.md.
+Data: 300-W, 3,148 training faces, of which 10 % (by photo) are held out. Published: nothing at this size. As published:
+what encoders, latents and skips are; Adam and its schedule. Differs: 64 px, a quarter of the widths, a factorised
+prior; dots and boundaries; a normalised loss on a pyramid of colours; a KL weight that rises linearly; mild jitter; and
+the data. Ours: see experiments/README.md.
 """
 
 from jaxlm.config import AugmentConfig, Config, DataConfig, ModelConfig, OptimConfig, TaskConfig

@@ -2,7 +2,8 @@
 
     python -m jaxlm.train --experiment vunet_synthetic --workdir runs/vunet_synthetic
 
-Data: rendered faces, made on the spot, of which 10 % are held out. Ours: see experiments/README.md.
+Data: rendered faces, made on the spot, of which 10 % are held out. As published: see vunet_300w. Differs: as
+vunet_300w, and the data. Ours: see experiments/README.md.
 """
 
 import dataclasses

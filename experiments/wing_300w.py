@@ -4,8 +4,8 @@
     python -m jaxlm.train --experiment wing_300w --workdir runs/wing_300w
     python -m jaxlm.evaluate --workdir runs/wing_300w --dataset ibug300w
 
-Data: 300-W, 3,148 training faces, of which 10 % (by photo) are held out. Published: nothing on held-out faces. Ours:
-see experiments/README.md.
+Data: 300-W, 3,148 training faces, of which 10 % (by photo) are held out. Published: nothing on held-out faces. As
+published: see wing_wflw. Differs: as wing_wflw, and the data. Ours: see experiments/README.md.
 """
 
 import dataclasses

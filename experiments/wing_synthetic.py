@@ -3,7 +3,8 @@
     python -m jaxlm.train --experiment wing_synthetic --workdir runs/wing_synthetic
     python -m jaxlm.evaluate --workdir runs/wing_synthetic --dataset synthetic
 
-Data: rendered faces, made on the spot, 98 points, of which 10 % are held out. Ours: see experiments/README.md.
+Data: rendered faces, made on the spot, 98 points, of which 10 % are held out. As published: see wing_wflw. Differs: as
+wing_wflw, and the data. Ours: see experiments/README.md.
 """
 
 import dataclasses

@@ -4,11 +4,12 @@
     python -m jaxlm.train --experiment wing_wflw --workdir runs/wing_wflw
     python -m jaxlm.evaluate --workdir runs/wing_wflw --dataset wflw
 
-Data: see resnet18_wflw. The loss is the paper's, with width 10 and epsilon 2, in pixels of the crop. The network stands
-for the paper's CNN-7, which sees 128 px through six 3 x 3 convolutions with maximum-pooling, without normalisation;
-INFERRED are its widths, those of the SepBN paper, and, as for resnet18_wflw, schedule and augmentation. The paper's
-pose-based data balancing and its second stage are left out. Published: nothing on WFLW by this network. Ours: see
-experiments/README.md.
+Data: see resnet18_wflw. Published: nothing on WFLW by this network. Ours: see experiments/README.md.
+
+As published: the loss, with width 10 and epsilon 2, in pixels of the crop; 128 px, six 3 x 3 convolutions with
+maximum-pooling and no normalisation, as the paper's CNN-7. Differs: the widths are those of the SepBN paper, schedule
+and augmentation those of resnet18_wflw (INFERRED); the paper's pose-based data balancing and its second stage are left
+out.
 """
 
 import dataclasses

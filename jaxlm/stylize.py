@@ -36,6 +36,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--style-photos", metavar="DIR or SET", help="take styles from photos in DIR, with boxes.csv, or from a set"
     )
+    parser.add_argument(
+        "--first-latent",
+        choices=("mean", "drawn"),
+        default="mean",
+        help="what the second latent of a style is given of the first: its mean, or a draw for each render, as"
+        " published (default: mean)",
+    )
     parser.add_argument("--seed", type=int, default=0, help="number from which the styles are drawn")
     parser.add_argument("--step", type=int, help="checkpoint to take (default: the best by validation, else the last)")
     parser.add_argument("--overwrite", action="store_true", help="throw away what is there under this name")

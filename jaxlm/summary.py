@@ -28,7 +28,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     if arguments.memory:
         from jaxlm.training import memory
 
-        print(f"memory of a training step at batch {config.data.batch_size}: {memory.of_training(config)}")
+        with commands.told_errors():
+            print(f"memory of a training step at batch {config.data.batch_size}: {memory.of_training(config)}")
 
 
 if __name__ == "__main__":

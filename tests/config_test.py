@@ -35,6 +35,19 @@ def test_sepbn_wflw_is_the_published_recipe():
     assert config.augment == AugmentConfig(rotation=25.0, shear=0.3, scale=0.15, flip=True)
     assert (config.epochs, config.data.batch_size, config.temperature) == (2000, 8, 30.0)
     assert config.model.options["sets"] == 3
+    assert config.model.options["unbiased_running_var"]
+
+
+@pytest.mark.parametrize("name", [name for name in experiment.names() if name.startswith(("sepbn", "cnt", "cnn_bn"))])
+def test_experiments_of_sepbn_keep_the_running_variance_of_pytorch(name: str):
+    assert experiment.load(name).model.options["unbiased_running_var"]
+
+
+def test_published_experiments_of_avs_take_its_pixels_and_its_loss():
+    assert experiment.load("san_published_wflw").model.options["pixels"] == "signed"
+    translator = experiment.load("vunet_wflw").task.options
+    assert {translator[name] for name in ("loss", "warmup", "structure")} == {"published"}
+    assert translator["features"] == "vgg19.npz"
 
 
 def test_any_field_can_be_overridden():

@@ -191,6 +191,39 @@ def test_commands_that_are_shown_alone_can_be_parsed(
         pytest.fail(f"{line}\n{capsys.readouterr().err}")
 
 
+def claims() -> list[list[str]]:
+    """The rows of the tables of docs/fidelity.md, without those that name columns."""
+    lines = (ROOT / "docs" / "fidelity.md").read_text().splitlines()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
+    return [row for row in rows if row[0] != "claim" and not set(row[0]) <= set("-")]
+
+
+CLAIMED = [pytest.param(row[1].strip("`"), id=f"{number}") for number, row in enumerate(claims())]
+
+
+@pytest.mark.parametrize("command", CLAIMED)
+def test_every_claim_has_a_command_that_exists(
+    command: str, clone: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.chdir(clone)
+    if command.startswith("pytest "):
+        assert not [file for file in command.split()[1:] if not (ROOT / file).is_file()]
+    elif command.startswith("python -m "):
+        assert is_command(command.split()[2])
+    else:
+        assert command.startswith("jaxlm ")
+        try:
+            parse(command, monkeypatch)
+        except SystemExit:
+            pytest.fail(f"{command}\n{capsys.readouterr().err}")
+
+
+def test_every_claim_says_how_it_stands():
+    for row in claims():
+        assert len(row) == 3, row
+        assert re.match(r"(held|once|small|open)\b", row[2], re.IGNORECASE), row
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_commands_exist(page: pathlib.Path):
     text = page.read_text()

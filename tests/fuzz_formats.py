@@ -24,6 +24,7 @@ from jaxlm.data_pipelines.sources.annotation_pickle import AnnotationPickle
 from jaxlm.data_pipelines.sources.coco import Coco
 from jaxlm.data_pipelines.sources.ibug300w import IBUG300W
 from jaxlm.data_pipelines.sources.imglab import Imglab
+from jaxlm.data_pipelines.sources.lapa import LaPa
 from jaxlm.data_pipelines.sources.points_table import PointsTable
 from jaxlm.data_pipelines.sources.synthetic import Synthetic
 from jaxlm.data_pipelines.sources.wflw import WFLW
@@ -34,7 +35,7 @@ from jaxlm.models import load_weights, save_weights
 from jaxlm.prediction.box_tables import read_boxes
 from jaxlm.runtime.progress import read_metrics
 from jaxlm.studies import report_runs
-from tiny_archives import LISTS, ring, write_300w, write_aflw2000, write_photo, write_wflw
+from tiny_archives import LISTS, ring, write_300w, write_aflw2000, write_lapa, write_photo, write_wflw
 from tiny_faces import synthetic_faces
 from tiny_landmarker import mean_face_model
 
@@ -241,6 +242,10 @@ def make_pts(folder: pathlib.Path) -> pathlib.Path:
     return write_300w(folder) / "ibug" / "image_003_1.pts"
 
 
+def make_lapa(folder: pathlib.Path) -> pathlib.Path:
+    return write_lapa(folder, ("train",)) / "train" / "landmarks" / "7_1.txt"
+
+
 def make_mat(folder: pathlib.Path) -> pathlib.Path:
     return write_aflw2000(folder, [5.0]) / "image00000.mat"
 
@@ -256,6 +261,7 @@ def in_set(file: str, mutate: Callable[..., bytes]) -> Format:
 
 FORMATS = {
     "WFLW list": Format(make_wflw, mutate_text, lambda path: read_source(WFLW(path.parents[2])), 0.5),
+    "LaPa": Format(make_lapa, mutate_text, lambda path: read_source(LaPa(path.parents[2])), 0.5),
     ".pts": Format(make_pts, mutate_text, lambda path: read_source(IBUG300W(path.parents[1])), 0.5),
     "points table": Format(
         make_table, mutate_text, lambda path: read_source(PointsTable(path.parent, "a", FIVE, path))

@@ -7,6 +7,7 @@ from jaxlm.data_pipelines.stored.labels import read_scheme
 from jaxlm.landmarks import (
     FIVE,
     IBUG68,
+    LAPA106,
     SCHEMES,
     WFLW98,
     Scheme,
@@ -17,8 +18,9 @@ from jaxlm.landmarks import (
     text_of,
 )
 from jaxlm.landmarks.scheme import to_toml
+from jaxlm.models.dpr.coordinates import facial_parts
 
-COUNTS = {"wflw98": 98, "ibug68": 68, "cofw29": 29, "aflw19": 19, "five": 5}
+COUNTS = {"wflw98": 98, "ibug68": 68, "lapa106": 106, "cofw29": 29, "aflw19": 19, "five": 5}
 
 
 def test_built_in_schemes_have_their_published_number_of_points():
@@ -54,17 +56,58 @@ def test_every_point_is_in_exactly_one_part(scheme: Scheme):
     assert points == list(range(scheme.num_points))
 
 
-def test_conversion_to_68_points_commutes_with_the_flip():
-    chosen = conversion(WFLW98, IBUG68)
-    assert len(set(chosen.tolist())) == 68
-    flipped_then_chosen = np.asarray(SCHEMES["wflw98"].flip)[chosen]
-    chosen_then_flipped = chosen[np.asarray(SCHEMES["ibug68"].flip)]
-    np.testing.assert_array_equal(flipped_then_chosen, chosen_then_flipped)
+@pytest.mark.parametrize("scheme", [WFLW98, IBUG68, LAPA106], ids=lambda scheme: scheme.name)
+def test_mirrored_mean_faces_lie_on_themselves_by_the_flip(scheme: Scheme):
+    """Each point of a part is nearest to its partner, of all points in the partner's part."""
+    face, flip = np.asarray(scheme.mean_face), np.asarray(scheme.flip)
+    mirrored = face * (-1, 1) + (2 * face[:, 0].mean(), 0)
+    for points in scheme.parts.values():
+        partners = flip[list(points)]
+        distances = np.linalg.norm(mirrored[list(points), None] - face[None, partners], axis=-1)
+        np.testing.assert_array_equal(distances.argmin(axis=1), np.arange(len(points)))
+        assert distances.min(axis=1).max() < 0.03
 
 
-def test_conversion_keeps_the_eye_corners():
-    chosen = conversion(WFLW98, IBUG68)
-    assert tuple(chosen[list(SCHEMES["ibug68"].eye_corners)]) == SCHEMES["wflw98"].eye_corners
+CONVERSIONS = [(WFLW98, IBUG68), (LAPA106, WFLW98), (LAPA106, IBUG68)]
+
+
+@pytest.mark.parametrize(("source", "target"), CONVERSIONS, ids=str)
+def test_conversions_commute_with_the_flip_and_keep_places(source: Scheme, target: Scheme):
+    chosen = conversion(source, target)
+    assert len(set(chosen.tolist())) == target.num_points
+    np.testing.assert_array_equal(np.asarray(source.flip)[chosen], chosen[np.asarray(target.flip)])
+    assert tuple(chosen[list(target.eye_corners)]) == source.eye_corners
+    np.testing.assert_array_equal(np.asarray(source.mean_face)[chosen], target.mean_face)
+    edges = {frozenset(edge) for edge in source.edges}
+    if target is WFLW98:
+        assert {frozenset(chosen[list(edge)].tolist()) for edge in WFLW98.edges} < edges
+        assert [source.names[i] for i in chosen] == list(WFLW98.names)
+
+
+def test_lapa_has_the_midline_and_the_parts_that_others_know_it_by():
+    """Swaps of its 106 points as MMPose lists them; parts of DPR's released networks for 106 points."""
+    midline = {i for i, j in enumerate(LAPA106.flip) if i == j}
+    assert midline == {16, 51, 52, 53, 54, 60, 87, 93, 98, 102}
+    swaps = {0: 32, 33: 46, 38: 50, 55: 65, 59: 61, 66: 79, 70: 75, 71: 82, 74: 83, 84: 90, 91: 95, 101: 103, 104: 105}
+    assert {i: LAPA106.flip[i] for i in swaps} == swaps
+    assert {part: len(points) for part, points in facial_parts(LAPA106).items()} == {
+        "left_eye": 19,
+        "right_eye": 19,
+        "nose": 15,
+        "mouth": 20,
+    }
+
+
+def test_the_points_of_lapa_that_wflw_lacks_lie_beside_their_neighbours():
+    face = {name: np.asarray(place) for name, place in zip(LAPA106.names, LAPA106.mean_face, strict=True)}
+    lids = [face[f"left_eye_{i}"] for i in range(8)]
+    np.testing.assert_allclose(face["left_eye_centre"], np.mean(lids, axis=0), atol=0.002)
+    root, side, wing, nostril = (
+        face[name] for name in ("left_nose_root", "left_nose_side", "left_nose_wing", "nostrils_0")
+    )
+    assert face["left_eye_4"][0] < root[0] < face["nose_bridge_0"][0]
+    assert root[1] < side[1] < wing[1] < nostril[1]
+    assert wing[0] < min(side[0], nostril[0])
 
 
 def test_conversion_to_the_same_scheme_is_the_identity_and_unknown_ones_are_refused():

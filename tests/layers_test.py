@@ -24,6 +24,7 @@ PAD_ONE = ((1, 1), (1, 1))
     ("pixels", "expected"),
     [
         ("centred", (np.float32([255, 127.5, 0]) - 127.5) / 128),
+        ("signed", (1, 0, -1)),
         ("unit", (1, 0.5, 0)),
         ("imagenet", (0.515 / 0.229, 0.044 / 0.224, -0.406 / 0.225)),
         ("imagenet_grey", ((0.5925 - 0.485) / 0.229, (0.5925 - 0.456) / 0.224, (0.5925 - 0.406) / 0.225)),
@@ -39,6 +40,13 @@ def convolve(x: jax.Array, kernel: jax.Array, stride: int = 1, groups: int = 1) 
     strides = (stride, stride)
     return lax.conv_general_dilated(
         x, kernel, strides, PAD_ONE, dimension_numbers=DIMENSIONS, feature_group_count=groups
+    )
+
+
+def convolve_same(x: jax.Array, kernel: jax.Array, stride: int = 1, groups: int = 1) -> jax.Array:
+    strides = (stride, stride)
+    return lax.conv_general_dilated(
+        x, kernel, strides, "SAME", dimension_numbers=DIMENSIONS, feature_group_count=groups
     )
 
 
@@ -59,6 +67,12 @@ OPERATORS: dict[str, tuple[Operator, Operator, tuple[int, ...]]] = {
         functools.partial(operators.depthwise_conv_3x3, stride=2),
         functools.partial(convolve, groups=6, stride=2),
         (3, 3, 1, 6),
+    ),
+    "depthwise, 5 x 5": (operators.depthwise_conv, functools.partial(convolve_same, groups=6), (5, 5, 1, 6)),
+    "depthwise, 5 x 5, stride 2": (
+        functools.partial(operators.depthwise_conv, stride=2),
+        functools.partial(convolve_same, groups=6, stride=2),
+        (5, 5, 1, 6),
     ),
     "transposed": (operators.conv_transpose_4x4, conv_transpose, (4, 4, 5, 6)),
 }

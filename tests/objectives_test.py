@@ -233,6 +233,26 @@ def test_a_translator_wants_faces_to_start_from(config: Config):
         jax.eval_shape(functools.partial(init_state, recipe), few)
 
 
+def test_the_published_loss_adds_the_sum_of_all_divergences_to_terms_without_scales(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+):
+    options = {"structure": "dots", "loss": "published", "warmup": "published"}
+    objective = TranslationObjective.of(dataclasses.replace(config, task=TaskConfig("translation", options)), 10)
+    rng = np.random.default_rng(0)
+    images, points = rng.uniform(-1, 1, (4, 8, 8, 3)), rng.uniform(0, 7, (4, 98, 2))
+    crops = Crops(jnp.asarray(images, jnp.float32), jnp.asarray(points, jnp.float32), jnp.ones((4, 98), bool))
+    monkeypatch.setattr(translation_losses, "layer_scales", None)  # Which its start does not ask for.
+    shapes = jax.eval_shape(objective.init, jax.random.key(0), crops)["params"]
+    params = jax.tree.map(lambda leaf: rng.normal(size=leaf.shape).astype(np.float32), shapes)
+    scales = translation_losses.published_scales(objective.network, crops.images)
+    last = jnp.asarray(10 * EPOCHS)  # Where the KL divergence has its whole weight.
+    loss, (values, _) = jax.jit(objective.loss)(
+        params, translation_losses.pack_perception(objective.network, scales), crops, jax.random.key(1), last
+    )
+    assert values["beta"] == 1
+    assert_float32_close(loss, values["perceptual"] + values["kl_4px"] + values["kl_8px"], depth=4 * 8 * 8 * 4)
+
+
 @pytest.mark.parametrize(
     ("model", "task", "message"),
     [

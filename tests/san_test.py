@@ -114,6 +114,22 @@ def test_published_products():
     assert table.products == pytest.approx(6.984e9, abs=0.5e6)  # Four digits.
 
 
+def test_vgg_sees_the_pixels_of_the_option():
+    """In the range -1..1 as published: what its first kernel gives at one place, by hand from grey levels."""
+    levels = np.random.default_rng(2).uniform(0, 255, (1, 8, 8, 3)).astype(np.float32)
+    model = SAN(3, 8, width=2)
+    variables = drawn(shapes_of(model, levels.shape, train=False))
+    kernel = np.asarray(variables["params"]["conv1_1"]["kernel"])
+    bias = np.asarray(variables["params"]["conv1_1"]["bias"])
+    mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+    for pixels, seen in (("signed", (levels / 255 - 0.5) / 0.5), ("imagenet", (levels / 255 - mean) / std)):
+        run = functools.partial(model.clone(pixels=pixels).apply, train=False, capture_intermediates=True)
+        first = jax.jit(lambda x, run=run: run(variables, x)[1]["intermediates"]["conv1_1"]["__call__"][0])
+        found = first((levels - 127.5) / 128)
+        expected = np.einsum("hwc,hwcd->d", seen[0, 2:5, 3:6], kernel) + bias
+        assert_float32_close(found[0, 3, 4], expected, depth=2 * 27)
+
+
 def test_the_siamese_stages_see_what_they_should():
     model, x, y = SAN(3, 8, width=2), photos(1, 32), photos(1, 32, seed=1)
     variables = drawn(shapes_of(model, x.shape, x.shape, method="siamese"))

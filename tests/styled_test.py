@@ -1,6 +1,7 @@
 """Folders of renders, what they refuse, and the set that is prepared from one."""
 
 import dataclasses
+import json
 from pathlib import Path
 
 import cv2
@@ -46,6 +47,16 @@ def write_folder(pack: Path, folder: Path, faces: int = 3) -> list[renders.Rende
 def run(folder: Path, data_dir: Path, *options: str) -> None:
     arguments = ["styled", "--source", str(folder), "--name", "again", "--data-dir", str(data_dir), *options]
     prepare.main([*arguments, "--frame-size", "64"])
+
+
+def test_renders_of_earlier_versions_have_means_of_the_first_latent(pack: Path, tmp_path: Path):
+    folder = tmp_path / "set" / "renders"
+    write_folder(pack, folder)
+    file = folder / renders.SETTINGS
+    content = json.loads(file.read_text())
+    assert content.pop("first_latent") == "mean"
+    file.write_text(json.dumps(content))
+    assert renders.read_settings(folder) == settings_of(pack)
 
 
 @pytest.mark.parametrize("own", [True, False])

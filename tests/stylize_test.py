@@ -151,6 +151,9 @@ def test_other_arguments_are_refused_until_the_set_is_overwritten(made: Made, tm
     with pytest.raises(SystemExit):
         stylize.main([*made.arguments, "--seed", "1"])
     assert "seed: 0 there, 1 asked for" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        stylize.main([*made.arguments, "--first-latent", "drawn"])
+    assert "first_latent: 'mean' there, 'drawn' asked for" in capsys.readouterr().err
 
 
 def test_the_control_arm_reconstructs_and_the_prior_draws_by_its_seed(
@@ -174,6 +177,18 @@ def test_the_control_arm_reconstructs_and_the_prior_draws_by_its_seed(
     assert np.abs(first[:4] - first[4:8].astype(int)).max() > 5
     assert np.abs(first - draw(1, 0).astype(int)).max() > 5
     assert np.abs(first - draw(0, 64).astype(int)).max() > 5
+
+
+def test_as_published_each_render_draws_its_first_latent(translator: Translator, pack: pathlib.Path):
+    """The photos' means are its input; two renders of one photo in one style differ by the draw alone."""
+    faces = open_faces(str(pack), "train", "").take(np.arange(4))
+    settings = renders.Settings(str(pack), "train", "", 1.0, "", 7, 0, "self", 1, "", 0, "drawn")
+    source = sources.styles_of_faces(faces, translator)
+    draw = rendering.renderer(translator, faces, source, np.arange(4)[:, None], settings)
+    drawn, everyone = draw(0), np.arange(64) % 4
+    np.testing.assert_array_equal(drawn, draw(0))
+    assert np.abs(drawn[:4] - drawn[4:8].astype(int)).max() > 5
+    assert np.abs(drawn - translate(translator, faces, everyone, everyone).astype(int)).max() > 5
 
 
 def test_photos_with_boxes_give_styles(translator: Translator, tmp_path: pathlib.Path):
@@ -209,6 +224,7 @@ def test_frames_that_show_too_little_give_no_styles(translator: Translator, pack
     [
         (["--kind", "self"], "--styles 2: with --kind self every face is drawn once"),
         (["--kind", "prior", "--style-photos", "x"], "--style-photos are for --kind transfer"),
+        (["--kind", "prior", "--first-latent", "drawn"], "--first-latent drawn is for styles of photos"),
         (["--name", "a b"], "a set needs a name"),
         (["--style-photos", "nothing"], "nothing is not prepared"),
         (["--dataset", "nothing"], "nothing is not prepared"),

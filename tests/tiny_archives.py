@@ -74,6 +74,18 @@ def write_face_synthetics(source: Path, count: int = 3) -> Path:
     return source
 
 
+def write_lapa(source: Path, splits: tuple[str, ...] = ("train", "val", "test")) -> Path:
+    """An archive of LaPa: two faces of one photo and one of another in each split; no maps of parts."""
+    for number, split in enumerate(splits):
+        (source / split / "landmarks").mkdir(parents=True)
+        for i, name in enumerate(("7_0", "7_1", "AFW_8_0")):
+            write_photo(source / split / "images" / f"{name}.jpg", seed=10 * number + i)
+            points = ring(106, (40.0 + i, 35.0))
+            rows = "".join(f"{x:.6f} {y:.6f}\n" for x, y in points)
+            (source / split / "landmarks" / f"{name}.txt").write_text(f"106\n{rows}")
+    return source
+
+
 def write_aflw2000(source: Path, yaws: list[float]) -> Path:
     """A folder of AFLW2000-3D: one face of each yaw, in degrees."""
     for i, yaw in enumerate(yaws):

@@ -53,7 +53,7 @@ def network(request: pytest.FixtureRequest, vgg_file: pathlib.Path) -> FeatureNe
     if request.param == "laplacian":
         return ColouredPyramid()
     if request.param == "vgg":
-        return feature_networks.load_vgg_features(vgg_file)
+        return feature_networks.load_features(str(vgg_file))
     model = CNN(5, widths=(4, 6, 8), head_width=4)
     variables = drawn(model, 16, train=False)
     return DetectorFeatures(dict(variables), model, input_size=16, layers=("block1", "block2"))
@@ -86,6 +86,36 @@ def test_each_term_is_a_mean_over_its_scale_by_hand() -> None:
     scales = translation_losses.LayerTerms({"a": 0.5, "b": 100.0}, {"a": 0.5, "b": 1e4})
     loss = translation_losses.perceptual(predicted, truth, network, scales, gram_weight=0.5)
     assert_float32_close(loss, [(1.5 + 1.5) / 2, (4 + 4 + 2 + 2) / 2], depth=8)
+
+
+def test_the_published_perceptual_loss_is_five_times_the_sum_of_its_terms() -> None:
+    """The terms of the test above, with Gram matrices that are divided by 4, and a weight of 0.1."""
+
+    def network(images: jax.Array) -> dict[str, jax.Array]:
+        return {"a": images, "b": 100 * images[:, :1, :1]}
+
+    truth = jnp.zeros((2, 2, 2, 1))
+    predicted = jnp.asarray([1.0, 0.0, 0.0, 1.0, 2.0, 2.0, 2.0, 2.0]).reshape(2, 2, 2, 1)
+    scales = translation_losses.published_scales(network, truth)
+    loss = translation_losses.perceptual(predicted, truth, network, scales, gram_weight=0.1)
+    expected = [5 * (0.5 + 100 + 0.1 * (0.5 + 1e4) / 4), 5 * (2 + 200 + 0.1 * (4 + 4e4) / 4)]
+    assert_float32_close(loss, expected, depth=8)
+
+
+def test_as_published_vgg_comes_with_the_photo_in_grey_levels(vgg_file: pathlib.Path) -> None:
+    levels = np.random.default_rng(0).uniform(0, 255, (1, 32, 32, 3)).astype(np.float32)
+    images = jnp.asarray((levels - 127.5) / 128)
+    photo = jax.jit(lambda network, images: network(images)["input"])
+    normalised, grey = (photo(feature_networks.load_features(str(vgg_file), kind), images) for kind in (False, True))
+    np.testing.assert_array_equal(normalised, images)
+    assert_float32_close(grey, levels - np.array([123.68, 116.779, 103.939]), depth=4, scale=255)
+
+
+def test_missing_weights_of_vgg_are_told_with_the_command_that_makes_them(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(
+        FileNotFoundError, match=r"vgg19\.npz is missing: `jaxlm convert vgg19\.pth --model vgg19 --out"
+    ):
+        feature_networks.load_features(str(tmp_path / "vgg19.npz"))
 
 
 def test_gram_matrix_is_the_mean_product_of_channels() -> None:
@@ -217,7 +247,7 @@ def test_kl_divergence_is_that_of_unit_gaussians() -> None:
     np.testing.assert_array_equal(slopes[1][0], -1.0)
 
 
-def test_translation_loss_adds_the_mean_divergence_and_logs_each_latent() -> None:
+def test_translation_loss_adds_the_mean_divergence_or_its_sum_and_logs_each_latent() -> None:
     images = photos(4, 16)
     network = LaplacianFeatures()
     scales = jax.jit(translation_losses.layer_scales)(network, images)
@@ -227,6 +257,10 @@ def test_translation_loss_adds_the_mean_divergence_and_logs_each_latent() -> Non
     loss, metrics = jax.jit(translation_losses.translation_loss)(outputs, images, network, scales, beta=2.0)
     # 16 and, in the first face, 512 nats; 160 dimensions.
     assert_float32_close(loss, [2 * (16 + 512) / 160, *[2 * 16 / 160] * 3], depth=160)
+    summed, _ = jax.jit(functools.partial(translation_losses.translation_loss, summed=True))(
+        outputs, images, network, scales, beta=2.0
+    )
+    assert_float32_close(summed, [2 * (16 + 512), *[2 * 16] * 3], depth=160)
     expected = {"perceptual": 0, "kl_4px": 16, "active_4px": 0, "kl_8px": 128, "active_8px": 0.5}
     assert {name: float(value) for name, value in metrics.items()} == expected
 

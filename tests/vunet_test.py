@@ -175,6 +175,29 @@ def test_transfer_renders_style_i_in_structure_j_and_reconstructions_on_the_diag
     assert_float32_close(rebuilt[:2], pairs[np.arange(2), np.arange(2)], depth=1500)
 
 
+def test_the_second_mean_is_given_the_mean_of_the_first_latent_or_as_published_a_draw_of_it() -> None:
+    """The draw is the mean plus noise of variance 1: the second mean differs by key, and the first does not."""
+    model, variables = slim()
+    images = faces()[0]
+    coarse, fine = model.apply(variables, images, method="encode")
+    published = functools.partial(VUNet.encode, draw=True)
+    first, again, other = (
+        model.apply(variables, images, method=published, rngs={"latent": jax.random.key(seed)}) for seed in (0, 0, 1)
+    )
+    for drawn in (first, other):
+        np.testing.assert_array_equal(drawn[0], coarse)
+        assert np.abs(drawn[1] - fine).max() > 0.1
+    np.testing.assert_array_equal(first[1], again[1])
+    assert np.abs(first[1] - other[1]).max() > 0.1
+    # Where nothing reads the latent, the draw changes nothing: it enters by the kernel of the block's `extra` alone.
+    extra = variables["params"]["style_encoder"]["block2_4px"]["extra"]
+    deaf = jax.tree.map(jnp.copy, variables)
+    deaf["params"]["style_encoder"]["block2_4px"]["extra"]["v"] = extra["v"].at[:, :, 4:].set(0)
+    means = model.apply(deaf, images, method="encode")
+    drawn = model.apply(deaf, images, method=published, rngs={"latent": jax.random.key(0)})
+    np.testing.assert_array_equal(means[1], drawn[1])
+
+
 def test_samples_differ_by_key_alone() -> None:
     model, variables = slim()
     images, structures = faces()

@@ -14,10 +14,10 @@ from jaxlm.data_pipelines.cutting import (
     Label,
     check_all_are_places,
     make_sized_record,
-    parse_numbers,
 )
 from jaxlm.data_pipelines.record import Record
 from jaxlm.data_pipelines.source import BadFaceError, OnBad, passing_bad
+from jaxlm.data_pipelines.sources.ibug300w import parse_rows
 from jaxlm.landmarks import IBUG68, Scheme
 from jaxlm.landmarks.geometry import box_around
 from jaxlm.landmarks.tables import files_with_ending, read_lines
@@ -94,13 +94,7 @@ def read_landmarks(path: Path) -> np.ndarray:
       BadFaceError: The file has another number of lines, or a line is not two numbers.
       LineError: It is no text.
     """
-    rows = read_lines(path)
-    points = np.empty((len(rows), 2))
-    for i, row in enumerate(rows):
-        words = row.text.split()
-        if len(words) != 2:
-            raise BadFaceError(f"{row.where}: {len(words)} values instead of x and y")
-        points[i] = parse_numbers(words, row.where)
+    points = parse_rows(read_lines(path))
     if len(points) != NUM_ROWS:
         raise BadFaceError(f"{path}: {len(points)} rows instead of {NUM_ROWS} (68 landmarks and 2 pupils)")
     return check_all_are_places(points[:NUM_POINTS], str(path))

@@ -22,7 +22,7 @@ from jaxlm.data_pipelines.cutting import (
 from jaxlm.data_pipelines.source import BadFaceError, OnBad, passing_bad
 from jaxlm.landmarks import IBUG68, Scheme, photos
 from jaxlm.landmarks.geometry import box_around
-from jaxlm.landmarks.tables import files_with_ending, read_lines
+from jaxlm.landmarks.tables import Line, files_with_ending, read_lines
 
 FOLDERS = {
     "train": ("afw", "helen/trainset", "lfpw/trainset"),
@@ -153,7 +153,16 @@ def read_pts_values(path: Path, num_points: int, parse: Callable[[Sequence[str],
     declared = [match[1] for match in map(_COUNT.fullmatch, texts[: first - 1]) if match]
     if declared and int(declared[0]) != len(rows):
         raise BadFaceError(f"{path}: n_points is {declared[0]}, and there are {len(rows)} points")
-    points = np.empty((num_points, 2))
+    return parse_rows(rows, parse)
+
+
+def parse_rows(rows: Sequence[Line], parse: Callable[[Sequence[str], str], np.ndarray] = parse_numbers) -> np.ndarray:
+    """The points [len(rows), 2] of lines `x y`.
+
+    Raises:
+      BadFaceError: A line has more or fewer values, or one that `parse` refuses.
+    """
+    points = np.empty((len(rows), 2))
     for i, row in enumerate(rows):
         words = row.text.split()
         if len(words) != 2:

@@ -16,13 +16,13 @@ from jax.extend.core import Jaxpr
 from jaxlm import landmarks, models, tasks
 from jaxlm.config import Config
 from jaxlm.evaluation import macs
-from jaxlm.models.layers import SeparableBatchNorm
+from jaxlm.models.layers import BatchNorm, SeparableBatchNorm
 from jaxlm.models.vunet.layers import MIN_INIT_IMAGES
 
 Shape = tuple[int, ...]
 
 
-_NORMALISATIONS = (nn.BatchNorm, nn.GroupNorm, nn.InstanceNorm, nn.LayerNorm, nn.RMSNorm)
+_NORMALISATIONS = (BatchNorm, nn.BatchNorm, nn.GroupNorm, nn.InstanceNorm, nn.LayerNorm, nn.RMSNorm)
 
 
 @dataclasses.dataclass(frozen=True)

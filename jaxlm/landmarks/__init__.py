@@ -6,15 +6,24 @@ photos.py, which needs OpenCV, so it is imported by itself.
 """
 
 from jaxlm.landmarks.heads import Head, find_head, heads_of
-from jaxlm.landmarks.loading import load_scheme, parse_tables, scheme_of_text, spell_out, split_names, text_of
+from jaxlm.landmarks.loading import (
+    conversion,
+    load_scheme,
+    parse_tables,
+    scheme_of_text,
+    spell_out,
+    split_names,
+    text_of,
+)
 from jaxlm.landmarks.scheme import Scheme
-from jaxlm.landmarks.schemes import AFLW19, COFW29, FIVE, IBUG68, SCHEMES, WFLW98, conversion, is_built_in
+from jaxlm.landmarks.schemes import AFLW19, COFW29, FIVE, IBUG68, LAPA106, SCHEMES, WFLW98, is_built_in
 
 __all__ = [
     "AFLW19",
     "COFW29",
     "FIVE",
     "IBUG68",
+    "LAPA106",
     "SCHEMES",
     "WFLW98",
     "Head",

@@ -1,4 +1,4 @@
-"""Schemes by their names, from a user's file, and from the text that our own files keep them in."""
+"""Schemes by their names, from a user's file, and from our own files' text; and conversions of one to another."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ import json
 import os
 from typing import Any
 
+import numpy as np
+
 from jaxlm.files import parse_json, read_toml
 from jaxlm.landmarks.scheme import Scheme, parse, side_by_side, to_table
 from jaxlm.landmarks.scheme_slips import check_slips
-from jaxlm.landmarks.schemes import SCHEMES
+from jaxlm.landmarks.schemes import CONVERSIONS, SCHEMES, is_built_in
 
 
 def split_names(text: str) -> list[str]:
@@ -100,3 +102,18 @@ def parse_tables(tables: Any, where: str) -> Scheme:
     # Files that were written before the points of built-in schemes had names.
     same = not scheme.names and dataclasses.replace(scheme, names=known.names) == known
     return known if same else scheme
+
+
+def conversion(source: Scheme, target: Scheme) -> np.ndarray:
+    """Indices [M] that pick the points of scheme `target` out of points in scheme `source`.
+
+    Raises:
+      ValueError: No such conversion is known.
+    """
+    if source == target:
+        return np.arange(source.num_points)
+    names = (source.name, target.name)
+    if names not in CONVERSIONS or not (is_built_in(source) and is_built_in(target)):
+        known = ", ".join(f"{a} -> {b}" for a, b in CONVERSIONS)
+        raise ValueError(f"points of scheme {source.name} cannot be read as {target.name}; known conversions: {known}")
+    return np.asarray(CONVERSIONS[names])

@@ -2,6 +2,8 @@
 
 `WFLW98` is the isotropic Procrustes mean of WFLW's training faces that DPR (Deep Progressive Reinitialisation, TPAMI
 2021) was published with: 98 points in WFLW's order. The distance of its outer eye corners is 0.51976.
+`LAPA106_OTHERS` has places in that face for the points of LaPa that WFLW lacks, by their indices. INFERRED: beside and
+between WFLW's.
 """
 
 WFLW98 = (
@@ -104,3 +106,14 @@ WFLW98 = (
     (0.31870099, 0.25466543),
     (0.68362367, 0.25466756),
 )
+
+LAPA106_OTHERS = {
+    55: (0.44500, 0.25730),
+    56: (0.41600, 0.40500),
+    57: (0.38500, 0.49000),
+    63: (0.60800, 0.49000),
+    64: (0.57700, 0.40500),
+    65: (0.54830, 0.25760),
+    74: (0.31630, 0.25560),
+    83: (0.68270, 0.25560),
+}

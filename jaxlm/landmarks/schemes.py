@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 from jaxlm.landmarks import boundaries, mean_faces
 from jaxlm.landmarks.scheme import Scheme, line, permutation
+
+T = TypeVar("T")
 
 
 def _span(first: int, last: int) -> tuple[int, ...]:
@@ -122,6 +125,49 @@ IBUG68 = Scheme(
     boundaries=boundaries.IBUG68,
 )
 
+# For each of WFLW's points, the point of LaPa that marks the same place.
+_LAPA106_TO_WFLW98 = (*_span(0, 54), *_span(58, 62), *_span(66, 73), *_span(75, 82), *_span(84, 105))
+
+# The points that WFLW lacks. INFERRED, by their neighbours and by other schemes of 106 points.
+_LAPA106_OTHERS = {
+    **{55: "left_nose_root", 56: "left_nose_side", 57: "left_nose_wing", 74: "left_eye_centre"},
+    **{65: "right_nose_root", 64: "right_nose_side", 63: "right_nose_wing", 83: "right_eye_centre"},
+}
+
+
+def _of_lapa106(shared: Sequence[T], others: Mapping[int, T]) -> tuple[T, ...]:
+    """What belongs to each of LaPa's points, of what belongs to each of WFLW's and to the others."""
+    table = {**dict(zip(_LAPA106_TO_WFLW98, shared, strict=True)), **others}
+    return tuple(table[point] for point in range(len(table)))
+
+
+LAPA106 = Scheme(
+    name="lapa106",
+    flip=permutation(
+        106,
+        [(_LAPA106_TO_WFLW98[i], _LAPA106_TO_WFLW98[j]) for i, j in enumerate(WFLW98.flip)]
+        + [(55, 65), (56, 64), (57, 63), (74, 83)],
+    ),
+    eye_corners=(66, 79),
+    pupils=((104,), (105,)),
+    parts={
+        "contour": _span(0, 32),
+        "left_brow": _span(33, 41),
+        "right_brow": _span(42, 50),
+        "nose": _span(51, 65),
+        "left_eye": _span(66, 74),
+        "right_eye": _span(75, 83),
+        "mouth": _span(84, 103),
+        "pupils": (104, 105),
+    },
+    edges=tuple((_LAPA106_TO_WFLW98[i], _LAPA106_TO_WFLW98[j]) for i, j in WFLW98.edges)
+    + line(_span(55, 58))
+    + line(_span(62, 65)),
+    names=_of_lapa106(WFLW98.names, _LAPA106_OTHERS),
+    mean_face=_of_lapa106(mean_faces.WFLW98, mean_faces.LAPA106_OTHERS),
+    boundaries={name: tuple(_LAPA106_TO_WFLW98[i] for i in points) for name, points in boundaries.WFLW98.items()},
+)
+
 COFW29 = Scheme(
     name="cofw29",
     flip=permutation(
@@ -180,25 +226,14 @@ FIVE = Scheme(
     names=("left_eye", "right_eye", "nose_tip", "left_mouth_corner", "right_mouth_corner"),
 )
 
-SCHEMES: dict[str, Scheme] = {scheme.name: scheme for scheme in (WFLW98, IBUG68, COFW29, AFLW19, FIVE)}
+SCHEMES: dict[str, Scheme] = {scheme.name: scheme for scheme in (WFLW98, IBUG68, LAPA106, COFW29, AFLW19, FIVE)}
 
 # For each point of the second scheme, the point of the first that marks the same place.
-CONVERSIONS: dict[tuple[str, str], tuple[int, ...]] = {("wflw98", "ibug68"): _WFLW98_TO_IBUG68}
-
-
-def conversion(source: Scheme, target: Scheme) -> np.ndarray:
-    """Indices [M] that pick the points of scheme `target` out of points in scheme `source`.
-
-    Raises:
-      ValueError: No such conversion is known.
-    """
-    if source == target:
-        return np.arange(source.num_points)
-    names = (source.name, target.name)
-    if names not in CONVERSIONS or not (is_built_in(source) and is_built_in(target)):
-        known = ", ".join(f"{a} -> {b}" for a, b in CONVERSIONS)
-        raise ValueError(f"points of scheme {source.name} cannot be read as {target.name}; known conversions: {known}")
-    return np.asarray(CONVERSIONS[names])
+CONVERSIONS: dict[tuple[str, str], tuple[int, ...]] = {
+    ("wflw98", "ibug68"): _WFLW98_TO_IBUG68,
+    ("lapa106", "wflw98"): _LAPA106_TO_WFLW98,
+    ("lapa106", "ibug68"): tuple(_LAPA106_TO_WFLW98[i] for i in _WFLW98_TO_IBUG68),
+}
 
 
 def is_built_in(scheme: Scheme) -> bool:

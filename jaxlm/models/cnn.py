@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import ArrayLike, DTypeLike
 
-from jaxlm.models.layers import Conv3x3, SeparableBatchNorm
+from jaxlm.models.layers import BatchNorm, Conv3x3, SeparableBatchNorm
 from jaxlm.models.layers.operators import max_pool_2x2
 
 Norm = Callable[[jax.Array], jax.Array]
@@ -39,7 +39,8 @@ class CNN(nn.Module):
       widths: Channels of each block; every block halves the image.
       head_width: Width of the hidden dense layer.
       norm: Normalisation after each convolution: none (the paper's baseline), batch normalisation, or SepBN.
-      sets, groups, attention, ratio, pool, unbiased_running_var: Options of SepBN; see `SeparableBatchNorm`.
+      sets, groups, attention, ratio, pool: Options of SepBN; see `SeparableBatchNorm`.
+      unbiased_running_var: Option of both normalisations, as PyTorch has it; see `layers.batch_norm`.
       dtype: Type of the computation; parameters, statistics and the result are float32.
     """
 
@@ -77,7 +78,7 @@ class CNN(nn.Module):
     def _norm(self, train: bool, temperature: ArrayLike) -> Norm:
         """The normalisation of a block, between convolution and activation."""
         if self.norm == "batch":
-            batch_norm = partial(nn.BatchNorm, momentum=0.9, epsilon=1e-5, dtype=self.dtype, name="norm")
+            batch_norm = partial(BatchNorm, self.unbiased_running_var, dtype=self.dtype, name="norm")
             return lambda x: batch_norm()(x, use_running_average=not train)
         if self.norm == "sepbn":
             norm = partial(

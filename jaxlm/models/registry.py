@@ -19,6 +19,7 @@ from jax.typing import DTypeLike
 from jaxlm import config as config_lib
 from jaxlm.models.cnn import CNN
 from jaxlm.models.dpr import GLSR, GSR
+from jaxlm.models.efficientnet import EfficientNet
 from jaxlm.models.fan import FAN
 from jaxlm.models.lab import LAB
 from jaxlm.models.mobilenetv2_small import MobileNetV2Small
@@ -33,6 +34,7 @@ DETECTORS: dict[str, type[nn.Module]] = {
     "cnn": CNN,
     "dpr_glsr": GLSR,
     "dpr_gsr": GSR,
+    "efficientnet": EfficientNet,
     "fan": FAN,
     "lab": LAB,
     "mobilenetv2_small": MobileNetV2Small,

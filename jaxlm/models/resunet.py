@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 import jax
@@ -10,7 +11,7 @@ from flax import linen as nn
 from jax.typing import DTypeLike
 
 from jaxlm.models.layers import Conv3x3
-from jaxlm.models.resnet18 import BasicBlock
+from jaxlm.models.resnet18 import BasicBlock, Norm
 
 
 class ResUNet(nn.Module):
@@ -50,13 +51,23 @@ class ResUNet(nn.Module):
                 stride = 2 if stage > 1 and block == 0 else 1
                 x = BasicBlock(features, stride, norm, self.dtype, name=f"stage{stage}_{block}")(x)
             scales.append(x)
-        lateral = partial(nn.Conv, self.decoder_width, (1, 1), use_bias=False, dtype=self.dtype)
-        for stage in range(len(scales), 0, -1):
-            beside = norm(name=f"lateral_norm{stage}")(lateral(name=f"lateral{stage}")(scales[stage - 1]))
-            x = nn.relu(beside if stage == len(scales) else beside + double(x))
-            x = nn.relu(norm(name=f"smooth_norm{stage}")(conv(self.decoder_width, name=f"smooth{stage}")(x)))
-        head = nn.Conv(self.num_points, (1, 1), kernel_init=nn.initializers.normal(0.01), dtype=self.dtype, name="head")
-        return head(x).astype(jnp.float32)
+        return decode(scales, self.num_points, self.decoder_width, norm, self.dtype)
+
+
+def decode(scales: Sequence[jax.Array], num_points: int, width: int, norm: Norm, dtype: DTypeLike) -> jax.Array:
+    """The decoder: raw maps [B, h, w, N] float32 of the size of the finest of an encoder's maps, which come first.
+
+    Its layers belong to the module that calls it. `norm` makes a normalisation of a given name.
+    """
+    conv = partial(Conv3x3, width, dtype=dtype)
+    lateral = partial(nn.Conv, width, (1, 1), use_bias=False, dtype=dtype)
+    x = scales[-1]
+    for stage in range(len(scales), 0, -1):
+        beside = norm(name=f"lateral_norm{stage}")(lateral(name=f"lateral{stage}")(scales[stage - 1]))
+        x = nn.relu(beside if stage == len(scales) else beside + double(x))
+        x = nn.relu(norm(name=f"smooth_norm{stage}")(conv(name=f"smooth{stage}")(x)))
+    head = nn.Conv(num_points, (1, 1), kernel_init=nn.initializers.normal(0.01), dtype=dtype, name="head")
+    return head(x).astype(jnp.float32)
 
 
 def double(x: jax.Array) -> jax.Array:

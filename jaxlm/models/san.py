@@ -132,7 +132,8 @@ class SAN(nn.Module):
       stride: Side of a cell of the maps in pixels: 8 as published, or 4.
       background: Draw one map more, of the cells without a landmark, as published.
       width: Channels of the first convolutions of VGG, 64 as published; all others follow in proportion.
-      pixels: What the features see: `imagenet`, as weights of ImageNet expect it, or `centred`, as the authors have it.
+      pixels: What the features see: `imagenet`, as weights of ImageNet expect it; `signed`, as SAN's code has it; or
+        `centred`, as they are, for kernels that hold the factor between the two; see `layers.rescale`.
       generators: As published, a call makes the second photo by two frozen generators, as the mean of theirs, and is
         then `siamese`. Drawn weights make noise; they are to come from a file.
       dtype: Type of the computation; parameters and the result are float32.
@@ -142,7 +143,7 @@ class SAN(nn.Module):
     stride: Literal[4, 8] = 4
     background: bool = False
     width: int = 64
-    pixels: Literal["centred", "imagenet"] = "imagenet"
+    pixels: Literal["centred", "signed", "imagenet"] = "imagenet"
     generators: bool = False
     dtype: DTypeLike = jnp.float32
 

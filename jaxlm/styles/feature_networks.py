@@ -27,6 +27,9 @@ from jaxlm.tasks.translation_losses import FeatureNetwork, Features
 # The layers of AVS, beside the photo itself.
 _VGG_LAYERS = ("conv1_2", "conv2_2", "conv3_2", "conv4_2", "conv5_2")
 
+# What Keras takes from pixels 0..255, RGB.
+_KERAS_MEAN = np.array([123.68, 116.779, 103.939], np.float32)
+
 # Orthonormal axes, as columns: brightness, red to green, yellow to blue.
 _OPPONENTS = np.array([(1, 1, 1), (1, -1, 1), (1, 0, -2)], np.float32) / np.sqrt(np.array([3, 2, 6], np.float32))
 
@@ -77,14 +80,23 @@ class ColouredPyramid:
 
 @flax.struct.dataclass
 class VGGFeatures:
-    """The photo and a layer of each stage of VGG-19, those of AVS; made by `load_vgg_features`."""
+    """The photo and a layer of each stage of VGG-19, those of AVS; made by `load_features`.
+
+    Attributes:
+      variables: The parameters of VGG.
+      model: The network.
+      grey_levels: The photo, `input`, is one of grey levels less their ImageNet mean, as AVS's code has it, and not a
+        normalised one. The order of its channels does not matter to the loss.
+    """
 
     variables: dict[str, Any]
     model: VGG = flax.struct.field(pytree_node=False)
+    grey_levels: bool = flax.struct.field(pytree_node=False, default=False)
 
     def __call__(self, images: jax.Array) -> Features:
         features = cast(Features, self.model.apply(self.variables, rescale(images, "imagenet")))
-        return {"input": images} | {layer: features[layer] for layer in _VGG_LAYERS}
+        photo = images * 128 + 127.5 - jnp.asarray(_KERAS_MEAN)[None, None, None] if self.grey_levels else images
+        return {"input": photo} | {layer: features[layer] for layer in _VGG_LAYERS}
 
 
 @flax.struct.dataclass
@@ -114,8 +126,12 @@ class DetectorFeatures:
         return {"input": images} | {layer: maps[layer] for layer in self.layers}
 
 
-def load_features(source: str) -> FeatureNetwork:
+def load_features(source: str, grey_levels: bool = False) -> FeatureNetwork:
     """The network `laplacian`, that of an .npz file of VGG's weights, or that of a detector's workdir.
+
+    Args:
+      source: Which network.
+      grey_levels: See `VGGFeatures`; the other networks have no such photo.
 
     Raises:
       ValueError, FileNotFoundError: See `load_vgg`.
@@ -123,7 +139,15 @@ def load_features(source: str) -> FeatureNetwork:
     """
     if source == "laplacian":
         return ColouredPyramid()
-    return load_vgg_features(source) if checkpoints.is_weights(source) else load_detector_features(source)
+    if checkpoints.is_weights(source):
+        if not os.path.exists(source):
+            raise FileNotFoundError(
+                f"{source} is missing: `jaxlm convert vgg19.pth --model vgg19 --out {source}` makes it of torchvision's"
+                " weights; --task.options.features laplacian needs none"
+            )
+        model, variables = load_vgg(source)
+        return VGGFeatures(variables, model, grey_levels)
+    return load_detector_features(source)
 
 
 def load_detector_features(workdir: str | os.PathLike[str]) -> DetectorFeatures:
@@ -155,12 +179,6 @@ def load_detector_features(workdir: str | os.PathLike[str]) -> DetectorFeatures:
     # Weights without a place, so that they go where the training state does.
     variables = jax.device_get(trained.variables)
     return DetectorFeatures(variables, trained.model, size, tuple(layers.values()))
-
-
-def load_vgg_features(path: str | os.PathLike[str]) -> VGGFeatures:
-    """The feature network of AVS from converted weights of VGG-19, or of VGG-16; see `load_vgg` for errors."""
-    model, variables = load_vgg(path)
-    return VGGFeatures(variables, model)
 
 
 def _layer_outputs(model: nn.Module, variables: Any, images: jax.Array) -> dict[str, Any]:

@@ -59,10 +59,14 @@ def renderer(
         rows = np.arange(start, start + BATCH) % (len(faces) * settings.styles)
         face, style = np.divmod(rows, settings.styles)
         structures = translation.structures_of(points[face], translator)
+        key = jax.random.fold_in(jax.random.key(settings.seed), start)
         if chosen is None:
-            key = jax.random.fold_in(jax.random.key(settings.seed), start)
             return translation.to_uint8(translation.sample(translator, structures, key))
-        latents = jax.tree.map(lambda means: means[chosen[face, style]], codes())
+        photos = chosen[face, style]
+        if settings.first_latent == "drawn":
+            latents = translation.encode(translator, source.photos(photos), key)
+        else:
+            latents = jax.tree.map(lambda means: means[photos], codes())
         return translation.to_uint8(translation.decode(translator, latents, structures))
 
     return draw
@@ -116,6 +120,7 @@ def draw_renders(
     styles: int | None = None,
     style_photos: str | None = None,
     seed: int = 0,
+    first_latent: renders.FirstLatent = "mean",
     overwrite: bool = False,
 ) -> None:
     """Draws faces into a folder of renders, with their manifest and contact sheet; goes on where a run was stopped.
@@ -131,6 +136,8 @@ def draw_renders(
         raise ValueError(f"--style-photos are for --kind transfer, and not for {kind}")
     if styles is not None and styles < 1:
         raise ValueError(f"--styles must be at least 1, not {styles}")
+    if kind == "prior" and first_latent != "mean":
+        raise ValueError(f"--first-latent {first_latent} is for styles of photos, and --kind prior draws all latents")
     if kind == "self" and styles not in (None, 1):
         raise ValueError(f"--styles {styles}: with --kind self every face is drawn once, in its own style")
     data = translator.config.data
@@ -150,6 +157,7 @@ def draw_renders(
         styles=styles or (1 if kind == "self" else _DEFAULT_STYLES),
         style_photos=style_photos or "",
         seed=seed,
+        first_latent=first_latent,
     )
     renders.open_photos(settings)  # Whose names must be unique.
     chosen = renders.choose_styles(settings, len(faces), len(source.names))

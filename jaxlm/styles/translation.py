@@ -82,9 +82,14 @@ def to_uint8(images: ArrayLike) -> np.ndarray:
     return np.clip(np.round(np.asarray(images, np.float32) * 128 + 127.5), 0, 255).astype(np.uint8)
 
 
-def encode(translator: Translator, images: jax.Array) -> Latents:
-    """The style of photos: means of both latents, [B, 4, 4, C] and [B, 8, 8, C]."""
-    return _apply(translator.model, translator.variables, images, method="encode")
+def encode(translator: Translator, images: jax.Array, key: jax.Array | None = None) -> Latents:
+    """The style of photos: means of both latents, [B, 4, 4, C] and [B, 8, 8, C].
+
+    With a `key` the first latent is drawn where the second depends on it, as published; see `VUNet.encode`.
+    """
+    if key is None:
+        return _apply(translator.model, translator.variables, images, method="encode")
+    return _apply(translator.model, translator.variables, images, method=_encode_drawn, rngs={"latent": key})
 
 
 def decode(translator: Translator, latents: Latents, structures: jax.Array) -> jax.Array:
@@ -111,8 +116,14 @@ def in_batches(function: Callable[..., Any], *arrays: Any) -> Any:
     return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
 
 
+def _encode_drawn(model: VUNet, images: jax.Array) -> Latents:
+    return model.encode(images, draw=True)
+
+
 @functools.partial(jax.jit, static_argnames=("model", "method"))
-def _apply(model: VUNet, variables: dict[str, Any], *inputs: Any, method: str, rngs: Any = None) -> Any:
+def _apply(
+    model: VUNet, variables: dict[str, Any], *inputs: Any, method: str | Callable[..., Any], rngs: Any = None
+) -> Any:
     return model.apply(variables, *inputs, method=method, rngs=rngs)
 
 

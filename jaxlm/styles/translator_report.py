@@ -73,7 +73,8 @@ def judge_translator(
     """
     config, data, task = trained.config, trained.config.data, trained.config.task.options
     faces, _, identity, notes = open_for(trained, dataset, split or VALIDATION, data_dir)
-    network = feature_networks.load_features(task["features"])
+    published = task["loss"] == "published"
+    network = feature_networks.load_features(task["features"], grey_levels=published)
     validate = validation.validator(trained.model, config, network, faces.margin, distributed.make_mesh())
     metrics = validate(trained.variables, faces)
     protocol = {
@@ -81,7 +82,12 @@ def judge_translator(
         "data": f"{faces.dataset}, {faces.split}: {len(faces)} faces, crops of {data.crop:g} boxes",
         "box": faces.box,
         "structure": f"{task['structure']} of {faces.scheme.name}",
-        "perceptual": f"features {task['features']}; 1 is the distance of two different faces, without Gram terms",
+        "perceptual": f"features {task['features']}; "
+        + (
+            "the sum that AVS publishes"
+            if published
+            else "1 is the distance of two different faces, without Gram terms"
+        ),
         "rendered": "each face from its own structure and the mean of its style",
         **notes,
     }

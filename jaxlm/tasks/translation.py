@@ -25,7 +25,12 @@ class TranslationTask:
         an .npz file of VGG-19 that jaxlm.convert wrote, or the workdir of a trained detector. Its weights are kept with
         the checkpoints.
       gram_weight: Weight of the Gram terms of the perceptual loss.
-      beta: Weight of the KL divergence, a mean over latent dimensions, after the warm-up.
+      loss: `normalised`: each term of the perceptual loss is a share of its value for two different faces, and the KL
+        divergence a mean over latent dimensions. `published`: the sums of AVS's code, 5 x the perceptual terms as they
+        are, the photo among them in grey levels, and the KL divergence over all dimensions. It is meant for `features`
+        of VGG-19, whose Keras weights AVS takes. Those of torchvision, which `jaxlm.convert` reads, see
+        ImageNet-normalised pixels and have smaller features, so that photo and KL divergence weigh more (INFERRED).
+      beta: Weight of the KL divergence after the warm-up, 1 as published.
       warmup: `linear` from 0, or `published`: almost nothing for half of the training, then linear for a quarter.
       warmup_share: Share of the training that the linear warm-up takes.
     """
@@ -36,6 +41,7 @@ class TranslationTask:
     sigma: float = 1.0
     features: str = "laplacian"
     gram_weight: float = 0.1
+    loss: Literal["normalised", "published"] = "normalised"
     beta: float = 1.0
     warmup: Literal["linear", "published"] = "linear"
     warmup_share: float = 0.25

@@ -1,8 +1,9 @@
 """Losses of the style translator, AVS (Qian et al., ICCV 2019) after VUNet (Esser et al., CVPR 2018).
 
-Losses are per-face values [B]. Photos are [B, S, S, 3], normalised. Two things differ from the published losses. Each
-term of the perceptual loss is divided by its value for two different faces: no layer counts more because its values are
-large. The KL divergence is a mean over latent dimensions: its weight does not depend on how many there are.
+Losses are per-face values [B]. Photos are [B, S, S, 3], normalised. By default two things differ from the published
+losses. Each term of the perceptual loss is divided by its value for two different faces: no layer counts more because
+its values are large. The KL divergence is a mean over latent dimensions: its weight does not depend on how many there
+are. `published_scales`, and `summed` in `translation_loss`, make the published losses of them.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ import jax.numpy as jnp
 from jaxlm.models.vunet import Latents, VUNetOutputs
 
 Features = dict[str, jax.Array]
+
+# Weight of the published perceptual loss.
+_PUBLISHED_WEIGHT = 5
 
 # A dimension counts as active where its posterior mean varies by more than this (Burda et al., ICLR 2016).
 ACTIVE_VARIANCE = 0.01
@@ -75,6 +79,17 @@ def layer_scales(network: FeatureNetwork, images: jax.Array) -> LayerTerms:
     return jax.tree.map(lambda term: jnp.maximum(jnp.mean(term), 1e-8), terms)
 
 
+def published_scales(network: FeatureNetwork, images: jax.Array) -> LayerTerms:
+    """The scales by which `perceptual`, with a `gram_weight` of 0.1, is the loss that AVS publishes.
+
+    That is 5 x the sum over layers of mean |F - F'| + 0.1 mean |G - G'|, with G = F^T F / (4 h w); `perceptual` is a
+    mean over layers of such terms, and `gram` divides by h w. Of the photos only their shape matters.
+    """
+    layers = jax.eval_shape(network, images)
+    content = jnp.float32(1 / (_PUBLISHED_WEIGHT * len(layers)))
+    return LayerTerms(dict.fromkeys(layers, content), dict.fromkeys(layers, 4 * content))
+
+
 def pack_perception(network: FeatureNetwork, scales: LayerTerms) -> dict[str, Any]:
     """A feature network and its scales as they are kept in `batch_stats`, where no gradient reaches them.
 
@@ -94,13 +109,11 @@ def perceptual(
 ) -> jax.Array:
     """Perceptual loss [B]: mean over layers of content + gram_weight x Gram terms, each divided by its scale.
 
-    AVS sums the same terms of VGG-19 without scales, with the same weight of 0.1.
-
     Args:
       predicted: Rendered photos [B, S, S, 3].
       truth: The photos they should be [B, S, S, 3].
       network: Whose features are compared.
-      scales: What `layer_scales` gives for this network.
+      scales: What `layer_scales` or `published_scales` gives for this network.
       gram_weight: Weight of the Gram terms, which compare styles wherever they are in the photo.
 
     Raises:
@@ -144,16 +157,18 @@ def translation_loss(
     scales: LayerTerms,
     beta: jax.Array | float,
     gram_weight: float = 0.1,
+    summed: bool = False,
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """The loss [B] that trains a translator, perceptual + beta x KL / dimensions, and scalars to log.
+    """The loss [B] that trains a translator, perceptual + beta x KL, and scalars to log.
 
     Args:
       outputs: What the translator gives.
       images: The photos it was given [B, S, S, 3].
       network: Whose features `perceptual` compares.
-      scales: What `layer_scales` gives for this network.
-      beta: Weight of the KL divergence's mean over all dimensions of the latents; see `TranslationTask.kl_weight`.
+      scales: What `layer_scales` or `published_scales` gives for this network.
+      beta: Weight of the KL divergence; see `TranslationTask.kl_weight`.
       gram_weight: Weight of the Gram terms of `perceptual`.
+      summed: The KL divergence is the sum over all dimensions of the latents, as published, in place of their mean.
 
     Returns:
       The loss, and means over the batch: `perceptual`, and of the latent of side k `kl_kpx` in nats and `active_kpx`,
@@ -161,7 +176,7 @@ def translation_loss(
     """
     likeness = perceptual(outputs.images, images, network, scales, gram_weight)
     divergences = kl_divergences(outputs.posterior, outputs.prior)
-    dimensions = sum(means[0].size for means in outputs.posterior)
+    dimensions = 1 if summed else sum(means[0].size for means in outputs.posterior)
     metrics = {"perceptual": jnp.mean(likeness)}
     for means, divergence in zip(outputs.posterior, divergences, strict=True):
         side = means.shape[1]

@@ -94,6 +94,16 @@ def scale_parts(rates: Sequence[tuple[str, float]]) -> optax.GradientTransformat
     return optax.GradientTransformation(init, update)
 
 
+def without_frozen(params: optax.Params, rates: Sequence[tuple[str, float]]) -> optax.Params:
+    """The same parameters; those of a factor of 0 have no gradient, which XLA then does not compute."""
+    frozen = [part for part, factor in rates if factor == 0]
+
+    def stop(path: Any, leaf: jax.Array) -> jax.Array:
+        return jax.lax.stop_gradient(leaf) if any(_within(_name(path), part) for part in frozen) else leaf
+
+    return jax.tree_util.tree_map_with_path(stop, params)
+
+
 def _name(path: Any) -> str:
     return jax.tree_util.keystr(path, simple=True, separator="/")
 

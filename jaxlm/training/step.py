@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -141,7 +140,11 @@ def train_step(state: TrainState, batch: Batch, recipe: Recipe) -> tuple[TrainSt
     )
     # Augmentation draws from the first two children of the key.
     key = jax.random.fold_in(key, 2)
-    loss: Callable[..., Any] = functools.partial(recipe.objective.loss, step=state.step)
+
+    def loss(params: Tree, *rest: Any) -> Any:
+        params = optim.without_frozen(params, config.optim.rates)
+        return recipe.objective.loss(params, *rest, step=state.step)
+
     if config.optim.remat:
         loss = jax.checkpoint(loss, policy=is_product)
     crops = Crops(normalise(images), points, visible)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from jaxlm.interop.torch_maps.backbones import resnet18, vgg
 from jaxlm.interop.torch_maps.cnn import cnn
 from jaxlm.interop.torch_maps.dpr import dpr_glsr, dpr_gsr
+from jaxlm.interop.torch_maps.efficientnet import efficientnet
 from jaxlm.interop.torch_maps.fan import fan
 from jaxlm.interop.torch_maps.name_map import NameMap, State
 from jaxlm.interop.torch_maps.san import san
@@ -19,6 +20,8 @@ MAPS: dict[str, Callable[[State, str], NameMap]] = {
     "cnn": cnn,
     "dpr_glsr": dpr_glsr,
     "dpr_gsr": dpr_gsr,
+    "efficientnet_lite0": functools.partial(efficientnet, size="lite0"),
+    "efficientnet_lite1": functools.partial(efficientnet, size="lite1"),
     "fan": fan,
     "resnet18": resnet18,
     "san": san,

@@ -8,7 +8,6 @@ a function here with two forms that agree to rounding. jaxlm/models/layers/convo
 from __future__ import annotations
 
 import contextlib
-import operator
 from collections.abc import Iterator
 from contextvars import ContextVar
 from functools import reduce
@@ -18,6 +17,9 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
+
+from jaxlm.models.layers import depthwise
+from jaxlm.models.layers.depthwise import Padding, same_padding, shifts
 
 Target = Literal["cpu", "accelerator"]
 Residuals = tuple[jax.Array, jax.Array]
@@ -68,15 +70,27 @@ def conv_3x3(x: jax.Array, kernel: jax.Array, stride: int = 1) -> jax.Array:
     return _convolve(x, kernel, stride)
 
 
-def depthwise_conv_3x3(x: jax.Array, kernel: jax.Array, stride: int = 1) -> jax.Array:
-    """Convolves each channel of x [B, H, W, C] with its own part of kernel [3, 3, 1, C], padding 1.
+def conv(x: jax.Array, kernel: jax.Array, stride: int = 1) -> jax.Array:
+    """Convolves x [B, H, W, C] with kernel [k, k, C, D], padding "SAME" as TensorFlow has it, in one form."""
+    return lax.conv_general_dilated(x, kernel, (stride, stride), "SAME", dimension_numbers=_NHWC)
 
-    The CPU form is nine shifted multiply-adds.
+
+def depthwise_conv(x: jax.Array, kernel: jax.Array, stride: int = 1, padding: Padding | None = None) -> jax.Array:
+    """Convolves each channel of x [B, H, W, C] with its own part of kernel [k, k, 1, C], by default with "SAME".
+
+    The CPU form is shifted multiply-adds.
     """
-    if not rewritten():
-        return _convolve(x, kernel, stride, groups=x.shape[-1])
-    taps = kernel.reshape(9, 1, 1, 1, -1)
-    return reduce(operator.add, (shifted * tap for shifted, tap in zip(_nine_shifts(x, stride), taps, strict=True)))
+    padding = padding or same_padding(x.shape, kernel.shape[0], stride)
+    if rewritten():
+        return depthwise.by_shifts(x, kernel, stride, padding)
+    return lax.conv_general_dilated(
+        x, kernel, (stride, stride), padding, dimension_numbers=_NHWC, feature_group_count=x.shape[-1]
+    )
+
+
+def depthwise_conv_3x3(x: jax.Array, kernel: jax.Array, stride: int = 1) -> jax.Array:
+    """`depthwise_conv` with kernel [3, 3, 1, C], padding 1."""
+    return depthwise_conv(x, kernel, stride, _PAD_ONE)
 
 
 def conv_transpose_4x4(x: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -115,14 +129,12 @@ def max_pool_2x2(x: jax.Array) -> jax.Array:
     return jnp.maximum(rows[:, :, 0:width:2], rows[:, :, 1:width:2])
 
 
-def _convolve(x: jax.Array, kernel: jax.Array, stride: int = 1, groups: int = 1) -> jax.Array:
-    return lax.conv_general_dilated(
-        x, kernel, (stride, stride), _PAD_ONE, dimension_numbers=_NHWC, feature_group_count=groups
-    )
+def _convolve(x: jax.Array, kernel: jax.Array, stride: int = 1) -> jax.Array:
+    return lax.conv_general_dilated(x, kernel, (stride, stride), _PAD_ONE, dimension_numbers=_NHWC)
 
 
 def _conv_3x3_of_tiny(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
-    return jnp.concatenate(_nine_shifts(x, stride), axis=-1) @ kernel.reshape(-1, kernel.shape[-1])
+    return jnp.concatenate([*shifts(x, 3, stride, _PAD_ONE)], axis=-1) @ kernel.reshape(-1, kernel.shape[-1])
 
 
 def _conv_3x3_of_blocks(x: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -201,17 +213,6 @@ def _conv_transpose_4x4_backward(residuals: Residuals, gradient: jax.Array) -> t
 
 
 _conv_transpose_4x4.defvjp(_conv_transpose_4x4_forward, _conv_transpose_4x4_backward)
-
-
-def _nine_shifts(x: jax.Array, stride: int) -> list[jax.Array]:
-    """The pixels that each tap of a 3 x 3 kernel is multiplied with, tap by tap, in reading order."""
-    height, width = x.shape[1:3]
-    padded = _pad(x)
-    return [
-        padded[:, row : row + height : stride, column : column + width : stride]
-        for row in range(3)
-        for column in range(3)
-    ]
 
 
 def _pad(x: jax.Array, value: float = 0.0) -> jax.Array:

@@ -7,7 +7,7 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 
-Pixels = Literal["centred", "unit", "imagenet", "imagenet_grey"]
+Pixels = Literal["centred", "signed", "unit", "imagenet", "imagenet_grey"]
 
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
 _IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -22,11 +22,14 @@ def rescale(images: jax.Array, pixels: Pixels) -> jax.Array:
 
     Args:
       images: The images.
-      pixels: `centred`: as they are. `unit`: v / 255. `imagenet`: (v / 255 - mean) / std, of each channel.
-        `imagenet_grey`: the same, v being the brightness 0.299 R + 0.587 G + 0.114 B in all three channels.
+      pixels: `centred`: as they are. `signed`: (v / 255 - 0.5) / 0.5. `unit`: v / 255. `imagenet`: (v / 255 - mean) /
+        std, of each channel. `imagenet_grey`: the same, v being the brightness 0.299 R + 0.587 G + 0.114 B in all three
+        channels.
     """
     if pixels == "centred":
         return images
+    if pixels == "signed":
+        return images * (128 / 127.5)
     values = (images * 128 + 127.5) / 255
     if pixels == "unit":
         return values

@@ -10,6 +10,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import ArrayLike, DTypeLike
 
+from jaxlm.models.layers.batch_norm import running_statistics
+
 
 class SeparableBatchNorm(nn.Module):
     """Batch normalisation whose scale and shift are chosen for each sample (SepBN, arXiv 2101.06663).
@@ -32,7 +34,7 @@ class SeparableBatchNorm(nn.Module):
         softmax runs within each group, and the activation, are INFERRED. No map has a bias.
       ratio: Hidden width of the "code" form as a part of C, at least 1.
       pool: T of the "grouped" form; divides the height and the width of the input.
-      unbiased_running_var: Keep n / (n - 1) times the batch variance as the running one. PyTorch does, and so the
+      unbiased_running_var: See `batch_norm.running_statistics`. PyTorch keeps the unbiased one, and so does the
         authors' code, whose training steps this option reproduces.
       momentum: Share of the old running statistics kept in each step.
       epsilon: Added to the variance.
@@ -62,7 +64,9 @@ class SeparableBatchNorm(nn.Module):
         self.sow("intermediates", "attention", weights)
         scale = mix(weights, self.param("scale", nn.initializers.ones, (self.sets, channels)))
         bias = mix(weights, self.param("bias", nn.initializers.zeros, (self.sets, channels)))
-        mean, var = self._statistics(x, use_running_average)
+        mean, var = running_statistics(
+            self, x, use_running_average, momentum=self.momentum, unbiased=self.unbiased_running_var
+        )
         factor = jax.lax.rsqrt(var + self.epsilon)[None] * scale
         y = (x - mean[None, None, None]) * factor[:, None, None] + bias[:, None, None]
         return y.astype(self.dtype or x.dtype)
@@ -93,20 +97,6 @@ class SeparableBatchNorm(nn.Module):
         logits = nn.Dense(second, use_bias=False, kernel_init=init, name="fc2")(hidden)
         return logits.reshape(batch, self.groups, self.sets)
 
-    def _statistics(self, x: jax.Array, use_running_average: bool) -> tuple[jax.Array, jax.Array]:
-        """Mean [C] and biased variance [C] to normalise with; moves the running ones when training."""
-        running_mean = self.variable("batch_stats", "mean", jnp.zeros, (x.shape[-1],), jnp.float32)
-        running_var = self.variable("batch_stats", "var", jnp.ones, (x.shape[-1],), jnp.float32)
-        if use_running_average:
-            return running_mean.value, running_var.value
-        mean, var = batch_statistics(x)
-        if not self.is_initializing():
-            count = x.size // x.shape[-1]
-            kept_var = var * (count / (count - 1)) if self.unbiased_running_var else var
-            running_mean.value = self.momentum * running_mean.value + (1 - self.momentum) * mean
-            running_var.value = self.momentum * running_var.value + (1 - self.momentum) * kept_var
-        return mean, var
-
     def _check(self, shape: tuple[int, ...]) -> None:
         if len(shape) != 4:
             raise ValueError(f"SeparableBatchNorm wants images [B, H, W, C], found shape {shape}")
@@ -130,14 +120,3 @@ def mix(weights: jax.Array, sets: jax.Array) -> jax.Array:
     batch, groups, count = weights.shape
     grouped = sets.reshape(count, groups, -1)
     return jnp.einsum("bgk,kgc->bgc", weights, grouped, precision=jax.lax.Precision.HIGHEST).reshape(batch, -1)
-
-
-def batch_statistics(x: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Mean [C] and biased variance [C] of x [B, H, W, C], in float32.
-
-    The variance is E[x^2] - E[x]^2, as in Flax's BatchNorm: one pass, and exact enough while the mean of a channel is
-    not many times its deviation, which holds for convolutions of normalised images.
-    """
-    x = x.astype(jnp.float32)
-    mean = x.mean((0, 1, 2))
-    return mean, jnp.maximum(0.0, jnp.square(x).mean((0, 1, 2)) - jnp.square(mean))

@@ -2,8 +2,7 @@
 
 Esser et al., CVPR 2018, in the form of AVS (Qian et al., ICCV 2019). A style encoder sees the photo alone and gives two
 latents, at 4 x 4 and 8 x 8 cells; a structure encoder sees the structure map alone (jaxlm/images/structure_maps.py) and
-reaches the renderer through skip connections at every scale. The latents' prior is conditioned on the structure, so
-that style need not repeat what the structure says.
+reaches the renderer through skips at every scale. The latents' prior is given the structure: style need not repeat it.
 
 Photos are [B, S, S, 3], normalised, with S a power of two from 8 on; structures are [B, S, S, C] in 0..1. Randomness is
 in the streams `latent` (of latents that are drawn) and `dropout` (while training).
@@ -80,9 +79,7 @@ class Pyramid(nn.Module):
 
 
 class StyleEncoder(nn.Module):
-    """Means of the latents given photos [B, S, S, 3].
-
-    The finer mean is given the coarser latent, too, which is drawn in training.
+    """Means of the latents given photos [B, S, S, 3]; the finer mean is given the coarser latent, too.
 
     Attributes:
       width, max_width, dropout, dtype: Those of the `Pyramid`; latents have `max_width` channels.
@@ -96,8 +93,8 @@ class StyleEncoder(nn.Module):
     dtype: DTypeLike
 
     @nn.compact
-    def __call__(self, images: jax.Array, *, train: bool) -> tuple[Latents, Latents]:
-        """Means, and the latents: draws while training, else the means."""
+    def __call__(self, images: jax.Array, *, train: bool, draw: bool) -> tuple[Latents, Latents]:
+        """Means, and the latents: draws, or without `draw` the means."""
         block = partial(ResidualBlock, self.dropout, self.dtype)
         features = Pyramid(self.width, self.max_width, self.dropout, self.dtype, name="pyramid")(images, train=train)
         x = WeightNormConv(features[-1].shape[-1], size=1, dtype=self.dtype, name="bottleneck")(features[-1])
@@ -106,7 +103,7 @@ class StyleEncoder(nn.Module):
             x = block(name=f"block1_{side}px")(x, features.pop(), train=train)
             mean = WeightNormConv(self.max_width, dtype=self.dtype, name=f"mean_{side}px")(x)
             means.append(mean.astype(jnp.float32))
-            latents.append(layers.draw_latents(self, means[-1]) if train else means[-1])
+            latents.append(layers.draw_latents(self, means[-1]) if draw else means[-1])
             extra = jnp.concatenate([features.pop(), latents[-1].astype(self.dtype)], axis=-1)
             if side != LATENT_SIDES[-1]:
                 x = block(name=f"block2_{side}px")(x, extra, train=train)
@@ -203,7 +200,7 @@ class VUNet(nn.Module):
         """
         if images.shape[:3] != structures.shape[:3]:
             raise ValueError(f"photos {images.shape} and structures {structures.shape} differ in number or size")
-        posterior, latents = self.style_encoder(images, train=train)
+        posterior, latents = self.style_encoder(images, train=train, draw=train)
         rendered, prior = self.renderer(self.structure_encoder(structures, train=train), latents, train=train)
         return VUNetOutputs(rendered, posterior, prior)
 
@@ -211,9 +208,12 @@ class VUNet(nn.Module):
         """Photos [B, S, S, 3] drawn again from their own structures and the means of their styles."""
         return self(images, structures, train=False).images
 
-    def encode(self, images: jax.Array) -> Latents:
-        """The style of photos [B, S, S, 3]: means of the latents, [B, 4, 4, max_width] and [B, 8, 8, max_width]."""
-        return self.style_encoder(images, train=False)[0]
+    def encode(self, images: jax.Array, *, draw: bool = False) -> Latents:
+        """The style of photos [B, S, S, 3]: means of the latents, [B, 4, 4, max_width] and [B, 8, 8, max_width].
+
+        The second is that given the first one's mean or, as the published code has it for transfers, given a `draw`.
+        """
+        return self.style_encoder(images, train=False, draw=draw)[0]
 
     def decode(self, style: Latents, structures: jax.Array) -> jax.Array:
         """Photos [B, S, S, 3] of structures [B, S, S, C], each in its style."""

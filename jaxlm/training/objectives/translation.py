@@ -29,7 +29,8 @@ class TranslationObjective:
     """Perceptual loss and KL divergence; validation is by `reconstruction`, the sum of perceptual loss and L1.
 
     The feature network of the perceptual loss and the scales of its terms are kept in `batch_stats`, see
-    `translation_losses.pack_perception`. The scales are taken from the faces that the model starts from.
+    `translation_losses.pack_perception`. The scales are taken from the faces that the model starts from, or are those
+    of the published loss.
     """
 
     measure: ClassVar[Measure] = Measure("reconstruction", "reconstruction", 1.0)
@@ -54,7 +55,7 @@ class TranslationObjective:
         return cls(
             model=models.build(config.model.name, scheme.num_points, config.model.options, jnp.dtype(config.dtype)),
             task=task,
-            network=feature_networks.load_features(task.features),
+            network=feature_networks.load_features(task.features, grey_levels=task.loss == "published"),
             scheme=scheme,
             config=config,
             total_steps=steps_per_epoch * config.epochs,
@@ -70,7 +71,9 @@ class TranslationObjective:
             raise ValueError("a translator starts from the statistics of real faces, and was given none")
         streams = dict(zip(("params", "latent", "dropout"), jax.random.split(key, 3), strict=True))
         params = self.model.init(streams, crops.images, self._structures(crops.points), train=True)["params"]
-        scales = translation_losses.layer_scales(self.network, crops.images)
+        published = self.task.loss == "published"
+        scales_of = translation_losses.published_scales if published else translation_losses.layer_scales
+        scales = scales_of(self.network, crops.images)
         return {"params": params, "batch_stats": translation_losses.pack_perception(self.network, scales)}
 
     def loss(
@@ -84,7 +87,7 @@ class TranslationObjective:
         beta = self.task.kl_weight(self.total_steps)(step)
         network, scales = translation_losses.unpack_perception(self.network, batch_stats)
         losses, values = translation_losses.translation_loss(
-            outputs, crops.images, network, scales, beta, self.task.gram_weight
+            outputs, crops.images, network, scales, beta, self.task.gram_weight, summed=self.task.loss == "published"
         )
         loss, l1 = jnp.mean(losses), jnp.mean(translation_losses.l1(outputs.images, crops.images))
         values |= {"loss": loss, "l1": l1, "reconstruction": values["perceptual"] + l1, "beta": jnp.asarray(beta)}
