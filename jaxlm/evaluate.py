@@ -31,6 +31,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--normaliser", choices=metrics.NORMALISERS, help="default: inter_ocular, or box without eyes")
     parser.add_argument("--flip-test", action="store_true", help="average with the points of the mirrored crop")
+    parser.add_argument(
+        "--conditions",
+        action="store_true",
+        help="a second table: turned faces, closed eyes, and faces that are small, blurred, dark or covered",
+    )
     arguments = parser.parse_args(argv)
     allocation.keep_memory()
     with commands.told_errors():

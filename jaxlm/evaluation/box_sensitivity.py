@@ -21,8 +21,7 @@ from jaxlm.data_pipelines.input import Faces
 from jaxlm.evaluation import inference
 from jaxlm.evaluation.folders import check_free, free_folder, title_of
 from jaxlm.evaluation.inference import BoxError
-from jaxlm.evaluation.judged_faces import open_for
-from jaxlm.evaluation.left_out import notes_on
+from jaxlm.evaluation.judged_faces import notes_on, open_for
 from jaxlm.evaluation.photo_predictor import box_lines, predictor_of
 from jaxlm.files import check_can_write, write_json
 from jaxlm.files.folders import make_folder

@@ -1,4 +1,4 @@
-"""The faces that a model is judged by, and whether they are those that it held out from its training."""
+"""The faces that a model is judged by, whether it held them out from its training, and what cannot be judged."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from jaxlm.config import Config
 from jaxlm.data_pipelines import input as input_lib
 from jaxlm.data_pipelines import prepared
 from jaxlm.data_pipelines.input import Faces
-from jaxlm.landmarks import load_scheme
+from jaxlm.evaluation import inference
+from jaxlm.landmarks import Scheme, load_scheme
+
+_NAMED = 10  # Faces that a line names.
 
 VALIDATION = "validation"
 """The name of the part of the training split that a run holds out."""
@@ -112,3 +115,23 @@ def _open(
     masks = {name: owner == index for index, name in enumerate(parts)} if len(parts) > 1 else {}
     masks["full"] = np.ones(len(faces), bool)
     return faces, masks | input_lib.subset_masks(faces), held_out
+
+
+def notes_on(faces: Faces, scheme: Scheme, normaliser: str) -> dict[str, str]:
+    """The lines of a protocol about faces that cannot be judged and points that do not count, where there are any.
+
+    Raises:
+      ValueError: Not one face can be judged.
+    """
+    notes = {}
+    bad = np.flatnonzero(np.isnan(inference.face_errors(faces.points, faces, scheme, normaliser)))
+    if len(bad):
+        names = ", ".join(faces.names[face] for face in bad[:_NAMED]) + (", ..." if len(bad) > _NAMED else "")
+        notes["left out"] = f"{len(bad)} faces, {normaliser.replace('_', '-')} distance 0 or unknown: {names}"
+        if len(bad) == len(faces):
+            raise ValueError(f"{faces.dataset}, {faces.split}: left out are all {notes['left out']}")
+    hidden = np.isnan(faces.points).any(-1)
+    if hidden.any():
+        count = f"{hidden.sum()} of {hidden.size} points, in {hidden.any(-1).sum()} faces"
+        notes["hidden"] = f"{count}, have no place; errors are those of the {(~hidden).sum()} visible points"
+    return notes

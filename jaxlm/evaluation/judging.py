@@ -18,10 +18,10 @@ from jaxlm.checkpoints.identity import model_identity
 from jaxlm.data_pipelines.input import Faces
 from jaxlm.drawing import pictures
 from jaxlm.evaluation import inference
+from jaxlm.evaluation.conditions import measure, print_conditions
 from jaxlm.evaluation.error_table import ErrorRow, error_rows, mean_of_bins, print_error_rows
 from jaxlm.evaluation.folders import free_folder, title_of
-from jaxlm.evaluation.judged_faces import VALIDATION, open_evaluation, open_for
-from jaxlm.evaluation.left_out import notes_on
+from jaxlm.evaluation.judged_faces import VALIDATION, notes_on, open_evaluation, open_for
 from jaxlm.evaluation.photo_predictor import box_lines, predictor_of
 from jaxlm.files import check_can_write, replacing, write_json
 from jaxlm.landmarks import Scheme
@@ -148,6 +148,7 @@ def evaluate_and_write(
     flip_test: bool = False,
     head: str | None = None,
     source: pathlib.Path | None = None,
+    conditions: bool = False,
 ) -> Sequence[ErrorRow]:
     """Evaluates the model of a run or a file, prints the table, and writes metrics, predictions and pictures.
 
@@ -155,6 +156,8 @@ def evaluate_and_write(
     normaliser, `flip`. Where another evaluation lies there, by another protocol, on other faces or of other weights, a
     number follows.
     For a file of weights NAME.npz, `runs/NAME` takes the place of the workdir.
+
+    With `conditions` there is conditions.json, too, and a second table: see conditions.py.
 
     For `path`, `step` and `head` see `checkpoints.open_model`, for the other arguments `evaluate_model`.
 
@@ -170,12 +173,18 @@ def evaluate_and_write(
     name = str(path) if is_weights(path) else f"{path}, step {trained.step}"
     name += f", head {head}" if head else ""
     evaluation = evaluate_model(trained, name, dataset, data_dir, split, normaliser, flip_test, source)
+    condition_rows = measure(trained, evaluation.faces, evaluation.predicted.points) if conditions else []
     if jax.process_index() == 0:
         print_error_rows(evaluation.rows, evaluation.protocol)
+        if conditions:
+            print_conditions(condition_rows)
         asked = [head, None if step is None else f"step{step}", normaliser, "flip" if flip_test else None]
         title = title_of(evaluation.faces, *asked)
         folder = free_folder(parent, title, evaluation.about)
         files = write_evaluation(folder, evaluation)
+        if conditions:
+            files.append(folder / "conditions.json")
+            write_json(files[-1], {**evaluation.about, "rows": [dataclasses.asdict(row) for row in condition_rows]})
         print("Wrote " + "\n      ".join(str(file) for file in files))
     return evaluation.rows
 
