@@ -14,7 +14,7 @@ from flax import traverse_util
 from jaxlm import models
 from jaxlm.evaluation.cost import count_parameters, summarise
 from jaxlm.images import affine_maps, cropping
-from jaxlm.interop import torch_checkpoints
+from jaxlm.interop import torch_checkpoints, torch_files
 from jaxlm.landmarks import geometry, load_scheme
 from jaxlm.landmarks.schemes import WFLW98
 from jaxlm.models import dpr
@@ -277,9 +277,7 @@ def test_options_that_do_not_fit():
 def released(shared_data: pathlib.Path) -> dict:
     """The authors' weights."""
     pytest.importorskip("torch")
-    state = torch_checkpoints.merge(
-        {name: torch_checkpoints.read_checkpoint(shared_data / "dpr" / name) for name in RELEASED}
-    )
+    state = torch_files.merge({name: torch_files.read_checkpoint(shared_data / "dpr" / name) for name in RELEASED})
     converted = torch_checkpoints.convert_state(state, "dpr_glsr", without=["part_regressors"])
     assert converted.report.ok
     return converted.variables
