@@ -17,6 +17,7 @@ import numpy as np
 
 from jaxlm.checkpoints import Trained
 from jaxlm.data_pipelines.faces import Faces, subset_masks
+from jaxlm.data_pipelines.record import decode_image
 from jaxlm.evaluation import inference
 from jaxlm.evaluation.photo_predictor import predictor_of
 from jaxlm.landmarks import Scheme
@@ -66,7 +67,7 @@ def compress(frame: np.ndarray, side: float, rng: np.random.Generator, *, qualit
     """Stored and read as JPEG of that quality."""
     del side, rng
     stored = cv2.imencode(".jpg", frame[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
-    return cv2.imdecode(stored, cv2.IMREAD_COLOR)[..., ::-1]
+    return decode_image(stored.tobytes())
 
 
 def darken(frame: np.ndarray, side: float, rng: np.random.Generator, *, light: float, noise: float) -> np.ndarray:
