@@ -111,7 +111,10 @@ def stopped(process: subprocess.Popen, number: signal.Signals, metrics: pathlib.
         return metrics.read_text() if metrics.exists() else ""
 
     before = text()
-    while (text() == before or len(text().splitlines()) < rows) and process.poll() is None:
+    # A row may be there before the checkpoint beside it is whole.
+    while process.poll() is None and (
+        text() == before or len(text().splitlines()) < rows or not last_step(metrics.parent)
+    ):
         time.sleep(0.01)
     process.send_signal(number)
     return process.communicate(timeout=120)[1]
