@@ -4,9 +4,12 @@ A model is trained on boxes of one convention, and a face detector gives boxes o
 frames of the faces that the model was validated on. Where it finds the face, the box found and the true one are a pair,
 and the medians over all pairs are written to a copy of the model's file, for `jaxlm predict` and `jaxlm.Landmarker`.
 
-Two more things are measured: how the tight bounding box of the landmarks becomes the true box, by which faces are
-followed in videos, and how sure the model is of faces. Detections below the calibrated confidence are dropped; it is
-three quarters of the least mean confidence of any of these faces.
+More is measured: how the tight bounding box of the landmarks becomes the true box, by which faces are followed in
+videos, and what the model's confidences mean. From then on the confidence of a point is the probability that it is
+within 5 % of the distance of the outer eye corners (of the face's size, where the scheme names none), and the model
+gives the error to expect. With `--split train` it is left as it is: a model is surer of faces that it learnt from.
+Detections below the calibrated confidence are dropped; it is half of the least mean confidence of any of these faces,
+and three quarters where confidences are raw scores.
 """
 
 from __future__ import annotations

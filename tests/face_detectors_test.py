@@ -179,9 +179,9 @@ def test_the_command_measures_on_validation_faces_and_writes_a_copy(
     assert_float32_close(new.boxes[LANDMARKS][:2], np.median(31 / tight, axis=0), depth=12, scale=2 * 64 / 20)
 
 
-def test_the_least_confidence_is_three_quarters_of_that_of_the_least_sure_face():
-    assert calibration.least_confidence_of(np.float32([[0.9, 0.7], [0.5, 0.7], [1.0, 1.0]])) == 0.45
-    assert calibration.least_confidence_of(None) == 0.0
+def test_the_least_confidence_is_a_share_of_that_of_the_least_sure_face():
+    assert calibration.least_confidence_of(np.float32([[0.9, 0.7], [0.5, 0.7], [1.0, 1.0]]), 0.75) == 0.45
+    assert calibration.least_confidence_of(None, 0.5) == 0.0
 
 
 def test_a_detector_that_finds_no_face_is_not_measured(pack: pathlib.Path):

@@ -8,7 +8,7 @@ from jaxlm.checkpoints.bundle import check_sha256
 
 NAME = "shipped"
 FILE = pathlib.Path(__file__).parents[1] / "prediction" / "weights_68.npz"
-SHA256 = "1bc7eb46fa4e1f4bf9a77ccfedfeb5d6781f724cf9886ddb297809b7a8d1e4bd"
+SHA256 = "02dd80e1d7069ff9c1e62530db379f4b7c286cab3f5f92938afb401fdf4cfd52"
 
 
 def weights() -> pathlib.Path:
