@@ -141,9 +141,9 @@ def train_step(state: TrainState, batch: Batch, recipe: Recipe) -> tuple[TrainSt
     # Augmentation draws from the first two children of the key.
     key = jax.random.fold_in(key, 2)
 
-    def loss(params: Tree, *rest: Any) -> Any:
+    def loss(params: Tree, batch_stats: Tree, crops: Crops, key: jax.Array) -> Any:
         params = optim.without_frozen(params, config.optim.rates)
-        return recipe.objective.loss(params, *rest, step=state.step)
+        return recipe.objective.loss(params, batch_stats, crops, key, step=state.step)
 
     if config.optim.remat:
         loss = jax.checkpoint(loss, policy=is_product)
