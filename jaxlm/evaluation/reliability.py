@@ -98,18 +98,6 @@ def risk_by_coverage(confidence: np.ndarray, errors: np.ndarray) -> tuple[np.nda
     return count / len(order), np.cumsum(errors[known][order]) / count
 
 
-def pool_adjacent_violators(values: np.ndarray) -> np.ndarray:
-    """The non-falling sequence [n] nearest to values [n] by squares: isotonic regression, by the means of blocks."""
-    blocks: list[tuple[float, int]] = []
-    for value in values:
-        mean, count = float(value), 1
-        while blocks and blocks[-1][0] >= mean:
-            before, many = blocks.pop()
-            mean, count = (before * many + mean * count) / (many + count), many + count
-        blocks.append((mean, count))
-    return np.repeat([mean for mean, _ in blocks], [count for _, count in blocks])
-
-
 def _bernoulli(predictor: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     mean = 1 / (1 + np.exp(-predictor))
     return mean, mean * (1 - mean)
