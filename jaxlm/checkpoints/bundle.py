@@ -27,6 +27,7 @@ from jaxlm.checkpoints.bundle_checks import (
     PIXELS,
     Metadata,
     calibrations_of,
+    check_confidence,
     check_variables,
     last_part,
     needed_arrays,
@@ -96,6 +97,7 @@ def load_bundle(path: str | os.PathLike[str]) -> Trained:
         raise ValueError(
             f"{path}: its points are in scheme {scheme.name}, and by its config or head in another {other}"
         )
+    check_confidence(path, trained)
     check_variables(path, trained, needed)
     return dataclasses.replace(trained, variables=jax.device_put(variables))
 

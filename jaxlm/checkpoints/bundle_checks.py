@@ -20,7 +20,7 @@ from jaxlm import experiment, models, tasks
 from jaxlm.checkpoints.confidence import ConfidenceMap, Line
 from jaxlm.checkpoints.trained import Calibration, Trained
 from jaxlm.config import Config
-from jaxlm.landmarks import Head, Scheme, parse_tables, scheme_of_text
+from jaxlm.landmarks import Head, parse_tables, scheme_of_text
 from jaxlm.landmarks.scheme import MOST_POINTS
 
 PIXELS = "RGB, (v - 127.5) / 128"
@@ -96,18 +96,17 @@ def trained_of(variables: Mapping[str, Any], metadata: Metadata) -> Trained:
         scheme_of_text(options.get("scheme", config.data.scheme))
     scheme_of_text(config.data.scheme)
     tasks.check(config.task, config.model)
-    scheme = parse_tables(metadata.scheme, "scheme")
     return Trained(
         config=config,
         model=models.build(config.model.name, metadata.num_points, config.model.options, jnp.dtype(config.dtype)),
         variables=variables,
         step=metadata.step,
-        scheme=scheme,
+        scheme=parse_tables(metadata.scheme, "scheme"),
         head=_head_of(metadata),
         card=metadata.card,
         boxes=calibrations_of(metadata.boxes),
         least_confidence=metadata.least_confidence,
-        confidence=_confidence_of(metadata.confidence, scheme),
+        confidence=_confidence_of(metadata.confidence),
         data=metadata.data,
     )
 
@@ -121,15 +120,26 @@ def _head_of(metadata: Metadata) -> Head | None:
     return Head(stored.name, last_part(stored.dataset), scheme_of_text(stored.scheme), stored.start, stored.stop)
 
 
-def _confidence_of(stored: _Confidence | None, scheme: Scheme) -> ConfidenceMap | None:
+def _confidence_of(stored: _Confidence | None) -> ConfidenceMap | None:
     if stored is None:
         return None
-    if not len(stored.probability) == len(stored.error) == scheme.num_points:
-        raise ValueError(f"what its confidences mean is not said of the {scheme.num_points} points of {scheme.name}")
-    if stored.normaliser == "inter_ocular" and scheme.eye_corners is None:
-        raise ValueError(f"its confidences are by inter-ocular distance, and {scheme.name} names no eye corners")
     lines = ([Line(*line) for line in of_points] for of_points in (stored.probability, stored.error))
     return ConfidenceMap(stored.within, stored.normaliser, *map(tuple, lines))
+
+
+def check_confidence(path: str | os.PathLike[str], trained: Trained) -> None:
+    """Raises ValueError where what confidences mean does not fit the scheme."""
+    found, scheme = trained.confidence, trained.scheme
+    if found is None:
+        return
+    if not len(found.probability) == len(found.error) == scheme.num_points:
+        raise ValueError(
+            f"{path}: what its confidences mean is not said of the {scheme.num_points} points of {scheme.name}"
+        )
+    if found.normaliser == "inter_ocular" and scheme.eye_corners is None:
+        raise ValueError(
+            f"{path}: its confidences are by inter-ocular distance, and {scheme.name} names no eye corners"
+        )
 
 
 def needed_arrays(trained: Trained) -> Mapping[str, Any]:

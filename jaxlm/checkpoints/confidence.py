@@ -53,8 +53,8 @@ class ConfidenceMap:
         return f"the probability that the point is within {100 * self.within:g} % of {distance}"
 
     def confidence(self, raw: jax.Array) -> jax.Array:
-        """Probabilities [..., N] by raw scores [..., N]; jittable."""
-        slope, offset = np.asarray(self.probability, np.float32).T
+        """Probabilities [B, N] by raw scores [B, N]; jittable."""
+        slope, offset = np.asarray(self.probability, np.float32).T[:, None]
         return jax.nn.sigmoid(slope * _logit(raw, jnp) + offset)
 
     def expected_error(self, confidence: np.ndarray) -> np.ndarray:

@@ -19,7 +19,7 @@ WITHIN = 0.05
 
 # Weight of the prior in each fit, which keeps lines finite where all points are near.
 _RIDGE = 1.0
-_STEPS, _DECIMALS = 100, 4
+_STEPS, _DECIMALS, _MOST = 100, 4, 100
 # Mean and its derivative by the linear predictor, of Bernoulli trials and of positive errors.
 _Mean = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
@@ -117,10 +117,10 @@ def _fit(x: np.ndarray, y: np.ndarray, mean_of: _Mean, prior: Line) -> Line:
         mean, slope = mean_of(design @ line)
         gradient = design.T @ (mean - target) + _RIDGE * (line - start)
         step = np.linalg.solve((design * slope[:, None]).T @ design + _RIDGE * np.eye(2), gradient)
-        line = line - step
+        line = line - step / max(1.0, np.abs(step).max())  # Far from its end, Newton's method leaps too far.
         if np.abs(step).max() < 1e-9:
             break
-    return Line(*np.round(line, _DECIMALS).tolist())
+    return Line(*np.round(np.clip(line, -_MOST, _MOST), _DECIMALS).tolist())
 
 
 def _flat(x: np.ndarray, y: np.ndarray, mean_of: _Mean, prior: Line) -> Line:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxlm.checkpoints import Calibration, ConfidenceMap, Trained, open_model, save_bundle
+from jaxlm.checkpoints.bundle_checks import last_part
 from jaxlm.data_pipelines.input import Faces
 from jaxlm.evaluation import VALIDATION, Evaluation, evaluate_model, point_errors, reliability
 from jaxlm.prediction import detectors
@@ -70,7 +71,7 @@ def calibrate_and_write(
     trained = open_model(path, step=step, head=head)
     raw = dataclasses.replace(trained, confidence=None)
     evaluation = evaluate_model(raw, str(path), dataset, data_dir, split or VALIDATION)
-    faces, learnt = evaluation.faces, "train" in (split or VALIDATION)
+    faces, learnt = evaluation.faces, _has_learnt_from(trained, dataset, split or VALIDATION)
     meaning = trained.confidence if learnt else confidence_map(evaluation, trained)
     confidence = _mapped(evaluation.predicted.confidence, meaning)
     least = least_confidence_of(confidence, _LEAST_PROBABILITY if meaning else _LEAST_RAW)
@@ -133,6 +134,12 @@ def confidence_map(evaluation: Evaluation, trained: Trained) -> ConfidenceMap | 
     normaliser = metrics.default_normaliser(scheme)
     errors = point_errors(evaluation.predicted.points, faces, scheme, normaliser)
     return reliability.fit_confidence(raw, errors, scheme)
+
+
+def _has_learnt_from(trained: Trained, dataset: str | None, split: str) -> bool:
+    """Whether a model learnt from a split of a set, which is told by its name; None is that of the training."""
+    own = {last_part(name) for name in trained.config.data.dataset.split("+")}
+    return "train" in split and (dataset is None or last_part(dataset) in own)
 
 
 def _mapped(raw: np.ndarray | None, meaning: ConfidenceMap | None) -> np.ndarray | None:
