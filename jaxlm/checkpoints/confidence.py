@@ -52,7 +52,7 @@ class ConfidenceMap:
         distance = "the distance of the outer eye corners" if self.normaliser == "inter_ocular" else "the face's size"
         return f"the probability that the point is within {100 * self.within:g} % of {distance}"
 
-    def confidence(self, raw: jax.Array) -> jax.Array:
+    def confidence(self, raw: jax.Array | np.ndarray) -> jax.Array:
         """Probabilities [B, N] by raw scores [B, N]; jittable."""
         slope, offset = np.asarray(self.probability, np.float32).T[:, None]
         return jax.nn.sigmoid(slope * _logit(raw, jnp) + offset)

@@ -57,9 +57,9 @@ class Trained:
     @property
     def task(self) -> tasks.Reader:
         """What reads points from a detector's raw outputs."""
-        task: tasks.Reader = tasks.build(self.config.task, self.config.model)
-        task = tasks.OneHead(task, self.head) if self.head else task
-        return MappedReader(task, self.confidence) if self.confidence else task
+        task = tasks.build(self.config.task, self.config.model)
+        reader: tasks.Reader = tasks.OneHead(task, self.head) if self.head else task
+        return MappedReader(reader, self.confidence) if self.confidence else reader
 
     @property
     def looks_at_photos(self) -> bool:

@@ -116,7 +116,7 @@ def _draw_shape(
         if np.isfinite(points[[start, end]]).all():
             ends = _fixed(points[start], canvas), _fixed(points[end], canvas)
             cv2.line(canvas, *ends, colours[start], thickness, cv2.LINE_AA, _SHIFT)
-    for index in np.flatnonzero(np.isfinite(points).all(-1)):
+    for index in np.flatnonzero(np.isfinite(points).all(-1)).tolist():
         ring = hollow is not None and bool(hollow[index])
         size = round((max(_RING * radius, 3.0) if ring else radius) * 2**_SHIFT)
         width = thickness if ring else cv2.FILLED

@@ -25,11 +25,11 @@ _Mean = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
 class Bins(NamedTuple):
-    """Points in bins of equal numbers by their confidence: mean confidence, share that is near, and count [bins]."""
+    """Points in bins of equal numbers by their confidence: mean confidence, share that is near, number [bins]."""
 
     confidence: np.ndarray
     near: np.ndarray
-    count: np.ndarray
+    number: np.ndarray
 
 
 def fit_confidence(raw: np.ndarray, errors: np.ndarray, scheme: Scheme) -> ConfidenceMap:
@@ -82,7 +82,7 @@ def reliability_bins(confidence: np.ndarray, near: np.ndarray, bins: int = 10) -
 def calibration_error(confidence: np.ndarray, near: np.ndarray, bins: int = 10) -> float:
     """The expected calibration error: by how much mean confidence and share of near points differ in bins, in mean."""
     found = reliability_bins(confidence, near, bins)
-    return float(np.average(np.abs(found.confidence - found.near), weights=found.count))
+    return float(np.average(np.abs(found.confidence - found.near), weights=found.number))
 
 
 def risk_by_coverage(confidence: np.ndarray, errors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
