@@ -20,10 +20,10 @@ import numpy as np
 from jaxlm import Landmarker
 from jaxlm.checkpoints import open_model, shipped
 from jaxlm.drawing import confidence_plots, plots
-from jaxlm.evaluation import VALIDATION, evaluate_model, point_errors, reliability
+from jaxlm.evaluation import VALIDATION, evaluate_model, point_errors
 from jaxlm.landmarks import photos
 from jaxlm.landmarks.schemes import IBUG68
-from jaxlm.prediction import detectors
+from jaxlm.prediction import detectors, reliability
 from jaxlm.prediction.doubts import UNSURE_FACE
 from jaxlm.runtime.commands import told_errors
 

@@ -4,8 +4,9 @@ python -m benchmarks.face_search --dataset 300w.npz --rendered small.npz [--dete
 
 Scenes are made of prepared faces. Of the held-out ones of `--dataset`: their frames as they are, turned about the
 middle, and nine in a group. Of `--rendered` (`jaxlm prepare synthetic`): photos of 1,000 px, of which a face takes a
-share. Points are those of the weights that come with jaxlm. A detection that the model is not sure of is dropped, as
-`Landmarker.predict` does. A face is found where a box that remains overlaps with the true one by 0.3 or more.
+share. Points are those of the weights that come with jaxlm, or of `--weights`, whose points can be read as 68. A
+detection that the model is not sure of is dropped, as `Landmarker.predict` does. A face is found where a box that
+remains overlaps with the true one by 0.3 or more.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from jaxlm import Landmarker
 from jaxlm.config import DataConfig
 from jaxlm.data_pipelines.faces import Faces
 from jaxlm.data_pipelines.input import open_faces, open_training
-from jaxlm.landmarks import geometry
+from jaxlm.landmarks import IBUG68, conversion, geometry
 from jaxlm.prediction.calibration import true_box
 from jaxlm.prediction.detectors import overlap
 from jaxlm.runtime.commands import told_errors
@@ -83,6 +84,7 @@ def of_share(faces: Faces, share: float, seed: int = 0) -> Iterator[Scene]:
 def measure(landmarker: Landmarker, scenes: Sequence[Scene]) -> str:
     """A row: faces found, other things found in a photo, NME of the faces found, milliseconds a photo to look."""
     landmarker.detect(scenes[0].photo)
+    as_68 = conversion(landmarker.scheme, IBUG68)
     found, false, total, errors, seconds = 0, 0, 0, list[float](), list[float]()
     for scene in scenes:
         began = time.perf_counter()
@@ -97,7 +99,7 @@ def measure(landmarker: Landmarker, scenes: Sequence[Scene]) -> str:
                 found += 1
                 matched.add(int(np.argmax(shared)))
                 corners = points[_OUTER_CORNERS[0]] - points[_OUTER_CORNERS[1]]
-                distances = np.linalg.norm(faces[np.argmax(shared)].points - points, axis=1)
+                distances = np.linalg.norm(faces[np.argmax(shared)].points[as_68] - points, axis=1)
                 errors.append(float(distances.mean() / np.linalg.norm(corners)) * 100)
         false += len(faces) - len(matched)
     error = "" if np.isnan(errors).all() else f"{np.nanmean(errors):.2f} ({np.nanmedian(errors):.2f})"
@@ -109,6 +111,7 @@ def main() -> None:
     parser.add_argument("--dataset", required=True, help="a prepared set or pack of 68 points")
     parser.add_argument("--data-dir", default="data")
     parser.add_argument("--rendered", required=True, help="a prepared set or pack of rendered faces")
+    parser.add_argument("--weights", default="ibug68", help="a file, or ibug68 or wflw98, which come with jaxlm")
     parser.add_argument("--detector", nargs="+", default=["blazeface", "dlib"])
     parser.add_argument("--faces", type=int, help="at most so many of each set (default: all)")
     arguments = parser.parse_args()
@@ -117,7 +120,7 @@ def main() -> None:
             arguments.dataset, "train", arguments.data_dir, "ibug68", DataConfig().validation_percent
         )[1]
         rendered = open_faces(arguments.rendered, "train", arguments.data_dir)
-        landmarkers = {name: Landmarker.load(detector=name) for name in arguments.detector}
+        landmarkers = {name: Landmarker.load(arguments.weights, detector=name) for name in arguments.detector}
     held_out, rendered = (faces.take(np.arange(len(faces))[: arguments.faces]) for faces in (held_out, rendered))
     print(timing.environment(["opencv-python-headless", "dlib-bin"]))
     print("| scene | detector | found | others a photo | NME, %: mean (median) | ms a photo |")

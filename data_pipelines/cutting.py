@@ -208,6 +208,7 @@ def cut_face(label: Label, image: np.ndarray, frame_size: int, margin: float) ->
         name=label.name,
         group=label.group,
         yaw=label.yaw,
+        box=geometry.transform(label.box.reshape(2, 2), to_frame).ravel().astype(np.float32),
         origin=origin,
     )
 

@@ -17,6 +17,7 @@ LABELS = {
     "attributes": "attributes",
     "to_source": "to_source",
     "yaw": "yaw",
+    "boxes": "box",
     "names": "name",
     "groups": "group",
 }
@@ -24,6 +25,8 @@ LABELS = {
 
 YAW_BINS = {"yaw 0-30": (-np.inf, 30), "yaw 30-60": (30, 60), "yaw 60-90": (60, np.inf)}
 """The subsets of AFLW2000-3D by |yaw| in degrees: above the first bound, at most the second."""
+
+ReadPhoto = Callable[[int], tuple[np.ndarray, np.ndarray]]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -43,11 +46,15 @@ class Faces:
       attributes: bool [n, 6], in the order of `record.ATTRIBUTES`.
       to_source: Affine maps float32 [n, 2, 3] from frame pixels to pixels of the source photo.
       yaw: Yaw float32 [n] in degrees, -180 to 180, NaN where it is not known; see `record.Record`.
+      boxes: Face boxes float32 [n, 4] as annotated, in pixels of the frame; NaN where none is stored, as in sets of
+        earlier versions and of rendered faces. See `record.Record`.
       names: Name of each face.
       groups: Name of each face's photo or person; faces of one group must stay together in a split.
       read_encoded: Function that returns the JPEG bytes of the frames at the given indices [k].
       num_styled: Number of styled faces, which `selection.mix` put behind the photos.
       where: The file or folder that holds the frames, for messages; "" for those of several or of none.
+      read_photo: Function that returns the source photo of the face at an index, RGB uint8 [H, W, 3], and the face box
+        [4] in it as annotated; None where photos are not at hand, as with prepared faces.
     """
 
     dataset: str
@@ -61,11 +68,13 @@ class Faces:
     attributes: np.ndarray
     to_source: np.ndarray
     yaw: np.ndarray
+    boxes: np.ndarray
     names: tuple[str, ...]
     groups: tuple[str, ...]
     read_encoded: Callable[[np.ndarray], list[bytes]]
     num_styled: int = 0
     where: str = ""
+    read_photo: ReadPhoto | None = None
 
     def __len__(self) -> int:
         return len(self.names)
@@ -91,10 +100,12 @@ class Faces:
             attributes=self.attributes[indices],
             to_source=self.to_source[indices],
             yaw=self.yaw[indices],
+            boxes=self.boxes[indices],
             names=tuple(self.names[i] for i in indices),
             groups=tuple(self.groups[i] for i in indices),
             read_encoded=lambda chosen: self.read_encoded(indices[chosen]),
             num_styled=0,
+            read_photo=_of_chosen(self.read_photo, indices),
         )
 
     def in_scheme(self, scheme: Scheme) -> Faces:
@@ -119,6 +130,10 @@ class Faces:
         around = (head.start, scheme.num_points - head.stop)
         points = np.pad(self.points, ((0, 0), around, (0, 0)), constant_values=np.nan)
         return dataclasses.replace(self, scheme=scheme, points=points, visible=np.pad(self.visible, ((0, 0), around)))
+
+
+def _of_chosen(read: ReadPhoto | None, indices: np.ndarray) -> ReadPhoto | None:
+    return None if read is None else lambda index: read(int(indices[index]))
 
 
 def subset_masks(faces: Faces) -> dict[str, np.ndarray]:

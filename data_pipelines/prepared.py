@@ -1,4 +1,4 @@
-"""Opens what `prepare` writes: sets of TensorFlow Datasets, and packs, which are one .npz file each."""
+"""Opens what `prepare` writes, sets of TensorFlow Datasets and packs (one .npz file each), and what it reads."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from jaxlm.data_pipelines.record import VERSION
 from jaxlm.data_pipelines.selection import join
 from jaxlm.data_pipelines.stored.labels import SCHEME_FILE, find_impossible
 from jaxlm.data_pipelines.stored.packs import check_pack_name, open_pack, pack_scheme, write_pack
+from jaxlm.data_pipelines.stored.published import open_published
 from jaxlm.data_pipelines.stored.sets import open_set, set_scheme, write_labels
 from jaxlm.landmarks import Scheme
 
@@ -73,8 +74,8 @@ def named_pack(name: str, data_dir: Path) -> Path:
     return data_dir / f"{name}.npz"
 
 
-def open_faces(dataset: str, split: str, data_dir: str | os.PathLike) -> Faces:
-    """Opens a split of a prepared set or of a packed file.
+def open_faces(dataset: str, split: str, data_dir: str | os.PathLike, source: Path | None = None) -> Faces:
+    """Opens a split of a prepared set, of a packed file or of a published archive.
 
     Args:
       dataset: Name of a set, for example `wflw`; with its variant, as in `wflw/384px`, if several are prepared; or the
@@ -82,6 +83,8 @@ def open_faces(dataset: str, split: str, data_dir: str | os.PathLike) -> Faces:
       split: Name of a split, several joined with `+`, or `full` for 300-W's common and challenging. `train[:10000]`
         is the first 10,000 faces of a split, `train[10000:]` the others.
       data_dir: Folder of the prepared sets.
+      source: Folder of the archive as it was published, in place of a prepared set; `dataset` is then the name of its
+        format. See `open_published`.
 
     Raises:
       FileNotFoundError: The set is not prepared, or the pack does not exist.
@@ -89,7 +92,7 @@ def open_faces(dataset: str, split: str, data_dir: str | os.PathLike) -> Faces:
       ValueError: The split does not exist or has fewer faces than asked for, a face is asked for twice, the file is no
         pack, or the set is prepared in several variants.
     """
-    splits, read_split = _open(dataset, Path(data_dir))
+    splits, read_split = _open(dataset, Path(data_dir), source)
     wanted = split if split in splits else SPLIT_UNIONS.get(split, split)
     parts = [(part, _SPLIT.fullmatch(part)) for part in wanted.split("+")]
     known = [(part, match) for part, match in parts if match and match[1] in splits]
@@ -122,9 +125,9 @@ def open_splits(dataset: str, data_dir: str | os.PathLike) -> dict[str, Faces]:
     return {split: read_split(split) for split in splits}
 
 
-def names_of_splits(dataset: str, data_dir: str | os.PathLike) -> list[str]:
-    """The names of the splits of a prepared set or pack; raises what `open_faces` raises."""
-    return _open(dataset, Path(data_dir))[0]
+def names_of_splits(dataset: str, data_dir: str | os.PathLike, source: Path | None = None) -> list[str]:
+    """The names of the splits of a prepared set, a pack or an archive; raises what `open_faces` raises."""
+    return _open(dataset, Path(data_dir), source)[0]
 
 
 def scheme_of(dataset: str, data_dir: str | os.PathLike) -> Scheme:
@@ -137,8 +140,10 @@ def scheme_of(dataset: str, data_dir: str | os.PathLike) -> Scheme:
     return pack_scheme(place) if place.suffix == ".npz" else set_scheme(place)
 
 
-def _open(dataset: str, data_dir: Path) -> tuple[list[str], Callable[[str], Faces]]:
+def _open(dataset: str, data_dir: Path, source: Path | None = None) -> tuple[list[str], Callable[[str], Faces]]:
     """The names of the splits, and the function that reads one."""
+    if source is not None:
+        return open_published(dataset, source)
     place = _find(dataset, data_dir)
     return open_pack(place) if place.suffix == ".npz" else open_set(place, dataset.partition("/")[0])
 

@@ -63,6 +63,8 @@ class Record:
       style: Number of the style that the frame was rendered in; -1 is the photo itself.
       yaw: Angle in degrees by which the head is turned to the side, -180 to 180; NaN where it is not known. Sources
         differ in its sign, and some give |yaw| alone.
+      box: Face box float32 [4] as annotated, (x1, y1, x2, y2) in pixels of the frame: where the centres of its first
+        and its last pixel in the photo lie. NaN where there is none but the frame's central square.
       origin: Where the face was found, while it is prepared; None for faces of no photo.
     """
 
@@ -75,6 +77,7 @@ class Record:
     group: str
     style: int = -1
     yaw: float = math.nan
+    box: np.ndarray = dataclasses.field(default_factory=lambda: np.full(4, np.nan, np.float32))
     origin: Origin | None = None
 
 
@@ -92,6 +95,7 @@ def features(frame_size: int, num_points: int) -> tfds.features.FeaturesDict:
             "group": tfds.features.Text(),
             "style": np.int32,
             "yaw": np.float32,
+            "box": tfds.features.Tensor(shape=(4,), dtype=np.float32),
         }
     )
 

@@ -29,6 +29,12 @@ def join(parts: Sequence[Faces]) -> Faces:
         pairs = zip(owners, indices - starts[owners], strict=True)
         return [parts[owner].read_encoded(index[None])[0] for owner, index in pairs]
 
+    readers = [part.read_photo for part in parts if part.read_photo is not None]
+
+    def read_photo(index: int) -> tuple[np.ndarray, np.ndarray]:
+        owner = int(np.searchsorted(starts, index, side="right")) - 1
+        return readers[owner](index - int(starts[owner]))
+
     return dataclasses.replace(
         parts[0],
         dataset="+".join(dict.fromkeys(part.dataset for part in parts)),
@@ -38,10 +44,12 @@ def join(parts: Sequence[Faces]) -> Faces:
         attributes=np.concatenate([part.attributes for part in parts]),
         to_source=np.concatenate([part.to_source for part in parts]),
         yaw=np.concatenate([part.yaw for part in parts]),
+        boxes=np.concatenate([part.boxes for part in parts]),
         names=sum((part.names for part in parts), ()),
         groups=sum((part.groups for part in parts), ()),
         read_encoded=read_encoded,
         where=parts[0].where if len({part.where for part in parts}) == 1 else "",
+        read_photo=read_photo if len(readers) == len(parts) else None,
     )
 
 

@@ -3,6 +3,8 @@
 A model is trained on boxes of one convention, and a face detector gives boxes of another. The detector looks at the
 frames of the faces that the model was validated on. Where it finds the face, the box found and the true one are a pair,
 and the medians over all pairs are written to a copy of the model's file, for `jaxlm predict` and `jaxlm.Landmarker`.
+The released models of DPR, which look at the photo itself, learnt rectangles of WFLW. Of other sets, whose faces may
+have points of any scheme, the true box is made from the landmarks, as such rectangles lie about them.
 
 More is measured: how the tight bounding box of the landmarks becomes the true box, by which faces are followed in
 videos, and what the model's confidences mean. From then on the confidence of a point is the probability that it is

@@ -9,11 +9,11 @@ Boxes and points are (x, y) in pixels of the photo, upright as its EXIF data say
 points move from frame to frame, before and after smoothing, in per cent of the face's size. `--camera` in place of
 files takes a camera of this machine, shows it on a page of this machine, and records it until Ctrl-C.
 
-The model is the one that comes with jaxlm, or that of `--weights` or `--workdir`. Faces are those that the detector
-finds, of any size and turned in any direction, or those of `--box` or of `--boxes FILE.csv`,
-with columns file, x1, y1, x2, y2. Such boxes follow the model's own convention; in a video they are those of the first
-frame. Detections below the calibrated confidence are dropped. Files that cannot be used, and photos without a face, are
-reported, and the exit status is 1.
+The model is one that comes with jaxlm, of 68 points or, with `--points 98`, of 98, or that of `--weights` or
+`--workdir`. Faces are those that the detector finds, of any size and turned in any direction, or those of `--box` or of
+`--boxes FILE.csv`, with columns file, x1, y1, x2, y2. Such boxes follow the model's own convention; in a video they are
+those of the first frame. Detections below the calibrated confidence are dropped, if the model says how sure it is.
+Files that cannot be used, and photos without a face, are reported, and the exit status is 1.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from collections.abc import Iterator, Sequence
 import jax
 import numpy as np
 
+from jaxlm.checkpoints import shipped
 from jaxlm.prediction import Landmarker, detectors
 from jaxlm.prediction.box_tables import Row, boxes_of_table, distinct_boxes
 from jaxlm.prediction.cameras import predict_camera
@@ -47,6 +48,12 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--out", required=True, type=pathlib.Path, metavar="DIR", help="folder of the files to write")
     commands.add_model_arguments(parser, required=False)
+    parser.add_argument(
+        "--points",
+        type=int,
+        choices=sorted(shipped.POINTS),
+        help="which of the models that come with jaxlm, by its number of points (default: 68)",
+    )
     parser.add_argument(
         "--least-confidence",
         type=float,
@@ -85,6 +92,8 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     arguments = parser.parse_args(argv)
     if bool(arguments.files) == (arguments.camera is not None):
         parser.error("give photos, folders or videos, or --camera")
+    if arguments.points is not None and arguments.path is not None:
+        parser.error("--points chooses among the models that come with jaxlm; leave it out with --weights or --workdir")
     return arguments
 
 
@@ -118,13 +127,15 @@ def main(argv: Sequence[str] | None = None) -> int:
             ]
             boxes = {files[0]: distinct_boxes(rows)}
         landmarker = Landmarker.load(
-            arguments.path,
+            shipped.weights(shipped.POINTS[arguments.points]) if arguments.points else arguments.path,
             step=arguments.step,
             head=arguments.head,
             detector=detectors.build(arguments.detector, arguments.smallest),
             flip_test=arguments.flip_test,
             threads=1 if len(files) > 1 else None,  # Several photos are looked at at once, each on a core.
         )
+        if least is not None and landmarker.trained.looks_at_photos:
+            raise ValueError("--least-confidence is for models that say how sure they are, and this one does not")
         if least is not None:
             landmarker.least_confidence = least
         coco = arguments.format == "coco"

@@ -16,6 +16,7 @@ from jaxlm.checkpoints import Trained, open_model, shipped
 from jaxlm.interop import backends, programs
 from jaxlm.interop.backends import Predictor
 from tiny_landmarker import brightest
+from tiny_regressor import mean_face_gsr, mean_face_through, use_tiny_regressors
 
 ASTRONAUT = pathlib.Path(__file__).parent / "data" / "astronaut.png"
 BOX = [178, 92, 267, 180]
@@ -108,3 +109,22 @@ def test_threads_are_a_number_of_some(threads: object):
 def test_points_do_not_depend_on_the_number_of_threads(onnx_is_there: None):
     one, two = (Landmarker.load(backend="onnx", threads=threads).predict(ASTRONAUT, BOX)[0] for threads in (1, 2))
     np.testing.assert_allclose(one.points, two.points, rtol=0, atol=PIXELS)
+
+
+@pytest.mark.usefixtures("onnx_is_there")
+def test_backends_agree_on_models_that_look_at_photos(monkeypatch: pytest.MonkeyPatch):
+    use_tiny_regressors(monkeypatch)
+    trained = mean_face_gsr()
+    regressor, statistics = (trained.variables[kind]["global_regress"] for kind in ("params", "batch_stats"))
+    regressor["fc"]["kernel"] = np.random.default_rng(0).normal(0, 0.02, (192, 136)).astype(np.float32)
+    regressor["BatchNorm_0"]["scale"] += 1
+    statistics["BatchNorm_0"]["var"] += 1
+    found = {}
+    for backend in backends.BACKENDS:
+        landmarker = Landmarker(trained, backend=backend)
+        assert landmarker.backend == backend
+        (face,) = landmarker.predict(ASTRONAUT, BOX)
+        found[backend] = face.points
+    np.testing.assert_allclose(found["onnx"], found["jax"], rtol=0, atol=PIXELS)
+    assert np.abs(found["jax"] - mean_face_through(tuple(BOX))).max() > 0.1
+    assert Landmarker(trained).backend == "onnx"

@@ -14,9 +14,9 @@ from benchmarks.confidence import halves, pool_adjacent_violators
 from jaxlm.checkpoints import ConfidenceMap
 from jaxlm.checkpoints.confidence import Line, MappedReader
 from jaxlm.drawing import confidence_plots, pictures
-from jaxlm.evaluation import reliability
 from jaxlm.landmarks import Scheme
 from jaxlm.landmarks.schemes import FIVE, IBUG68
+from jaxlm.prediction import reliability
 from jaxlm.prediction.doubts import Doubts
 from jaxlm.prediction.face import Face
 from jaxlm.prediction.tables.entries import Entry, FoundFace, check_row, from_json, to_json, write_csv

@@ -10,6 +10,8 @@ os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["JAX_NUM_CPU_DEVICES"] = "4"
 os.environ["NPROC"] = "16"  # See jaxlm/__init__.py; set here for tests that import jax first.
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+# Processes that tests start would each compile all of jaxlm's modules.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # Tests compile far more than they compute. Of two flags of one name the last counts, so the user's come last; workers
 # find both in their environment. --xla_cpu_use_fusion_emitters=false saves a fifth more, but computes less exactly than
 # float32 can.

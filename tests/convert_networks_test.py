@@ -134,7 +134,7 @@ def test_the_file_says_how_points_are_read(converted: Converted):
 def test_detections_become_boxes_of_the_model(converted: Converted):
     """As for the weights that ship, which were trained on boxes of the same convention; some are higher."""
     calibrations = converted.trained.boxes
-    shipped = load_bundle(shipped_weights.FILE).boxes
+    shipped = load_bundle(shipped_weights.MODELS["ibug68"].file).boxes
     assert set(calibrations) == set(shipped)
     for name, (scale_x, scale_y, shift_x, shift_y) in shipped.items():
         rise = {"fan": 0.12 / 1.1, "shufflenetv2_heatmap": 0.25}.get(converted.case.model, 0) * scale_y

@@ -381,6 +381,8 @@ def test_command_writes_what_fits(checkpoints: dict, tmp_path: pathlib.Path, cap
     found = load_bundle(out)
     assert (found.scheme, found.config.data.crop) == (WFLW98, 2.0)
     assert isinstance(found.task, ReinitialisationTask)
+    assert found.config.data.dataset == "wflw"
+    assert found.boxes == {"landmarks": (0.981, 1.28, 0.003, -0.145)}  # How rectangles of WFLW lie about points.
     assert found.card["origin"] == "converted from PyTorch: a, b"
 
 

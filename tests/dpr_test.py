@@ -14,11 +14,11 @@ from flax import traverse_util
 from jaxlm import models
 from jaxlm.evaluation.cost import count_parameters, summarise
 from jaxlm.images import affine_maps, cropping
-from jaxlm.interop import torch_checkpoints
-from jaxlm.landmarks import load_scheme
+from jaxlm.interop import torch_checkpoints, torch_files
+from jaxlm.landmarks import geometry, load_scheme
 from jaxlm.landmarks.schemes import WFLW98
 from jaxlm.models import dpr
-from jaxlm.models.dpr import coordinates
+from jaxlm.models.dpr import coordinates, in_photos
 from jaxlm.models.dpr.stages import GlobalReinit, LocalReinit
 from jaxlm.models.mobilenetv2_small import MobileNetV2Small
 from tiny_regressor import use_tiny_regressors, use_tiny_reinit
@@ -74,6 +74,12 @@ def variables_of(model: dpr.GSR | dpr.GLSR) -> dict:
 @functools.partial(jax.jit, static_argnames=("model", "train"))
 def run(model: nn.Module, variables: dict, images: jax.Array, train: bool = False) -> tuple[dpr.DPROutputs, dict]:
     return model.apply(variables, images, train=train, mutable=["batch_stats"])
+
+
+def in_photo(photo: np.ndarray, box: np.ndarray) -> np.ndarray:
+    """The points of `gsr`."""
+    networks = dpr.networks_of(gsr(), variables_of(gsr()))
+    return dpr.find_in_photo(dpr.Networks(*map(jax.jit, networks)), photo, box)[0]
 
 
 def with_leaf(variables: dict, path: str, value: np.ndarray) -> dict:
@@ -157,9 +163,39 @@ def test_points_move_with_the_face_through_a_padded_photo():
     face, box = pixels(90, 70, 3), np.float32([10, 12, 60, 80])
     photo = np.zeros((200, 150, 3), np.uint8)
     photo[40:130, 30:100] = face
-    batch, boxes = coordinates.photo_batch([face, photo], [box, box + np.float32([30, 40, 30, 40])])
-    points = dpr.locate_in_photos(gsr(), variables_of(gsr()), batch, boxes).points
-    assert_float32_close(points[0] + np.float32([[30, 40]]), points[1], depth=30, scale=SENSITIVITY * 200)
+    found = [in_photo(face, box), in_photo(photo, box + np.float32([30, 40, 30, 40]))]
+    assert_float32_close(found[0] + np.float32([[30, 40]]), found[1], depth=30, scale=200)
+
+
+@pytest.mark.usefixtures("tiny")
+@pytest.mark.parametrize("quarters", [1, 2, 3])
+def test_points_turn_with_the_photo_and_the_roll_of_the_box(quarters: int):
+    """np.rot90 turns counterclockwise: the pixel (x, y) of 70 columns comes to (y, 69 - x), and so on."""
+    photo, centre, half = pixels(90, 70, 3), np.float64([36, 44]), np.float64([20, 26])
+    turned, middle = photo, centre
+    for _ in range(quarters):
+        middle = np.array([middle[1], turned.shape[1] - 1 - middle[0]])
+        turned = np.rot90(turned)
+    upright = in_photo(photo, np.concatenate([centre - half, centre + half]))
+    found = in_photo(turned, np.concatenate([middle - half, middle + half, [-90 * quarters]]))
+    expected = geometry.transform(upright - centre, geometry.rotation(-90 * quarters, np.zeros(2))) + middle
+    # A grey value here and there is rounded to the other side.
+    np.testing.assert_allclose(found, expected, rtol=0, atol=0.05)
+
+
+@pytest.mark.usefixtures("tiny")
+def test_photos_are_seen_as_by_the_program_of_one_size():
+    """Which samples without rounding to grey values, of which the face has 65,000."""
+    photo, box = pixels(200, 150, 3), np.float32([30, 20, 120, 140])
+    whole = dpr.locate_in_photos(gsr(), variables_of(gsr()), photo[None], box[None])
+    np.testing.assert_allclose(in_photo(photo, box), whole.points[0], rtol=0, atol=0.5)
+
+
+def test_what_lies_beyond_the_photo_is_black():
+    photo = np.full((40, 50, 3), 9, np.uint8)
+    crop = in_photos.cut(photo, np.array([[1.0, 0, 10], [0, 1, -30]]), 64)
+    assert (crop[:10, 10:60] == 9).all()
+    assert (crop.astype(int).sum(), crop[:10, :10].max(), crop[11:].max()) == (9 * 3 * 10 * 50, 0, 0)
 
 
 @pytest.mark.usefixtures("tiny")
@@ -241,9 +277,7 @@ def test_options_that_do_not_fit():
 def released(shared_data: pathlib.Path) -> dict:
     """The authors' weights."""
     pytest.importorskip("torch")
-    state = torch_checkpoints.merge(
-        {name: torch_checkpoints.read_checkpoint(shared_data / "dpr" / name) for name in RELEASED}
-    )
+    state = torch_files.merge({name: torch_files.read_checkpoint(shared_data / "dpr" / name) for name in RELEASED})
     converted = torch_checkpoints.convert_state(state, "dpr_glsr", without=["part_regressors"])
     assert converted.report.ok
     return converted.variables
@@ -319,9 +353,9 @@ def test_released_weights_on_photographs(released: dict, reference: dict, shared
     names = faces_of(reference)
     files = {file.stem: file for file in (shared_data / "wflw" / "WFLW_images").rglob("*.jpg")}
     photos = [cv2.imread(str(files[name.removesuffix("_0")]))[:, :, ::-1] for name in names]
-    batch, boxes = coordinates.photo_batch(photos, np.stack([reference[f"{name}/rect"] for name in names]))
-    outputs = dpr.locate_in_photos(gsr(), released, batch, boxes)
-    for name, points in zip(names, np.asarray(outputs.points), strict=True):
+    networks = dpr.Networks(*map(jax.jit, dpr.networks_of(gsr(), released)))
+    for name, photo in zip(names, photos, strict=True):
+        points, _ = dpr.find_in_photo(networks, photo, reference[f"{name}/rect"])
         nme = np.linalg.norm(points - reference[f"{name}/gt"], axis=-1).mean() / reference[f"{name}/iod"]
         # The published points are of pixels by another JPEG decoder, which differ by a grey level here and there.
         assert nme == pytest.approx(reference[f"{name}/nme"], abs=5e-4)

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxlm import checkpoints, evaluate, experiment, models, relabel, tasks, train
+from jaxlm import checkpoints, evaluate, models, tasks, train
 from jaxlm.checkpoints import Trained, save_bundle
 from jaxlm.config import Config
 from jaxlm.data_pipelines import input as input_lib
@@ -220,21 +220,6 @@ def test_wrong_arguments_end_with_an_explanation(trained: pathlib.Path, argument
         evaluate.main(["--workdir", str(trained), *arguments])
     assert caught.value.code == 1
     assert message in capsys.readouterr().err
-
-
-def test_released_models_that_look_at_photos_are_not_judged_by_frames(
-    tmp_path: pathlib.Path, pack: pathlib.Path, capsys
-):
-    config = dataclasses.replace(experiment.load("dpr_gsr_wflw"), epochs=1)
-    model = models.build("dpr_gsr", 98, {}, jnp.float32)
-    shapes = jax.eval_shape(lambda: model.init(jax.random.key(0), jnp.zeros((1, 256, 256, 3)), train=False))
-    variables = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
-    save_bundle(tmp_path / "dpr.npz", Trained(config, model, variables, 0, WFLW98))
-    for command in (evaluate, relabel):
-        more = ["--out", str(tmp_path / "new.npz")] if command is relabel else []
-        with pytest.raises(SystemExit):
-            command.main(["--weights", str(tmp_path / "dpr.npz"), "--dataset", str(pack), *more])
-        assert "DPR look at the photo itself" in capsys.readouterr().err
 
 
 def test_a_file_in_the_way_of_the_results_is_told_before_the_work(

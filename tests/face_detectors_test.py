@@ -12,14 +12,13 @@ import numpy as np
 import pytest
 
 from jaxlm import calibrate
-from jaxlm.checkpoints import load_bundle, save_bundle
+from jaxlm.checkpoints import LANDMARKS, load_bundle, save_bundle
 from jaxlm.data_pipelines.input import open_faces
 from jaxlm.evaluation import Predictions
 from jaxlm.landmarks import photos
 from jaxlm.landmarks.schemes import FIVE
 from jaxlm.prediction import calibration, detectors
 from jaxlm.prediction.detectors import FaceDetector, other_detectors
-from jaxlm.prediction.videos.tracking import LANDMARKS
 from tiny_landmarker import mean_face_model
 from tolerances import assert_float32_close, assert_float64_close
 
@@ -223,4 +222,4 @@ def test_a_detector_that_finds_no_face_is_not_measured(pack: pathlib.Path):
     faces = open_faces(str(pack), "test", "")
     blind = FaceDetector("blind", lambda photo: np.empty((0, 4)))
     with pytest.raises(ValueError, match="blind finds 0 of the faces; 10 are needed"):
-        calibration.measure_detector(faces, blind)
+        calibration.measure_detector(faces, blind, faces.boxes)

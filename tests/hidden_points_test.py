@@ -16,7 +16,7 @@ from jaxlm.data_pipelines.faces import Faces
 from jaxlm.data_pipelines.source import BadFaceError
 from jaxlm.data_pipelines.sources.points_table import PointsTable
 from jaxlm.evaluation import inference
-from jaxlm.evaluation.left_out import notes_on
+from jaxlm.evaluation.judged_faces import notes_on
 from jaxlm.landmarks import Scheme, load_scheme
 from jaxlm.landmarks.geometry import box_around
 from jaxlm.tasks import metrics

@@ -41,6 +41,7 @@ def make_faces(count=23, size=8):
         attributes=rng.random((count, 6)) < 0.5,
         to_source=(np.eye(2, 3) * 64 / size + rng.random((count, 1, 3)) * [0, 0, 9]).astype(np.float32),
         yaw=rng.uniform(-90, 90, count).astype(np.float32),
+        boxes=rng.random((count, 4)).astype(np.float32),
         names=tuple(f"face_{i}" for i in range(count)),
         groups=tuple(f"photo_{i // 2}" for i in range(count)),
         read_encoded=lambda indices: [encoded[i] for i in indices],

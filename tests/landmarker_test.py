@@ -7,22 +7,18 @@ import os
 import pathlib
 
 import cv2
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
 
-from jaxlm import Landmarker, models
-from jaxlm.checkpoints import CheckpointError, Trained, bundle, shipped
-from jaxlm.config import Config, DataConfig, ModelConfig, TaskConfig
+from jaxlm import Landmarker
+from jaxlm.checkpoints import CheckpointError, bundle, shipped
 from jaxlm.interop import backends
-from jaxlm.landmarks import geometry, load_scheme, photos
+from jaxlm.landmarks import geometry, photos
 from jaxlm.landmarks.schemes import FIVE, IBUG68
-from jaxlm.models.dpr import coordinates
 from jaxlm.prediction import landmarker
 from tiny_landmarker import bright_spot, brightest, mean_face_bundle, mean_face_in
-from tiny_regressor import use_tiny_regressors
+from tiny_regressor import mean_face_gsr, mean_face_through, use_tiny_regressors
 from tolerances import assert_float32_close
 
 BOX = np.float64([40, 30, 99, 89])
@@ -219,13 +215,12 @@ def test_a_file_is_a_landmarker(weights: pathlib.Path):
 
 
 def test_the_model_that_comes_with_it_is_the_default(weights: pathlib.Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(shipped, "FILE", weights)
-    monkeypatch.setattr(shipped, "SHA256", bundle.sha256(weights))
+    monkeypatch.setitem(shipped.MODELS, "shipped", shipped.Shipped(weights, bundle.sha256(weights)))
     assert Landmarker.load().scheme == IBUG68
-    monkeypatch.setattr(shipped, "SHA256", "0" * 64)
+    monkeypatch.setitem(shipped.MODELS, "shipped", shipped.Shipped(weights, "0" * 64))
     with pytest.raises(ValueError, match="its SHA-256 is"):
         Landmarker.load()
-    monkeypatch.setattr(shipped, "FILE", pathlib.Path("weights_none.npz"))
+    monkeypatch.setitem(shipped.MODELS, "shipped", shipped.Shipped(pathlib.Path("weights_none.npz"), ""))
     with pytest.raises(FileNotFoundError, match=r"comes without weights_none\.npz; name weights or a workdir"):
         Landmarker.load()
 
@@ -241,24 +236,11 @@ def test_what_cannot_be_loaded_is_named(weights: pathlib.Path, tmp_path: pathlib
         Landmarker.load(tmp_path)
 
 
-def gsr(step: int) -> Trained:
-    """A GSR whose networks give zero but for the identity map."""
-    options = {"scheme": "ibug68"}
-    model = models.build("dpr_gsr", 68, options, jnp.float32)
-    shapes = jax.eval_shape(lambda: model.init(jax.random.key(0), jnp.zeros((1, 256, 256, 3)), train=False))
-    variables = jax.tree.map(lambda leaf: np.zeros(leaf.shape, np.float32), shapes)
-    variables["params"]["global_reinit"]["head"]["fc2"]["bias"] = np.eye(2, 3, dtype=np.float32).ravel()
-    data = DataConfig(scheme="ibug68", crop=2.0)
-    config = Config(model=ModelConfig("dpr_gsr", 256, options), task=TaskConfig("reinitialisation"), data=data)
-    return Trained(config, model, variables, step, IBUG68)
-
-
 def test_released_models_of_dpr_see_the_photo_through_the_box_as_it_is(monkeypatch: pytest.MonkeyPatch):
     """Without a residual it is the mean face, as wide and high as the box; a degenerate map leaves the box."""
     use_tiny_regressors(monkeypatch)
-    mean = coordinates.mean_face(load_scheme("ibug68"))
-    expected = np.float32([20, 30]) + mean * 128 * np.float32([79 / 127, 39 / 127])
-    trained = gsr(step=0)
+    expected = mean_face_through((20, 30, 99, 69))
+    trained = mean_face_gsr()
     (face,) = Landmarker(trained).predict(bright_spot(1, 1), [20, 30, 99, 69])
     assert_float32_close(face.points, expected, depth=40, scale=256)
     assert not face.degenerate
@@ -270,9 +252,9 @@ def test_released_models_of_dpr_see_the_photo_through_the_box_as_it_is(monkeypat
 
 def test_the_shipped_model_finds_the_face_of_the_astronaut():
     """Eyes, tip of the nose and corners of the mouth to a twentieth of the face."""
-    if not shipped.FILE.exists():
-        pytest.skip(f"no {shipped.FILE.name} in this copy")
-    (face,) = Landmarker.load().predict(photos.read_photo(ASTRONAUT), [174, 82, 268, 176])
+    if not shipped.MODELS["ibug68"].file.exists():
+        pytest.skip("no weights in this copy")
+    (face,) = Landmarker.load("ibug68").predict(photos.read_photo(ASTRONAUT), [174, 82, 268, 176])
     points = [face.points[36:42].mean(0), face.points[42:48].mean(0), face.points[30], face.points[48], face.points[54]]
     np.testing.assert_allclose(points, [[203, 101], [247, 103], [226, 128], [203, 139], [247, 140]], rtol=0, atol=4)
 

@@ -153,9 +153,13 @@ def test_the_attention_of_a_file_is_drawn(debug: Config, pack: pathlib.Path, tmp
 
 def test_the_weights_that_come_with_jaxlm_have_a_name(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
-    assert open_model("shipped").scheme == IBUG68
+    assert open_model("shipped").scheme == open_model("ibug68").scheme == IBUG68
+    assert open_model("wflw98").scheme == WFLW98
     assert open_variables("shipped").keys() == {"params", "batch_stats"}
-    check_exists("shipped")
+    check_exists("wflw98")
+    pathlib.Path("wflw98").mkdir()  # What exists is meant by its name.
+    with pytest.raises(CheckpointError, match="wflw98: no training run here"):
+        open_model("wflw98")
     for path in ("nowhere", "nowhere.npz"):
         with pytest.raises(OSError, match=f"{path}: there is no such"):
             check_exists(path)

@@ -10,7 +10,7 @@ import pytest
 from jaxlm.images import affine_maps, cropping
 from jaxlm.landmarks import Scheme, conversion, geometry, load_scheme
 from jaxlm.landmarks.schemes import FIVE, IBUG68, WFLW98
-from jaxlm.models.dpr import coordinates
+from jaxlm.models.dpr import coordinates, in_photos
 from tolerances import assert_float32_close, float32_error
 
 # A published face: its box, what the released network predicts for it, and both maps.
@@ -66,6 +66,20 @@ def test_the_box_becomes_the_corners_of_the_crop():
     to_crop = coordinates.box_to_crop([BOX])
     corners = np.float32([[[431, 184], [431, 554], [675, 184]]])
     assert_float32_close(cropping.move(corners, to_crop)[0], [[0, 0], [0, 127], [127, 0]], depth=8, scale=675)
+
+
+@pytest.mark.parametrize("roll", [0.0, 30.0, -135.0])
+def test_a_turned_box_becomes_upright(roll: float):
+    turn = geometry.rotation(roll, np.array([553.0, 369.0]))
+    corners = geometry.transform(np.float64([[431, 184], [431, 554], [675, 184]]), turn)
+    to_crop = in_photos.box_to_crop(np.float64([*BOX, roll]))
+    np.testing.assert_allclose(geometry.transform(corners, to_crop), [[0, 0], [0, 127], [127, 0]], rtol=0, atol=1e-9)
+
+
+def test_maps_of_the_host_are_those_of_the_device():
+    assert_maps_close(coordinates.box_to_crop([BOX])[0], in_photos.box_to_crop(np.float64(BOX)), depth=4)
+    theta = np.float64(THETA)
+    assert_maps_close(coordinates.crop_to_face(jnp.asarray([THETA]))[0], in_photos.crop_to_face(theta), depth=4)
 
 
 def test_published_maps():
@@ -275,34 +289,3 @@ def finite_differences(function, at: np.ndarray, step: float = 1e-6) -> np.ndarr
         change[index] = step
         gradient[index] = (function(at + change) - function(at - change)) / (2 * step)
     return gradient
-
-
-def test_photos_of_differing_sizes_share_one_array():
-    photos = [np.full((300, 200, 3), 7, np.uint8), np.full((100, 257, 3), 9, np.uint8)]
-    batch, boxes = coordinates.photo_batch(photos, [[0, 0, 50, 60], [-20, 5, 40, 300]])
-    assert batch.shape == (2, 512, 512, 3)
-    assert boxes.dtype == np.float32
-    assert [int(np.sum(photo > 0)) for photo in batch] == [300 * 200 * 3, 100 * 257 * 3]
-    assert (batch[0, :300, :200] == 7).all()
-
-
-@pytest.mark.parametrize(
-    ("photo", "box", "message"),
-    [
-        (np.zeros((10, 20, 3), np.uint8), (4, 4, 4, 9), r"box \(4, 4, 4, 9\) of photo 0 is empty"),
-        (np.zeros((10, 20, 3), np.uint8), (4, 9, 8, 4), "is empty"),
-        (np.zeros((10, 20, 3), np.uint8), (4, 4, np.nan, 9), "is empty"),
-        (np.zeros((10, 20, 3), np.uint8), (21, 4, 30, 9), "outside of the photo, which is 20 x 10 pixels"),
-        (np.zeros((10, 20, 3), np.uint8), (4, -9, 8, -1), "outside of the photo"),
-        (np.zeros((10, 20), np.uint8), (4, 4, 8, 9), r"photo 0 must be uint8 \[h, w, 3\], not uint8 \[10, 20\]"),
-        (np.zeros((10, 20, 3), np.float32), (4, 4, 8, 9), "photo 0 must be uint8"),
-    ],
-)
-def test_bad_photos_and_boxes(photo: np.ndarray, box: tuple, message: str):
-    with pytest.raises(ValueError, match=message):
-        coordinates.photo_batch([photo], [box])
-
-
-def test_every_photo_wants_a_box():
-    with pytest.raises(ValueError, match=r"1 photos need boxes \[1, 4\], found shape \[2, 4\]"):
-        coordinates.photo_batch([np.zeros((10, 20, 3), np.uint8)], np.ones((2, 4)))

@@ -24,6 +24,7 @@ def synthetic_faces(count: int, split: str, size: int = 64) -> Faces:
         attributes=np.stack([face.attributes for face in faces]),
         to_source=np.tile(np.eye(2, 3, dtype=np.float32) * max(1, 64 // size), (count, 1, 1)),  # No photo is smaller.
         yaw=np.full(count, np.nan, np.float32),
+        boxes=np.full((count, 4), np.nan, np.float32),
         names=tuple(f"{split}/{index}" for index in range(count)),
         groups=tuple(f"{split}/{index // 2}" for index in range(count)),
         read_encoded=lambda indices: [encoded[index] for index in indices],

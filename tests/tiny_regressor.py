@@ -2,10 +2,15 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from flax import linen as nn
 from jax.typing import DTypeLike
 
+from jaxlm import models
+from jaxlm.checkpoints import Trained
+from jaxlm.config import Config, DataConfig, ModelConfig, TaskConfig
+from jaxlm.landmarks import load_scheme
 from jaxlm.models.dpr import networks, stages
 
 
@@ -47,3 +52,21 @@ def use_tiny_regressors(monkeypatch: pytest.MonkeyPatch) -> None:
 def use_tiny_reinit(monkeypatch: pytest.MonkeyPatch) -> None:
     """Puts `TinyReinit` in place of the network of the first stage."""
     monkeypatch.setattr(networks, "GlobalReinit", TinyReinit)
+
+
+def mean_face_gsr(scheme: str = "ibug68", step: int = 0, dataset: str = "wflw") -> Trained:
+    """A GSR whose networks give zero but for the identity map; at step 0 it looks at the photo, as released ones do."""
+    options = {"scheme": scheme}
+    model = models.build("dpr_gsr", load_scheme(scheme).num_points, options, jnp.float32)
+    shapes = jax.eval_shape(lambda: model.init(jax.random.key(0), jnp.zeros((1, 256, 256, 3)), train=False))
+    variables = jax.tree.map(lambda leaf: np.zeros(leaf.shape, np.float32), shapes)
+    variables["params"]["global_reinit"]["head"]["fc2"]["bias"] = np.eye(2, 3, dtype=np.float32).ravel()
+    data = DataConfig(dataset=dataset, scheme=scheme, crop=2.0)
+    config = Config(model=ModelConfig("dpr_gsr", 256, options), task=TaskConfig("reinitialisation"), data=data)
+    return Trained(config, model, variables, step, load_scheme(scheme))
+
+
+def mean_face_through(box: tuple[float, float, float, float], scheme: str = "ibug68") -> np.ndarray:
+    """The points [N, 2] that `mean_face_gsr` finds in a photo: the mean face, as wide and as high as the box."""
+    low, high = np.float64(box[:2]), np.float64(box[2:])
+    return low + np.asarray(load_scheme(scheme).mean_face) * 128 * (high - low) / 127

@@ -105,6 +105,7 @@ class Styled:
                     group=photos.groups[index],
                     style=style,
                     yaw=float(photos.yaw[index]),
+                    box=photos.boxes[index],
                 )
                 file = self.source / row.file
                 labels.append(StyledLabel(file, where, settings.crop, photos.frame_size, photos.margin, labelled))

@@ -121,7 +121,10 @@ def read_labels(archive: Archive, split: str, scheme: Scheme, frame_size: int, m
         "attributes": read("attributes", "b", count, len(ATTRIBUTES)),
         "to_source": read("to_source", "f", count, 2, 3).astype(np.float32, copy=False),
         "yaw": read("yaw", "f", count).astype(np.float32, copy=False),
+        "boxes": np.full((count, 4), np.nan, np.float32),
     }
+    if f"{split}/boxes" in archive.members:  # Earlier versions stored none.
+        fields["boxes"] = read("boxes", "f", count, 4).astype(np.float32, copy=False)
     if not count:
         raise ValueError(f"{archive.path}: split {split} has no faces")
     for face, fault in _faults(fields, frame_size, margin):

@@ -134,4 +134,5 @@ def _labels(example: Example) -> Record:
         group=example.one("group").decode(),
         style=int(example.integers("style")[0]),
         yaw=float(example.floats("yaw")[0]),
+        box=example.floats("box"),
     )

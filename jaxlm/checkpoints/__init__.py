@@ -9,25 +9,29 @@ from jaxlm.checkpoints.bundle import load_bundle, read_card, save_bundle
 from jaxlm.checkpoints.confidence import ConfidenceMap
 from jaxlm.checkpoints.fingerprinting import fingerprints
 from jaxlm.checkpoints.opening import (
+    absolute,
     check_bundle_output,
     check_exists,
     is_weights,
     open_model,
     open_models,
     open_variables,
+    resolved,
     results_folder,
 )
 from jaxlm.checkpoints.records import CheckpointError, MismatchError
 from jaxlm.checkpoints.runs import Checkpoints, check_name, directory_of, write_config
-from jaxlm.checkpoints.trained import Calibration, Trained
+from jaxlm.checkpoints.trained import LANDMARKS, Calibration, Trained
 
 __all__ = [
+    "LANDMARKS",
     "Calibration",
     "CheckpointError",
     "Checkpoints",
     "ConfidenceMap",
     "MismatchError",
     "Trained",
+    "absolute",
     "average_weights",
     "check_bundle_output",
     "check_exists",
@@ -40,6 +44,7 @@ __all__ = [
     "open_models",
     "open_variables",
     "read_card",
+    "resolved",
     "results_folder",
     "save_bundle",
     "write_config",

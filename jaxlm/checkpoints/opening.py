@@ -25,25 +25,32 @@ def is_weights(path: str | os.PathLike[str]) -> bool:
 
 
 def _names_shipped(path: pathlib.Path) -> bool:
-    """Whether a path names the weights that come with jaxlm, and nothing that exists."""
-    return str(path) == shipped.NAME and not path.exists()
+    """Whether a path names weights that come with jaxlm, and nothing that exists."""
+    return str(path) in shipped.MODELS and not path.exists()
 
 
-def _resolved(path: str | os.PathLike[str]) -> pathlib.Path:
-    return shipped.weights() if _names_shipped(pathlib.Path(path)) else pathlib.Path(path)
+def resolved(path: str | os.PathLike[str]) -> pathlib.Path:
+    """The path itself, or the file of the weights that come with jaxlm which it names."""
+    return shipped.weights(str(path)) if _names_shipped(pathlib.Path(path)) else pathlib.Path(path)
+
+
+def absolute(path: str | os.PathLike[str]) -> pathlib.Path:
+    """The absolute path; a name of weights that come with jaxlm stays as it is."""
+    path = pathlib.Path(path)
+    return path if _names_shipped(path) else path.absolute()
 
 
 def check_exists(path: str | os.PathLike[str]) -> None:
     """Raises FileNotFoundError or CheckpointError where a path names neither a run nor a file, and opens nothing."""
     if not is_weights(path) and not directory_of(path).is_dir():
         raise CheckpointError(f"{path}: there is no such folder of a training run, and no such file")
-    if is_weights(path) and not _resolved(path).is_file():
+    if is_weights(path) and not resolved(path).is_file():
         raise FileNotFoundError(f"{path}: there is no such file of weights")
 
 
 def check_bundle_output(out: pathlib.Path, paths: Sequence[str | os.PathLike[str]] = ()) -> None:
     """Raises OSError where a bundle must not be written to `out`: another file lies there, or a model of `paths`."""
-    inputs = [_resolved(path) for path in paths if is_weights(path)]
+    inputs = [resolved(path) for path in paths if is_weights(path)]
     check_output(out, "a bundle", lambda file: "format" in read_metadata(file), inputs)
 
 
@@ -51,8 +58,8 @@ def open_model(path: str | os.PathLike[str], *, step: int | None = None, head: s
     """The trained model of a run or of a file.
 
     Args:
-      path: The workdir of a run, a file that `jaxlm export --format bundle` or `jaxlm convert` wrote, or `shipped`, the
-        weights that come with jaxlm.
+      path: The workdir of a run, a file that `jaxlm export --format bundle` or `jaxlm convert` wrote, or `ibug68` or
+        `wflw98`, weights that come with jaxlm; `shipped` is the former.
       step: The run's checkpoint to take; by default the best one by validation, else the last one.
       head: The data set whose points are read, of a run on several; by default the first. A file has one head.
 
@@ -65,7 +72,7 @@ def open_model(path: str | os.PathLike[str], *, step: int | None = None, head: s
         return load_run(path, step, head)
     if step is not None:
         raise ValueError(f"{path} is a file of weights, which holds one step; --step is for a run (--workdir)")
-    trained = load_bundle(_resolved(path))
+    trained = load_bundle(resolved(path))
     held = trained.head
     if head is not None and (held is None or held.name != head):
         raise ValueError(f"{path} has no head {head!r}; it holds {held.name if held else 'one alone'}")
@@ -93,7 +100,7 @@ def open_variables(path: str | os.PathLike[str]) -> Mapping[str, Any]:
       CheckpointError: There is no run, or no step that can be read.
       ValueError: The file holds no weights.
     """
-    return load_weights(_resolved(path))[0] if is_weights(path) else jax.device_get(load_run(path).variables)
+    return load_weights(resolved(path))[0] if is_weights(path) else jax.device_get(load_run(path).variables)
 
 
 def results_folder(path: str | os.PathLike[str]) -> pathlib.Path:

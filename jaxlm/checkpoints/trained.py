@@ -16,6 +16,9 @@ from jaxlm.models.dpr import GLSR, GSR
 
 Calibration = tuple[float, float, float, float]
 
+LANDMARKS = "landmarks"
+"""The name, among a model's calibrated boxes, of the tight bounding box of a face's points."""
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Trained:
@@ -65,14 +68,6 @@ class Trained:
     def looks_at_photos(self) -> bool:
         """Whether the model looks at the whole photo through the box. Only the released models of DPR do (step 0)."""
         return isinstance(self.model, GSR | GLSR) and self.step == 0
-
-    def require_crops(self) -> None:
-        """Raises ValueError where the model looks at whole photos, so that prepared frames cannot judge it."""
-        if self.looks_at_photos:
-            raise ValueError(
-                "the released models of DPR look at the photo itself, not at prepared frames;"
-                " take jaxlm predict with --boxes"
-            )
 
     def with_head(self, name: str | None) -> Trained:
         """The model of a whole run, seen through the head of that name, by default the first.

@@ -21,11 +21,11 @@ from jaxlm.data_pipelines.input import Faces
 from jaxlm.evaluation import inference
 from jaxlm.evaluation.folders import check_free, free_folder, title_of
 from jaxlm.evaluation.inference import BoxError
-from jaxlm.evaluation.judged_faces import open_for
-from jaxlm.evaluation.left_out import notes_on
+from jaxlm.evaluation.judged_faces import notes_on, open_for
+from jaxlm.evaluation.photo_predictor import box_lines, predictor_of
 from jaxlm.files import check_can_write, write_json
 from jaxlm.files.folders import make_folder
-from jaxlm.runtime import distributed, progress
+from jaxlm.runtime import progress
 from jaxlm.tasks import metrics
 
 SHIFTS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3)
@@ -59,7 +59,8 @@ def error_curves(trained: Trained, faces: Faces, normaliser: str, title: str = "
 
     A live line, headed by `title`, shows how far it is.
     """
-    predictor = inference.Predictor(trained.model, trained.task, trained.config, faces.margin, distributed.make_mesh())
+    predictor = predictor_of(trained, faces)
+    crop = 1.0 if trained.looks_at_photos else trained.config.data.crop
     shifts = [[BoxError((size * x, size * y)) for x, y in _DIRECTIONS] for size in SHIFTS]
     scales = [[BoxError(scale=scale)] for scale in SCALES]
     errors = list(dict.fromkeys(itertools.chain(*shifts, *scales)))
@@ -71,9 +72,7 @@ def error_curves(trained: Trained, faces: Faces, normaliser: str, title: str = "
     }
 
     def row(size: float, errors: list[BoxError]) -> tuple[float, ...]:
-        black = np.asarray(
-            [outside(error.shift, trained.config.data.crop * error.scale, faces.margin) for error in errors]
-        )
+        black = np.asarray([outside(error.shift, crop * error.scale, faces.margin) for error in errors])
         numbers = np.mean([nme[error] for error in errors]), np.mean(black > 0), np.mean(black)
         return size, *map(float, numbers)
 
@@ -119,10 +118,7 @@ def measure_and_write(
       ValueError: The models would be judged by different faces or in different schemes; there is no such split.
     """
     models = dict(zip(map(str, paths), open_models(paths, step=step, head=head), strict=True))
-    judged = {}
-    for name, trained in models.items():
-        trained.require_crops()
-        judged[name] = open_for(trained, dataset, split, data_dir)
+    judged = {name: open_for(trained, dataset, split, data_dir) for name, trained in models.items()}
     seen = [(judged[name].faces.dataset, trained.scheme, judged[name].identity) for name, trained in models.items()]
     if any(other != seen[0] for other in seen):
         raise ValueError(
@@ -132,9 +128,13 @@ def measure_and_write(
     normaliser = metrics.default_normaliser(scheme)
     notes = {f"{about}, {name}": line for name, one in judged.items() for about, line in one.notes.items()}
     notes |= notes_on(first, scheme, normaliser)
+    boxes = box_lines(models[str(paths[0])], first)
+    for name, trained in models.items():
+        lines = box_lines(trained, judged[name].faces).items()
+        notes |= {f"{about}, {name}": line for about, line in lines if line != boxes.get(about)}
     protocol = {
         "data": f"{first.dataset}, {first.split}: {len(first)} faces ({scheme.name})",
-        "box": first.box,
+        **boxes,
         "NME": f"mean over points and faces, by {normaliser.replace('_', '-')} distance",
         **notes,
         "frame": f"{first.margin:g} boxes wide; leaves, black: share of the crops, and of their area, outside of it",

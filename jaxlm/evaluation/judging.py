@@ -18,13 +18,14 @@ from jaxlm.checkpoints.identity import model_identity
 from jaxlm.data_pipelines.input import Faces
 from jaxlm.drawing import pictures
 from jaxlm.evaluation import inference
+from jaxlm.evaluation.conditions import measure, print_conditions
 from jaxlm.evaluation.error_table import ErrorRow, error_rows, mean_of_bins, print_error_rows
 from jaxlm.evaluation.folders import free_folder, title_of
-from jaxlm.evaluation.judged_faces import VALIDATION, open_evaluation, open_for
-from jaxlm.evaluation.left_out import notes_on
+from jaxlm.evaluation.judged_faces import VALIDATION, notes_on, open_evaluation, open_for
+from jaxlm.evaluation.photo_predictor import box_lines, predictor_of
 from jaxlm.files import check_can_write, replacing, write_json
 from jaxlm.landmarks import Scheme
-from jaxlm.runtime import distributed, progress
+from jaxlm.runtime import progress
 from jaxlm.tasks import metrics
 
 __all__ = [
@@ -91,6 +92,7 @@ def evaluate_model(
     split: str | None = None,
     normaliser: str | None = None,
     flip_test: bool = False,
+    source: pathlib.Path | None = None,
 ) -> Evaluation:
     """Evaluates a trained model on the faces of a split.
 
@@ -102,19 +104,19 @@ def evaluate_model(
       split: See `open_evaluation`.
       normaliser: What errors are divided by, one of `metrics.NORMALISERS`; by default the usual one of the scheme.
       flip_test: Average with the points of the mirrored crop.
+      source: The folder of a published archive, which need not be prepared; see `prepared.open_faces`.
 
     Raises:
-      FileNotFoundError: The set is not prepared.
+      FileNotFoundError: The set is not prepared, or files of the archive are missing.
       ValueError: There is no such split, its points cannot be read in the model's scheme, or the held-out faces have
         changed since the training.
     """
-    config, scheme = trained.config, trained.scheme
-    faces, subsets, identity, faces_notes = open_for(trained, dataset, split, data_dir)
+    scheme = trained.scheme
+    faces, subsets, identity, faces_notes = open_for(trained, dataset, split, data_dir, source)
     # Where yaws are known the convention is that of AFLW2000-3D.
     normaliser = normaliser or ("box" if np.isfinite(faces.yaw).any() else metrics.default_normaliser(scheme))
     notes = {**faces_notes, **notes_on(faces, scheme, normaliser)}
-    flip, mesh = scheme.flip if flip_test else None, distributed.make_mesh()
-    predictor = inference.Predictor(trained.model, trained.task, config, faces.margin, mesh, flip=flip)
+    predictor = predictor_of(trained, faces, scheme.flip if flip_test else None)
     with progress.counting(len(faces), "evaluation", silent=jax.process_index() > 0) as advance:
         predicted = predictor(trained.variables, faces, advance)
     nme = inference.face_errors(predicted.points, faces, scheme, normaliser)
@@ -125,7 +127,7 @@ def evaluate_model(
     protocol = {
         "run": name,
         "data": f"{faces.dataset}, {faces.split}: {len(faces)} faces, {scheme.num_points} points ({scheme.name})",
-        "box": faces.box,
+        **box_lines(trained, faces),
         "NME": f"mean over points and faces, by {normaliser.replace('_', '-')} distance",
         "FR, AUC": "FR at t: share of faces with NME > t; AUC to t: exact area; t in % beside them",
     }
@@ -145,6 +147,8 @@ def evaluate_and_write(
     step: int | None = None,
     flip_test: bool = False,
     head: str | None = None,
+    source: pathlib.Path | None = None,
+    conditions: bool = False,
 ) -> Sequence[ErrorRow]:
     """Evaluates the model of a run or a file, prints the table, and writes metrics, predictions and pictures.
 
@@ -153,27 +157,34 @@ def evaluate_and_write(
     number follows.
     For a file of weights NAME.npz, `runs/NAME` takes the place of the workdir.
 
+    With `conditions` there is conditions.json, too, and a second table: see conditions.py.
+
     For `path`, `step` and `head` see `checkpoints.open_model`, for the other arguments `evaluate_model`.
 
     Raises:
       FileNotFoundError, CheckpointError: There is no such file, run or step, or the set is not prepared.
       OSError: The folder of the results cannot be written.
-      ValueError: The file is damaged, there is no such head or split, or the model looks at whole photos.
+      ValueError: The file is damaged, or there is no such head or split.
     """
     trained = open_model(path, step=step, head=head)
-    trained.require_crops()
     parent = results_folder(path) / "evaluation"
     if jax.process_index() == 0:
         check_can_write(parent / "new" / "metrics.json")
     name = str(path) if is_weights(path) else f"{path}, step {trained.step}"
     name += f", head {head}" if head else ""
-    evaluation = evaluate_model(trained, name, dataset, data_dir, split, normaliser, flip_test)
+    evaluation = evaluate_model(trained, name, dataset, data_dir, split, normaliser, flip_test, source)
+    condition_rows = measure(trained, evaluation.faces, evaluation.predicted.points) if conditions else []
     if jax.process_index() == 0:
         print_error_rows(evaluation.rows, evaluation.protocol)
+        if conditions:
+            print_conditions(condition_rows)
         asked = [head, None if step is None else f"step{step}", normaliser, "flip" if flip_test else None]
         title = title_of(evaluation.faces, *asked)
         folder = free_folder(parent, title, evaluation.about)
         files = write_evaluation(folder, evaluation)
+        if conditions:
+            files.append(folder / "conditions.json")
+            write_json(files[-1], {**evaluation.about, "rows": [dataclasses.asdict(row) for row in condition_rows]})
         print("Wrote " + "\n      ".join(str(file) for file in files))
     return evaluation.rows
 

@@ -14,8 +14,9 @@ from jaxlm.data_pipelines import prepared
 from jaxlm.data_pipelines.input import Faces
 from jaxlm.data_pipelines.prepared import check_pack_name
 from jaxlm.evaluation import inference
+from jaxlm.evaluation.photo_predictor import predictor_of
 from jaxlm.files import check_output
-from jaxlm.runtime import distributed, progress
+from jaxlm.runtime import progress
 
 _NAMED = 10  # Faces that a message names.
 
@@ -39,8 +40,7 @@ def relabel_and_write(
     Raises:
       FileNotFoundError: The set is not prepared.
       FileExistsError: `out` is the set itself, or another kind of file.
-      ValueError: The models' schemes differ, or one looks at whole photos; no face of a split is left; or `out` does
-        not end in .npz.
+      ValueError: The models' schemes differ; no face of a split is left; or `out` does not end in .npz.
     """
     check_pack_name(out)
     check_output(out, "a pack", lambda file: bool(input_lib.open_splits(str(file), "")), [pathlib.Path(dataset)])
@@ -80,17 +80,15 @@ def relabel_faces(faces: Faces, teachers: Sequence[Trained], flip_test: bool) ->
       flip_test: Average with the points of the mirrored crop.
 
     Raises:
-      ValueError: The models' schemes differ, or one looks at whole photos.
+      ValueError: The models' schemes differ.
     """
     if any(teacher.scheme != teachers[0].scheme for teacher in teachers):
         names = ", ".join(teacher.scheme.name for teacher in teachers)
         raise ValueError(f"the models have points of different schemes: {names}")
-    mesh, found = distributed.make_mesh(), []
+    found = []
     with progress.counting(len(teachers) * len(faces), faces.split) as advance:
         for trained in teachers:
-            trained.require_crops()
-            flip = trained.scheme.flip if flip_test else None
-            predictor = inference.Predictor(trained.model, trained.task, trained.config, faces.margin, mesh, flip=flip)
+            predictor = predictor_of(trained, faces, trained.scheme.flip if flip_test else None)
             found.append(predictor(trained.variables, faces, advance).points)
     points = np.mean(found, axis=0)
     if not np.isfinite(points).all():

@@ -132,6 +132,10 @@ def write_checked(
     """
     if not out.parent.is_dir():
         raise FileNotFoundError(f"there is no folder {out.parent} to write {out.name} to; make it first")
+    if detector.looks_at_photos and kind != "bundle":
+        print(
+            "this model looks at the photo itself; the file takes a square crop of it, and finds slightly other points"
+        )
     most = parity_faces.COUNT if precision == "float32" else parity_faces.COUNT_FOR_NME
     faces = parity_faces.load(detector.config, dataset, most)
     ours = jax.jit(programs.detect_function(detector))

@@ -7,6 +7,7 @@ import importlib.util
 import os
 import pathlib
 from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeVar, cast
 
 import jax
 import jax.export
@@ -29,6 +30,8 @@ Detect = Callable[..., tuple[jax.Array | np.ndarray, ...]]
 
 # Crops -> what is found in them, in their pixels.
 Predict = Callable[[jax.Array], Predictions]
+
+Found = TypeVar("Found")
 
 _PLATFORMS = ("cpu", "cuda", "tpu")
 
@@ -84,10 +87,18 @@ def read_stablehlo(file: pathlib.Path) -> Detect:
     return jax.jit(jax.export.deserialize(bytearray(file.read_bytes())).call)
 
 
-def onnx_model(trained: Trained, predict: Predict, int8: bool = False) -> bytes:
-    """A detector's function of `predict_function` as an ONNX model for any number of crops.
+def onnx_model(
+    trained: Trained, predict: Callable[[jax.Array], NamedTuple], int8: bool = False, size: int | None = None
+) -> bytes:
+    """A detector's function as an ONNX model for any number of crops.
 
-    Its input is `INPUT`, its outputs have the names of the fields of `Predictions`. With `int8` the weights are int8.
+    Its input is `INPUT`, its outputs have the names of the fields of what the function gives.
+
+    Args:
+      trained: The detector.
+      predict: The function, such as that of `predict_function`.
+      int8: Whether the weights are int8.
+      size: Side of the crops; by default the model's.
 
     Raises:
       ExportError: The detector has a primitive that cannot be written.
@@ -96,7 +107,7 @@ def onnx_model(trained: Trained, predict: Predict, int8: bool = False) -> bytes:
     for package in ("onnx", "onnxruntime"):
         if importlib.util.find_spec(package) is None:
             raise ImportError(f'ONNX needs onnx and onnxruntime; there is no {package}: pip install "jaxlm[onnx]"')
-    size, name = trained.config.model.input_size, trained.config.model.name
+    size, name = size or trained.config.model.input_size, trained.config.model.name
     try:
         return onnx_writer.convert(predict, (size, size, 3), np.uint8, INPUT, int8).SerializeToString()
     except onnx_writer.UnknownPrimitiveError as error:
@@ -119,8 +130,11 @@ def write_onnx(trained: Trained, file: pathlib.Path, precision: str = "float32")
     file.write_bytes(model)
 
 
-def run_onnx(model: bytes, threads: int | None = None) -> Callable[[np.ndarray], Predictions]:
-    """The function of an ONNX model, on so many cores of a CPU, or on all. Several threads may call it."""
+def run_onnx(model: bytes, kind: Callable[..., Found], threads: int | None = None) -> Callable[[np.ndarray], Found]:
+    """The function of an ONNX model, on so many cores of a CPU, or on all. Several threads may call it.
+
+    Its outputs are the fields of `kind`, a NamedTuple; fields that are not among them are None.
+    """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -128,15 +142,15 @@ def run_onnx(model: bytes, threads: int | None = None) -> Callable[[np.ndarray],
     options.add_session_config_entry("session.disable_quant_qdq", "1")  # Weights of int8 are made float32 once.
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
-    nothing = dict.fromkeys(Predictions._fields)
+    nothing = dict.fromkeys(cast(Any, kind)._fields)
 
-    def predict(crops: np.ndarray) -> Predictions:
-        return Predictions(**nothing | dict(zip(names, session.run(names, {INPUT: crops}), strict=True)))
+    def predict(crops: np.ndarray) -> Found:
+        return kind(**nothing | dict(zip(names, session.run(names, {INPUT: crops}), strict=True)))
 
     return predict
 
 
 def read_onnx(file: pathlib.Path) -> Detect:
     """The function of an ONNX file of `write_onnx`."""
-    predict = run_onnx(file.read_bytes())
+    predict = run_onnx(file.read_bytes(), Predictions)
     return lambda crops: tuple(output for output in predict(np.asarray(crops)) if output is not None)

@@ -1,5 +1,8 @@
 """Boxes, affine maps and similarity fits of points in images.
 
+A turned box has a fifth number, the roll: by how many degrees the box, and the face in it, is turned clockwise about
+its centre, as one sees the picture.
+
 Coordinates are (x, y) in pixels, with pixel centres at integers: the first pixel has its centre at (0, 0) and covers
 -0.5 to 0.5. An affine map is an array [2, 3] that takes source points to destination points, x first. Every function
 of points and affine maps accepts leading batch dimensions. This module needs numpy alone.
@@ -7,9 +10,11 @@ of points and affine maps accepts leading batch dimensions. This module needs nu
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 
 class Square(NamedTuple):
@@ -75,6 +80,38 @@ def frame_affine(square: Square, size: int, margin: float) -> np.ndarray:
         [[scale, 0.0, (0.5 - left) * scale - 0.5], [0.0, scale, (0.5 - top) * scale - 0.5]],
         dtype=np.float64,
     )
+
+
+def turned_boxes(boxes: ArrayLike) -> np.ndarray:
+    """Turned boxes float64 [n, 5] from boxes [n, 4], [n, 5], [4] or [5], or none; a roll that is not given is 0.
+
+    Raises:
+      ValueError: The array has another shape.
+    """
+    array = np.asarray(boxes, np.float64)
+    if not array.size:
+        return np.empty((0, 5))
+    if array.ndim > 2 or array.shape[-1] not in (4, 5):
+        raise ValueError(f"boxes must be [n, 4] or [4], or with their roll [n, 5] or [5], not {list(array.shape)}")
+    array = array.reshape(-1, array.shape[-1])
+    return np.concatenate([array, np.zeros((len(array), 5 - array.shape[1]))], axis=1)
+
+
+def calibrate_boxes(boxes: np.ndarray, calibration: Sequence[float] | None) -> np.ndarray:
+    """Turned boxes float32 [n, 5] of a detector as boxes of a model's convention.
+
+    Args:
+      boxes: [n, 4] or [n, 5].
+      calibration: (scale_x, scale_y, shift_x, shift_y): a box is scaled about its centre, which then moves by the
+        shifts, in units of the box's width and height, along the turned box's own sides; None leaves boxes as they are.
+    """
+    scale, shift = np.reshape(calibration or (1, 1, 0, 0), (2, 2)).astype(np.float64)
+    boxes = turned_boxes(boxes)
+    centre, size, roll = (boxes[:, :2] + boxes[:, 2:4]) / 2, boxes[:, 2:4] - boxes[:, :2], np.deg2rad(boxes[:, 4])
+    along, down = (shift * size).T
+    moved = np.stack([along * np.cos(roll) - down * np.sin(roll), along * np.sin(roll) + down * np.cos(roll)], axis=1)
+    centre, half = centre + moved, scale * size / 2
+    return np.concatenate([centre - half, centre + half, boxes[:, 4:]], axis=1).astype(np.float32)
 
 
 def transform(points: np.ndarray, affine: np.ndarray) -> np.ndarray:

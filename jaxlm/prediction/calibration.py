@@ -1,7 +1,8 @@
 """Measures how a face detector's boxes become those that a model was trained on, and what its confidences mean.
 
 The detector looks at the frames of faces whose boxes are known. Where it finds the face, the box found and the true one
-are a pair; the calibration is the medians over all pairs.
+are a pair; the calibration is the medians over all pairs. For models that look at the photo itself, the true box is one
+as they learnt boxes (`photo_predictor.boxes_of`), and faces may have points of any scheme.
 """
 
 from __future__ import annotations
@@ -12,13 +13,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxlm.checkpoints import Calibration, ConfidenceMap, Trained, open_model, save_bundle
+from jaxlm.checkpoints import LANDMARKS, Calibration, ConfidenceMap, Trained, open_model, save_bundle
 from jaxlm.checkpoints.bundle_checks import last_part
+from jaxlm.data_pipelines import prepared
 from jaxlm.data_pipelines.input import Faces
-from jaxlm.evaluation import VALIDATION, Evaluation, evaluate_model, point_errors, reliability
-from jaxlm.prediction import detectors
+from jaxlm.evaluation import VALIDATION, Evaluation, evaluate_model, open_evaluation, point_errors
+from jaxlm.evaluation.photo_predictor import boxes_of, tight_boxes
+from jaxlm.landmarks import text_of
+from jaxlm.prediction import detectors, reliability
 from jaxlm.prediction.detectors import FaceDetector
-from jaxlm.prediction.videos.tracking import LANDMARKS
 from jaxlm.tasks import metrics
 
 # The least intersection over union of a box found and the true one that still is of the same face.
@@ -69,19 +72,27 @@ def calibrate_and_write(
     """
     found = detectors.build(detector)
     trained = open_model(path, step=step, head=head)
-    raw = dataclasses.replace(trained, confidence=None)
-    evaluation = evaluate_model(raw, str(path), dataset, data_dir, split or VALIDATION)
-    faces, learnt = evaluation.faces, _has_learnt_from(trained, dataset, split or VALIDATION)
-    meaning = trained.confidence if learnt else confidence_map(evaluation, trained)
-    confidence = _mapped(evaluation.predicted.confidence, meaning)
+    raw = meaning = None
+    learnt = _has_learnt_from(trained, dataset, split or VALIDATION)
+    if trained.looks_at_photos:
+        faces = _open_for_boxes(trained, dataset, data_dir, split or VALIDATION)
+        true, box = boxes_of(trained, faces), "as the model learnt boxes"
+    else:
+        unmapped = dataclasses.replace(trained, confidence=None)
+        evaluation = evaluate_model(unmapped, str(path), dataset, data_dir, split or VALIDATION)
+        faces, raw = evaluation.faces, evaluation.predicted.confidence
+        true, box = np.tile(true_box(faces), (len(faces), 1)), faces.box
+        meaning = trained.confidence if learnt else confidence_map(evaluation, trained)
+    confidence = _mapped(raw, meaning)
     least = least_confidence_of(confidence, _LEAST_PROBABILITY if meaning else _LEAST_RAW)
-    measured = {found.name: measure_detector(faces, found), LANDMARKS: measure_landmarks(faces)}
+    landmarks = _measure(tight_boxes(faces), true, LANDMARKS)
+    measured = {found.name: measure_detector(faces, found, true), LANDMARKS: landmarks}
     boxes = {**trained.boxes, **{name: one.calibration for name, one in measured.items()}}
     save_bundle(out, dataclasses.replace(trained, boxes=boxes, least_confidence=least, confidence=meaning))
     for name, one in measured.items():
         numbers = ", ".join(f"{number:.4f}" for number in one.calibration)
         print(
-            f"{name}, {one.pairs} of {len(faces)} faces of {faces.dataset}, {faces.split} (box: {faces.box}): scale and"
+            f"{name}, {one.pairs} of {len(faces)} faces of {faces.dataset}, {faces.split} (box: {box}): scale and"
             f" shift ({numbers}), overlap with the true box {one.before:.3f}, calibrated {one.after:.3f} (median IoU)"
         )
     print(f"confidence: {_told(confidence, meaning, learnt)}")
@@ -89,26 +100,28 @@ def calibrate_and_write(
     print(f"Wrote {out}")
 
 
-def measure_detector(faces: Faces, detector: FaceDetector) -> Measured:
-    """The calibration of a detector's boxes to those of prepared faces, which fill the middle of their frames.
+def _open_for_boxes(trained: Trained, dataset: str | None, data_dir: str | None, split: str) -> Faces:
+    """The faces of a split in their own scheme; see `calibrate_and_write`."""
+    data = trained.config.data
+    dataset, data_dir = dataset or data.dataset, data_dir or data.data_dir
+    own = dataclasses.replace(data, scheme=text_of(prepared.scheme_of(dataset, data_dir)))
+    return open_evaluation(dataclasses.replace(trained.config, data=own), dataset, split, data_dir)[0]
+
+
+def measure_detector(faces: Faces, detector: FaceDetector, true: np.ndarray) -> Measured:
+    """The calibration of a detector's boxes to the true ones [n, 4] of faces, in their frames.
 
     Raises:
       ValueError: It finds fewer than ten of the faces.
     """
-    true = true_box(faces)
-    found = []
-    for index in range(len(faces)):
+    found, wanted = [], []
+    for index, box in enumerate(true):
         boxes = detector(faces.images(np.asarray([index]))[0])
-        shared = detectors.overlap(true, boxes)
+        shared = detectors.overlap(box, boxes)
         if len(boxes) and shared.max() > _SAME_FACE:
             found.append(boxes[np.argmax(shared), :4])
-    return _measure(np.reshape(found, (-1, 4)), true, detector.name)
-
-
-def measure_landmarks(faces: Faces) -> Measured:
-    """The calibration of the tight bounding boxes of the true points."""
-    tight = np.concatenate([np.nanmin(faces.points, axis=1), np.nanmax(faces.points, axis=1)], axis=1)
-    return _measure(tight, true_box(faces), LANDMARKS)
+            wanted.append(box)
+    return _measure(np.reshape(found, (-1, 4)), np.reshape(wanted, (-1, 4)), detector.name)
 
 
 def true_box(faces: Faces) -> np.ndarray:
@@ -119,10 +132,14 @@ def true_box(faces: Faces) -> np.ndarray:
 
 
 def _measure(found: np.ndarray, true: np.ndarray, name: str) -> Measured:
+    """The calibration of boxes [n, 4] to the true ones [n, 4]."""
     if len(found) < _FEWEST:
         raise ValueError(f"{name} finds {len(found)} of the faces; {_FEWEST} are needed to measure by")
-    calibration = detectors.fit_calibration(found, np.broadcast_to(true, found.shape))
-    overlaps = (detectors.overlap(true, boxes) for boxes in (found, detectors.calibrate_boxes(found, calibration)))
+    calibration = detectors.fit_calibration(found, true)
+    overlaps = (
+        [detectors.overlap(one, box[None])[0] for one, box in zip(true, boxes, strict=True)]
+        for boxes in (found, detectors.calibrate_boxes(found, calibration))
+    )
     return Measured(calibration, len(found), *(float(np.median(shared)) for shared in overlaps))
 
 

@@ -23,7 +23,7 @@ from jaxlm.checkpoints import Trained, open_model, shipped
 from jaxlm.evaluation import inference
 from jaxlm.interop import backends
 from jaxlm.landmarks import geometry, photos
-from jaxlm.models.dpr import coordinates, locate_in_photos
+from jaxlm.models.dpr import find_in_photo
 from jaxlm.prediction import detectors
 from jaxlm.prediction.detectors import FaceDetector
 from jaxlm.prediction.face import Face
@@ -57,7 +57,7 @@ class Landmarker:
       flip_test: As given.
 
     Raises:
-      ValueError: `flip_test` or ONNX with a model that looks at the photo itself; `backend` cannot be used here.
+      ValueError: `backend` cannot be used here.
     """
 
     def __init__(
@@ -68,13 +68,14 @@ class Landmarker:
         backend: str | None = None,
         threads: int | None = None,
     ) -> None:
-        if trained.looks_at_photos and (flip_test or backend == "onnx"):
-            what = "flip test" if flip_test else "backend onnx"
-            raise ValueError(f"there is no {what} for the released models of DPR, which look at the photo itself")
         self.trained, self.scheme, self.least_confidence = trained, trained.scheme, trained.least_confidence
         self.calibrations, self.flip_test = dict(trained.boxes), flip_test
         self._given_detector, self._process = detector, forks.OneProcess()
-        self._predictor = backends.Predictor(trained, trained.scheme.flip if flip_test else None, backend, threads)
+        self._flip = trained.scheme.flip if flip_test else None
+        if trained.looks_at_photos:
+            self._networks = backends.photo_networks(trained, backend, threads)
+        else:
+            self._predictor = backends.Predictor(trained, self._flip, backend, threads)
         self._size, self._crop = trained.config.model.input_size, trained.config.data.crop
 
     @classmethod
@@ -92,8 +93,8 @@ class Landmarker:
         """A model from a file or a run.
 
         Args:
-          path: A file that `jaxlm export --format bundle` or `jaxlm convert` wrote, or the workdir of a training run;
-            by default the model that comes with jaxlm.
+          path: A file that `jaxlm export --format bundle` or `jaxlm convert` wrote, the workdir of a training run, or
+            `ibug68` or `wflw98`, the models of 68 and of 98 points that come with jaxlm; by default the former.
           step: The run's checkpoint to take; by default the best one by validation, else the last one.
           head: The data set whose points are read, of a run on several; by default the first.
           detector: Finds the faces where no boxes are given; `detectors.build` says what names there are.
@@ -117,7 +118,7 @@ class Landmarker:
     @property
     def backend(self) -> str:
         """What computes the points: "jax" or "onnx"."""
-        return "jax" if self.trained.looks_at_photos else self._predictor.backend
+        return self._networks.name if self.trained.looks_at_photos else self._predictor.backend
 
     @functools.cached_property
     def detector(self) -> FaceDetector:
@@ -219,10 +220,8 @@ class Landmarker:
     def _locate_in_photos(self, rows: Sequence[PhotoAndBox]) -> Iterator[Face]:
         """The faces seen through their boxes as they are, not made square."""
         for image, box in rows:
-            batch = coordinates.photo_batch([image], box[None, :4])
-            outputs = locate_in_photos(self.trained.model, self.trained.variables, *batch)
-            degenerate = coordinates.is_degenerate(outputs.theta)
-            yield self._face(box, inference.Predictions(np.asarray(outputs.points[0]), None, np.asarray(degenerate)[0]))
+            points, degenerate = find_in_photo(self._networks.made, image, box, self._flip)
+            yield self._face(box, inference.Predictions(points, None, np.bool_(degenerate)))
 
     def _face(self, box: np.ndarray, predicted: inference.Predictions) -> Face:
         """A face from its predictions in pixels of the photo."""

@@ -20,6 +20,7 @@ _EXPECTED = (ValueError, OSError, ImportError, FloatingPointError)
 
 # The commands that write files of weights.
 _MAKERS = "jaxlm export, calibrate, average or convert"
+_SHIPPED = "ibug68 or wflw98, which come with jaxlm"
 
 
 @contextlib.contextmanager
@@ -77,12 +78,12 @@ def add_model_arguments(parser: argparse.ArgumentParser, *, several: bool = Fals
     if several:
         many: dict[str, Any] = {"nargs": "+", "action": "extend", "type": pathlib.Path, "dest": "paths", "default": []}
         group.add_argument("--workdir", metavar="DIR", help="folders of training runs; may be repeated", **many)
-        group.add_argument("--weights", metavar="FILE.npz", help=f"files of {_MAKERS}; or shipped", **many)
+        group.add_argument("--weights", metavar="FILE.npz", help=f"files of {_MAKERS}; or {_SHIPPED}", **many)
     else:
         one: dict[str, Any] = {"type": pathlib.Path, "dest": "path"}
         either = group.add_mutually_exclusive_group(required=required)
         either.add_argument("--workdir", metavar="DIR", help="folder of a training run", **one)
-        either.add_argument("--weights", metavar="FILE.npz", help=f"file of {_MAKERS}; or shipped", **one)
+        either.add_argument("--weights", metavar="FILE.npz", help=f"file of {_MAKERS}; or {_SHIPPED}", **one)
     group.add_argument(
         "--head", metavar="SET", help="of a run on several data sets: the name of one (default: the first)"
     )

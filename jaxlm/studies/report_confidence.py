@@ -9,7 +9,8 @@ import numpy as np
 from jaxlm.drawing import confidence_plots
 from jaxlm.drawing import report_page as page
 from jaxlm.drawing.report_page import Column, Section
-from jaxlm.evaluation import inference, reliability
+from jaxlm.evaluation import inference
+from jaxlm.prediction import reliability
 from jaxlm.studies.report_runs import Detection
 
 _KEPT = (1.0, 0.9, 0.8, 0.5)

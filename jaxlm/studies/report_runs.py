@@ -113,7 +113,7 @@ def open_runs(paths: Sequence[pathlib.Path], step: int | None = None, head: str 
     Raises:
       FileNotFoundError, CheckpointError, ValueError: See `checkpoints.open_models`.
     """
-    paths = list(dict.fromkeys(pathlib.Path(path).absolute() for path in paths))
+    paths = list(dict.fromkeys(map(checkpoints.absolute, paths)))
     opened = checkpoints.open_models(paths, step=step, head=head)
     return [_as_run(name, path, trained) for name, path, trained in zip(short_names(paths), paths, opened, strict=True)]
 
@@ -133,7 +133,7 @@ def short_names(paths: Sequence[pathlib.Path]) -> list[str]:
 def _as_run(name: str, path: pathlib.Path, trained: Trained) -> Run:
     config, folder = trained.config, checkpoints.results_folder(path)
     weights, metrics_file = checkpoints.is_weights(path), folder / "metrics.jsonl"
-    saved = path if weights else checkpoints.directory_of(path) / str(trained.step)
+    saved = checkpoints.resolved(path) if weights else checkpoints.directory_of(path) / str(trained.step)
     channels = tasks.structure_channels(config.task, config.model, trained.scheme)
     return Run(
         name=name,
@@ -164,7 +164,6 @@ def result_of(run: Run, dataset: str | None, data_dir: str | None, split: str | 
 
 
 def _detect(run: Run, dataset: str | None, data_dir: str | None, split: str | None) -> Detection:
-    run.trained.require_crops()
     evaluation = judging.evaluate_model(run.trained, run.name, dataset, data_dir, split)
     return Detection(
         run=run,

@@ -90,9 +90,10 @@ def boxes_of(scheme: str, rise: float = 0.0) -> dict[str, Calibration]:
       scheme: The scheme of the points; for another one than ibug68 nothing was measured.
       rise: By how much the model wants the box higher, in heights of the box.
     """
-    if scheme != "ibug68" or not shipped.FILE.exists():
+    file = shipped.MODELS["ibug68"].file
+    if scheme != "ibug68" or not file.exists():
         return {}
-    measured = models.read_metadata(shipped.FILE)["boxes"]
+    measured = models.read_metadata(file)["boxes"]
     return {
         detector: (scale_x, scale_y, shift_x, shift_y - rise * scale_y)
         for detector, (scale_x, scale_y, shift_x, shift_y) in measured.items()

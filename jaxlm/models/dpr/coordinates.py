@@ -10,8 +10,6 @@ residual is twice the distance from the frame's mean shape as a fraction of its 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -28,9 +26,6 @@ PART_SIZE = 128
 """Side of a part frame in pixels."""
 
 PARTS = ("left_eye", "right_eye", "nose", "mouth")
-
-# Sides of a batch of photos are multiples of so many pixels.
-_PHOTO_STEP = 256
 
 # A map that shrinks areas more than this is degenerate.
 _MIN_DETERMINANT = 0.01
@@ -138,35 +133,3 @@ def mean_parts(scheme: Scheme) -> dict[str, np.ndarray]:
 def _fill_frame(points: np.ndarray) -> np.ndarray:
     low, high = points.min(axis=0), points.max(axis=0)
     return 0.5 + (points - (low + high) / 2) * np.float32(_PART_EXTENT / (high - low).max())
-
-
-def photo_batch(photos: Sequence[np.ndarray], boxes: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    """Photos of differing sizes as one array, uint8 [B, H, W, 3], and their boxes, float32 [B, 4].
-
-    H and W are those of the largest photo rounded up to a multiple of 256, so that few shapes are ever compiled. Zeros
-    fill the rest; they are what the sampler reads outside of a photo, so no result depends on them.
-
-    Args:
-      photos: RGB, uint8 [h, w, 3] each; a photo appears once for each of its faces.
-      boxes: Pixels (x1, y1, x2, y2) of the faces, [B, 4].
-
-    Raises:
-      ValueError: A photo is no such array, or a box is empty or wholly outside of its photo.
-    """
-    boxes = np.asarray(boxes, np.float32)
-    if boxes.shape != (len(photos), 4):
-        raise ValueError(f"{len(photos)} photos need boxes [{len(photos)}, 4], found shape {list(boxes.shape)}")
-    for index, (photo, (x1, y1, x2, y2)) in enumerate(zip(photos, boxes, strict=True)):
-        if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3:
-            raise ValueError(f"photo {index} must be uint8 [h, w, 3], not {photo.dtype} {list(photo.shape)}")
-        height, width = photo.shape[:2]
-        box = f"box ({x1:g}, {y1:g}, {x2:g}, {y2:g}) of photo {index}"
-        if not (x2 > x1 and y2 > y1 and np.isfinite([x1, y1, x2, y2]).all()):
-            raise ValueError(f"{box} is empty: x1 < x2 and y1 < y2 are wanted, in pixels")
-        if x2 < 0 or y2 < 0 or x1 > width - 1 or y1 > height - 1:
-            raise ValueError(f"{box} is outside of the photo, which is {width} x {height} pixels")
-    height, width = (-(-max(photo.shape[axis] for photo in photos) // _PHOTO_STEP) * _PHOTO_STEP for axis in (0, 1))
-    batch = np.zeros((len(photos), height, width, 3), np.uint8)
-    for row, photo in zip(batch, photos, strict=True):
-        row[: photo.shape[0], : photo.shape[1]] = photo
-    return batch, boxes

@@ -22,6 +22,9 @@ from jaxlm.models.dpr import coordinates
 from jaxlm.models.dpr.stages import GlobalReinit, LocalReinit, PartRegressors, Thetas
 from jaxlm.models.mobilenetv2_small import MobileNetV2Small
 
+# Points [B, N, 2] in the face frame, and thetas and residuals of parts; see `DPROutputs`.
+Parts = tuple[jax.Array, Thetas, dict[str, jax.Array]]
+
 
 class DPROutputs(NamedTuple):
     """What DPR predicts; "the image" is the photo or the wide crop it was given.
@@ -79,7 +82,12 @@ class GSR(nn.Module):
 
     def locate(self, images: jax.Array, to_crop: jax.Array, *, train: bool) -> DPROutputs:
         """Points in images [B, H, W, 3] of 0..255, given the maps [B, 2, 3] to the crops of their boxes."""
-        return _locate_face(self, images, to_crop, train)[0]
+        return _locate(self, images, to_crop, train)
+
+    def locate_parts(self, faces: jax.Array, points: jax.Array, train: bool) -> Parts:
+        """The points as they are; see `GLSR`."""
+        del faces, train
+        return points, {}, {}
 
 
 class GLSR(nn.Module):
@@ -121,7 +129,10 @@ class GLSR(nn.Module):
 
     def locate(self, images: jax.Array, to_crop: jax.Array, *, train: bool) -> DPROutputs:
         """Points in images [B, H, W, 3] of 0..255, given the maps [B, 2, 3] to the crops of their boxes."""
-        outputs, faces, points = _locate_face(self, images, to_crop, train)
+        return _locate(self, images, to_crop, train)
+
+    def locate_parts(self, faces: jax.Array, points: jax.Array, train: bool) -> Parts:
+        """The points [B, N, 2] in images of the face frame, those of parts located anew."""
         thetas = self._part_thetas(points, train)
         crops, maps = {}, {}
         for part, theta in thetas.items():
@@ -134,8 +145,7 @@ class GLSR(nn.Module):
             residuals[part] = _freeze(self, "part_regressors", residuals[part])
             moved = coordinates.residual_to_points(residuals[part], means[part], coordinates.PART_SIZE)
             points = points.at[:, indices].set(cropping.move(moved, affine_maps.invert(maps[part])))
-        points = cropping.move(points, affine_maps.invert(outputs.matrix))
-        return outputs._replace(points=points, part_thetas=thetas, part_residuals=residuals)
+        return points, thetas, residuals
 
     def _part_thetas(self, points: jax.Array, train: bool) -> Thetas:
         """Thetas of the parts of points [B, N, 2] in the face frame.
@@ -155,7 +165,7 @@ class GLSR(nn.Module):
 def locate_in_photos(
     model: GSR | GLSR, variables: Mapping[str, Any], photos: ArrayLike, boxes: ArrayLike
 ) -> DPROutputs:
-    """Points in photos uint8 [B, H, W, 3], each with a face box [B, 4], (x1, y1, x2, y2); see `photo_batch`.
+    """Points in photos of one size uint8 [B, H, W, 3], each with a face box [B, 4], (x1, y1, x2, y2), in one program.
 
     The box may have any shape: its corner pixels become those of the square crop, as in the released code.
     """
@@ -163,23 +173,26 @@ def locate_in_photos(
     return cast(DPROutputs, model.apply(variables, jnp.asarray(photos), to_crop, train=False, method="locate"))
 
 
-def _locate_face(
-    model: GSR | GLSR, images: jax.Array, to_crop: jax.Array, train: bool
-) -> tuple[DPROutputs, jax.Array, jax.Array]:
-    """The global stage: outputs, faces [B, 256, 256, 3] of 0..255 and points [B, N, 2] in the face frame."""
+def _locate(model: GSR | GLSR, images: jax.Array, to_crop: jax.Array, train: bool) -> DPROutputs:
+    """What the stages of a model give for images [B, H, W, 3] of 0..255; see `GSR.locate`."""
     crops = cropping.normalise(cropping.warp(images, to_crop, coordinates.CROP_SIZE))
     theta = _freeze(model, "global_reinit", model.global_reinit(crops))
     usable = theta if train and _trains(model, "global_reinit") else _usable(theta, jnp.eye(2, 3)[None])
     matrix = affine_maps.compose(coordinates.crop_to_face(usable), to_crop)
     faces = cropping.warp(images, matrix, coordinates.FACE_SIZE)
+    residuals, of_face = regress_face(model, faces, train)
+    of_parts, thetas, part_residuals = model.locate_parts(faces, of_face, train)
+    points_global, points = (cropping.move(each, affine_maps.invert(matrix)) for each in (of_face, of_parts))
+    return DPROutputs(theta, matrix, residuals, points_global, points, thetas, part_residuals)
+
+
+def regress_face(model: GSR | GLSR, faces: jax.Array, train: bool) -> tuple[jax.Array, jax.Array]:
+    """Residuals and points [B, N, 2] in the face frame, from images of it [B, 256, 256, 3] of 0..255."""
     train = train and _trains(model, "global_regress")
     residuals = _freeze(model, "global_regress", model.global_regress(cropping.normalise(faces), train=train))
     residuals = residuals.reshape(-1, model.num_points, 2)
-    points_face = coordinates.residual_to_points(
-        residuals, coordinates.mean_face(load_scheme(model.scheme)), coordinates.FACE_SIZE
-    )
-    points = cropping.move(points_face, affine_maps.invert(matrix))
-    return DPROutputs(theta, matrix, residuals, points, points, {}, {}), faces, points_face
+    mean = coordinates.mean_face(load_scheme(model.scheme))
+    return residuals, coordinates.residual_to_points(residuals, mean, coordinates.FACE_SIZE)
 
 
 def _trains(model: GSR | GLSR, network: str) -> bool:

@@ -7,10 +7,11 @@ the box, and the face in it, is turned clockwise about its centre, as one sees t
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import ArrayLike
+
+from jaxlm.landmarks.geometry import turned_boxes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,38 +34,6 @@ class FaceDetector:
         height, width = photo.shape[:2]
         inside = (boxes[:, 2:4] >= 0).all(1) & (boxes[:, :2] <= (width - 1, height - 1)).all(1)
         return boxes[inside & (boxes[:, 2:4] > boxes[:, :2]).all(1)]
-
-
-def turned_boxes(boxes: ArrayLike) -> np.ndarray:
-    """Turned boxes float64 [n, 5] from boxes [n, 4], [n, 5], [4] or [5], or none; a roll that is not given is 0.
-
-    Raises:
-      ValueError: The array has another shape.
-    """
-    array = np.asarray(boxes, np.float64)
-    if not array.size:
-        return np.empty((0, 5))
-    if array.ndim > 2 or array.shape[-1] not in (4, 5):
-        raise ValueError(f"boxes must be [n, 4] or [4], or with their roll [n, 5] or [5], not {list(array.shape)}")
-    array = array.reshape(-1, array.shape[-1])
-    return np.concatenate([array, np.zeros((len(array), 5 - array.shape[1]))], axis=1)
-
-
-def calibrate_boxes(boxes: np.ndarray, calibration: Sequence[float] | None) -> np.ndarray:
-    """Turned boxes float32 [n, 5] of a detector as boxes of a model's convention.
-
-    Args:
-      boxes: [n, 4] or [n, 5].
-      calibration: (scale_x, scale_y, shift_x, shift_y): a box is scaled about its centre, which then moves by the
-        shifts, in units of the box's width and height, along the turned box's own sides; None leaves boxes as they are.
-    """
-    scale, shift = np.reshape(calibration or (1, 1, 0, 0), (2, 2)).astype(np.float64)
-    boxes = turned_boxes(boxes)
-    centre, size, roll = (boxes[:, :2] + boxes[:, 2:4]) / 2, boxes[:, 2:4] - boxes[:, :2], np.deg2rad(boxes[:, 4])
-    along, down = (shift * size).T
-    moved = np.stack([along * np.cos(roll) - down * np.sin(roll), along * np.sin(roll) + down * np.cos(roll)], axis=1)
-    centre, half = centre + moved, scale * size / 2
-    return np.concatenate([centre - half, centre + half, boxes[:, 4:]], axis=1).astype(np.float32)
 
 
 def fit_calibration(found: np.ndarray, wanted: np.ndarray) -> tuple[float, float, float, float]:

@@ -10,14 +10,13 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
+from jaxlm.checkpoints import LANDMARKS
 from jaxlm.landmarks import geometry
 from jaxlm.prediction import detectors
 from jaxlm.prediction.face import Face
 from jaxlm.prediction.videos import one_euro
 from jaxlm.prediction.videos.reading import Frame
 
-LANDMARKS = "landmarks"
-"""The name, among a model's calibrated boxes, of the tight bounding box of a face's points."""
 # Prepared sets without boxes of their own widen the bounding box of the landmarks by this.
 _LANDMARK_BOX = (1.1, 1.1, 0.0, 0.0)
 

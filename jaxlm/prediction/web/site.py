@@ -60,10 +60,9 @@ def write_site(
 
     Raises:
       OSError: A file in the folder is none of a page, or the folder cannot be written; or see `npm.runtime_files`.
-      ValueError, ImportError: The detector takes no crops; or see `exporting.write_checked` and `npm.runtime_files`.
+      ValueError, ImportError: See `exporting.write_checked` and `npm.runtime_files`.
     """
     exporting.check_precision("onnx", precision, accept)
-    detector.require_crops()
     files = {**_own_files(), **npm.runtime_files(archive), _DETECTOR: blazeface.WEIGHTS, **_notices()}
     earlier = _files_of(out)
     _check_place(out, {*files, _NETWORK, MODEL}, earlier)
