@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from jaxlm import experiment, models
-from jaxlm.checkpoints import Trained, bundle, load_bundle, save_bundle
+from jaxlm.checkpoints import ConfidenceMap, Trained, bundle, load_bundle, save_bundle
+from jaxlm.checkpoints.confidence import Line, MappedReader
 from jaxlm.config import Config
 from jaxlm.landmarks import Head, load_scheme, spell_out
 from jaxlm.landmarks.schemes import IBUG68
@@ -21,6 +22,7 @@ from runs import changed
 
 CARD = {"data": "rendered faces", "licence": "none needed"}
 BOXES = {"dlib": (1.1, 1.2, 0.0, -0.05)}
+CONFIDENCE = ConfidenceMap(0.05, "inter_ocular", (Line(2.0, -1.5),) * 68, (Line(-0.5, -3.0),) * 68)
 MASK = """
 name = "mask+"
 names = ["left_eye", "right_eye", "chin"]
@@ -45,7 +47,8 @@ def untrained(scheme: str = "ibug68", dataset: str = "synthetic", **options: Any
 
 @pytest.fixture(scope="module")
 def trained() -> Trained:
-    return dataclasses.replace(untrained().with_head(None), card=CARD, boxes=BOXES, least_confidence=0.6)
+    detector = dataclasses.replace(untrained().with_head(None), card=CARD, boxes=BOXES, least_confidence=0.6)
+    return dataclasses.replace(detector, confidence=CONFIDENCE)
 
 
 @pytest.fixture(scope="module")
@@ -75,10 +78,20 @@ def test_what_goes_in_comes_out(file: pathlib.Path, trained: Trained):
         if field.name != "variables":
             assert getattr(found, field.name) == getattr(trained, field.name)
     assert (found.scheme, found.card, found.boxes, found.least_confidence) == (IBUG68, CARD, BOXES, 0.6)
+    assert found.confidence == CONFIDENCE
     jax.tree.map(np.testing.assert_array_equal, found.variables, dict(trained.variables))
     crops = jax.random.normal(jax.random.key(1), (2, 32, 32, 3))
     ours, theirs = (one.model.apply(one.variables, crops, train=False) for one in (trained, found))
     np.testing.assert_array_equal(found.task.points(theirs), trained.task.points(ours))
+
+
+def test_files_of_before_confidences_meant_something_open(file: pathlib.Path, tmp_path: pathlib.Path):
+    variables, metadata = load_weights(file)
+    del metadata["confidence"]
+    save_weights(tmp_path / "old.npz", variables, metadata)
+    found = load_bundle(tmp_path / "old.npz")
+    assert found.confidence is None
+    assert not isinstance(found.task, MappedReader)
 
 
 def test_numpy_alone_reads_it(file: pathlib.Path):
@@ -195,6 +208,9 @@ def test_files_that_are_no_bundles(file: pathlib.Path, tmp_path: pathlib.Path):
         ({"num_points": 10**9}, "metadata: Expected `int` <= 10000 - at `num_points`"),
         ({"head": {"name": "a", "dataset": "a", "scheme": "five", "start": 3, "stop": 90}}, "points 3 to 90 of 68"),
         ({"least_confidence": 2}, "metadata: Expected `float` <= 1"),
+        ({"confidence": {"within": 0.05}}, "missing required field `normaliser` - at `confidence`"),
+        ({"confidence": dataclasses.asdict(CONFIDENCE) | {"error": [[0, 1]]}}, "not said of the 68 points of ibug68"),
+        ({"confidence": dataclasses.asdict(CONFIDENCE) | {"error": [[1, 0]] * 68}}, "Expected `float` <= 0.0"),
         ({"boxes": {"dlib": ["1", 1, 0, 0]}}, "Expected `float`, got `str`"),
         ({"boxes": {"dlib": [1, 1]}}, "calibration of dlib is scale_x, scale_y, shift_x, shift_y, not"),
     ],

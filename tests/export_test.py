@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 
 from jaxlm import experiment, export, models
-from jaxlm.checkpoints import Trained, bundle, load_bundle, save_bundle
+from jaxlm.checkpoints import ConfidenceMap, Trained, bundle, load_bundle, save_bundle
+from jaxlm.checkpoints.confidence import Line
 from jaxlm.config import Config, DataConfig, ModelConfig, TaskConfig
 from jaxlm.interop import export_description, exporting, parity, parity_faces, programs, tflite
 from jaxlm.landmarks import geometry, photos
@@ -54,7 +55,9 @@ def detected() -> Trained:
     model = Operators()
     variables = jax.jit(lambda key: model.init(key, jnp.zeros((1, SIZE, SIZE, 3)), train=False))(jax.random.key(0))
     boxes = {"dlib": (1.0, 1.0, 0.0, 0.1)}
-    return Trained(config, model, variables, 7, FIVE, card={"licence": "none needed"}, boxes=boxes)
+    meaning = ConfidenceMap(0.05, "box", (Line(2.0, -1.0),) * 5, (Line(-0.5, -3.0),) * 5)
+    trained = Trained(config, model, variables, 7, FIVE, card={"licence": "none needed"}, boxes=boxes)
+    return dataclasses.replace(trained, confidence=meaning)
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ import pathlib
 import sys
 import types
 from collections.abc import Callable
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,7 +14,9 @@ import pytest
 from jaxlm import calibrate
 from jaxlm.checkpoints import LANDMARKS, load_bundle, save_bundle
 from jaxlm.data_pipelines.input import open_faces
+from jaxlm.evaluation import Predictions
 from jaxlm.landmarks import photos
+from jaxlm.landmarks.schemes import FIVE
 from jaxlm.prediction import calibration, detectors
 from jaxlm.prediction.detectors import FaceDetector, other_detectors
 from tiny_landmarker import mean_face_model
@@ -167,7 +170,9 @@ def test_the_command_measures_on_validation_faces_and_writes_a_copy(
     save_bundle(tmp_path / "old.npz", trained)
     options = ["--weights", str(tmp_path / "old.npz"), "--out", str(tmp_path / "new.npz")]
     calibrate.main([*options, "--dataset", str(pack), "--detector", "mine", "--split", "train"])
-    assert "mine, 60 of 60 faces" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "mine, 60 of 60 faces" in told
+    assert "confidence: the model gives none" in told
     new = load_bundle(tmp_path / "new.npz")
     assert new.card == {"licence": "none"}
     assert new.boxes.keys() == {"mine", "other", LANDMARKS}
@@ -178,9 +183,39 @@ def test_the_command_measures_on_validation_faces_and_writes_a_copy(
     assert_float32_close(new.boxes[LANDMARKS][:2], np.median(31 / tight, axis=0), depth=12, scale=2 * 64 / 20)
 
 
-def test_the_least_confidence_is_three_quarters_of_that_of_the_least_sure_face():
-    assert calibration.least_confidence_of(np.float32([[0.9, 0.7], [0.5, 0.7], [1.0, 1.0]])) == 0.45
-    assert calibration.least_confidence_of(None) == 0.0
+def test_the_least_confidence_is_a_share_of_that_of_the_least_sure_face():
+    assert calibration.least_confidence_of(np.float32([[0.9, 0.7], [0.5, 0.7], [1.0, 1.0]]), 0.75) == 0.45
+    assert calibration.least_confidence_of(None, 0.5) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("dataset", "split", "learnt"),
+    [(None, "train", True), ("a/own.npz", "train[:9]", True), ("other.npz", "train", False), (None, "test", False)],
+)
+def test_faces_that_the_model_learnt_from_say_nothing_of_its_confidence(dataset: str | None, split: str, learnt: bool):
+    """They are told by the names of the split and of the set."""
+    data = types.SimpleNamespace(dataset="b/own.npz+second")
+    trained: Any = types.SimpleNamespace(config=types.SimpleNamespace(data=data))
+    assert calibration._has_learnt_from(trained, dataset, split) == learnt
+
+
+class Frames(types.SimpleNamespace):
+    """Faces as far as errors need them."""
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+
+@pytest.mark.parametrize("count", [9, 10])
+def test_confidences_get_a_meaning_by_ten_faces_or_more(count: int):
+    generator = np.random.default_rng(0)
+    points = generator.uniform(0, 64, (count, 5, 2)).astype(np.float32)
+    predicted = Predictions(points + generator.normal(0, 4, points.shape), generator.uniform(0.5, 1, (count, 5)))
+    faces: Any = Frames(points=points, frame_size=64, margin=2.0)
+    judged: Any = types.SimpleNamespace(predicted=predicted, faces=faces)
+    trained: Any = types.SimpleNamespace(scheme=FIVE)
+    found = calibration.confidence_map(judged, trained)
+    assert (found is not None) == (count == 10)
 
 
 def test_a_detector_that_finds_no_face_is_not_measured(pack: pathlib.Path):

@@ -6,6 +6,7 @@ runs.py saves and restores steps; bundle.py is the one-file form; opening.py tel
 
 from jaxlm.checkpoints.averaging import average_weights
 from jaxlm.checkpoints.bundle import load_bundle, read_card, save_bundle
+from jaxlm.checkpoints.confidence import ConfidenceMap
 from jaxlm.checkpoints.fingerprinting import fingerprints
 from jaxlm.checkpoints.opening import (
     absolute,
@@ -27,6 +28,7 @@ __all__ = [
     "Calibration",
     "CheckpointError",
     "Checkpoints",
+    "ConfidenceMap",
     "MismatchError",
     "Trained",
     "absolute",

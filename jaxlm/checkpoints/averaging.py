@@ -16,8 +16,8 @@ from jaxlm.landmarks import text_of
 def average_weights(detectors: Sequence[Trained]) -> Trained:
     """The first detector with the mean of all their variables, batch statistics included, and with an empty card.
 
-    What was measured of the first alone, its boxes and its least confidence, is left out, and so are the checksums of
-    its faces where the others learnt from other faces.
+    What was measured of the first alone, its boxes and what its confidences mean, is left out, and so are the
+    checksums of its faces where the others learnt from other faces.
 
     Raises:
       ValueError: There are fewer than two, or they differ in model, task, crop, scheme or head.
@@ -32,7 +32,9 @@ def average_weights(detectors: Sequence[Trained]) -> Trained:
     trees = [jax.device_get(detector.variables) for detector in detectors]
     mean = jax.tree.map(lambda *arrays: np.mean(arrays, axis=0, dtype=np.float64).astype(arrays[0].dtype), *trees)
     data = first.data if all(other.data == first.data for other in others) else {}
-    return dataclasses.replace(first, variables=mean, card={}, boxes={}, least_confidence=0.0, data=data)
+    return dataclasses.replace(
+        first, variables=mean, card={}, boxes={}, least_confidence=0.0, confidence=None, data=data
+    )
 
 
 def _architecture(detector: Trained) -> dict[str, Any]:

@@ -7,7 +7,7 @@ The file is an .npz archive of arrays by path; see jaxlm/models/weights.py. Its 
 - `num_points`: the number of points of all heads. `head`: the data set, scheme and place of the points that are read,
   or null.
 - `scheme`: the tables of the scheme of the points that are read. `step`: the checkpoint's step.
-- `card`, `boxes`, `least_confidence`, `data`: see `Trained`; `least_confidence` and `data` may be missing.
+- `card`, `boxes`, `least_confidence`, `confidence`, `data`: see `Trained`; the last three may be missing.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from jaxlm.checkpoints.bundle_checks import (
     PIXELS,
     Metadata,
     calibrations_of,
+    check_confidence,
     check_variables,
     last_part,
     needed_arrays,
@@ -45,7 +46,7 @@ FORMAT = 1
 
 
 def save_bundle(path: str | os.PathLike[str], trained: Trained) -> None:
-    """Writes a detector, with its card, boxes and least confidence, to one file.
+    """Writes a detector, with its card, boxes and what its confidences mean, to one file.
 
     Args:
       path: The file; `.npz` is not appended.
@@ -61,6 +62,7 @@ def save_bundle(path: str | os.PathLike[str], trained: Trained) -> None:
         "card": dict(trained.card),
         "boxes": calibrations_of(trained.boxes),
         "least_confidence": trained.least_confidence,
+        "confidence": trained.confidence and dataclasses.asdict(trained.confidence),
         "data": dict(trained.data),
     }
     save_weights(path, jax.device_get(trained.variables), metadata)
@@ -95,6 +97,7 @@ def load_bundle(path: str | os.PathLike[str]) -> Trained:
         raise ValueError(
             f"{path}: its points are in scheme {scheme.name}, and by its config or head in another {other}"
         )
+    check_confidence(path, trained)
     check_variables(path, trained, needed)
     return dataclasses.replace(trained, variables=jax.device_put(variables))
 

@@ -8,7 +8,7 @@ import json
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +17,7 @@ import numpy as np
 from flax import traverse_util
 
 from jaxlm import experiment, models, tasks
+from jaxlm.checkpoints.confidence import ConfidenceMap, Line
 from jaxlm.checkpoints.trained import Calibration, Trained
 from jaxlm.config import Config
 from jaxlm.landmarks import Head, parse_tables, scheme_of_text
@@ -27,6 +28,8 @@ PIXELS = "RGB, (v - 127.5) / 128"
 
 _Count = Annotated[int, msgspec.Meta(ge=1, le=MOST_POINTS)]
 _Number = Annotated[float, msgspec.Meta(ge=-100, le=100)]
+_NotFalling = Annotated[float, msgspec.Meta(ge=0, le=100)]
+_NotRising = Annotated[float, msgspec.Meta(ge=-100, le=0)]
 
 
 class _Head(msgspec.Struct):
@@ -37,6 +40,15 @@ class _Head(msgspec.Struct):
     scheme: str
     start: Annotated[int, msgspec.Meta(ge=0, le=MOST_POINTS)]
     stop: _Count
+
+
+class _Confidence(msgspec.Struct):
+    """What confidences mean; see `ConfidenceMap`."""
+
+    within: Annotated[float, msgspec.Meta(gt=0, le=1)]
+    normaliser: Literal["inter_ocular", "box"]
+    probability: list[tuple[_NotFalling, _Number]]
+    error: list[tuple[_NotRising, _Number]]
 
 
 class Metadata(msgspec.Struct):
@@ -52,6 +64,7 @@ class Metadata(msgspec.Struct):
     card: dict[str, Any]
     boxes: dict[str, tuple[_Number, ...]]
     least_confidence: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
+    confidence: _Confidence | None = None
     data: dict[str, str] = {}  # msgspec copies it.
 
 
@@ -93,6 +106,7 @@ def trained_of(variables: Mapping[str, Any], metadata: Metadata) -> Trained:
         card=metadata.card,
         boxes=calibrations_of(metadata.boxes),
         least_confidence=metadata.least_confidence,
+        confidence=_confidence_of(metadata.confidence),
         data=metadata.data,
     )
 
@@ -104,6 +118,28 @@ def _head_of(metadata: Metadata) -> Head | None:
     if not stored.start < stored.stop <= metadata.num_points:
         raise ValueError(f"the head has points {stored.start} to {stored.stop} of {metadata.num_points}")
     return Head(stored.name, last_part(stored.dataset), scheme_of_text(stored.scheme), stored.start, stored.stop)
+
+
+def _confidence_of(stored: _Confidence | None) -> ConfidenceMap | None:
+    if stored is None:
+        return None
+    lines = ([Line(*line) for line in of_points] for of_points in (stored.probability, stored.error))
+    return ConfidenceMap(stored.within, stored.normaliser, *map(tuple, lines))
+
+
+def check_confidence(path: str | os.PathLike[str], trained: Trained) -> None:
+    """Raises ValueError where what confidences mean does not fit the scheme."""
+    found, scheme = trained.confidence, trained.scheme
+    if found is None:
+        return
+    if not len(found.probability) == len(found.error) == scheme.num_points:
+        raise ValueError(
+            f"{path}: what its confidences mean is not said of the {scheme.num_points} points of {scheme.name}"
+        )
+    if found.normaliser == "inter_ocular" and scheme.eye_corners is None:
+        raise ValueError(
+            f"{path}: its confidences are by inter-ocular distance, and {scheme.name} names no eye corners"
+        )
 
 
 def needed_arrays(trained: Trained) -> Mapping[str, Any]:

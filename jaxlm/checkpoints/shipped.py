@@ -19,7 +19,7 @@ class Shipped(NamedTuple):
 
 
 _FOLDER = pathlib.Path(__file__).parents[1] / "prediction"
-_68 = Shipped(_FOLDER / "weights_68.npz", "1bc7eb46fa4e1f4bf9a77ccfedfeb5d6781f724cf9886ddb297809b7a8d1e4bd")
+_68 = Shipped(_FOLDER / "weights_68.npz", "02dd80e1d7069ff9c1e62530db379f4b7c286cab3f5f92938afb401fdf4cfd52")
 _98 = Shipped(_FOLDER / "weights_98.npz", "283f677a8716da5d4ab83b440d156b9de6b5588ca56fb2826a50e594f9844741")
 
 MODELS = {NAME: _68, "ibug68": _68, "wflw98": _98}

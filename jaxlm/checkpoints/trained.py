@@ -9,6 +9,7 @@ from typing import Any
 import flax.linen as nn
 
 from jaxlm import tasks
+from jaxlm.checkpoints.confidence import ConfidenceMap, MappedReader
 from jaxlm.config import Config
 from jaxlm.landmarks import Head, Scheme, find_head, text_of
 from jaxlm.models.dpr import GLSR, GSR
@@ -39,6 +40,7 @@ class Trained:
         the box of the model's convention. A run has none.
       least_confidence: A detector's box holds no face where the mean confidence of its points is less; 0 where that
         was not measured.
+      confidence: What its confidences mean. None where that was not measured: they are the raw scores of its task.
       data: Checksums of the faces that the run learnt from and of those that it held out, see `identity.identity_of`.
         None for the head of another set than the first, and where they were not stored.
     """
@@ -52,13 +54,15 @@ class Trained:
     card: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     boxes: Mapping[str, Calibration] = dataclasses.field(default_factory=dict)
     least_confidence: float = 0.0
+    confidence: ConfidenceMap | None = None
     data: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def task(self) -> tasks.Reader:
         """What reads points from a detector's raw outputs."""
         task = tasks.build(self.config.task, self.config.model)
-        return tasks.OneHead(task, self.head) if self.head else task
+        reader: tasks.Reader = tasks.OneHead(task, self.head) if self.head else task
+        return MappedReader(reader, self.confidence) if self.confidence else reader
 
     @property
     def looks_at_photos(self) -> bool:

@@ -39,14 +39,23 @@ _GAP = 4
 # A picture is enlarged where its smallest face has fewer pixels a side, but to no more than `_MAX_ENLARGED` pixels.
 _READABLE = 240
 _MAX_ENLARGED = 8_000_000
+# The radius of hollow points, in radii of others.
+_RING = 2.5
 # OpenCV takes points as integers with this many fractional bits.
 _SHIFT = 4
 
 
-def draw_face(image: np.ndarray, points: np.ndarray, scheme: Scheme, truth: np.ndarray | None = None) -> np.ndarray:
+def draw_face(
+    image: np.ndarray,
+    points: np.ndarray,
+    scheme: Scheme,
+    truth: np.ndarray | None = None,
+    unsure: np.ndarray | None = None,
+) -> np.ndarray:
     """A copy of `image` with points [N, 2] and the scheme's edges drawn, each part in a colour of its own.
 
-    Where there is a `truth` [N, 2], it is green and `points` are pink. Points that are not finite are left out.
+    Where there is a `truth` [N, 2], it is green and `points` are pink. Points that are not finite are left out, and
+    those that are `unsure`, bool [N], are hollow and larger.
     """
     canvas = np.ascontiguousarray(image).copy()
     face = points if truth is None else truth
@@ -56,21 +65,30 @@ def draw_face(image: np.ndarray, points: np.ndarray, scheme: Scheme, truth: np.n
     if not scheme.edges:
         radius = max(2.5, extent / 30)  # Points that no line leads to are lost among the features of a face.
     if truth is None:
-        _draw_shape(canvas, points, scheme, _part_colours(scheme), thickness, radius)
+        hollow = np.zeros(len(points), bool) if unsure is None else unsure
+        _draw_shape(canvas, points, scheme, _part_colours(scheme), thickness, radius, hollow)
     else:
         _draw_shape(canvas, truth, scheme, [_TRUTH] * scheme.num_points, thickness, radius)
         _draw_shape(canvas, points, scheme, [_PREDICTED] * scheme.num_points, thickness, radius)
     return canvas
 
 
-def draw_faces(image: np.ndarray, faces: Sequence[np.ndarray], scheme: Scheme) -> np.ndarray:
-    """A copy of `image` with the points [N, 2] of several faces drawn, enlarged where the smallest is hard to see."""
+def draw_faces(
+    image: np.ndarray,
+    faces: Sequence[np.ndarray],
+    scheme: Scheme,
+    unsure: Sequence[np.ndarray | None] | None = None,
+) -> np.ndarray:
+    """A copy of `image` with the points [N, 2] of several faces drawn, enlarged where the smallest is hard to see.
+
+    Points that are `unsure`, bool [N] of each face, are hollow.
+    """
     sizes = [np.ptp(points, axis=0).max() for points in faces if np.isfinite(points).all()]
     factor = min(_READABLE / max(min(sizes, default=_READABLE), 1), (_MAX_ENLARGED / image[:, :, 0].size) ** 0.5)
     factor = max(int(factor), 1)
     canvas = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
-    for points in faces:
-        canvas = draw_face(canvas, points * factor + (factor - 1) / 2, scheme)
+    for points, hollow in zip(faces, unsure or [None] * len(faces), strict=True):
+        canvas = draw_face(canvas, points * factor + (factor - 1) / 2, scheme, unsure=hollow)
     return canvas
 
 
@@ -92,15 +110,17 @@ def _draw_shape(
     colours: Sequence[Colour],
     thickness: int,
     radius: float,
+    hollow: np.ndarray | None = None,
 ) -> None:
     for start, end in scheme.edges:
         if np.isfinite(points[[start, end]]).all():
             ends = _fixed(points[start], canvas), _fixed(points[end], canvas)
             cv2.line(canvas, *ends, colours[start], thickness, cv2.LINE_AA, _SHIFT)
-    for point, colour in zip(points, colours, strict=True):
-        if np.isfinite(point).all():
-            size = round(radius * 2**_SHIFT)
-            cv2.circle(canvas, _fixed(point, canvas), size, colour, cv2.FILLED, cv2.LINE_AA, _SHIFT)
+    for index in np.flatnonzero(np.isfinite(points).all(-1)).tolist():
+        ring = hollow is not None and bool(hollow[index])
+        size = round((max(_RING * radius, 3.0) if ring else radius) * 2**_SHIFT)
+        width = thickness if ring else cv2.FILLED
+        cv2.circle(canvas, _fixed(points[index], canvas), size, colours[index], width, cv2.LINE_AA, _SHIFT)
 
 
 def _fixed(point: np.ndarray, canvas: np.ndarray) -> tuple[int, int]:

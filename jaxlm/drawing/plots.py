@@ -23,7 +23,7 @@ LINE_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
 
 def ced_plot(file: File, nme: Mapping[str, np.ndarray], thresholds: Sequence[float], *, protocol: str) -> None:
     """Writes the figure of `ced_figure` to a file."""
-    _save(ced_figure(nme, thresholds, protocol=protocol), file, dpi=130)
+    save(ced_figure(nme, thresholds, protocol=protocol), file, dpi=130)
 
 
 def ced_figure(nme: Mapping[str, np.ndarray], thresholds: Sequence[float], *, protocol: str) -> Figure:
@@ -74,7 +74,7 @@ def training_curves(file: File, rows: Sequence[Mapping[str, Any]], measure: Meas
             _logarithmic(axes)
             axes.legend(frameon=False, loc="upper right")
     axes.set_xlabel("step")
-    _save(figure, file, dpi=120)
+    save(figure, file, dpi=120)
 
 
 def compare_runs(rows: Mapping[str, Sequence[Mapping[str, Any]]], measure: Measure) -> Figure:
@@ -108,7 +108,7 @@ def sensitivity_plot(
     file: File, panels: Mapping[str, tuple[np.ndarray, Mapping[str, np.ndarray]]], *, protocol: str
 ) -> None:
     """Writes the figure of `sensitivity_figure` to a file."""
-    _save(sensitivity_figure(panels, protocol=protocol), file, dpi=130)
+    save(sensitivity_figure(panels, protocol=protocol), file, dpi=130)
 
 
 def sensitivity_figure(panels: Mapping[str, tuple[np.ndarray, Mapping[str, np.ndarray]]], *, protocol: str) -> Figure:
@@ -152,7 +152,7 @@ def limited_data_plot(file: File, panels: Mapping[str, Mapping[str, tuple[np.nda
         axes.xaxis.set_minor_formatter(NullFormatter())
     figure.suptitle(protocol, fontsize=11)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=5, frameon=False)
-    _save(figure, file, dpi=130)
+    save(figure, file, dpi=130)
 
 
 def _logarithmic(axes: Axes) -> None:
@@ -169,7 +169,8 @@ def style(axes: Axes) -> None:
     axes.set_axisbelow(True)
 
 
-def _save(figure: Figure, file: File, dpi: int) -> None:
+def save(figure: Figure, file: File, dpi: int) -> None:
+    """Writes a figure to a file, whose name's ending gives the format."""
     ending = os.path.splitext(file)[1].removeprefix(".")
     with replacing(file) as whole:
         figure.savefig(whole, dpi=dpi, format=ending)

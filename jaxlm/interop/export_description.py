@@ -83,7 +83,9 @@ def describe_program(
     shapes = ([faces, count, 2], [faces, count])
     meanings = (
         "(x, y) in pixels of the crop; the first pixel's centre is (0, 0)",
-        "how sure the model is of each point, 0 to 1",
+        detector.confidence.meaning
+        if detector.confidence
+        else "how sure the model is of each point, a raw score, 0 to 1",
     )
     return {
         "file": file.name,

@@ -48,7 +48,7 @@ from jaxlm.runtime.row_log import RowLog
 def settings_of(landmarker: Landmarker) -> dict[str, Any]:
     """What points depend on beside photos and boxes, as JSON has it: those of two models are not to be mixed."""
     trained = landmarker.trained
-    digest = hashlib.sha256(repr((trained.config, trained.head, trained.step)).encode())
+    digest = hashlib.sha256(repr((trained.config, trained.head, trained.step, trained.confidence)).encode())
     for place, leaf in jax.tree_util.tree_leaves_with_path(trained.variables):
         values = np.asarray(leaf)
         digest.update(f"{place} {values.shape} {values.dtype}".encode() + values.tobytes())
@@ -187,7 +187,8 @@ class Results:
     def _write_tables(self) -> None:
         sure = any(face.confidence is not None for entry in self._entries() for face in entry.faces)
         write_json(self._folder / JSON, self._entries())
-        write_csv(self._folder / CSV, self._entries(), self._scheme.num_points, sure)
+        probable = any(face.probabilities is not None for entry in self._entries() for face in entry.faces)
+        write_csv(self._folder / CSV, self._entries(), self._scheme.num_points, sure, probable)
         coco = self._folder / COCO
         if coco.exists() and not is_as_written(coco):
             say(

@@ -228,7 +228,15 @@ class Landmarker:
         points = predicted.points.astype(np.float32)
         degenerate = predicted.degenerate is not None and bool(predicted.degenerate)
         box, roll = box[:4].astype(np.float32), float(box[4])
-        return Face(box, points, predicted.confidence, self.scheme, roll, degenerate=degenerate)
+        error = self._expected_error(points, predicted.confidence)
+        return Face(box, points, predicted.confidence, self.scheme, roll, degenerate=degenerate, expected_error=error)
+
+    def _expected_error(self, points: np.ndarray, confidence: np.ndarray | None) -> np.ndarray | None:
+        """How far points [N, 2] are off in mean, in their pixels [N]; None where that was not measured."""
+        meaning = self.trained.confidence
+        if meaning is None or confidence is None:
+            return None
+        return meaning.expected_error(confidence) * np.float32(meaning.distance(points, self.scheme))
 
     def _batch_size(self, count: int) -> int:
         """The number of faces to compute at once where `count` are left: for JAX one that it compiles for."""

@@ -18,6 +18,7 @@ import numpy as np
 from jaxlm.drawing import pictures
 from jaxlm.evaluation import inference
 from jaxlm.landmarks import photos
+from jaxlm.prediction.face import Face
 from jaxlm.prediction.landmarker import Landmarker
 from jaxlm.prediction.tables.entries import Entry, FoundFace
 
@@ -71,17 +72,26 @@ def predict_photo(
         faces = landmarker.predict(photo, found)
     if not all(np.isfinite(face.points).all() for face in faces):
         raise ValueError("the model finds points that are no numbers; its weights are damaged, or do not fit it")
-    rows = [
-        FoundFace(face.box * factor + shift, face.points * factor + shift, face.confidence, face.roll) for face in faces
-    ]
+    rows = [_in_photo(face, factor) for face in faces]
     warnings = [f"{path}: {inference.DEGENERATE % (1, 1)}" for face in faces if face.degenerate]
     picture = None
     try:
-        drawn = pictures.draw_faces(photo, [face.points for face in faces], landmarker.scheme)
+        drawn = pictures.draw_faces(
+            photo, [face.points for face in faces], landmarker.scheme, [face.unsure for face in faces]
+        )
         picture = pictures.encode(".jpg", drawn)
     except OSError as error:
         problems.append(f"{path}: {error.strerror}")
     return PhotoPrediction(Entry(str(path), rows), picture, problems, warnings)
+
+
+def _in_photo(face: Face, factor: int) -> FoundFace:
+    """A face of a photo that was reduced by a factor, in pixels of the photo."""
+    shift, error = (factor - 1) / 2, face.expected_error
+    error = None if error is None else error * factor
+    return FoundFace(
+        face.box * factor + shift, face.points * factor + shift, face.confidence, face.roll, expected_error=error
+    )
 
 
 def ahead(

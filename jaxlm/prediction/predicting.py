@@ -21,10 +21,12 @@ from jaxlm.drawing import pictures
 from jaxlm.files import check_place, remove_unfinished
 from jaxlm.landmarks import photos
 from jaxlm.prediction import photo_prediction
+from jaxlm.prediction.doubts import Doubts
 from jaxlm.prediction.files import Done, Results, check_no_others, settings_of
 from jaxlm.prediction.landmarker import Landmarker
 from jaxlm.prediction.photo_prediction import PhotoPrediction, predict_photo
 from jaxlm.prediction.sources import counted, is_there, kind_of, picture_names
+from jaxlm.prediction.tables.entries import Entry
 from jaxlm.prediction.videos.kinds import is_video
 from jaxlm.prediction.videos.predicting import VideoPrediction
 from jaxlm.runtime import progress
@@ -76,6 +78,7 @@ class _Prediction:
         self._landmarker, self._out, self._results = landmarker, out, results
         self._problems: list[str] = []
         self._cleaned: set[pathlib.Path] = set()
+        self._doubts = Doubts()
 
     def run(
         self, files: Sequence[pathlib.Path], boxes: Mapping[pathlib.Path, Sequence[np.ndarray]] | None
@@ -98,6 +101,8 @@ class _Prediction:
         said = f"{counted(len(files), 'file')}: {len(files) - before - left} done"
         said += f", {before} passed over, whose results are there already" if before else ""
         say(said + (f", {left} with errors" if left else ""))
+        if doubts := self._doubts.sentence():
+            say(doubts)
         return self._problems
 
     def _tasks(
@@ -157,7 +162,7 @@ class _Prediction:
             say(f"warning: {warning}", error=True)
         for problem in found.problems:
             self._tell(problem)
-        self._results.add(task.path, found.entry)
+        self._add(task.path, found.entry)
         if found.picture is None:
             return None
         picture = self._place_of(task.name, ".jpg")
@@ -165,13 +170,17 @@ class _Prediction:
         say(f"{task.path}: {counted(len(found.entry.faces), 'face')} -> {picture}")
         return picture
 
+    def _add(self, path: pathlib.Path, entry: Entry) -> None:
+        self._results.add(path, entry)
+        self._doubts.count(face.probabilities for face in entry.faces)
+
     def _predict_video(self, task: _Task) -> pathlib.Path:
         """Writes the faces in each frame of a video, and its copy, which is returned."""
         path, copy = task.path, self._place_of(task.name, ".mp4")
         clip = VideoPrediction(path, self._landmarker, task.boxes, copy, self._tell)
         with contextlib.closing(clip.entries()) as entries:
             for entry in entries:
-                self._results.add(path, entry)
+                self._add(path, entry)
         say(clip.summary())
         return clip.file
 

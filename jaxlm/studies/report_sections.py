@@ -66,7 +66,7 @@ def error_distribution(group: Sequence[Detection]) -> Section:
         f"{result.run.name} (AUC@{last} {result.rows[0].auc[last]:.3f})": result.nme[np.isfinite(result.nme)]
         for result in group
     }
-    figure = plots.ced_figure(curves, thresholds, protocol=_title(group))
+    figure = plots.ced_figure(curves, thresholds, protocol=title_of(group))
     figure.set_size_inches(_WIDTH, 5)
     text = (
         "The share of faces whose NME is at most that of the axis: the further up and left a curve, the better the"
@@ -75,7 +75,7 @@ def error_distribution(group: Sequence[Detection]) -> Section:
     return Section("Error distribution", [page.paragraph(text), page.drawing(figure, "cumulative error curves")])
 
 
-def _title(group: Sequence[Detection]) -> str:
+def title_of(group: Sequence[Detection]) -> str:
     """Data, split and normaliser, for the head of a picture."""
     data, normaliser = group[0].protocol["data"].partition(":")[0], group[0].protocol["NME"].split(", ")[1]
     return f"{data}, {normaliser}"
@@ -131,7 +131,7 @@ def box_errors(group: Sequence[Detection]) -> Section | None:
         run.name: box_sensitivity.error_curves(run.trained, its.faces, its.normaliser, f"{run.name}: box errors")
         for run, its in judged.items()
     }
-    figure = plots.sensitivity_figure(box_sensitivity.panels_of(curves), protocol=_title(group))
+    figure = plots.sensitivity_figure(box_sensitivity.panels_of(curves), protocol=title_of(group))
     figure.set_size_inches(_WIDTH, 4.8)
     text = (
         "Detectors give boxes of differing place and size. The curves say what that costs: every face box is moved, the"

@@ -12,6 +12,7 @@ from jaxlm.evaluation.judged_faces import held_out_split
 from jaxlm.files import check_output, write_whole
 from jaxlm.studies import report_runs
 from jaxlm.studies import report_sections as sections
+from jaxlm.studies.report_confidence import confidences
 from jaxlm.studies.report_runs import Detection, Result, ResultT, Run, Translation
 
 _TITLE = "Report on "
@@ -105,6 +106,7 @@ def _detection(group: Sequence[Detection], with_sensitivity: bool) -> list[Secti
         sections.subsets(group),
         sections.error_distribution(group),
         sections.points_and_parts(group),
+        confidences(group, sections.title_of(group)),
         sections.box_errors(group) if with_sensitivity else None,
         sections.worst_faces(group),
     ]

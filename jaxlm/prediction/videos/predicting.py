@@ -84,11 +84,7 @@ class VideoPrediction:
                 drawn = self._drawn(frame, tracks)
                 self._show(drawn)
                 writer.write(frame._replace(image=drawn))
-                found = [
-                    FoundFace(one.face.box, one.state.points, one.face.confidence, one.face.roll, one.number)
-                    for one in tracks
-                ]
-                yield Entry(self.name, found, self.frames, frame.time)
+                yield Entry(self.name, [_as_found(one) for one in tracks], self.frames, frame.time)
                 self.frames += 1
                 advance(1)
         if opened.problem:
@@ -148,8 +144,13 @@ class VideoPrediction:
         for one in tracks:
             self._raw.setdefault(one.number, []).append(one.face.points)
             self._smooth.setdefault(one.number, []).append(one.state.points)
-            image = pictures.draw_face(image, one.state.points, self._landmarker.scheme)
+            image = pictures.draw_face(image, one.state.points, self._landmarker.scheme, unsure=one.face.unsure)
         return image
+
+
+def _as_found(one: tracking.Track) -> FoundFace:
+    face = one.face
+    return FoundFace(face.box, one.state.points, face.confidence, face.roll, one.number, face.expected_error)
 
 
 def _count(number: int, of: str) -> str:
