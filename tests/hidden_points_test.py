@@ -29,6 +29,7 @@ from tiny_faces import synthetic_faces
 from tolerances import assert_float32_close
 
 FACES, POINTS = 12, 5
+QUICK = ("--data.batch-size", "4", "--epochs", "1", "--model.options.widths", "4")
 SCHEME = 'name = "ring"\ncount = 5\nflip = [[0, 1]]\neye_corners = [0, 1]\npupils = [[0, 2], [1, 3]]\n'
 
 
@@ -151,10 +152,8 @@ def test_a_set_with_hidden_points_is_trained_on_and_judged_by_the_others(
     pack: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ):
     workdir, scheme = tmp_path / "run", str(pack.with_name("ring.toml"))
-    options = ["--data.dataset", str(pack), "--data.scheme", scheme, "--data.cache", "device"]
-    train.main(
-        ["--experiment", "debug", *options, "--data.batch-size", "4", "--epochs", "1", "--workdir", str(workdir)]
-    )
+    options = ["--data.dataset", str(pack), "--data.scheme", scheme, "--data.cache", "device", *QUICK]
+    train.main(["--experiment", "debug", *options, "--workdir", str(workdir)])
     rows = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
     assert all(np.isfinite(row[key]) for row in rows for key in ("loss", "nme") if key in row)
     capsys.readouterr()
@@ -266,7 +265,7 @@ def test_a_run_whose_held_out_faces_have_no_normaliser_says_so_and_ends(
     faces = dataclasses.replace(splits["train"], points=points, visible=visible)
     input_lib.write_pack(tmp_path / "profiles.npz", {"train": faces})
     options = ["--data.dataset", str(tmp_path / "profiles.npz"), "--data.scheme", str(pack.with_name("ring.toml"))]
-    options += ["--data.cache", "device", "--data.batch-size", "4", "--epochs", "1", "--data.validation-percent", "30"]
+    options += ["--data.cache", "device", *QUICK, "--data.validation-percent", "30"]
     train.main(["--experiment", "debug", *options, "--workdir", str(tmp_path / "run")])
     told = capsys.readouterr().err
     assert "faces held out have inter-ocular distance 0 or unknown" in told

@@ -29,10 +29,11 @@ def loaded_by(names: list[str]) -> set[str]:
 # packages that the module lies in: Python imports those before it, whatever comes first. Writes what went wrong, or an
 # empty text, by module.
 IMPORT_FIRST = """
-import importlib, json, os, sys, traceback, warnings
+import gc, importlib, json, os, sys, traceback, warnings
 warnings.simplefilter("ignore")  # JAX warns of forks, since it has threads.
 import chex, cv2, flax.linen, jax, matplotlib.figure, optax, orbax.checkpoint, scipy.io, tqdm, tyro
 
+gc.disable()  # It would look through all of these in each process, and so have their memory copied.
 file, *modules = sys.argv[1:]
 sys.pycache_prefix, sys.dont_write_bytecode = file + ".compiled", False  # Compiled by the first alone.
 

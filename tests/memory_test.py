@@ -61,5 +61,5 @@ def test_a_larger_batch_takes_more(deep: Config):
 
 
 def test_the_summary_prints_it(debug: Config, capsys: pytest.CaptureFixture[str]):
-    summary.main(["--experiment", "debug", "--memory"])
+    summary.main(["--experiment", "debug", "--memory", "--model.options.widths", "4"])
     assert f"at batch {debug.data.batch_size}: " in capsys.readouterr().out

@@ -41,6 +41,7 @@ class Reported:
         self.pack, self.workdir, self.file = folder / "faces.npz", folder / "a <run> & more", folder / "report.html"
         shutil.copy(pack, self.pack)
         options = ["--experiment", "debug", "--data.dataset", str(self.pack), "--data.cache", "device", "--epochs", "1"]
+        options += ["--model.options.widths", "4"]  # More take longer to compile.
         stdout = io.StringIO()
         with contextlib.redirect_stdout(stdout):
             train.main([*options, "--workdir", str(self.workdir)])

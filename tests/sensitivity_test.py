@@ -90,6 +90,7 @@ def trained(pack: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> pat
     """The workdir of a short debug run."""
     workdir = tmp_path_factory.mktemp("trained")
     options = ["--experiment", "debug", "--data.dataset", str(pack), "--data.cache", "device", "--epochs", "1"]
+    options += ["--model.options.widths", "4"]  # More take longer to compile.
     train.main([*options, "--workdir", str(workdir)])
     return workdir
 
