@@ -53,8 +53,6 @@ def start(pack: pathlib.Path, workdir: pathlib.Path, count: int) -> list[subproc
 def start_one(pack: pathlib.Path, workdir: pathlib.Path, devices: int, *more: str) -> subprocess.Popen:
     # As many threads as jaxlm gives a run, not as conftest.py gives the tests.
     environment = {name: value for name, value in os.environ.items() if name != "NPROC"}
-    # All runs compute alike, so what compiles in a third of the time will do.
-    environment["XLA_FLAGS"] = f"--xla_cpu_use_fusion_emitters=false {environment['XLA_FLAGS']}"
     return subprocess.Popen(
         command(pack, workdir, *SHARED, *more),
         cwd=ROOT,
