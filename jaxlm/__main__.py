@@ -35,6 +35,7 @@ COMMANDS = {
     },
     "Styles": {
         "stylize": "draw training faces in the styles of other photos",
+        "turn": "turn the heads of training faces to the side, and shut eyes",
         "disentangle": "whether a translator keeps structure and style apart",
     },
 }
