@@ -90,13 +90,15 @@ def _close(picture: np.ndarray, eye: np.ndarray, brow: np.ndarray) -> np.ndarray
     for k in range(4):
         low, high = here[k], here[k + 1]
         t = np.clip((v - low) / np.maximum(high - low, 1e-6), 0, 1)
-        if k == 0:
-            t = t * (1 + 0.0 * t)
         within = inside & (v >= low) & (v <= high)
         source = np.where(within, there[k] + t * (there[k + 1] - there[k]), source)
     back = np.stack([u, source], axis=-1) * width @ axes.T + eye[0]
     warped = cv2.remap(
-        picture, back[..., 0].astype(np.float32), back[..., 1].astype(np.float32), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        picture,
+        back[..., 0].astype(np.float32),
+        back[..., 1].astype(np.float32),
+        cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REPLICATE,
     )
     seam = upper + 0.5 * (drop + opening - rise)
     strength = np.clip(opening / 0.15, 0, 1) * inside

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -32,6 +33,7 @@ class FittedHead:
       pivot: Camera coordinates [3] of the point that the head turns about.
       surface: Camera coordinates [R, C, 3] of the head's surface, moved so that landmarks lie on the labels.
       rings: The same [9, C, 3] of the rings of the contour points, without the nose.
+      edge: The same [17, 3] of the contour: the labels, at the depth of the edge of the head.
       residual: Root mean square distance of the 51 inner points from the labels before that move, in head units.
     """
 
@@ -40,7 +42,13 @@ class FittedHead:
     pivot: np.ndarray
     surface: np.ndarray
     rings: np.ndarray
+    edge: np.ndarray
     residual: float
+
+    @property
+    def across(self) -> np.ndarray:
+        """The unit vector [2] of the image along which the head turns: to the right, and tilted with the head."""
+        return np.array([math.cos(self.angles[2]), math.sin(self.angles[2])])
 
 
 def rotation(yaw: float, pitch: float, roll: float) -> np.ndarray:
@@ -154,9 +162,9 @@ def fit_head(points: np.ndarray) -> FittedHead:
     def place(part: np.ndarray) -> np.ndarray:
         return scale * (part @ turn.T) + np.array([*shift, 0.0])
 
-    found = place(landmarks)[:, :2]
-    rest = points - found
-    move = _smooth_move(found / scale, rest)
+    found = place(landmarks)
+    rest = points - found[:, :2]
+    move = smooth_move(found[:, :2] / scale, rest, _REACH)
 
     def moved(part: np.ndarray) -> np.ndarray:
         placed = place(part)
@@ -169,15 +177,19 @@ def fit_head(points: np.ndarray) -> FittedHead:
         pivot=place(PIVOT),
         surface=moved(surface),
         rings=moved(rings),
+        edge=np.concatenate([points[:NUM_CONTOUR], found[:NUM_CONTOUR, 2:]], axis=1),
         residual=float(np.sqrt(np.mean(np.sum((rest[NUM_CONTOUR:] / scale) ** 2, axis=1)))),
     )
 
 
-def _smooth_move(centres: np.ndarray, moves: np.ndarray):
-    """The function that gives moves [n, 2] at places [n, 2]: radial functions that take `centres` along `moves`."""
+def smooth_move(centres: np.ndarray, moves: np.ndarray, reach: float) -> Callable[[np.ndarray], np.ndarray]:
+    """The function that gives moves [n, K] at places [n, 2]: radial functions that have `moves` [m, K] at `centres`.
+
+    It falls to 0 away from them; `reach` is the distance over which it falls to 1 / e, about.
+    """
 
     def kernel(places: np.ndarray) -> np.ndarray:
-        far = np.sqrt(np.maximum(np.sum((places[:, None] - centres) ** 2, -1), 1e-12)) / _REACH
+        far = np.sqrt(np.sum((places[:, None] - centres) ** 2, -1)) / reach
         return (1 + far) * np.exp(-far)
 
     strengths = np.linalg.solve(kernel(centres) + _RIDGE * np.eye(len(centres)), moves)

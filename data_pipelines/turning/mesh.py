@@ -71,7 +71,5 @@ def triangles(rows: int, columns: int, closed: bool = False) -> np.ndarray:
     return np.concatenate([np.stack(corners, -1).reshape(-1, 3) for corners in ((a, b, c), (b, d, c))])
 
 
-FRONT_LEFT, FRONT_RIGHT = (
-    slice(*np.searchsorted(ANGLES, span).tolist()) for span in ((-90, -16), (17, 91))
-)
+FRONT_LEFT, FRONT_RIGHT = (slice(*np.searchsorted(ANGLES, span).tolist()) for span in ((-90, -16), (17, 91)))
 """The columns of the cheeks: the outline of a turned head is sought there, and not on the nose."""

@@ -7,14 +7,14 @@ import dataclasses
 import cv2
 import numpy as np
 
-from jaxlm.data_pipelines.turning.fitting import FittedHead, rotation
+from jaxlm.data_pipelines.turning.fitting import FittedHead, rotation, smooth_move
 from jaxlm.data_pipelines.turning.mesh import triangles
 from jaxlm.data_pipelines.turning.rasterising import rasterise
 
 # Distances between vertices in head units: on the face, and around it.
 _FINE, _COARSE = 0.026, 0.11
-# In head units: how deep what is around the head lies behind the pivot; over which distance from the head depth falls to it; and over
-# which distance things stop to turn with the head.
+# What is around the head lies this far behind the pivot, in head units; over this distance from the head depth falls
+# to it; over this one things cease to turn with the head; and those that do not lie this deep.
 _BEHIND = 0.05
 _FALL = 0.16
 _STILL = 0.60
@@ -22,6 +22,10 @@ _FAR = -3.0
 # Depth is smoothed by a Gaussian of this deviation, and is no steeper than this.
 _SMOOTH = 0.022
 _STEEPEST = 3.0
+# Over this distance depth follows that of the contour.
+_RIM = 0.05
+# Pixels of the photo between the sources of two pixels of the turned one, from which on there is an edge.
+_JUMP = 8.0
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -104,7 +108,14 @@ def make_relief(head: FittedHead, size: int) -> Relief:
     floor = head.pivot[2] - _BEHIND * scale
     depth = edge + _ease(away / _FALL) * (floor - edge)
     depth = cv2.GaussianBlur(depth.astype(np.float32), (0, 0), _SMOOTH / _FINE)
-    return Relief(xs, ys, _less_steep(depth, xs, ys), 1 - _ease(away / _STILL))
+    relief = Relief(xs, ys, _less_steep(depth, xs, ys), 1 - _ease(away / _STILL))
+    # Depth falls off so steeply at the head's edge that labels a pixel beside it would be far too near: they are given
+    # the edge's own depth, and what is around them follows.
+    contour = head.edge[:, :2]
+    wrong = head.edge[:, 2:] - relief.at(relief.depth[..., None], contour)
+    move = smooth_move(contour / scale, wrong, _RIM)
+    vertices = np.stack([grid_x, grid_y], axis=-1).reshape(-1, 2) / scale
+    return dataclasses.replace(relief, depth=relief.depth + move(vertices).reshape(relief.depth.shape))
 
 
 def _ease(t: np.ndarray) -> np.ndarray:
@@ -124,9 +135,7 @@ def _less_steep(depth: np.ndarray, xs: np.ndarray, ys: np.ndarray) -> np.ndarray
     return depth
 
 
-def draw(
-    photo: np.ndarray, relief: Relief, vertices: np.ndarray, size: int
-) -> tuple[np.ndarray, np.ndarray]:
+def draw(photo: np.ndarray, relief: Relief, vertices: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
     """The turned photo.
 
     Args:
@@ -145,15 +154,16 @@ def draw(
     missing = np.isnan(found[..., 0])
     if missing.any():
         found[missing] = -1e4
-    picture = cv2.remap(
-        photo, found[..., 0], found[..., 1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
-    )
-    return _smooth_edges(picture, found[..., 2]), found[..., 2]
+    picture = cv2.remap(photo, found[..., 0], found[..., 1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101)
+    return _smooth_edges(picture, found[..., :2]), found[..., 2]
 
 
-def _smooth_edges(picture: np.ndarray, depth: np.ndarray) -> np.ndarray:
-    """The picture, softened where one thing ends in front of another, as a lens does."""
-    jump = cv2.morphologyEx(depth, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)) > 12.0
+def _smooth_edges(picture: np.ndarray, sources: np.ndarray) -> np.ndarray:
+    """The picture, softened where one thing ends in front of another, as a lens does.
+
+    There, neighbours come from places of the photo, `sources` [S, S, 2], that are far from each other.
+    """
+    jump = (cv2.morphologyEx(sources, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)) > _JUMP).any(-1)
     if not jump.any():
         return picture
     weight = cv2.GaussianBlur(jump.astype(np.float32), (0, 0), 0.8)[..., None]

@@ -27,7 +27,9 @@ MOST_RESIDUAL = 0.027
 
 # A head turned less than this may be turned to either side, in degrees.
 _STRAIGHT = 5.0
-# The side of the face that comes nearer, which a turn must not hide: brow, eye and corner of the mouth.
+# On the side of the face that comes nearer: ear, outer and inner corner of the eye, which come in this order from
+# behind to the front; and what a turn must not hide: brow, eye and corner of the mouth.
+_ORDER = {-1: (16, 45, 42), 1: (0, 36, 39)}
 _NEAR = {-1: (22, 23, 24, 25, 26, 42, 43, 44, 45, 46, 47, 54), 1: (17, 18, 19, 20, 21, 36, 37, 38, 39, 40, 41, 48)}
 
 
@@ -84,7 +86,9 @@ def turn_faces(faces: Faces, plan: Plan, split: str, advance: Callable[[int], ob
       ValueError: The points are of another scheme or some have no place, or no face is left.
     """
     if faces.scheme != IBUG68:
-        raise ValueError(f"{faces.dataset} has points of scheme {faces.scheme.name}; only those of ibug68 can be turned")
+        raise ValueError(
+            f"{faces.dataset} has points of scheme {faces.scheme.name}; only faces of ibug68 can be turned"
+        )
     records: list[Record] = []
     counts: collections.Counter[str] = collections.Counter()
     with _one_thread():
@@ -92,7 +96,7 @@ def turn_faces(faces: Faces, plan: Plan, split: str, advance: Callable[[int], ob
             records += _copies(faces, index, plan, counts)
             advance(1)
     if not records:
-        raise ValueError(f"{faces.dataset}, {faces.split}: none of {len(faces)} faces can be turned: the head fits none")
+        raise ValueError(f"{faces.dataset}, {faces.split}: the head fits none of {len(faces)} faces")
     made = faces_of_records(
         records, f"{faces.dataset}_turned", split, IBUG68, faces.frame_size, faces.margin, LANDMARK_BOX
     )
@@ -133,7 +137,7 @@ def _copies(faces: Faces, index: int, plan: Plan, counts: collections.Counter[st
         closed = bool(closing < plan.closed)
         angles = math.radians(target), math.radians(pitch + plan.pitch * (2 * nod - 1))
         picture, labels = shut if closed else (photo, points)
-        made = turn_face(picture, labels, head, relief, angles, away, faces.margin)
+        made = turn_face(picture, labels, head, relief, angles, faces.margin)
         if made is None:
             counts["folded"] += 1
             continue
@@ -167,7 +171,6 @@ def turn_face(
     head: FittedHead,
     relief: Relief,
     angles: tuple[float, float],
-    away: int,
     margin: float,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray] | None:
     """A photo whose head has another yaw and pitch, in a frame of its own around the new points.
@@ -178,16 +181,17 @@ def turn_face(
       head: The head of the photo.
       relief: The relief of the photo.
       angles: New yaw and pitch in radians.
-      away: The side that turns away: 1 is the image's right, -1 its left.
       margin: Side of the new frame in sides of the face box.
 
     Returns:
       The picture uint8 [F, F, 3], the points float32 [68, 2], which of them are seen [68], and the map [2, 3] from the
       new frame to the photo; None where the turn hides what comes nearer.
     """
-    size = len(photo)
+    size, away = len(photo), 1 if angles[0] > 0 else -1
     vertices = relief.turned(head, *angles)
-    placed = turned_points(head, relief, vertices, points, away)
+    placed = turned_points(head, relief, vertices, points, angles[0])
+    if (away * np.diff(placed[list(_ORDER[away]), :2] @ head.across) <= 0).any():
+        return None
     low, high = placed[:, :2].min(0), placed[:, :2].max(0)
     zoom = size / (margin * BOX_SCALE * float((high - low).max()))
     shift = (size - 1) / 2 - zoom * (low + high) / 2
