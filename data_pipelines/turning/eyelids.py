@@ -6,14 +6,16 @@ import cv2
 import numpy as np
 
 # The corner on the image's left, the upper lid, the corner on the right, and the lower lid, of each eye; and its brow.
-EYES = (((36, 37, 38, 39, 40, 41), (17, 18, 19, 20, 21)), ((42, 43, 44, 45, 46, 47), (22, 23, 24, 25, 26)))
+_EYES = (((36, 37, 38, 39, 40, 41), (17, 18, 19, 20, 21)), ((42, 43, 44, 45, 46, 47), (22, 23, 24, 25, 26)))
 # How much of the opening the upper lid comes down, and the lower one up; a seam is left between them.
 _DOWN, _UP = 0.80, 0.12
-# In widths of the eye: the lashes' line above the upper lid, which is moved and not stretched; how far skin is drawn
-# below the lower lid; and the seam's darkening.
+# In widths of the eye: the line of lashes above the upper lid, which is moved and not stretched, and how far skin is
+# drawn below the lower lid.
 _LASHES = 0.05
 _BELOW = 0.25
-_BROW_SHARE = 0.75
+# Skin is drawn from this part of the way to the brow, or from this many widths of the eye.
+_BROW_SHARE, _LEAST_ROOM = 0.75, 0.12
+# Lashes lie over the seam: its width in widths of the eye, and how much darker it is.
 _SEAM = 0.035
 _DARKEN = 0.35
 
@@ -29,7 +31,7 @@ def close_eyes(photo: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.nd
       A new photo, and new points [68, 2] float32: the lids' points meet but for a seam of 8 % of the opening.
     """
     picture, moved = photo.astype(np.float32), points.astype(np.float64).copy()
-    for eye, brow in EYES:
+    for eye, brow in _EYES:
         picture = _close(picture, points[list(eye)].astype(np.float64), points[list(brow)].astype(np.float64))
         moved[list(eye)] = _closed_points(points[list(eye)].astype(np.float64))
     return np.clip(np.rint(picture), 0, 255).astype(np.uint8), moved.astype(np.float32)
@@ -81,7 +83,7 @@ def _close(picture: np.ndarray, eye: np.ndarray, brow: np.ndarray) -> np.ndarray
     upper, lower = (_curve(local[list(lid)], place.ravel()).reshape(u.shape) for lid in ((0, 1, 2, 3), (0, 5, 4, 3)))
     opening = np.maximum(lower - upper, 0)
     brow_height = float(((brow - eye[0]) @ axes / width)[:, 1].mean())
-    room = np.maximum(_BROW_SHARE * (upper - brow_height), 0.12)
+    room = np.maximum(_BROW_SHARE * (upper - brow_height), _LEAST_ROOM)
     drop, rise = _DOWN * opening, _UP * opening
     # From the shut picture back to the open one: heights of knots there, and here.
     there = [upper - room, upper - _LASHES, upper, lower, lower + _BELOW]

@@ -7,13 +7,19 @@ import functools
 
 import numpy as np
 
-from jaxlm.data_pipelines.synthetic.shape.modes import NUM_IDENTITY, Expression, Shape, make_shape
+from jaxlm.data_pipelines.synthetic.shape.modes import NUM_IDENTITY, Expression, make_shape
 from jaxlm.data_pipelines.synthetic.shape.template import ANGLES, FIRST_CONTOUR_RING, template
 from jaxlm.landmarks import conversion
 from jaxlm.landmarks.schemes import IBUG68, WFLW98
 
 NUM_CONTOUR = 17
-_EXPRESSIONS = ("jaw", "smile", "pout", "brow_raise", "frown")
+_EXPRESSIONS = (
+    Expression(jaw=1.0),
+    Expression(smile=1.0),
+    Expression(pout=1.0),
+    Expression(brow_raise=1.0),
+    Expression(frown=1.0),
+)
 PIVOT = np.array([0.0, 0.35, -0.45])
 """The point in head coordinates that a head turns about."""
 
@@ -43,7 +49,7 @@ def head_model() -> HeadModel:
     flat = np.zeros(NUM_IDENTITY)
     shapes = [make_shape(flat, Expression())]
     shapes += [make_shape(unit, Expression()) for unit in np.eye(NUM_IDENTITY)]
-    shapes += [make_shape(flat, Expression(**{name: 1.0})) for name in _EXPRESSIONS]
+    shapes += [make_shape(flat, expression) for expression in _EXPRESSIONS]
     chosen = np.asarray(conversion(WFLW98, IBUG68))[NUM_CONTOUR:]
     rows = template().profile_rows[FIRST_CONTOUR_RING::2]
 
@@ -51,12 +57,9 @@ def head_model() -> HeadModel:
         mean, *moved = (value.astype(np.float64) for value in values)
         return mean, np.stack(moved) - mean
 
-    def rings(shape: Shape) -> np.ndarray:
-        return shape.skull[rows]
-
     return HeadModel(
         inner=part([shape.points[chosen] for shape in shapes]),
-        rings=part([rings(shape) for shape in shapes]),
+        rings=part([shape.skull[rows] for shape in shapes]),
         surface=part([shape.surface for shape in shapes]),
     )
 

@@ -93,18 +93,16 @@ def make_relief(head: FittedHead, size: int) -> Relief:
     found = rasterise(vertices, faces, vertices[:, 2:], (len(ys), len(xs)))[..., 0]
     on_head = np.isfinite(found)
 
-    # Distances are measured on the grid, in its fine steps, and coarse ones are longer; far away all is the same.
-    away, nearest = cv2.distanceTransformWithLabels(
+    # The vertex of the head next to each vertex: by steps of the grid, which are fine around the head.
+    _, nearest = cv2.distanceTransformWithLabels(
         (~on_head).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
     )
-    table = np.zeros(nearest.max() + 1, np.float32)
-    table[nearest[on_head]] = found[on_head]
-    grid_x, grid_y = np.meshgrid(xs, ys)
     index = np.zeros(nearest.max() + 1, np.int64)
     index[nearest[on_head]] = np.flatnonzero(on_head)
     owner = index[nearest]
+    grid_x, grid_y = np.meshgrid(xs, ys)
     away = np.hypot(grid_x - grid_x.ravel()[owner], grid_y - grid_y.ravel()[owner]) / scale
-    edge = np.where(on_head, found, table[nearest])
+    edge = found.ravel()[owner]
     floor = head.pivot[2] - _BEHIND * scale
     depth = edge + _ease(away / _FALL) * (floor - edge)
     depth = cv2.GaussianBlur(depth.astype(np.float32), (0, 0), _SMOOTH / _FINE)
@@ -163,9 +161,10 @@ def _smooth_edges(picture: np.ndarray, sources: np.ndarray) -> np.ndarray:
 
     There, neighbours come from places of the photo, `sources` [S, S, 2], that are far from each other.
     """
-    jump = (cv2.morphologyEx(sources, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)) > _JUMP).any(-1)
+    steps = cv2.morphologyEx(sources, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)).max(-1)
+    jump = np.asarray(steps > _JUMP, np.float32)
     if not jump.any():
         return picture
-    weight = cv2.GaussianBlur(jump.astype(np.float32), (0, 0), 0.8)[..., None]
-    soft = cv2.GaussianBlur(picture, (3, 3), 0.8)
-    return np.clip(np.rint(picture + weight * (soft.astype(np.float32) - picture)), 0, 255).astype(np.uint8)
+    weight = cv2.GaussianBlur(jump, (0, 0), 0.8)[..., None]
+    soft = cv2.GaussianBlur(picture, (3, 3), 0.8).astype(np.float32)
+    return np.clip(np.rint(picture + weight * (soft - picture)), 0, 255).astype(np.uint8)
