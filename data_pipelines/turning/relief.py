@@ -7,6 +7,7 @@ import dataclasses
 import cv2
 import numpy as np
 
+from jaxlm.data_pipelines.synthetic.painting.paint import curve
 from jaxlm.data_pipelines.turning.fitting import FittedHead, rotation, smooth_move
 from jaxlm.data_pipelines.turning.mesh import triangles
 from jaxlm.data_pipelines.turning.rasterising import rasterise
@@ -23,7 +24,7 @@ _FAR = -3.0
 _SMOOTH = 0.022
 _STEEPEST = 3.0
 # Over this distance depth follows that of the contour.
-_RIM = 0.05
+_RIM = 0.03
 # Pixels of the photo between the sources of two pixels of the turned one, from which on there is an edge.
 _JUMP = 8.0
 
@@ -109,9 +110,9 @@ def make_relief(head: FittedHead, size: int) -> Relief:
     relief = Relief(xs, ys, _less_steep(depth, xs, ys), 1 - _ease(away / _STILL))
     # Depth falls off so steeply at the head's edge that labels a pixel beside it would be far too near: they are given
     # the edge's own depth, and what is around them follows.
-    contour = head.edge[:, :2]
-    wrong = head.edge[:, 2:] - relief.at(relief.depth[..., None], contour)
-    move = smooth_move(contour / scale, wrong, _RIM)
+    contour = curve(head.edge, samples=2).astype(np.float64)
+    wrong = contour[:, 2:] - relief.at(relief.depth[..., None], contour)
+    move = smooth_move(contour[:, :2] / scale, wrong, _RIM)
     vertices = np.stack([grid_x, grid_y], axis=-1).reshape(-1, 2) / scale
     return dataclasses.replace(relief, depth=relief.depth + move(vertices).reshape(relief.depth.shape))
 
