@@ -88,6 +88,22 @@ def test_turned_points_are_those_of_the_same_head_in_the_other_pose(start: float
     assert stayed.mean() / np.sqrt(np.prod(np.ptp(after, axis=0))) > 2 * errors.mean()
 
 
+@pytest.mark.parametrize("yaw", [35.0, 70.0])
+def test_a_mirrored_face_turned_the_other_way_has_mirrored_points(yaw: float):
+    """Within a hundredth of a head unit: the triangles of the grid are not mirrored."""
+    before = posed_points(10.0, 5.0, 12.0)
+    mirrored = (before * (-1, 1) + (255, 0))[list(IBUG68.flip)]
+
+    def turned(points: np.ndarray, yaw: float) -> np.ndarray:
+        head = fit_head(points)
+        relief = make_relief(head, 256)
+        vertices = relief.turned(head, np.deg2rad(yaw), head.angles[1])
+        return turned_points(head, relief, vertices, points, np.deg2rad(yaw))[:, :2]
+
+    expected = (turned(before, yaw) * (-1, 1) + (255, 0))[list(IBUG68.flip)]
+    np.testing.assert_allclose(turned(mirrored, -yaw), expected, rtol=0, atol=1.2)
+
+
 def test_a_face_that_is_not_turned_is_the_photo():
     faces = photos()
     photo, points = faces.images(np.array([0]))[0], faces.points[0]

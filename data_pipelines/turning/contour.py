@@ -55,8 +55,8 @@ def turned_points(head: FittedHead, relief: Relief, vertices: np.ndarray, points
         half = list(range(9)) if side < 0 else list(range(16, 7, -1))
         placed[half, :2] = _spaced(placed[half, :2], points[half], max(0.0, lower) if side == away else 0.0)
     for line in _LIPS[away]:
-        reached = np.maximum.accumulate(placed[list(line), :2] @ across)
-        placed[list(line), :2] += (reached - placed[list(line), :2] @ across)[:, None] * away * across
+        reached = placed[list(line), :2] @ across
+        placed[list(line), :2] += (np.maximum.accumulate(reached) - reached)[:, None] * across
     return placed
 
 
