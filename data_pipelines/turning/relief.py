@@ -23,8 +23,9 @@ _FAR = -3.0
 # Depth is smoothed by a Gaussian of this deviation, and is no steeper than this.
 _SMOOTH = 0.022
 _STEEPEST = 3.0
-# Over this distance depth follows that of the contour.
+# Over this distance depth follows that of the contour, at its sides: between so many points from the chin and so many.
 _RIM = 0.03
+_SIDES = (1.5, 3.0)
 # Pixels of the photo between the sources of two pixels of the turned one, from which on there is an edge.
 _JUMP = 8.0
 
@@ -108,10 +109,12 @@ def make_relief(head: FittedHead, size: int) -> Relief:
     depth = edge + _ease(away / _FALL) * (floor - edge)
     depth = cv2.GaussianBlur(depth.astype(np.float32), (0, 0), _SMOOTH / _FINE)
     relief = Relief(xs, ys, _less_steep(depth, xs, ys), 1 - _ease(away / _STILL))
-    # Depth falls off so steeply at the head's edge that labels a pixel beside it would be far too near: they are given
-    # the edge's own depth, and what is around them follows.
+    # Depth falls off so steeply at the sides of the head that labels a pixel beside the edge were far too near. They
+    # are given the edge's own depth, and what is around them follows; the chin's is as it should be.
     contour = curve(head.edge, samples=2).astype(np.float64)
+    from_chin = np.abs(np.linspace(-8, 8, len(contour)))[:, None]
     wrong = contour[:, 2:] - relief.at(relief.depth[..., None], contour)
+    wrong *= np.interp(from_chin, _SIDES, (0, 1))
     move = smooth_move(contour[:, :2] / scale, wrong, _RIM)
     vertices = np.stack([grid_x, grid_y], axis=-1).reshape(-1, 2) / scale
     return dataclasses.replace(relief, depth=relief.depth + move(vertices).reshape(relief.depth.shape))
