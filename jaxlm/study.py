@@ -7,9 +7,9 @@ A TOML file asks a question and names the arms that answer it: experiments, over
 validation chooses one for each arm. Every run is trained as `jaxlm train` would, one after the other. Overrides behind
 `--` are for all runs.
 
-Finished runs are remembered, and a stopped one goes on from its checkpoint when the same command is given again. Several
-processes, on one machine or on several with a common folder, share a study by the same command: each takes the next
-free run. A run that fails is told, and the others go on. New arms and seeds may join the file later.
+Finished runs are remembered, and a stopped one goes on from its checkpoint when the same command is given again.
+Several processes, on one machine or on several with a common folder, share a study by the same command: each takes the
+next free run. A run that fails is told, and the others go on. New arms and seeds may join the file later.
 
 It ends with a table, the differences of pairs of arms with their intervals, and a plot, in the workdir: study.md,
 study.csv, study.json, study.png.

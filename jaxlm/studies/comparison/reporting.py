@@ -91,11 +91,10 @@ def markdown(
         parts.append(_table(names, [_difference_row(difference) for difference in differences]))
     trials = {row.arm: _trials_line(study, row) for row in rows if row.trial}
     if trials:
-        parts.append(
-            "Trials, NME of the validation:\n\n" + "\n".join(f"- {arm}: {line}" for arm, line in trials.items())
-        )
+        parts.append(_list("Trials, NME of the validation:", [f"{arm}: {line}" for arm, line in trials.items()]))
     if missing:
-        parts.append("Missing:\n\n" + "\n".join(f"- {name}: {' '.join(why.split())}" for name, why in missing.items()))
+        lines = [f"{name}: {' '.join(why.split())}" for name, why in missing.items()]
+        parts.append(_list("Runs without a result:", lines))
     parts.append("\n".join(f"- **{about}**: {line}" for about, line in protocol.items()))
     return "\n\n".join(parts) + "\n"
 
@@ -128,6 +127,10 @@ def _bounds(interval: Interval) -> str:
 def _trials_line(study: Study, row: ArmResult) -> str:
     trials = study.trials_of(row.arm)
     return ", ".join(f"{trials[trial - 1]}: {nme:.3f}" for trial, nme in row.tried.items())
+
+
+def _list(title: str, lines: Sequence[str]) -> str:
+    return "\n".join([title, "", *(f"- {line}" for line in lines)])
 
 
 def _table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -131,7 +131,7 @@ def results_of(study: Study, results: Results, thresholds: Sequence[float]) -> l
 
 def _errors(results: Iterable[Result], shift: float) -> np.ndarray:
     """Errors [seeds, faces] under a shift."""
-    return np.asarray([result.errors[key_of(shift)] for result in results])
+    return np.asarray([result.errors[key_of(shift)] for result in results], np.float32)
 
 
 def differences_of(study: Study, rows: Sequence[ArmResult], results: Results) -> list[Difference]:

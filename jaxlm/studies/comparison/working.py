@@ -128,7 +128,7 @@ def _work(study: Study, runs: Sequence[Run], workdir: pathlib.Path) -> dict[str,
                         if read_result(run, workdir, study) or read_failure(run, workdir) != failure:
                             break  # Another process has ended it since.
                         left = run_errors.time_left(_works(study, runs, workdir))
-                        say(f"\nrun {number} of {len(runs)}: {run.name}; {left}")
+                        say(f"run {number} of {len(runs)}: {run.name}; {left}")
                         _do(run, workdir, study)
                         break
                 except BlockingIOError:
