@@ -258,8 +258,11 @@ class Fakes:
         self._fail, self._stop = fail, stop
         monkeypatch.setattr(loop, "fit", self.fit)
         monkeypatch.setattr(working.checkpoints, "open_model", lambda folder: None)
-        monkeypatch.setattr(working, "judge", lambda *_: result([[0.1, 0.2], [0.3, 0.4]]))
+        monkeypatch.setattr(working, "judge", self.judge)
         monkeypatch.setattr(working, "_PATIENCE", 0.05)
+
+    def judge(self, trained, folder: pathlib.Path, its: study_file.Study, seconds: float | None) -> Result:
+        return result([[0.1, 0.2]] * len(its.shifts), split=its.split, seconds=seconds)
 
     def fit(self, config, workdir: pathlib.Path) -> None:
         name = "/".join(workdir.parts[workdir.parts.index("runs") + 1 :])
@@ -294,6 +297,19 @@ def test_a_failed_run_and_what_starts_from_it_are_told_and_the_rest_goes_on(
     assert working._work(its, runs, tmp_path / "runs") == {}
     assert again.done == ["a/trial1/seed0", "b/trial1/seed0"]
     assert outcomes.read_failure(runs[0], tmp_path / "runs") is None
+
+
+def test_what_is_judged_otherwise_now_is_looked_up_again(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch):
+    its, runs = plan_of(tmp_path, PLAIN)
+    Fakes(monkeypatch)
+    working._work(its, runs, tmp_path / "runs")
+    before = outcomes.stored_result(runs[0], tmp_path / "runs")
+    for more in ("box_errors = [10]", "split = 'test'\nbox_errors = [10]"):
+        its, runs = plan_of(tmp_path, PLAIN.replace("seeds =", f"{more}\nseeds ="))
+        assert [working.state_of(run, tmp_path / "runs", its) for run in runs] == ["left"] * 4
+        working._work(its, runs, tmp_path / "runs")
+        assert outcomes.read_result(runs[0], tmp_path / "runs", its)
+    assert outcomes.stored_result(runs[0], tmp_path / "runs").seconds == before.seconds > 0
 
 
 def test_processes_share_the_runs_and_do_none_twice(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch):
