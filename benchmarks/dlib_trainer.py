@@ -4,7 +4,8 @@ python -m benchmarks.dlib_trainer --dataset SET [--data-dir DIR] [--scheme ibug6
 
 Kazemi and Sullivan, One Millisecond Face Alignment with an Ensemble of Regression Trees, CVPR 2014, in dlib's
 implementation (extra [detect]) with its own settings. The faces it learns from, those held out, their boxes
-and the metrics are those of `jaxlm.train` and `jaxlm.evaluate`.
+and the metrics are those of `jaxlm.train` and `jaxlm.evaluate`. With `--conditions PACK.npz` the tables of `jaxlm
+evaluate --conditions` follow, of the faces held out and of those of other sets.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ import numpy as np
 from benchmarks import timing
 from jaxlm.config import DataConfig
 from jaxlm.data_pipelines.faces import Faces
-from jaxlm.data_pipelines.input import open_training
-from jaxlm.evaluation import error_table, inference
+from jaxlm.data_pipelines.input import open_splits, open_training
+from jaxlm.evaluation import conditions, error_table, inference
 from jaxlm.evaluation.judging import thresholds_of
 from jaxlm.landmarks import load_scheme
 from jaxlm.prediction.calibration import true_box
@@ -79,6 +80,7 @@ def main() -> None:
     parser.add_argument("--dataset", required=True, help="a prepared set or a packed .npz file")
     parser.add_argument("--data-dir", default="data", help="where the set was prepared (default: %(default)s)")
     parser.add_argument("--scheme", default="ibug68", help="default: %(default)s")
+    parser.add_argument("--conditions", nargs="*", metavar="SET", help="tables of conditions, of these sets, too")
     parser.add_argument("--out", type=pathlib.Path, help="file for the trained regressor")
     arguments = parser.parse_args()
     with told_errors():
@@ -91,10 +93,11 @@ def main() -> None:
         points, seconds = predict(predictor, held_out)
         if arguments.out:
             predictor.save(str(arguments.out))
+        others = [open_splits(name, arguments.data_dir) for name in arguments.conditions or ()]
     scheme = load_scheme(arguments.scheme)
     normaliser = metrics.default_normaliser(scheme)
     nme = inference.face_errors(points, held_out, scheme, normaliser)
-    rows = error_table.error_rows(nme, {"full": np.ones(len(held_out), bool)}, thresholds_of(scheme))
+    errors = error_table.error_rows(nme, {"full": np.ones(len(held_out), bool)}, thresholds_of(scheme))
     protocol = {
         "trained": f"{training.dataset}: {len(training)} faces, {minutes:.1f} minutes",
         "data": f"{held_out.dataset}, held out: {len(held_out)} faces, {scheme.num_points} points ({scheme.name})",
@@ -102,8 +105,13 @@ def main() -> None:
         "NME": f"mean over points and faces, by {normaliser.replace('_', '-')} distance",
     }
     print(timing.environment(["dlib-bin"]))
-    error_table.print_error_rows(rows, protocol)
+    error_table.print_error_rows(errors, protocol)
     print(f"{1e3 * seconds:.2f} ms a face (median; one thread, the photo in grey and the box at hand)")
+    if arguments.conditions is not None:
+        for faces in [held_out, *(faces.in_scheme(scheme) for splits in others for faces in splits.values())]:
+            print(f"\n{faces.dataset}, {faces.split}: {len(faces)} faces")
+            rows = conditions.measure(lambda made, _: predict(predictor, made)[0], faces, predict(predictor, faces)[0])
+            conditions.print_conditions(rows)
 
 
 if __name__ == "__main__":

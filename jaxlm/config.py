@@ -87,7 +87,11 @@ class AugmentConfig:
     grey: float = 0.0
     """Chance that a face is turned grey."""
     blur: float = 0.0
-    """Chance of a Gaussian blur."""
+    """Chance of a Gaussian blur of at most a pixel."""
+    defocus: float = 0.0
+    """Chance of a strong Gaussian blur, up to a twentieth of the crop's side."""
+    dark: float = 0.0
+    """Chance of little light, at the least 8 % of the photo's, with a sensor's noise."""
     occlusion: float = 0.0
     """Chance that a box of noise covers part of the face."""
     legacy: bool = False

@@ -131,7 +131,8 @@ def check(config: Config) -> None:
 _AT_LEAST_1 = ("epochs", "eval_every", "keep", "steps_per_call", "fsdp", "data.batch_size", "optim.accumulate")
 _ABOVE_0 = ("optim.learning_rate", "optim.clip_norm", "data.crop", "temperature", "max_megabytes")
 _AT_LEAST_0 = ("seed", "optim.warmup_epochs", "optim.weight_decay", "augment.rotation", "augment.shear")
-_SHARES = ("data.styled_ratio", "augment.probability", "augment.grey", "augment.blur", "augment.occlusion")
+_CHANCES = ("augment.probability", "augment.grey", "augment.blur", "augment.defocus", "augment.dark")
+_SHARES = ("data.styled_ratio", *_CHANCES, "augment.occlusion")
 # Fields by what their values must be.
 _RANGES: tuple[tuple[tuple[str, ...], Callable[[float], bool], str], ...] = (
     ((*_AT_LEAST_1, "steps_per_epoch"), lambda value: value >= 1, "at least 1"),

@@ -17,7 +17,9 @@ from tolerances import assert_float32_close, float32_error
 
 FLIP = np.asarray(WFLW98.flip)
 GEOMETRY = AugmentConfig(rotation=25.0, shear=0.3, scale=0.15, shift=0.1, flip=True)
-EVERYTHING = dataclasses.replace(GEOMETRY, colour=0.4, hue=0.1, grey=0.5, blur=0.5, occlusion=0.5)
+EVERYTHING = dataclasses.replace(
+    GEOMETRY, colour=0.4, hue=0.1, grey=0.5, blur=0.5, defocus=0.5, dark=0.5, occlusion=0.5
+)
 
 
 def _frames(count: int, side: int, seed: int = 0) -> tuple[jax.Array, jax.Array]:
@@ -270,9 +272,9 @@ def test_a_scale_that_empties_the_crop_is_refused():
         augment.draw_amounts(jax.random.key(0), 1, AugmentConfig(scale=0.5), 128)
 
 
-@pytest.mark.parametrize("switch", ["colour", "hue", "grey", "blur", "occlusion"])
+@pytest.mark.parametrize("switch", ["colour", "hue", "grey", "blur", "defocus", "dark", "occlusion"])
 def test_photometric_switches_change_their_share_of_the_faces(switch):
-    crops = jnp.asarray(np.random.default_rng(0).uniform(0, 255, (400, 8, 8, 3)), jnp.float32)
+    crops = jnp.asarray(np.random.default_rng(0).uniform(0, 255, (400, 20, 20, 3)), jnp.float32)
     change = jax.jit(appearance.change, static_argnums=2)
     changed = change(jax.random.key(0), crops, AugmentConfig(**{switch: 0.3}))
     share = np.mean(np.abs(crops - changed).max(axis=(1, 2, 3)) > 1)
@@ -331,6 +333,37 @@ def test_blur_is_a_gaussian_of_five_taps():
 def test_blur_mirrors_the_border():
     plain = jnp.full((4, 8, 8, 3), 90.0)
     assert_float32_close(appearance.blur(jax.random.key(0), plain), plain, depth=2 * 10)
+
+
+def test_a_face_out_of_focus_is_a_gaussian_as_wide_as_drawn():
+    crops = jnp.zeros((40, 61, 61, 3)).at[:, 30, 30].set(255.0)
+    blurred = np.asarray(jax.jit(appearance.defocus)(jax.random.key(0), crops))[..., 0]
+    assert_float32_close(blurred, blurred[:, ::-1, ::-1], depth=2 * 61, scale=255)
+    sigma = np.sqrt(-0.5 / np.log(np.maximum(blurred[:, 30, 31] / blurred[:, 30, 30], 1e-30)))
+    assert sigma.max() <= 0.05 * 61 * (1 + float32_error(depth=2 * 61))
+    assert np.quantile(sigma, 0.5) > 0.02 * 61
+    for face, width in zip(blurred[sigma > 0.5], sigma[sigma > 0.5], strict=True):
+        expected = cv2.GaussianBlur(np.asarray(crops[0, ..., 0]), (61, 61), float(width))
+        assert_float32_close(face, expected, depth=4 * 61, scale=255)
+
+
+def test_out_of_focus_keeps_plain_crops_up_to_their_border():
+    plain = jnp.full((4, 32, 32, 3), 90.0)
+    assert_float32_close(appearance.defocus(jax.random.key(0), plain), plain, depth=4 * 32)
+
+
+def test_little_light_is_a_factor_and_noise():
+    crops = jnp.broadcast_to(jnp.asarray([200.0, 100.0, 100.0]), (200, 16, 16, 3))
+    dark = np.asarray(jax.jit(appearance.darken)(jax.random.key(0), crops), np.float64)
+    light = dark[..., 0].mean(axis=(1, 2)) / 200
+    # The noise of 256 pixels has a deviation of 4 / 16 levels in their mean.
+    error = 5 * 4 / 16 / 200
+    assert 0.08 - error < light.min() < 0.1
+    assert 0.9 < light.max() < 1 + error
+    # Each doubling is as likely: half of the 200 faces, with a deviation of 7, have less than sqrt(0.08).
+    assert 65 < np.sum(light < 0.08**0.5) < 135
+    np.testing.assert_allclose(dark[..., 1].std(axis=(1, 2)), 4.0, rtol=0.3)  # Of 256 pixels: to 0.18.
+    assert dark.min() >= 0
 
 
 def test_occlusion_is_one_box_of_noise():

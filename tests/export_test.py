@@ -120,6 +120,18 @@ def test_operators_are_those_of_the_target(detected: Trained, count_operations: 
     assert operators.rewritten()
 
 
+def test_the_description_has_what_gives_expected_errors(detected: Trained, tmp_path: pathlib.Path):
+    file = tmp_path / "program"
+    file.write_bytes(b"")
+    found = parity.Parity("faces of a test", 0.0, "box", None, 0.0)
+    about = export_description.describe_program(detected, file, "onnx", 2, "float32", found)
+    assert about["expected_error"]["normaliser"] == "box"
+    assert about["expected_error"]["lines"] == [[-0.5, -3.0]] * 5
+    raw = dataclasses.replace(detected, confidence=None)
+    about = export_description.describe_program(raw, file, "onnx", 2, "float32", found)
+    assert about["expected_error"] is None
+
+
 def test_files_of_onnx_take_any_number_of_faces(
     detected: Trained, crops: np.ndarray, outputs: list[np.ndarray], tmp_path: pathlib.Path
 ):

@@ -9,7 +9,8 @@ import pytest
 from jaxlm import relabel
 from jaxlm.checkpoints import save_bundle
 from jaxlm.data_pipelines.input import Faces, open_splits, open_training, write_pack
-from jaxlm.landmarks import IBUG68
+from jaxlm.evaluation.relabelling import correct_by_labels
+from jaxlm.landmarks import FIVE, IBUG68, WFLW98, conversion, geometry
 from tiny_landmarker import mean_face_in, mean_face_model, shifted
 from tolerances import assert_float32_close
 
@@ -135,3 +136,85 @@ def test_relabel_replaces_no_other_file(weights: list[str], pack: pathlib.Path, 
         relabel.main(["--weights", weights[0], "--dataset", str(pack), "--out", str(tmp_path / "mine.npz")])
     assert "mine.npz is there already and is not a pack" in capsys.readouterr().err
     assert (tmp_path / "mine.npz").read_text() == "of the user"
+
+
+@dataclasses.dataclass(frozen=True)
+class _Labelled:
+    """What `correct_by_labels` reads of faces."""
+
+    points: np.ndarray
+    scheme = IBUG68
+
+
+_MEAN = np.array(WFLW98.mean_face) * 100
+_FROM_FACE = np.stack([np.eye(2, 3), geometry.rotation(30, np.zeros(2)) * 2 + [[0, 0, 50], [0, 0, 20]]])
+
+
+def _labels(moves: np.ndarray) -> _Labelled:
+    """Labels of two faces, of which one is turned and twice as large, by habits that differ from the models'."""
+    habit = np.random.default_rng(0).normal(0, 3, (68, 2))
+    places = _MEAN[conversion(WFLW98, IBUG68)] + habit + np.stack([moves, -moves])
+    return _Labelled(geometry.transform(places, _FROM_FACE).astype(np.float32))
+
+
+def _corrected(labels: _Labelled) -> np.ndarray:
+    """How far points moved, [2, 98, 2], in the frame of the mean face."""
+    found = geometry.transform(_MEAN, _FROM_FACE).astype(np.float32)
+    new = correct_by_labels(found, WFLW98, labels)
+    return geometry.transform(new.astype(np.float64), geometry.invert(_FROM_FACE)) - _MEAN
+
+
+def test_labels_correct_the_points_of_a_face_and_their_habits_do_not():
+    moved = _corrected(_labels(np.full((68, 2), [4.0, -1.0])))
+    assert_float32_close(moved, np.broadcast_to([[[4.0, -1.0]], [[-4.0, 1.0]]], moved.shape), depth=98, scale=300)
+
+
+def test_points_without_a_label_follow_the_nearest_ones_by_their_distance():
+    """Of the 33 points along the contour every second has a label; here that of point 2 moves, which is point 4."""
+    moves = np.zeros((68, 2))
+    moves[2] = [6.0, 0.0]
+    moved = _corrected(_labels(moves))[0, :, 0]
+    near = (0, 2, 4, 6)
+    weights = [1 / np.sum((_MEAN[3] - _MEAN[point]) ** 2) for point in near]
+    expected = np.zeros(98)
+    expected[4] = 6.0
+    assert_float32_close(moved[3], 6 * weights[2] / sum(weights), depth=98, scale=300)
+    assert 2 < moved[3] < 4  # A half of it, but for those farther away.
+    assert_float32_close(moved[[4, 2, 6, 40, 96]], expected[[4, 2, 6, 40, 96]], depth=98, scale=300)
+
+
+def test_labels_without_a_place_say_nothing():
+    labels = _labels(np.full((68, 2), [4.0, -1.0]))
+    labels.points[0, 5] = np.nan
+    moved = _corrected(labels)
+    assert_float32_close(moved[0, [9, 11]], np.full((2, 2), [4.0, -1.0]), depth=98, scale=300)
+    assert_float32_close(moved[0, 10], np.zeros(2), depth=98, scale=300)
+
+
+def test_relabel_follows_labels_of_a_part_of_the_points_alone(
+    pack: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture
+):
+    save_bundle(tmp_path / "w98.npz", mean_face_model("wflw98"))
+    faces = open_splits(str(pack), "")
+    for scheme, file in ((IBUG68, "f68.npz"), (FIVE, "five.npz")):
+        own = faces["train"].in_scheme(IBUG68)
+        points, visible = own.points[:, : scheme.num_points], own.visible[:, : scheme.num_points]
+        write_pack(tmp_path / file, {"train": dataclasses.replace(own, scheme=scheme, points=points, visible=visible)})
+    command = [
+        "--weights",
+        str(tmp_path / "w98.npz"),
+        "--follow-labels",
+        "--out",
+        str(tmp_path / "new.npz"),
+        "--dataset",
+    ]
+    relabel.main([*command, str(tmp_path / "f68.npz")])
+    new = open_splits(str(tmp_path / "new.npz"), "")["train"]
+    assert (new.scheme, new.dataset) == (WFLW98, "synthetic_relabelled")
+    # One constant face, corrected by what tells the faces apart, has their differences.
+    true = open_splits(str(tmp_path / "f68.npz"), "")["train"].points
+    ours = new.points[:, conversion(WFLW98, IBUG68)]
+    assert_float32_close(ours - ours.mean(0), true - true.mean(0), depth=98, scale=64)
+    with pytest.raises(SystemExit):
+        relabel.main([*command, str(tmp_path / "five.npz")])
+    assert "points of scheme wflw98 cannot be read as five" in capsys.readouterr().err

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from jaxlm.checkpoints.confidence import ConfidenceMap, Line
 from jaxlm.landmarks import geometry, photos
 from jaxlm.landmarks.schemes import IBUG68
-from jaxlm.prediction import detectors, web
+from jaxlm.prediction import detectors, doubts, web
 from jaxlm.prediction.detectors import blazeface, search
 from jaxlm.prediction.face import Face
 from jaxlm.prediction.videos import tracking
@@ -26,6 +27,7 @@ pytestmark = pytest.mark.skipif(NODE is None, reason="Node.js is not installed")
 ASK = """
 import fs from "node:fs";
 import * as blazeface from "./blazeface.js";
+import { doubts } from "./confidence.js";
 import * as geometry from "./geometry.js";
 import * as pixels from "./pixels.js";
 import * as search from "./search.js";
@@ -71,6 +73,7 @@ console.log(JSON.stringify({
   calibrated: asked.found.map(({ box }) => geometry.calibrateBox(box, asked.calibration)),
   decoded: await blazeface.findInSquares(network, photo, asked.squares),
   followed: await follow(asked.script),
+  doubts: asked.doubts.map(([face, settings]) => doubts(face, settings)),
 }));
 """
 
@@ -145,6 +148,7 @@ def ask(folder: pathlib.Path) -> dict[str, Any]:
             **{name: np.asarray(value).tolist() for name, value in script.items()},
             "scheme": {"mean_face": IBUG68.mean_face},
         },
+        "doubts": [[face_that_doubts(), settings] for settings in settings_of_doubts()],
     }
     ended = subprocess.run([NODE, "ask.js"], input=json.dumps(asked), cwd=folder, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr
@@ -164,6 +168,23 @@ def anchors_that_see() -> tuple[np.ndarray, np.ndarray]:
     values = rng.uniform(-20, 20, (896, 16)).astype(np.float32)
     values[:, 2:4] = rng.uniform(20, 60, (896, 2))
     return logits, values
+
+
+LINES = [Line(-0.8 - 0.01 * point, -4.0 + 0.02 * point) for point in range(68)]
+
+
+def face_that_doubts() -> dict[str, Any]:
+    """A face whose points are surer the later they come, from none at all to all that there is."""
+    points = np.float64(IBUG68.mean_face) * 200
+    return {"points": points.tolist(), "confidence": np.linspace(0, 1, 68).tolist()}
+
+
+def settings_of_doubts() -> list[dict[str, Any]]:
+    """By the distance of the eyes, by the size of the face, and of a model whose confidences are raw scores."""
+    scheme = {"eye_corners": IBUG68.eye_corners}
+    lines = {"lines": [list(line) for line in LINES]}
+    errors = [lines | {"normaliser": "inter_ocular"}, lines | {"normaliser": "box"}, None]
+    return [{"scheme": scheme, "expected_error": error} for error in errors]
 
 
 def image(text: str, height: int, width: int) -> np.ndarray:
@@ -258,3 +279,18 @@ def test_faces_are_followed_and_smoothed_as_in_python(answers: dict[str, Any]):
             assert_float64_close(face["points"], one.state.points, depth=100)
     # Boxes of Python are float32. The detector was asked at once and after a second, two faces each time.
     assert_float32_close(followed["boxes"], landmarker.boxes, depth=1)
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_doubts_are_those_of_python(answers: dict[str, Any], index: int):
+    ours, face = answers["doubts"][index], face_that_doubts()
+    points, confidence = np.float64(face["points"]), np.float64(face["confidence"])
+    meaning = ConfidenceMap(0.05, ("inter_ocular", "box")[index], tuple(LINES), tuple(LINES))
+    errors = meaning.expected_error(confidence) * meaning.distance(points, IBUG68)
+    assert_float32_close(ours["expected_error"], errors, depth=20)
+    assert ours["unsure_points"] == np.flatnonzero(doubts.unsure_points(confidence)).tolist() == list(range(34))
+    assert ours["unsure"] is doubts.is_unsure(confidence) is True
+
+
+def test_raw_scores_say_nothing_of_doubts(answers: dict[str, Any]):
+    assert answers["doubts"][2] == {}

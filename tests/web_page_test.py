@@ -15,11 +15,11 @@ import pytest
 
 from html_page import Page
 from jaxlm import export
-from jaxlm.checkpoints import save_bundle
+from jaxlm.checkpoints import confidence, save_bundle
 from jaxlm.interop import exporting, parity_faces
 from jaxlm.landmarks import Scheme
 from jaxlm.landmarks.schemes import IBUG68
-from jaxlm.prediction import web
+from jaxlm.prediction import doubts, web
 from jaxlm.prediction.detectors import blazeface, search
 from jaxlm.prediction.videos import one_euro, tracking
 from jaxlm.prediction.web import mesh, npm
@@ -270,6 +270,9 @@ def test_a_mesh_of_a_face_is_whole():
         ("blazeface.js", "SIZE", blazeface.SIZE),
         ("blazeface.js", "GRIDS", [list(grid) for grid in blazeface._GRIDS]),
         ("blazeface.js", "LEAST_SCORE", blazeface._LEAST_SCORE),
+        ("confidence.js", "CLIP", confidence._CLIP),
+        ("confidence.js", "UNSURE_POINT", doubts.UNSURE_POINT),
+        ("confidence.js", "UNSURE_FACE", doubts.UNSURE_FACE),
         ("one_euro.js", "MIN_CUTOFF", one_euro.MIN_CUTOFF),
         ("one_euro.js", "BETA", one_euro.BETA),
         ("one_euro.js", "SPEED_CUTOFF", one_euro._SPEED_CUTOFF),

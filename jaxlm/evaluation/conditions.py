@@ -33,6 +33,9 @@ _CLOSED, _OPEN = 0.15, 0.6
 # Changes a frame uint8 [F, F, 3] whose face box has sides of so many pixels, with draws of its own.
 Change = Callable[[np.ndarray, float, np.random.Generator], np.ndarray]
 
+# Finds the points [n, N, 2] of faces in their frames, in the scheme of the faces; calls the second as it goes on.
+Find = Callable[[Faces, inference.Advance], np.ndarray]
+
 
 @dataclasses.dataclass(frozen=True)
 class ConditionRow:
@@ -139,23 +142,27 @@ def height_over_width(points: np.ndarray, across: np.ndarray) -> np.ndarray:
     return height / np.maximum(width, 1e-6)
 
 
-def measure(trained: Trained, faces: Faces, predicted: np.ndarray) -> list[ConditionRow]:
-    """The table of a model on some faces in its scheme; `predicted` [n, N, 2] are its points, in frame pixels.
+def measure_model(trained: Trained, faces: Faces, predicted: np.ndarray) -> list[ConditionRow]:
+    """The table of a model on some faces in its scheme; `predicted` [n, N, 2] are its points, in frame pixels."""
+    predictor = predictor_of(trained, faces)
+    return measure(lambda made, advance: predictor(trained.variables, made, advance).points, faces, predicted)
+
+
+def measure(find: Find, faces: Faces, predicted: np.ndarray) -> list[ConditionRow]:
+    """The table of what `find` finds in faces; `predicted` [n, N, 2] are its points for the faces as they are.
 
     First all faces and parts of them as they are, then all in frames that are changed or turned. Frames and boxes stay
     as they were, so what is measured is the network, not a face detector.
     """
-    scheme = trained.scheme
+    scheme = faces.scheme
     errors = inference.point_errors(predicted, faces, scheme, _NORMALISER)
     masks = {"as they are": np.ones(len(faces), bool), **subset_masks(faces), **shape_masks(faces)}
     rows = [row_of(name, errors[mask], scheme) for name, mask in masks.items() if mask.any()]
     others = {name: changed(faces, change) for name, change in CHANGES.items()}
     others |= {f"turned by {degrees}": rolled(faces, degrees) for degrees in ROLLS}
-    predictor = predictor_of(trained, faces)
     with progress.counting(len(faces) * len(others), "conditions", silent=jax.process_index() > 0) as advance:
         for name, made in others.items():
-            found = predictor(trained.variables, made, advance).points
-            rows.append(row_of(name, inference.point_errors(found, made, scheme, _NORMALISER), scheme))
+            rows.append(row_of(name, inference.point_errors(find(made, advance), made, scheme, _NORMALISER), scheme))
     return rows
 
 

@@ -18,7 +18,7 @@ from jaxlm.checkpoints.identity import model_identity
 from jaxlm.data_pipelines.input import Faces
 from jaxlm.drawing import pictures
 from jaxlm.evaluation import inference
-from jaxlm.evaluation.conditions import measure, print_conditions
+from jaxlm.evaluation.conditions import measure_model, print_conditions
 from jaxlm.evaluation.error_table import ErrorRow, error_rows, mean_of_bins, print_error_rows
 from jaxlm.evaluation.folders import free_folder, title_of
 from jaxlm.evaluation.judged_faces import VALIDATION, notes_on, open_evaluation, open_for
@@ -173,7 +173,7 @@ def evaluate_and_write(
     name = str(path) if is_weights(path) else f"{path}, step {trained.step}"
     name += f", head {head}" if head else ""
     evaluation = evaluate_model(trained, name, dataset, data_dir, split, normaliser, flip_test, source)
-    condition_rows = measure(trained, evaluation.faces, evaluation.predicted.points) if conditions else []
+    condition_rows = measure_model(trained, evaluation.faces, evaluation.predicted.points) if conditions else []
     if jax.process_index() == 0:
         print_error_rows(evaluation.rows, evaluation.protocol)
         if conditions:

@@ -1,4 +1,4 @@
-"""Photometric augmentation on the device: blur, colour, grey, occlusion of crops float32 [B, S, S, 3] in 0..255."""
+"""Photometric augmentation on the device: blur, colour, light, occlusion of crops float32 [B, S, S, 3] in 0..255."""
 
 import functools
 import operator
@@ -14,17 +14,26 @@ from jaxlm.config import AugmentConfig
 _YIQ = np.array([[0.299, 0.587, 0.114], [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]])
 
 
+_WIDEST = 0.05  # Deviation of the blur of a face out of focus, in sides of the crop.
+_LEAST_LIGHT = 0.08  # Of that of the photo.
+_SENSOR = 4.0  # Deviation of a sensor's noise in little light, in levels of 255.
+
+
 def change(key: jax.Array, crops: jax.Array, config: AugmentConfig) -> jax.Array:
-    """Blur, colour and hue jitter, grey, occlusion of crops [B, S, S, 3] in 0..255, in this order, as `config` asks."""
+    """Crops [B, S, S, 3] in 0..255 that went through each step that `config` asks for, in the order below."""
     blur_key, colour_key, grey_key, occlusion_key, hue_key = jax.random.split(key, 5)
     if config.blur:
         crops = _choose(blur_key, config.blur, blur, crops)
+    if config.defocus:
+        crops = _choose(jax.random.fold_in(key, 5), config.defocus, defocus, crops)
     if config.colour:
         crops = jitter_colour(colour_key, crops, config.colour)
     if config.hue:
         crops = jitter_hue(hue_key, crops, config.hue)
     if config.grey:
         crops = _choose(grey_key, config.grey, lambda _, crops: jnp.broadcast_to(luma(crops), crops.shape), crops)
+    if config.dark:
+        crops = _choose(jax.random.fold_in(key, 6), config.dark, darken, crops)
     if config.occlusion:
         crops = _choose(occlusion_key, config.occlusion, occlude, crops)
     return crops
@@ -76,6 +85,26 @@ def blur(key: jax.Array, crops: jax.Array) -> jax.Array:
         shifted = [jax.lax.slice_in_dim(padded, i, i + size, axis=axis) for i in range(5)]
         crops = functools.reduce(operator.add, (taps[:, i, None, None, None] * shifted[i] for i in range(5)))
     return crops
+
+
+def defocus(key: jax.Array, crops: jax.Array) -> jax.Array:
+    """Gaussian blur of any width, as of a face out of focus, far away or in motion.
+
+    Its deviation [B] is uniform up to a twentieth of the crop's side. Near the border the taps inside the crop count.
+    """
+    count, size = crops.shape[:2]
+    sigma = _WIDEST * size * (1 - jax.random.uniform(key, (count, 1, 1)))
+    pixel = jnp.arange(size, dtype=jnp.float32)
+    away = pixel[None, :, None] - pixel[None, None]
+    taps = jax.nn.softmax(-0.5 * (away / sigma) ** 2, axis=-1)
+    return jnp.einsum("bij,bkl,bjlc->bikc", taps, taps, crops, precision="highest")
+
+
+def darken(key: jax.Array, crops: jax.Array) -> jax.Array:
+    """Little light: brightness times a factor [B] from 0.08 to 1, each doubling as likely, and a sensor's noise."""
+    light_key, noise_key = jax.random.split(key)
+    light = _LEAST_LIGHT ** jax.random.uniform(light_key, (crops.shape[0], 1, 1, 1))
+    return jnp.clip(light * crops + _SENSOR * jax.random.normal(noise_key, crops.shape), 0, 255)
 
 
 def occlude(key: jax.Array, crops: jax.Array) -> jax.Array:

@@ -8,6 +8,7 @@ import pathlib
 from typing import Any
 
 from jaxlm.checkpoints import Trained, bundle
+from jaxlm.checkpoints.confidence import ConfidenceMap
 from jaxlm.files import read_json, write_json, write_whole
 from jaxlm.interop import export_readme
 from jaxlm.interop.parity import Parity
@@ -107,9 +108,27 @@ def describe_program(
         "crop": crop_steps(size, config.data.crop),
         "boxes": {name: list(numbers) for name, numbers in detector.boxes.items()},
         "least_confidence": detector.least_confidence,
+        "expected_error": _expected_error(detector.confidence),
         "scheme": scheme_lib.to_table(detector.scheme),
         "card": dict(detector.card),
         "parity": parity.to_table(precision),
+    }
+
+
+def _expected_error(meaning: ConfidenceMap | None) -> dict[str, Any] | None:
+    """How to find the errors to expect from confidences; None where confidences are raw scores."""
+    if meaning is None:
+        return None
+    by = (
+        "between the outer eye corners"
+        if meaning.normaliser == "inter_ocular"
+        else "sqrt(width x height) of the points"
+    )
+    return {
+        "meaning": "exp(slope * logit(confidence) + offset) of each point's line, times the distance"
+        f" {by}; logit(c) = log(c / (1 - c)), c within 0.0001 and 0.9999",
+        "normaliser": meaning.normaliser,
+        "lines": [list(line) for line in meaning.error],
     }
 
 

@@ -5,7 +5,7 @@ import { faceSize } from "./tracking.js";
 const PARTS = ["#5abeff", "#ffa528", "#ffcd5a", "#f5f06e", "#46e196", "#96f0be", "#ff5f69"];
 const OTHER = "#ffffff";
 
-/** Draws a picture as large as `canvas` is shown, and on it each face's points [N][x, y]. */
+/** Draws a picture as large as `canvas` is shown, and on it each face's points [N][x, y]; unsure ones are hollow. */
 export function drawFaces(canvas, image, faces, { scheme, mesh }, shown, mirrored) {
   const scale = canvas.width / image.width, context = canvas.getContext("2d");
   context.setTransform(mirrored ? -1 : 1, 0, 0, 1, mirrored ? canvas.width : 0, 0);
@@ -13,12 +13,12 @@ export function drawFaces(canvas, image, faces, { scheme, mesh }, shown, mirrore
   context.drawImage(image, 0, 0, canvas.width, canvas.height);
   context.lineJoin = context.lineCap = "round";
   const colours = coloursOf(scheme);
-  for (const points of faces) {
+  for (const { points, unsure_points: hollow = [] } of faces) {
     const size = faceSize(points) * scale, thin = Math.min(Math.max(size / 260, 0.6), 3);
     const places = points.map(([x, y]) => [(x + 0.5) * scale, (y + 0.5) * scale]);
     if (shown.mesh) drawEdges(context, places, mesh, () => "rgb(255 255 255 / 0.55)", thin);
     if (shown.lines) drawEdges(context, places, scheme.edges ?? [], (point) => colours[point], 2 * thin);
-    if (shown.points) drawPoints(context, places, colours, Math.min(Math.max(size / 100, 1.2), 6));
+    if (shown.points) drawPoints(context, places, colours, Math.min(Math.max(size / 100, 1.2), 6), hollow);
   }
 }
 
@@ -33,14 +33,15 @@ function drawEdges(context, places, edges, colourOf, width) {
   }
 }
 
-function drawPoints(context, places, colours, radius) {
-  context.strokeStyle = "rgb(0 0 0 / 0.5)";
-  context.lineWidth = radius / 3;
+function drawPoints(context, places, colours, radius, hollow) {
   places.forEach(([x, y], point) => {
+    const unsure = hollow.includes(point);
     context.fillStyle = colours[point];
+    context.strokeStyle = unsure ? colours[point] : "rgb(0 0 0 / 0.5)";
+    context.lineWidth = unsure ? radius / 1.5 : radius / 3;
     context.beginPath();
-    context.arc(x, y, radius, 0, 2 * Math.PI);
-    context.fill();
+    context.arc(x, y, unsure ? 1.6 * radius : radius, 0, 2 * Math.PI);
+    if (!unsure) context.fill();
     context.stroke();
   });
 }

@@ -1,5 +1,6 @@
 // Landmarks of faces in photos, as jaxlm/prediction/landmarker.py finds them.
 
+import { doubts } from "./confidence.js";
 import { calibrateBox, invert, transform } from "./geometry.js";
 import { cutCrop, rgb } from "./pixels.js";
 import { findFaces } from "./search.js";
@@ -21,7 +22,10 @@ export class Landmarker {
     return boxes.map((box) => calibrateBox(box, this.settings.boxes.blazeface ?? [1, 1, 0, 0]));
   }
 
-  /** A face { box, points, confidence, milliseconds } for each box; `confidence` is null where the model has none. */
+  /**
+   * A face { box, points, confidence, milliseconds } for each box, with what `doubts` of confidence.js gives;
+   * `confidence` is null where the model has none.
+   */
   async predict(photo, boxes) {
     const faces = [], { margin, input } = this.settings, size = input.shape[1];
     for (const box of boxes) {
@@ -31,7 +35,8 @@ export class Landmarker {
         transform([points[2 * index], points[2 * index + 1]], toPhoto),
       );
       const milliseconds = performance.now() - start;
-      faces.push({ box, points: inPhoto, confidence: confidence && Array.from(confidence), milliseconds });
+      const found = { points: inPhoto, confidence: confidence && Array.from(confidence) };
+      faces.push({ box, ...found, ...doubts(found, this.settings), milliseconds });
     }
     return faces;
   }

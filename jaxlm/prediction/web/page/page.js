@@ -153,7 +153,7 @@ function draw() {
   const [width, height] = [image.width, image.height].map((side) => Math.max(Math.round(side * scale * pixels), 1));
   if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
   const chosen = Object.fromEntries(toggles.map((name) => [name, element(name).checked]));
-  drawFaces(canvas, image, faces.map(({ points }) => points), settings, chosen, mirrored);
+  drawFaces(canvas, image, faces, settings, chosen, mirrored);
 }
 
 /** Numbers for people; those that are not given are not shown. */
@@ -170,7 +170,7 @@ function figures(values) {
 function download() {
   const { scheme } = settings, { file, frame, time, reduction } = shown;
   const inPhoto = (value) => (value + 0.5) * reduction - 0.5;
-  const faces = shown.faces.map(({ box, points, confidence, track }) => ({
+  const faces = shown.faces.map(({ box, points, confidence, track, ...doubts }) => ({
     scheme: scheme.name,
     track,
     box: box.slice(0, 4).map(inPhoto),
@@ -178,6 +178,9 @@ function download() {
     points: points.map((point) => point.map(inPhoto)),
     names: scheme.names,
     confidence,
+    expected_error: doubts.expected_error?.map((error) => error * reduction),
+    unsure: doubts.unsure,
+    unsure_points: doubts.unsure_points,
   }));
   const link = document.createElement("a");
   link.href = URL.createObjectURL(new Blob([JSON.stringify([{ file, frame, time, faces }])], { type: "application/json" }));
