@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from jaxlm.drawing.plots import LINE_COLOURS, File, save, style
 
@@ -46,6 +47,7 @@ def study_figure(arms: Mapping[str, ArmLines], shifts: Sequence[float], *, title
     figure.axes[0].set(xlabel="NME (%): each seed, and the mean", yticks=range(len(arms)), yticklabels=list(arms))
     figure.axes[0].set_ylim(len(arms) - 0.5, -0.5)
     figure.axes[1].set(xlabel="epoch", ylabel="NME of the validation (%)", yscale="log")
+    figure.axes[1].xaxis.set_major_locator(MaxNLocator(integer=True))
     figure.axes[1].yaxis.set_major_formatter("{x:g}")
     figure.axes[1].yaxis.set_minor_formatter("{x:g}")
     if len(shifts) > 1:
