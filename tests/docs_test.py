@@ -109,15 +109,15 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[pathlib.Path]:
 
 
 def write_example(block: Block) -> None:
-    """Writes a block that shows a file: Python that begins with `# PATH`, the scheme in TOML, and annotations."""
-    path = re.match(r"# (\S+\.py)\n", block.text)
-    if block.words == ["toml"]:
+    """Writes a block that shows a file: one that begins with `# PATH`, the scheme in TOML, and annotations."""
+    path = re.match(r"# (\S+\.(py|toml))\n", block.text)
+    if path:
+        pathlib.Path(path[1]).parent.mkdir(parents=True, exist_ok=True)
+        pathlib.Path(path[1]).write_text(block.text)
+    elif block.words == ["toml"]:
         pathlib.Path("mask.toml").write_text(block.text)
     elif block.words == ["xml"] or (block.words == ["json"] and "annotations" in block.text):
         pathlib.Path(f"faces.{block.words[0]}").write_text(block.text)
-    elif path:
-        pathlib.Path(path[1]).parent.mkdir(parents=True, exist_ok=True)
-        pathlib.Path(path[1]).write_text(block.text)
 
 
 RUNNING = [page for page in GUIDES if any(block.runs for block in blocks(page))]
