@@ -25,6 +25,7 @@ COMMANDS = {
         "train": "train a model, or go on where its run stopped",
         "summary": "layers, parameters and multiply-accumulates of a model",
         "average": "the mean of the weights of several models",
+        "study": "several arms and seeds, one table: a study that a file tells",
         "limited-data": "how far few labels go, with styled faces and without",
     },
     "Evaluate and compare": {

@@ -198,7 +198,8 @@ def test_the_wheel_holds_every_file_that_code_needs_and_puts_jaxlm_alone_on_the_
     detector = {f"jaxlm/prediction/detectors/{name}" for name in ("blazeface.md", "blazeface_short_range.onnx")}
     page = {str(file.relative_to(ROOT)) for file in (ROOT / "jaxlm" / "prediction" / "web" / "page").iterdir()}
     weights = {f"jaxlm/prediction/weights_{name}" for name in ("68.npz", "98.npz", "98.md")}
-    expected = {"jaxlm/py.typed", *weights, *detector, *page}
+    studies = {f"jaxlm/experiments/studies/{file.name}" for file in (ROOT / "experiments" / "studies").iterdir()}
+    expected = {"jaxlm/py.typed", *weights, *detector, *page, *studies}
     for folder, inside in (("jaxlm", "."), ("data_pipelines", "jaxlm"), ("experiments", "jaxlm")):
         expected |= {str(pathlib.Path(inside, file.relative_to(ROOT))) for file in (ROOT / folder).rglob("*.py")}
     assert built == expected

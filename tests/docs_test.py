@@ -1,21 +1,19 @@
 """The pages: blocks marked `run` do, other commands can be parsed, links lead somewhere, CONTRIBUTING's toys work."""
 
-import argparse
-import importlib.util
+import importlib
 import pathlib
 import re
 import runpy
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import cv2
 import jax
 import numpy as np
 import pytest
-import tyro
 
 from jaxlm import __main__ as console
 from jaxlm import experiment, models, tasks
@@ -23,6 +21,7 @@ from jaxlm.data_pipelines import prepare, source, sources, synthetic
 from jaxlm.data_pipelines.input import open_faces
 from jaxlm.landmarks import IBUG68
 from jaxlm.prediction.tables.coco import write_coco
+from parsing import parse
 
 ROOT = pathlib.Path(__file__).parents[1]
 GUIDES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -110,15 +109,15 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[pathlib.Path]:
 
 
 def write_example(block: Block) -> None:
-    """Writes a block that shows a file: Python that begins with `# PATH`, the scheme in TOML, and annotations."""
-    path = re.match(r"# (\S+\.py)\n", block.text)
-    if block.words == ["toml"]:
+    """Writes a block that shows a file: one that begins with `# PATH`, the scheme in TOML, and annotations."""
+    path = re.match(r"# (\S+\.(py|toml))\n", block.text)
+    if path:
+        pathlib.Path(path[1]).parent.mkdir(parents=True, exist_ok=True)
+        pathlib.Path(path[1]).write_text(block.text)
+    elif block.words == ["toml"]:
         pathlib.Path("mask.toml").write_text(block.text)
     elif block.words == ["xml"] or (block.words == ["json"] and "annotations" in block.text):
         pathlib.Path(f"faces.{block.words[0]}").write_text(block.text)
-    elif path:
-        pathlib.Path(path[1]).parent.mkdir(parents=True, exist_ok=True)
-        pathlib.Path(path[1]).write_text(block.text)
 
 
 RUNNING = [page for page in GUIDES if any(block.runs for block in blocks(page))]
@@ -147,29 +146,6 @@ def test_plain_orbax_restores_what_jaxlm_restores(clone: pathlib.Path, monkeypat
     jax.tree.map(np.testing.assert_array_equal, restored["model"], jax.device_get(opened["trained"].variables))
 
 
-class ParsedError(Exception):
-    """A command line was parsed; what it asks for is not done."""
-
-
-def parse(line: str, patch: pytest.MonkeyPatch) -> None:
-    """Parses the command line of jaxlm in `line` and stops there."""
-    patch.setattr(importlib.util, "find_spec", lambda name: name)  # Whatever is installed.
-    for owner, function in ((argparse.ArgumentParser, "parse_args"), (tyro, "cli")):
-        patch.setattr(owner, function, stopping(getattr(owner, function)))
-    with pytest.raises(ParsedError):
-        console.main(arguments_of(line))
-
-
-def stopping(parser: Callable[..., Any]) -> Callable[..., Any]:
-    """What parses as `parser` does and then raises ParsedError."""
-
-    def parse_and_stop(*arguments: Any, **settings: Any) -> None:
-        parser(*arguments, **settings)
-        raise ParsedError
-
-    return parse_and_stop
-
-
 SHOWN = [
     pytest.param(line, id=f"{page.stem}:{block.line}:{number}")
     for page in GUIDES
@@ -186,7 +162,7 @@ def test_commands_that_are_shown_alone_can_be_parsed(
 ):
     monkeypatch.chdir(clone)
     try:
-        parse(line, monkeypatch)
+        parse(arguments_of(line), monkeypatch)
     except SystemExit:
         pytest.fail(f"{line}\n{capsys.readouterr().err}")
 
@@ -213,7 +189,7 @@ def test_every_claim_has_a_command_that_exists(
     else:
         assert command.startswith("jaxlm ")
         try:
-            parse(command, monkeypatch)
+            parse(arguments_of(command), monkeypatch)
         except SystemExit:
             pytest.fail(f"{command}\n{capsys.readouterr().err}")
 

@@ -35,6 +35,7 @@ from jaxlm.models import load_weights, save_weights
 from jaxlm.prediction.box_tables import read_boxes
 from jaxlm.runtime.progress import read_metrics
 from jaxlm.studies import report_runs
+from jaxlm.studies.comparison import find_file, read_study
 from tiny_archives import LISTS, ring, write_300w, write_aflw2000, write_lapa, write_photo, write_wflw
 from tiny_faces import synthetic_faces
 from tiny_landmarker import mean_face_model
@@ -176,6 +177,11 @@ def make_scheme(folder: pathlib.Path) -> pathlib.Path:
     return folder / "own.toml"
 
 
+def make_study(folder: pathlib.Path) -> pathlib.Path:
+    (folder / "study.toml").write_text(find_file("dpr").read_text())
+    return folder / "study.toml"
+
+
 def make_set(folder: pathlib.Path, file: str) -> pathlib.Path:
     from jaxlm.data_pipelines.builder import write_set  # It loads TensorFlow.
 
@@ -277,6 +283,7 @@ FORMATS = {
     "weights": Format(make_weights, mutate_npz, lambda path: check_weights(load_weights(path)[0])),
     "bundle": Format(make_bundle, mutate_npz, lambda path: check_weights(dict(load_bundle(path).variables)), 0.3),
     "scheme": Format(make_scheme, mutate_text, lambda path: load_scheme(str(path))),
+    "study": Format(make_study, mutate_text, read_study),
     "features.json": in_set("features.json", mutate_json),
     "dataset_info.json": in_set("dataset_info.json", mutate_json),
     "metadata.json": in_set("metadata.json", mutate_json),

@@ -15,7 +15,7 @@ from jaxlm.checkpoints import Checkpoints, directory_of
 from jaxlm.config import Config
 from jaxlm.data_pipelines import input as input_lib
 from jaxlm.images.augment import AugmentConfig
-from jaxlm.studies import limited_data_report, limited_data_runs
+from jaxlm.studies import intervals, limited_data_report, limited_data_runs
 from jaxlm.studies.limited_data_arms import geometric, photometric, total_steps, with_equal_steps
 from jaxlm.studies.limited_data_plan import Plan, config_of, make_plan, pieces_of, read_plan, remember
 from jaxlm.training import loop
@@ -288,7 +288,7 @@ def test_the_table_and_its_differences():
 
 def test_the_interval_of_a_mean_is_that_of_the_normal_distribution():
     values = np.random.default_rng(1).normal(3.0, 2.0, 400)
-    low, high = limited_data_report.bootstrap(values)
+    low, high = intervals.bootstrap(values)
     expected = values.mean() + 1.96 * values.std() / np.sqrt(400) * np.array([-1, 1])
     np.testing.assert_allclose((low, high), expected, rtol=0, atol=0.03)  # By the chance of the bootstrap's draws.
 

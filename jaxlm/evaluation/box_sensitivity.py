@@ -59,25 +59,43 @@ def error_curves(trained: Trained, faces: Faces, normaliser: str, title: str = "
 
     A live line, headed by `title`, shows how far it is.
     """
-    predictor = predictor_of(trained, faces)
     crop = 1.0 if trained.looks_at_photos else trained.config.data.crop
-    shifts = [[BoxError((size * x, size * y)) for x, y in _DIRECTIONS] for size in SHIFTS]
-    scales = [[BoxError(scale=scale)] for scale in SCALES]
-    errors = list(dict.fromkeys(itertools.chain(*shifts, *scales)))
+    groups = [*map(shifted, SHIFTS), *([BoxError(scale=scale)] for scale in SCALES)]
+    by_face = errors_by_face(trained, faces, groups, normaliser, title)
+
+    def row(size: float, errors: list[BoxError], nme: np.ndarray) -> tuple[float, ...]:
+        black = np.asarray([outside(error.shift, crop * error.scale, faces.margin) for error in errors])
+        return size, *map(float, (np.nanmean(nme), np.mean(black > 0), np.mean(black)))
+
+    rows = np.asarray(list(map(row, (*SHIFTS, *SCALES), groups, by_face)))
+    return {"shift": ErrorCurve(*rows[: len(SHIFTS)].T), "scale": ErrorCurve(*rows[len(SHIFTS) :].T)}
+
+
+def shifted(size: float) -> list[BoxError]:
+    """The errors of a box that is off by `size` of its sides, in each of four directions; for 0 they are equal."""
+    return [BoxError((size * x, size * y)) for x, y in _DIRECTIONS]
+
+
+def errors_by_face(
+    trained: Trained,
+    faces: Faces,
+    groups: Sequence[Sequence[BoxError]],
+    normaliser: str | None = None,
+    title: str = "box errors",
+) -> np.ndarray:
+    """The NME [groups, faces] of a model, fractions: for each group of box errors the mean over its errors.
+
+    It is NaN for faces that cannot be judged; see `inference.face_errors`, also for `normaliser`. A live line, headed
+    by `title`, shows how far it is.
+    """
+    errors = list(dict.fromkeys(itertools.chain(*groups)))
     with progress.counting(len(faces) * len(errors), title, silent=jax.process_index() > 0) as advance:
-        found = predictor.with_box_errors(trained.variables, faces, errors, advance)
+        found = predictor_of(trained, faces).with_box_errors(trained.variables, faces, errors, advance)
     nme = {
-        error: np.nanmean(inference.face_errors(predicted.points, faces, trained.scheme, normaliser))
+        error: inference.face_errors(predicted.points, faces, trained.scheme, normaliser)
         for error, predicted in zip(errors, found, strict=True)
     }
-
-    def row(size: float, errors: list[BoxError]) -> tuple[float, ...]:
-        black = np.asarray([outside(error.shift, crop * error.scale, faces.margin) for error in errors])
-        numbers = np.mean([nme[error] for error in errors]), np.mean(black > 0), np.mean(black)
-        return size, *map(float, numbers)
-
-    shift, scale = map(row, SHIFTS, shifts), map(row, SCALES, scales)
-    return {"shift": ErrorCurve(*np.asarray(list(shift)).T), "scale": ErrorCurve(*np.asarray(list(scale)).T)}
+    return np.stack([np.mean([nme[error] for error in group], axis=0) for group in groups])
 
 
 def outside(shift: ArrayLike, crop: float, margin: float) -> float:

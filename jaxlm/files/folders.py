@@ -16,7 +16,7 @@ _LOG = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
-def claimed(folder: pathlib.Path, lock_name: str, busy: str) -> Iterator[None]:
+def claimed(folder: pathlib.Path, lock_name: str, busy: str | None) -> Iterator[None]:
     """While entered, no other process can claim a folder, which is made if it is absent.
 
     The operating system holds the claim and drops it with the process, however that ends.
@@ -24,7 +24,7 @@ def claimed(folder: pathlib.Path, lock_name: str, busy: str) -> Iterator[None]:
     Args:
       folder: The folder.
       lock_name: Name of the file in it that is locked; it stays.
-      busy: What to say where another process has claimed the folder.
+      busy: What to say where another process has claimed the folder; None waits until that has ended.
 
     Raises:
       OSError: The folder cannot be made, a link or no regular file has the lock's name, or another process has claimed
@@ -32,7 +32,7 @@ def claimed(folder: pathlib.Path, lock_name: str, busy: str) -> Iterator[None]:
     """
     make_folder(folder)
     check_place(folder, folder / lock_name)  # The file that a link leads to would be emptied.
-    lock = filelock.FileLock(folder / lock_name, timeout=0)
+    lock = filelock.FileLock(folder / lock_name, timeout=-1 if busy is None else 0)
     try:
         lock.acquire()
     except filelock.Timeout:

@@ -11,6 +11,7 @@ import numpy as np
 from jaxlm.drawing import plots
 from jaxlm.files import write_json
 from jaxlm.landmarks import load_scheme
+from jaxlm.studies.intervals import RESAMPLES, paired_difference, summarise_seeds
 from jaxlm.studies.limited_data_arms import PHOTOMETRIC, photometric, total_steps
 from jaxlm.studies.limited_data_plan import Plan, plan_lines
 from jaxlm.tasks import metrics
@@ -22,7 +23,6 @@ COMPARISONS = (("avs", "real"), ("avs", "self"), ("avs", "photometric"), ("both"
 """Pairs of arms whose difference the table shows; below 0 the first is better."""
 
 _THRESHOLD = 0.10
-_RESAMPLES = 5_000
 
 
 class ArmResult(NamedTuple):
@@ -62,19 +62,8 @@ def results_of(errors: Errors) -> list[ArmResult]:
     """The result of each arm on each share of the faces."""
     results = []
     for (percent, arm), nme in errors.items():
-        means = 100 * nme.mean(axis=1)
-        everyone = np.ones(nme.shape[1], bool)
-        summaries = [metrics.summarise(seed, everyone, (_THRESHOLD,)) for seed in nme]
-        results.append(
-            ArmResult(
-                percent=percent,
-                arm=arm,
-                nme=float(means.mean()),
-                deviation=float(means.std(ddof=1)) if len(means) > 1 else None,
-                failure_rate=100 * float(np.mean([summary.failure_rate[0] for summary in summaries])),
-                auc=float(np.mean([summary.auc[0] for summary in summaries])),
-            )
-        )
+        nme_mean, deviation, (failure_rate,), (auc,) = summarise_seeds(nme, (_THRESHOLD,))
+        results.append(ArmResult(percent, arm, nme_mean, deviation, failure_rate, auc))
     return results
 
 
@@ -84,18 +73,9 @@ def differences_of(errors: Errors) -> list[Difference]:
     for percent in dict.fromkeys(percent for percent, _ in errors):
         for arm, other in COMPARISONS:
             if (percent, arm) in errors and (percent, other) in errors:
-                by_face = 100 * (errors[percent, arm] - errors[percent, other]).mean(axis=0)
-                low, high = bootstrap(by_face)
-                found.append(Difference(percent, arm, other, float(by_face.mean()), low, high))
+                mean, (low, high), _ = paired_difference(errors[percent, arm], errors[percent, other])
+                found.append(Difference(percent, arm, other, mean, low, high))
     return found
-
-
-def bootstrap(values: np.ndarray) -> tuple[float, float]:
-    """The 95 % percentile interval of the mean of values [n], over resamples of them (Efron, 1979)."""
-    rng = np.random.default_rng(0)
-    means = [values[rng.integers(len(values), size=len(values))].mean() for _ in range(_RESAMPLES)]
-    low, high = np.percentile(means, (2.5, 97.5))
-    return float(low), float(high)
 
 
 def verdict(percent: float, differences: Sequence[Difference]) -> Verdict:
@@ -124,7 +104,7 @@ def protocol_of(plan: Plan, box: str) -> dict[str, str]:
         "box": box,
         "NME": f"mean over points and faces, {_normaliser(plan)}; +- standard deviation over seeds",
         "FR, AUC": "FR at 10 %: share of faces with NME > 10 %; AUC to 10 %: exact area; means over seeds",
-        "interval": f"95 %, paired, {_RESAMPLES:,} resamples of the faces, seeds averaged; it lacks their spread",
+        "interval": f"95 %, paired, {RESAMPLES:,} resamples of the faces, seeds averaged; it lacks their spread",
         "chosen": "nothing: every run is judged by its last step",
     }
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import datetime
 import pathlib
 import time
 from collections.abc import Mapping, Sequence
@@ -16,11 +15,9 @@ from jaxlm.config import Config
 from jaxlm.data_pipelines import input as input_lib
 from jaxlm.data_pipelines import renders
 from jaxlm.data_pipelines.sources import styled
-from jaxlm.evaluation import inference
 from jaxlm.evaluation.judged_faces import VALIDATION, open_evaluation, open_for
 from jaxlm.files import read_json, write_json
-from jaxlm.runtime import distributed
-from jaxlm.studies import limited_data_report
+from jaxlm.studies import limited_data_report, run_errors
 from jaxlm.studies.limited_data_arms import SELF_SET, total_steps
 from jaxlm.studies.limited_data_plan import (
     TRANSLATOR,
@@ -103,15 +100,9 @@ def run_pieces(plan: Plan, workdir: pathlib.Path, splits: Sequence[str]) -> None
 
 def time_left(pieces: Sequence[Piece], results: Mapping[Piece, Result]) -> str:
     """How long the pieces without a result will take, at the rate of finished ones of their kinds."""
-    seconds = 0.0
-    for kind in {piece.kind for piece in pieces if not results[piece]}:
-        ours = [piece for piece in pieces if piece.kind == kind]
-        timed = [piece for piece in ours if results[piece].get("seconds")]
-        if not timed:
-            return "time left not known yet"
-        rate = sum(results[piece].get("seconds") or 0.0 for piece in timed) / sum(piece.work for piece in timed)
-        seconds += rate * sum(piece.work for piece in ours if not results[piece])
-    return f"about {datetime.timedelta(seconds=round(seconds))} left"
+    return run_errors.time_left(
+        run_errors.Work(piece.kind, piece.work, bool(results[piece]), results[piece].get("seconds")) for piece in pieces
+    )
 
 
 def draw_set(plan: Plan, piece: Piece, workdir: pathlib.Path) -> None:
@@ -132,15 +123,8 @@ def draw_set(plan: Plan, piece: Piece, workdir: pathlib.Path) -> None:
 def judge_detector(plan: Plan, piece: Piece, workdir: pathlib.Path, split: str) -> Judged:
     """Names of the faces of a split, and the NME of each, a fraction, by the last step of a detector."""
     trained = checkpoints.open_model(piece.folder(workdir), step=total_steps(plan.detector))
-    faces = open_for(trained, None, split, None).faces
-    predictor = inference.Predictor(trained.model, trained.task, trained.config, faces.margin, distributed.make_mesh())
-    points = predictor(trained.variables, faces).points
-    nme = inference.face_errors(points, faces, faces.scheme)
-    judged = np.isfinite(nme)
-    return {
-        "faces": [name for name, known in zip(faces.names, judged, strict=True) if known],
-        "nme": nme[judged].tolist(),
-    }
+    names, errors = run_errors.errors_of(trained, open_for(trained, None, split, None).faces)
+    return {"faces": names, "nme": errors[0].tolist()}
 
 
 def collect_errors(plan: Plan, workdir: pathlib.Path, split: str) -> dict[tuple[float, str], np.ndarray]:
