@@ -97,11 +97,30 @@ def with_eyes_and_mouth(eye_height: float, mouth_height: float) -> np.ndarray:
 
 def test_closed_eyes_and_open_mouths_are_told_by_their_points():
     faces = synthetic_faces(3, "train").in_scheme(IBUG68)
-    shapes = [with_eyes_and_mouth(3, 8), with_eyes_and_mouth(12, 30), with_eyes_and_mouth(12, 8)]
+    shapes = [with_eyes_and_mouth(2, 8), with_eyes_and_mouth(12, 30), with_eyes_and_mouth(12, 8)]
     faces = dataclasses.replace(faces, points=np.stack(shapes))
     masks = conditions.shape_masks(faces)
     assert masks["eyes closed"].tolist() == [True, False, False]
     assert masks["mouth open"].tolist() == [False, True, False]
+
+
+def test_lids_are_measured_from_corner_to_corner_however_the_face_is_turned():
+    eye = np.float32([[0, 0], [1, -0.5], [3, -0.5], [4, 0], [3, 0.5], [1, 0.5]])
+    turned = eye @ np.float32([[0.6, 0.8], [-0.8, 0.6]])
+    length, gap = conditions.lids_of(np.stack([eye, 3 * turned, eye[[0, 1, 2, 3, 1, 2]]]))
+    np.testing.assert_allclose(length, [4, 12, 4], rtol=1e-5)
+    np.testing.assert_allclose(gap, [0.25, 0.25, 0], rtol=1e-5)
+
+
+def test_of_a_face_in_profile_the_nearer_eye_tells_whether_eyes_are_closed():
+    """The far eye is a slit that stands upright."""
+    faces = synthetic_faces(2, "train").in_scheme(IBUG68)
+    shapes = np.stack([with_eyes_and_mouth(2, 8), with_eyes_and_mouth(12, 8)])
+    far = list(IBUG68.parts["right_eye"])
+    shapes[:, far, 0] = 60 + 0.05 * (shapes[:, far, 0] - 60)
+    shapes[0, far, 1] *= 6
+    masks = conditions.shape_masks(dataclasses.replace(faces, points=shapes))
+    assert masks["eyes closed"].tolist() == [True, False]
 
 
 def test_a_row_means_over_points_and_then_over_faces():

@@ -7,6 +7,7 @@ that is seen.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -20,15 +21,17 @@ from jaxlm.data_pipelines.faces import Faces, subset_masks
 from jaxlm.data_pipelines.record import decode_image
 from jaxlm.evaluation import inference
 from jaxlm.evaluation.photo_predictor import predictor_of
-from jaxlm.landmarks import Scheme
+from jaxlm.landmarks import IBUG68, Scheme, conversion
 from jaxlm.runtime import progress
 
 FAILURE = 0.1
 """A face has failed where its NME, by the box, is more."""
 
 _NORMALISER = "box"
-# An eye is closed, and a mouth open, where its height over its width is less, and more.
-_CLOSED, _OPEN = 0.15, 0.6
+# An eye is closed where its lids lie closer than this, in lengths from corner to corner; a mouth is open where its
+# height over its width is more.
+_CLOSED, _OPEN = 0.08, 0.6
+_EYES = ("left_eye", "right_eye")
 
 # Changes a frame uint8 [F, F, 3] whose face box has sides of so many pixels, with draws of its own.
 Change = Callable[[np.ndarray, float, np.random.Generator], np.ndarray]
@@ -121,18 +124,34 @@ def rolled(faces: Faces, degrees: float) -> Faces:
 
 
 def shape_masks(faces: Faces) -> dict[str, np.ndarray]:
-    """Masks bool [n] of the faces with closed eyes and with an open mouth, by their points; none without such parts."""
+    """Masks bool [n] of the faces with closed eyes and with an open mouth, by their points; none without such parts.
+
+    Of a turned face the nearer eye counts, whose corners lie farther apart.
+    """
     parts = faces.scheme.parts
-    if not {"left_eye", "right_eye"} <= parts.keys():
+    if not {*_EYES} <= parts.keys():
         return {}
-    eyes = [faces.points[:, list(parts[part])] for part in ("left_eye", "right_eye")]
+    eyes = [faces.points[:, list(parts[part])] for part in _EYES]
     across = eyes[1].mean(1) - eyes[0].mean(1)
     across /= np.maximum(np.linalg.norm(across, axis=-1, keepdims=True), 1e-6)
-    closed = np.mean([height_over_width(eye, across) for eye in eyes], axis=0) < _CLOSED
-    masks = {"eyes closed": closed}
+    masks = {}
+    with contextlib.suppress(ValueError):  # Of schemes that cannot be read as 68 points nobody knows the lids.
+        six = faces.points[:, conversion(faces.scheme, IBUG68)]
+        (left, left_gap), (right, right_gap) = (lids_of(six[:, list(IBUG68.parts[eye])]) for eye in _EYES)
+        masks["eyes closed"] = np.where(left > right, left_gap, right_gap) < _CLOSED
     if "mouth" in parts:
         masks["mouth open"] = height_over_width(faces.points[:, list(parts["mouth"])], across) > _OPEN
     return masks
+
+
+def lids_of(eye: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Length [n] of eyes [n, 6, 2] from corner to corner, and the distance [n] of their lids in this length.
+
+    The points go around from one corner, number 0; number 3 is the other. NaN of NaN.
+    """
+    length = np.linalg.norm(eye[:, 3] - eye[:, 0], axis=-1)
+    gap = np.linalg.norm(eye[:, 1:3].mean(1) - eye[:, 4:].mean(1), axis=-1)
+    return length, gap / np.maximum(length, 1e-6)
 
 
 def height_over_width(points: np.ndarray, across: np.ndarray) -> np.ndarray:
