@@ -19,7 +19,7 @@ from jaxlm.studies import intervals
 from jaxlm.studies.comparison import file as study_file
 from jaxlm.studies.comparison import make_plan, outcomes, read_study, reporting, results, show_plan, working
 from jaxlm.studies.comparison.outcomes import Result
-from jaxlm.studies.comparison.planning import check_unchanged, remember
+from jaxlm.studies.comparison.workdirs import as_begun, check_unchanged, remember
 from jaxlm.training import loop
 from runs import assert_same_bits, final_state
 from tolerances import float32_error
@@ -383,6 +383,37 @@ def test_a_changed_file_is_refused_and_new_arms_and_seeds_are_not(tmp_path: path
         check_unchanged(chained, tmp_path / "runs")
     # What does not change the numbers may differ, and so may the name of the workdir.
     check_unchanged(plan_of(tmp_path, PLAIN, "--data.cache", "none")[1], tmp_path / "runs")
+
+
+def test_a_workdir_that_is_spelt_otherwise_or_moved_goes_on(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch):
+    """Checkpoints of a run know the folder that it started from by the name of that day."""
+    monkeypatch.chdir(tmp_path)
+    its = read_study(written(tmp_path, CHAIN))
+    relative, elsewhere = pathlib.Path("runs"), tmp_path / "moved" / "runs"
+    begun, only_asked = (run for run in make_plan(its, relative) if run.source)
+    for run in (begun, only_asked):
+        run.folder(relative).mkdir(parents=True)
+        remember(run, relative)
+    (begun.folder(relative) / "checkpoints" / "4").mkdir(parents=True)
+    for workdir in (tmp_path / "runs", elsewhere):
+        if workdir == elsewhere:
+            elsewhere.parent.mkdir()
+            relative.rename(elsewhere)
+        runs = [run for run in make_plan(its, workdir) if run.source]
+        check_unchanged(runs, workdir)
+        known = "runs/a/trial1/seed0"
+        assert as_begun(runs[0], workdir).config.init_from == known
+        assert f"--init-from {known} --workdir" in as_begun(runs[0], workdir).command(workdir)
+        # A run without a checkpoint begins anew, from the folder as it is called today.
+        assert as_begun(runs[1], workdir).config.init_from == f"{workdir}/a/trial2/seed0"
+        remember(runs[1], workdir)
+        asked = json.loads((runs[1].folder(workdir) / "asked.json").read_text())
+        assert asked["config"]["init_from"] == f"{workdir}/a/trial2/seed0"
+    given = []
+    Fakes(monkeypatch)
+    monkeypatch.setattr(loop, "fit", lambda config, folder: given.append(config.init_from))
+    working._do(runs[0], elsewhere, its)
+    assert given == [known]
 
 
 # The whole, at its smallest.

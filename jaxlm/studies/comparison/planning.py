@@ -1,4 +1,4 @@
-"""The runs of a study: their order, configs, commands and folders, and whether they are those of its workdir."""
+"""The runs of a study: their order, configs, commands and folders."""
 
 from __future__ import annotations
 
@@ -6,23 +6,16 @@ import argparse
 import contextlib
 import dataclasses
 import io
-import json
 import pathlib
 import shlex
 from collections.abc import Iterator, Sequence
-from typing import Any, NoReturn
+from typing import NoReturn
 
-import msgspec
-
-from jaxlm import config as config_lib
 from jaxlm import experiment, models
 from jaxlm.config import Config
 from jaxlm.evaluation import VALIDATION
-from jaxlm.files import read_json, write_json
 from jaxlm.overrides import override
 from jaxlm.studies.comparison.file import Study, chain_of
-
-_ASKED = "asked.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +27,7 @@ class Run:
       trial: Which of the arm's trials, from 1; None where it has none.
       seed: The seed.
       config: The whole config.
-      words: The command line of `jaxlm train`, without the workdir.
+      words: The command line of `jaxlm train`, without the workdir and what it starts from.
       source: The name of the run that it starts from; None where there is none.
     """
 
@@ -56,7 +49,8 @@ class Run:
 
     def command(self, workdir: pathlib.Path) -> str:
         """The command that trains this run alone."""
-        return f"jaxlm train {shlex.join([*self.words, '--workdir', str(self.folder(workdir))])}"
+        start = ["--init-from", str(self.config.init_from)] if self.source else []
+        return f"jaxlm train {shlex.join([*self.words, *start, '--workdir', str(self.folder(workdir))])}"
 
 
 def name_of(arm: str, trial: int | None, seed: int) -> str:
@@ -92,7 +86,6 @@ def make_plan(study: Study, workdir: pathlib.Path, common: Sequence[str] = ()) -
             if (before := study.arms[arm].init_from) is not None:
                 source = name_of(before, trial, seed)
                 config = dataclasses.replace(config, init_from=str(workdir / source))
-                its_words += ["--init-from", str(workdir / source)]
             runs.append(Run(arm, trial, seed, dataclasses.replace(config, seed=seed), tuple(its_words), source))
     return runs
 
@@ -131,10 +124,11 @@ def _told_for(arm: str, trial: int | None) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        raise ValueError(f"arm {_label(arm, trial)}: {error}") from None
+        raise ValueError(f"arm {label_of(arm, trial)}: {error}") from None
 
 
-def _label(arm: str, trial: int | None) -> str:
+def label_of(arm: str, trial: int | None) -> str:
+    """An arm and its trial, in words."""
     return arm if trial is None else f"{arm}, trial {trial}"
 
 
@@ -152,44 +146,5 @@ def _check_different(study: Study, configs: dict[tuple[str, int | None], Config]
     for (arm, trial), config in configs.items():
         same = f"{study.arms[arm].init_from} {experiment.to_json(config)}"
         if same in seen:
-            raise ValueError(f"{seen[same]} and {_label(arm, trial)} are the same training; leave one out")
-        seen[same] = _label(arm, trial)
-
-
-class _Asked(msgspec.Struct):
-    """What asked.json holds: the config of a run that was begun, and the run that it starts from."""
-
-    config: dict[str, Any]
-    source: str | None
-
-
-def remember(run: Run, workdir: pathlib.Path) -> None:
-    """Writes what a run is into its folder, before it begins."""
-    file = run.folder(workdir) / _ASKED
-    if not file.exists():
-        write_json(file, {"config": json.loads(experiment.to_json(run.config)), "source": run.source})
-
-
-def check_unchanged(runs: Sequence[Run], workdir: pathlib.Path) -> None:
-    """Raises ValueError where runs of the workdir were begun with another config; the fields are listed."""
-    lines: dict[str, None] = {}
-    for run in runs:
-        file = run.folder(workdir) / _ASKED
-        if file.exists():
-            stored = read_json(file, _Asked)
-            try:
-                before = experiment.from_json(json.dumps(stored.config))
-            except ValueError as error:
-                raise ValueError(f"{file} cannot be read: {error}") from None
-            if stored.source != run.source:
-                lines[f"arm {run.arm}: init_from: {stored.source} here, {run.source} asked for"] = None
-            # The folder of the source is named by way of the workdir, which may be called otherwise today.
-            start = run.config.init_from if run.source else before.init_from
-            found = config_lib.differences(dataclasses.replace(before, init_from=start), run.config)
-            lines |= dict.fromkeys(f"arm {_label(run.arm, run.trial)}: {line}" for line in found)
-    if lines:
-        told = "\n  ".join(lines)
-        raise ValueError(
-            f"{workdir} holds runs of these arms that were begun otherwise; bring the study's file back, give the arms"
-            f" other names, or take another --workdir:\n  {told}"
-        )
+            raise ValueError(f"{seen[same]} and {label_of(arm, trial)} are the same training; leave one out")
+        seen[same] = label_of(arm, trial)

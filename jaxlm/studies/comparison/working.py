@@ -34,7 +34,8 @@ from jaxlm.studies.comparison.outcomes import (
     state_of,
     stored_result,
 )
-from jaxlm.studies.comparison.planning import Run, check_unchanged, remember
+from jaxlm.studies.comparison.planning import Run
+from jaxlm.studies.comparison.workdirs import as_begun, check_unchanged, remember
 from jaxlm.studies.run_errors import Work
 from jaxlm.training import loop
 
@@ -56,7 +57,7 @@ def show_plan(study: Study, runs: Sequence[Run], workdir: pathlib.Path) -> None:
     print(f"{study.question}\n{len(runs)} runs: {done} finished, {len(runs) - done} left\n")
     print(f"{'run':>4s}  {'':9s} command")
     for number, run in enumerate(runs, start=1):
-        print(f"{number:4d}  {states[run.name]:9s} {run.command(workdir)}")
+        print(f"{number:4d}  {states[run.name]:9s} {as_begun(run, workdir).command(workdir)}")
 
 
 def follow_study(study: Study, runs: Sequence[Run], workdir: pathlib.Path) -> dict[str, str]:
@@ -159,7 +160,7 @@ def _do(run: Run, workdir: pathlib.Path, study: Study) -> None:
     try:
         remember(run, workdir)
         begun, start = checkpoints.directory_of(folder).exists(), time.perf_counter()
-        loop.fit(run.config, folder)
+        loop.fit(as_begun(run, workdir).config, folder)
         seconds = None if begun else time.perf_counter() - start
         if stored := stored_result(run, workdir):  # It was trained before, and is judged otherwise now.
             seconds = stored.seconds
