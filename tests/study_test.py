@@ -1,19 +1,23 @@
 """Studies: what a file may say, the runs and their order, going on, sharing, the table and its intervals."""
 
+import dataclasses
 import json
 import math
 import pathlib
+import shutil
 import subprocess
 import sys
 import threading
 import time
 
 import cv2
+import msgspec
 import numpy as np
 import pytest
 
 from jaxlm import __main__ as cli
 from jaxlm import experiment, study
+from jaxlm.data_pipelines.input import open_splits, write_pack
 from jaxlm.files.folders import claimed
 from jaxlm.studies import intervals
 from jaxlm.studies.comparison import file as study_file
@@ -516,6 +520,35 @@ def test_arms_that_are_judged_by_different_faces_are_told_before_the_work(
     its, runs = plan_of(tmp_path, other, "--data.dataset", str(pack))
     with pytest.raises(ValueError, match=r"arms slow and fast are judged by different faces of validation \(number of"):
         working.follow_study(its, runs, tmp_path / "runs")
+
+
+def test_data_that_changed_since_a_run_was_judged_are_told_before_the_work(
+    pack: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Their folders are named; once they are deleted, their runs are done again."""
+    data = tmp_path / "faces.npz"
+    data.write_bytes(pack.read_bytes())
+    faked = Fakes(monkeypatch)
+    its, runs = plan_of(tmp_path, TINY, "--data.dataset", str(data))
+    identity = dict(working.identity_of(working.open_evaluation(runs[0].config, str(data), "validation", "")[0]))
+    for run in runs[:2]:
+        run.folder(tmp_path / "runs").mkdir(parents=True)
+        done = msgspec.to_builtins(result([[0.1, 0.2]] * 2, identity=identity))
+        (run.folder(tmp_path / "runs") / "result.json").write_text(json.dumps(done))
+    monkeypatch.setattr(working, "check_shapes", lambda config: None)
+    monkeypatch.setattr(working.cost, "check_size", lambda config: None)
+    splits = open_splits(str(data), "")
+    moved = splits["train"].points + 1
+    write_pack(data, splits | {"train": dataclasses.replace(splits["train"], points=moved)})
+    with pytest.raises(ValueError, match=r"since these runs were judged \(points\); .* delete these folders") as caught:
+        working.follow_study(its, runs, tmp_path / "runs")
+    folders = [str(run.folder(tmp_path / "runs")) for run in runs[:2]]
+    assert [line.strip() for line in str(caught.value).splitlines()[1:]] == folders
+    assert faked.done == []
+    for folder in folders:
+        shutil.rmtree(folder)
+    assert working.follow_study(its, runs, tmp_path / "runs") == {}
+    assert len(faked.done) == 4
 
 
 def test_a_study_of_ones_own_joins_those_that_come_along(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch):

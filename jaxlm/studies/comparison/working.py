@@ -35,6 +35,7 @@ from jaxlm.studies.comparison.outcomes import (
     stored_result,
 )
 from jaxlm.studies.comparison.planning import Run
+from jaxlm.studies.comparison.results import check_same_faces
 from jaxlm.studies.comparison.workdirs import as_begun, check_unchanged, remember
 from jaxlm.studies.run_errors import Work
 from jaxlm.training import loop
@@ -67,7 +68,8 @@ def follow_study(study: Study, runs: Sequence[Run], workdir: pathlib.Path) -> di
       Why runs have no result, by their names; empty where all are finished.
 
     Raises:
-      ValueError: The workdir holds other runs, the arms are judged by different faces, or a model cannot be built.
+      ValueError: The workdir holds other runs, the arms are judged by different faces, these have changed since runs
+        were judged, or a model cannot be built.
       FileNotFoundError: A set is not prepared.
       SystemExit: The process was asked to stop; see `loop.fit`.
     """
@@ -76,16 +78,22 @@ def follow_study(study: Study, runs: Sequence[Run], workdir: pathlib.Path) -> di
     with claimed(workdir, _LOCK, None):  # One process alone renders faces that are not there.
         for config in configs.values():
             loop.make_synthetic_faces(config)
-    _check_judges({run.arm: run.config for run in runs}, study.split)
-    unfinished = {(run.arm, run.trial): run.config for run in runs if not read_result(run, workdir, study)}
+    identity = _check_judges({run.arm: run.config for run in runs}, study.split)
+    results = {run.name: read_result(run, workdir, study) for run in runs}
+    check_same_faces({name: result for name, result in results.items() if result}, identity, workdir)
+    unfinished = {(run.arm, run.trial): run.config for run in runs if not results[run.name]}
     for config in unfinished.values():
         check_shapes(config)
         cost.check_size(config)
     return _work(study, runs, workdir)
 
 
-def _check_judges(configs: Mapping[str, Config], split: str) -> None:
-    """Raises ValueError where arms are judged by different faces, or their points differ."""
+def _check_judges(configs: Mapping[str, Config], split: str) -> Mapping[str, str]:
+    """The checksums of the faces that judge.
+
+    Raises:
+      ValueError: Arms are judged by different faces, or their points differ.
+    """
     seen: dict[str, Mapping[str, str]] = {}
     opened: dict[tuple[object, ...], Mapping[str, str]] = {}
     for arm, config in configs.items():
@@ -102,6 +110,7 @@ def _check_judges(configs: Mapping[str, Config], split: str) -> None:
                 f"arms {first} and {arm} are judged by different faces of {split} ({about}), so that they cannot be"
                 " compared; give both the same --data.dataset, --data.scheme and --data.validation-percent"
             )
+    return seen[first]
 
 
 def _work(study: Study, runs: Sequence[Run], workdir: pathlib.Path) -> dict[str, str]:
