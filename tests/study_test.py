@@ -551,6 +551,30 @@ def test_data_that_changed_since_a_run_was_judged_are_told_before_the_work(
     assert len(faked.done) == 4
 
 
+def test_missing_data_are_told_and_not_taken_for_a_changed_file(
+    pack: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+):
+    """The scheme of an experiment is that of the pack, so that a run without the pack looks like another one."""
+    data = tmp_path / "van.npz"
+    common = ["--data.dataset", str(data)]
+    data.write_bytes(pack.read_bytes())
+    its = written(tmp_path, PLAIN.replace('"debug"', '"cnn_bn_300w"').replace("1e-3", "1e-5"))
+    for workdir in (tmp_path / "begun", tmp_path / "fresh"):
+        if workdir.name == "begun":
+            runs = make_plan(read_study(its), workdir, common)
+            runs[0].folder(workdir).mkdir(parents=True)
+            remember(runs[0], workdir)
+            data.unlink()
+        with pytest.raises(FileNotFoundError, match=r"van\.npz: no such file"):
+            study.run_study(its, workdir, common, dry_run=False)
+        study.run_study(its, workdir, common, dry_run=True)
+        told = capsys.readouterr().out
+        assert "4 runs: 0 finished, 4 left" in told
+        assert f"Missing: {data}: no such file" in told
+    study.run_study(written(tmp_path, PLAIN), tmp_path / "rendered", [], dry_run=True)
+    assert "Missing" not in capsys.readouterr().out
+
+
 def test_a_study_of_ones_own_joins_those_that_come_along(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "experiments" / "studies").mkdir(parents=True)

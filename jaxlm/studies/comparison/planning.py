@@ -8,12 +8,14 @@ import dataclasses
 import io
 import pathlib
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NoReturn
 
 from jaxlm import experiment, models
 from jaxlm.config import Config
+from jaxlm.data_pipelines import prepared
 from jaxlm.evaluation import VALIDATION
+from jaxlm.landmarks import split_names
 from jaxlm.overrides import override
 from jaxlm.studies.comparison.file import Study, chain_of
 
@@ -148,3 +150,16 @@ def _check_different(study: Study, configs: dict[tuple[str, int | None], Config]
         if same in seen:
             raise ValueError(f"{seen[same]} and {label_of(arm, trial)} are the same training; leave one out")
         seen[same] = label_of(arm, trial)
+
+
+def missing_sets(runs: Iterable[Run]) -> list[str]:
+    """A sentence for each set or pack of the runs that is not there; rendered faces are made when they are wanted."""
+    told: dict[str, None] = {}
+    for data in {run.config.data: None for run in runs}:
+        sets = [] if data.dataset == "synthetic" else split_names(data.dataset)
+        for dataset in [*sets, *([data.styled] if data.styled else [])]:
+            try:
+                prepared.scheme_of(dataset, data.data_dir)
+            except FileNotFoundError as error:
+                told[str(error)] = None
+    return list(told)

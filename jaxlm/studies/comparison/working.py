@@ -34,7 +34,7 @@ from jaxlm.studies.comparison.outcomes import (
     state_of,
     stored_result,
 )
-from jaxlm.studies.comparison.planning import Run
+from jaxlm.studies.comparison.planning import Run, missing_sets
 from jaxlm.studies.comparison.results import check_same_faces
 from jaxlm.studies.comparison.workdirs import as_begun, check_unchanged, remember
 from jaxlm.studies.run_errors import Work
@@ -47,18 +47,22 @@ _PATIENCE = 5.0
 
 
 def show_plan(study: Study, runs: Sequence[Run], workdir: pathlib.Path) -> None:
-    """Prints the runs, what has become of each, and the command that trains it alone.
+    """Prints the runs, what has become of each, and the command that trains it alone; and which data are missing.
 
     Raises:
       ValueError: The workdir holds other runs.
     """
-    check_unchanged(runs, workdir)
+    missing = missing_sets(runs)
+    if not missing:  # The scheme of an experiment follows the data.
+        check_unchanged(runs, workdir)
     states = {run.name: state_of(run, workdir, study) for run in runs}
     done = sum(state == "finished" for state in states.values())
     print(f"{study.question}\n{len(runs)} runs: {done} finished, {len(runs) - done} left\n")
     print(f"{'run':>4s}  {'':9s} command")
     for number, run in enumerate(runs, start=1):
         print(f"{number:4d}  {states[run.name]:9s} {as_begun(run, workdir).command(workdir)}")
+    if missing:
+        print("\n" + "\n".join(f"Missing: {sentence}" for sentence in missing))
 
 
 def follow_study(study: Study, runs: Sequence[Run], workdir: pathlib.Path) -> dict[str, str]:
@@ -73,6 +77,8 @@ def follow_study(study: Study, runs: Sequence[Run], workdir: pathlib.Path) -> di
       FileNotFoundError: A set is not prepared.
       SystemExit: The process was asked to stop; see `loop.fit`.
     """
+    if missing := missing_sets(runs):
+        raise FileNotFoundError("\n".join(missing))
     check_unchanged(runs, workdir)
     configs = {(run.arm, run.trial): run.config for run in runs}
     with claimed(workdir, _LOCK, None):  # One process alone renders faces that are not there.
