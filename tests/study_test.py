@@ -120,6 +120,22 @@ def test_what_is_wrong_with_a_file_is_told_with_its_name(
     assert message in told
 
 
+@pytest.mark.parametrize(
+    ("text", "common", "message"),
+    [
+        (PLAIN, ["--seed", "5"], "arm a: leave --seed out of what stands behind --; the study gives it to each run"),
+        (PLAIN, ["--seed=5"], "arm a: leave --seed out of"),
+        (CHAIN, ["--init-from", "x"], "arm b has init_from = 'a'; leave --init-from out of what stands behind --"),
+    ],
+)
+def test_what_a_study_gives_to_each_run_is_refused_behind_the_dashes_too(
+    text: str, common: list[str], message: str, tmp_path: pathlib.Path
+):
+    with pytest.raises(ValueError, match=message):
+        plan_of(tmp_path, text, *common)
+    plan_of(tmp_path, PLAIN, "--init-from", "x")
+
+
 def test_an_unknown_study_gets_a_suggestion(capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit, match="1"):
         cli.main(["study", "sepbm", "--workdir", "runs", "--dry-run"])

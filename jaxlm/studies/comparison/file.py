@@ -157,12 +157,24 @@ def _check_settings(text: str, name: str, arm: Arm) -> None:
         words = shlex.split(text)
     except ValueError as error:
         raise ValueError(f"arm {name}: {text!r} cannot be read: {error}") from None
+    check_owned(words, name, arm, "the settings")
+
+
+def check_owned(words: Iterable[str], name: str, arm: Arm, where: str) -> None:
+    """Raises ValueError where overrides of an arm have what the study itself gives to each run.
+
+    Args:
+      words: The overrides.
+      name: The name of the arm.
+      arm: The arm.
+      where: Where they stand, for messages.
+    """
     for word in words:
         option = word.partition("=")[0].replace("_", "-")
         if option in _OWNED:
-            raise ValueError(f"arm {name}: leave {option} out of the settings; the study gives it to each run")
+            raise ValueError(f"arm {name}: leave {option} out of {where}; the study gives it to each run")
         if option == "--init-from" and arm.init_from is not None:
-            raise ValueError(f"arm {name} has init_from = {arm.init_from!r}; leave --init-from out of its settings")
+            raise ValueError(f"arm {name} has init_from = {arm.init_from!r}; leave --init-from out of {where}")
 
 
 def chain_of(study: Study, arm: str) -> list[str]:

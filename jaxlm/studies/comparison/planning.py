@@ -17,7 +17,7 @@ from jaxlm.data_pipelines import prepared
 from jaxlm.evaluation import VALIDATION
 from jaxlm.landmarks import split_names
 from jaxlm.overrides import override
-from jaxlm.studies.comparison.file import Study, chain_of
+from jaxlm.studies.comparison.file import Study, chain_of, check_owned
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,6 +73,7 @@ def make_plan(study: Study, workdir: pathlib.Path, common: Sequence[str] = ()) -
     """
     configs, words = {}, {}
     for arm in study.arms:
+        check_owned(common, arm, study.arms[arm], "what stands behind --")
         for trial in _trials(study, arm):
             words[arm, trial] = _words(study, arm, trial, common)
             with _told_for(arm, trial):
