@@ -405,6 +405,25 @@ def test_a_changed_file_is_refused_and_new_arms_and_seeds_are_not(tmp_path: path
     check_unchanged(plan_of(tmp_path, PLAIN, "--data.cache", "none")[1], tmp_path / "runs")
 
 
+def test_settings_that_failed_before_the_first_checkpoint_may_be_mended(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+):
+    its, runs = plan_of(tmp_path, PLAIN)
+    Fakes(monkeypatch, fail="b/seed3")
+    assert list(working._work(its, runs, tmp_path / "runs")) == ["b/seed3"]
+    _, mended = plan_of(tmp_path, PLAIN.replace("1e-3", "2e-3").replace("[3, 1]", "[3]"))
+    check_unchanged(mended, tmp_path / "runs")
+    Fakes(monkeypatch)
+    assert working._work(its, mended, tmp_path / "runs") == {}
+    asked = json.loads((tmp_path / "runs" / "b" / "seed3" / "asked.json").read_text())
+    assert asked["config"]["optim"]["learning_rate"] == 2e-3
+    # One that failed later goes on from its checkpoint, so that it stays as it was.
+    (tmp_path / "runs" / "b" / "seed3" / "failed.json").write_text('{"error": "", "token": ""}')
+    (tmp_path / "runs" / "b" / "seed3" / "checkpoints" / "4").mkdir(parents=True)
+    with pytest.raises(ValueError, match=r"learning_rate: 0.002 here, 0.001 asked for"):
+        check_unchanged([run for run in runs if run.seed == 3], tmp_path / "runs")
+
+
 def test_a_workdir_that_is_spelt_otherwise_or_moved_goes_on(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch):
     """Checkpoints of a run know the folder that it started from by the name of that day."""
     monkeypatch.chdir(tmp_path)

@@ -17,7 +17,7 @@ from jaxlm.config import Config
 from jaxlm.files import read_json, write_json
 from jaxlm.studies.comparison.planning import Run, label_of
 
-_ASKED = "asked.json"
+_ASKED, FAILED = "asked.json", "failed.json"
 
 
 class _Asked(msgspec.Struct):
@@ -64,10 +64,14 @@ def _asked(run: Run, workdir: pathlib.Path) -> tuple[Config, str | None] | None:
 
 
 def check_unchanged(runs: Sequence[Run], workdir: pathlib.Path) -> None:
-    """Raises ValueError where runs of the workdir were begun with another config; the fields are listed."""
+    """Raises ValueError where runs of the workdir were begun with another config; the fields are listed.
+
+    Runs that failed before their first checkpoint do not count: settings that cannot be trained may be mended.
+    """
     lines: dict[str, None] = {}
     for run in runs:
-        if (asked := _asked(run, workdir)) is None:
+        mendable = (run.folder(workdir) / FAILED).exists() and not _has_steps(run, workdir)
+        if mendable or (asked := _asked(run, workdir)) is None:
             continue
         before, source = asked
         if source != run.source:

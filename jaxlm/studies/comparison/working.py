@@ -25,7 +25,6 @@ from jaxlm.runtime.progress import say
 from jaxlm.studies import run_errors
 from jaxlm.studies.comparison.file import Study
 from jaxlm.studies.comparison.outcomes import (
-    FAILED,
     RESULT,
     Failure,
     judge,
@@ -36,7 +35,7 @@ from jaxlm.studies.comparison.outcomes import (
 )
 from jaxlm.studies.comparison.planning import Run, missing_sets
 from jaxlm.studies.comparison.results import check_same_faces
-from jaxlm.studies.comparison.workdirs import as_begun, check_unchanged, remember
+from jaxlm.studies.comparison.workdirs import FAILED, as_begun, check_unchanged, remember
 from jaxlm.studies.run_errors import Work
 from jaxlm.training import loop
 
