@@ -586,6 +586,30 @@ def test_data_that_changed_since_a_run_was_judged_are_told_before_the_work(
     assert len(faked.done) == 4
 
 
+def test_the_workdir_of_another_study_or_of_a_training_is_refused(
+    stopped_and_resumed, pack: pathlib.Path, tmp_path: pathlib.Path
+):
+    folder, _, _ = stopped_and_resumed
+    common = ["--data.dataset", str(pack)]
+    before = (folder / "runs" / "study.md").read_text()
+    other = written(tmp_path, PLAIN)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "study.md").write_text("of the user")
+    for dry_run in (False, True):
+        for workdir, message in (
+            (
+                folder / "runs",
+                "another study, 'Is a higher learning rate better.'; this one asks 'Is b better than a.'",
+            ),
+            (folder / "runs" / "slow" / "seed0", "is the workdir of a training"),
+            (tmp_path / "mine", "holds study.md, and no study; take another --workdir"),
+        ):
+            with pytest.raises((ValueError, FileExistsError), match=message):
+                study.run_study(other, workdir, common, dry_run=dry_run)
+    assert (folder / "runs" / "study.md").read_text() == before
+    assert (tmp_path / "mine" / "study.md").read_text() == "of the user"
+
+
 def test_missing_data_are_told_and_not_taken_for_a_changed_file(
     pack: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ):

@@ -1,4 +1,4 @@
-"""What the workdir of a study remembers: what its runs were asked for, and whether they are those of today's file."""
+"""What the workdir of a study remembers: whose it is, what its runs were asked for, and whether that is so today."""
 
 from __future__ import annotations
 
@@ -15,9 +15,14 @@ from jaxlm import experiment
 from jaxlm.checkpoints import directory_of
 from jaxlm.config import Config
 from jaxlm.files import read_json, write_json
+from jaxlm.studies.comparison.file import Study
 from jaxlm.studies.comparison.planning import Run, label_of
 
 _ASKED, FAILED = "asked.json", "failed.json"
+_QUESTION = "question.json"
+
+LOCK = "study.lock"
+"""The file that a process locks where it works, in the workdir and in the folders of runs."""
 
 
 class _Asked(msgspec.Struct):
@@ -25,6 +30,44 @@ class _Asked(msgspec.Struct):
 
     config: dict[str, Any]
     source: str | None
+
+
+class _Question(msgspec.Struct):
+    """What question.json holds: what the study of a workdir asks."""
+
+    question: str
+
+
+def check_own(study: Study, workdir: pathlib.Path) -> None:
+    """Checks that a workdir is new, or that of this study, which its question tells.
+
+    Raises:
+      ValueError: It is another study's, or a training's.
+      FileExistsError: It has files of the names of the results, and is no study's.
+    """
+    file = workdir / _QUESTION
+    if directory_of(workdir).is_dir() or (workdir / "metrics.jsonl").exists():
+        raise ValueError(f"{workdir} is the workdir of a training; a study takes another --workdir")
+    if file.exists():
+        if (asked := read_json(file, _Question).question) != study.question:
+            raise ValueError(
+                f"{workdir} is the workdir of another study, {asked!r}; this one asks {study.question!r}. Take another"
+                f" --workdir; or, where only the words of the question have changed, delete {file}"
+            )
+        return
+    foreign = [result.name for result in results_in(workdir) if result.exists()]
+    if foreign and not (workdir / LOCK).exists():
+        raise FileExistsError(f"{workdir} holds {', '.join(foreign)}, and no study; take another --workdir")
+
+
+def remember_question(study: Study, workdir: pathlib.Path) -> None:
+    """Writes whose workdir it is."""
+    write_json(workdir / _QUESTION, {"question": study.question})
+
+
+def results_in(workdir: pathlib.Path) -> list[pathlib.Path]:
+    """The files of a study's results: for people, for tables, for programs, and the plot."""
+    return [workdir / f"study.{ending}" for ending in ("md", "csv", "json", "png")]
 
 
 def remember(run: Run, workdir: pathlib.Path) -> None:

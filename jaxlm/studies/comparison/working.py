@@ -35,11 +35,17 @@ from jaxlm.studies.comparison.outcomes import (
 )
 from jaxlm.studies.comparison.planning import Run, missing_sets
 from jaxlm.studies.comparison.results import check_same_faces
-from jaxlm.studies.comparison.workdirs import FAILED, as_begun, check_unchanged, remember
+from jaxlm.studies.comparison.workdirs import (
+    FAILED,
+    LOCK,
+    as_begun,
+    check_own,
+    check_unchanged,
+    remember,
+    remember_question,
+)
 from jaxlm.studies.run_errors import Work
 from jaxlm.training import loop
-
-_LOCK = "study.lock"
 
 # Seconds until a process looks again whether another one has ended, and left work.
 _PATIENCE = 5.0
@@ -49,8 +55,10 @@ def show_plan(study: Study, runs: Sequence[Run], workdir: pathlib.Path) -> None:
     """Prints the runs, what has become of each, and the command that trains it alone; and which data are missing.
 
     Raises:
-      ValueError: The workdir holds other runs.
+      ValueError: The workdir holds other runs, or is another study's or a training's.
+      FileExistsError: It is nobody's, and has files of the names of the results.
     """
+    check_own(study, workdir)
     missing = missing_sets(runs)
     if not missing:  # The scheme of an experiment follows the data.
         check_unchanged(runs, workdir)
@@ -71,16 +79,18 @@ def follow_study(study: Study, runs: Sequence[Run], workdir: pathlib.Path) -> di
       Why runs have no result, by their names; empty where all are finished.
 
     Raises:
-      ValueError: The workdir holds other runs, the arms are judged by different faces, these have changed since runs
-        were judged, or a model cannot be built.
+      ValueError: The workdir holds other runs, or is another study's or a training's; the arms are judged by different
+        faces, or these have changed since runs were judged; or a model cannot be built.
       FileNotFoundError: A set is not prepared.
+      FileExistsError: The workdir is nobody's, and has files of the names of the results.
       SystemExit: The process was asked to stop; see `loop.fit`.
     """
+    check_own(study, workdir)
     if missing := missing_sets(runs):
         raise FileNotFoundError("\n".join(missing))
     check_unchanged(runs, workdir)
     configs = {(run.arm, run.trial): run.config for run in runs}
-    with claimed(workdir, _LOCK, None):  # One process alone renders faces that are not there.
+    with claimed(workdir, LOCK, None):  # One process alone renders faces that are not there.
         for config in configs.values():
             loop.make_synthetic_faces(config)
     identity = _check_judges({run.arm: run.config for run in runs}, study.split)
@@ -90,6 +100,9 @@ def follow_study(study: Study, runs: Sequence[Run], workdir: pathlib.Path) -> di
     for config in unfinished.values():
         check_shapes(config)
         cost.check_size(config)
+    with claimed(workdir, LOCK, None):
+        check_own(study, workdir)
+        remember_question(study, workdir)
     return _work(study, runs, workdir)
 
 
@@ -139,7 +152,7 @@ def _work(study: Study, runs: Sequence[Run], workdir: pathlib.Path) -> dict[str,
                 waits = True
             else:
                 try:
-                    with claimed(run.folder(workdir), _LOCK, "another process has it"):
+                    with claimed(run.folder(workdir), LOCK, "another process has it"):
                         if read_result(run, workdir, study) or read_failure(run, workdir) != failure:
                             break  # Another process has ended it since.
                         left = run_errors.time_left(_works(study, runs, workdir))
