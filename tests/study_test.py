@@ -94,7 +94,14 @@ def test_a_chain_goes_trial_by_trial_from_run_to_run_of_the_same_seed(tmp_path: 
         ("--optim.learning-rate 1", "--optim.learning-rat 1", "arm b: there is no option --optim.learning-rat."),
         ("--optim.learning-rate 1e-3", "--epochs many", "arm b: "),
         ("[3, 1]", "[3, 3]", "seed 3 is there twice"),
-        ("[3, 1]", "[3, -1]", "Expected `int` >= 0"),
+        ("[3, 1]", "[3, -1]", "Expected an integer >= 0 - at `seeds[1]`"),
+        ("[3, 1]", "3", "Expected a list, got an integer - at `seeds`"),
+        ('[arms.a]\nexperiment = "debug"', "[arms]\na = 3", "arm a: Expected a table, got an integer"),
+        ('[arms.a]\nexperiment = "debug"', "[arms.a]\nexperiment = 3", "arm a: Expected a text in quotes"),
+        ("seeds =", "box_errors = [10.0000001, 10.0000002]\nseeds =", "box_errors has 10 twice"),
+        ("seeds =", "split = 'train'\nseeds =", "arm a: split = 'train' judges by faces of train that it is tr"),
+        ("seeds =", "split = 'test+train[:9]'\nseeds =", "judges by faces of train that it is trained on"),
+        ("[arms.b]", "[arms.A]", "two arms are called a, but for capital letters"),
         ("--optim.learning-rate 1e-3", "", "a and b are the same training"),
         ("--optim.learning-rate 1e-3", "--seed 4", "arm b: leave --seed out of the settings"),
         ('["b", "a"]', '["b", "c"]', "compare names the unknown arm 'c'"),
@@ -632,6 +639,17 @@ def test_missing_data_are_told_and_not_taken_for_a_changed_file(
         assert f"Missing: {data}: no such file" in told
     study.run_study(written(tmp_path, PLAIN), tmp_path / "rendered", [], dry_run=True)
     assert "Missing" not in capsys.readouterr().out
+
+
+def test_a_set_of_which_no_face_is_held_out_is_told_in_words_of_a_study(pack: pathlib.Path, tmp_path: pathlib.Path):
+    one = tmp_path / "one.npz"
+    faces = open_splits(str(pack), "")["train"]
+    write_pack(one, {"train": faces.take(np.arange(1))})
+    its, runs = plan_of(tmp_path, PLAIN, "--data.dataset", str(one), "--data.validation-percent", "1")
+    with pytest.raises(
+        ValueError, match=r"no face of train out, by --data.validation-percent 1; train with a larger one"
+    ):
+        working.follow_study(its, runs, tmp_path / "runs")
 
 
 def test_a_study_of_ones_own_joins_those_that_come_along(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch):

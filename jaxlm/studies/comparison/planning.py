@@ -79,6 +79,7 @@ def make_plan(study: Study, workdir: pathlib.Path, common: Sequence[str] = ()) -
             with _told_for(arm, trial):
                 configs[arm, trial] = _config(words[arm, trial])
                 _check(configs[arm, trial], study.split == VALIDATION or trial is not None)
+                _check_split(study.split, configs[arm, trial].data.train_split)
     _check_different(study, configs)
     runs = []
     for seed in study.seeds:
@@ -141,6 +142,18 @@ def _check(config: Config, validates: bool) -> None:
         raise ValueError(f"model {config.model.name} is a translator; a study compares detectors")
     if validates and not config.data.validation_percent:
         raise ValueError("no faces are held out to judge by; give --data.validation-percent more than 0")
+
+
+def _check_split(split: str, train_split: str) -> None:
+    """Raises ValueError where the faces that judge are among those to train on."""
+    for ours in prepared.SPLIT_UNIONS.get(split, split).split("+"):
+        for theirs in prepared.SPLIT_UNIONS.get(train_split, train_split).split("+"):
+            same_split = ours.partition("[")[0] == theirs.partition("[")[0]
+            if same_split and (ours == theirs or not ("[" in ours and "[" in theirs)):
+                raise ValueError(
+                    f"split = {split!r} judges by faces of {theirs} that it is trained on; take {VALIDATION!r}, the"
+                    " faces held out, or a split such as 'test'"
+                )
 
 
 def _check_different(study: Study, configs: dict[tuple[str, int | None], Config]) -> None:
