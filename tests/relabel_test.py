@@ -151,17 +151,19 @@ _FROM_FACE = np.stack([np.eye(2, 3), geometry.rotation(30, np.zeros(2)) * 2 + [[
 
 
 def _labels(moves: np.ndarray) -> _Labelled:
-    """Labels of two faces, of which one is turned and twice as large, by habits that differ from the models'."""
+    """Labels of two kinds of faces, one turned and twice as large, by habits that differ from the models'."""
     habit = np.random.default_rng(0).normal(0, 3, (68, 2))
     places = _MEAN[conversion(WFLW98, IBUG68)] + habit + np.stack([moves, -moves])
-    return _Labelled(geometry.transform(places, _FROM_FACE).astype(np.float32))
+    return _Labelled(np.tile(geometry.transform(places, _FROM_FACE).astype(np.float32), (10, 1, 1)))
 
 
 def _corrected(labels: _Labelled) -> np.ndarray:
-    """How far points moved, [2, 98, 2], in the frame of the mean face."""
-    found = geometry.transform(_MEAN, _FROM_FACE).astype(np.float32)
-    new = correct_by_labels(found, WFLW98, labels)
-    return geometry.transform(new.astype(np.float64), geometry.invert(_FROM_FACE)) - _MEAN
+    """How far points of the first two faces moved, [2, 98, 2], in the frame of the mean face; of two splits."""
+    found = np.tile(geometry.transform(_MEAN, _FROM_FACE).astype(np.float32), (10, 1, 1))
+    splits = [_Labelled(labels.points[:8]), _Labelled(labels.points[8:])]
+    first, second = correct_by_labels([found[:8], found[8:]], WFLW98, splits)
+    assert (len(first), len(second)) == (8, 12)
+    return geometry.transform(first[:2].astype(np.float64), geometry.invert(_FROM_FACE)) - _MEAN
 
 
 def test_labels_correct_the_points_of_a_face_and_their_habits_do_not():
@@ -183,12 +185,18 @@ def test_points_without_a_label_follow_the_nearest_ones_by_their_distance():
     assert_float32_close(moved[[4, 2, 6, 40, 96]], expected[[4, 2, 6, 40, 96]], depth=98, scale=300)
 
 
-def test_labels_without_a_place_say_nothing():
+def test_points_whose_label_has_no_place_follow_the_nearest_ones():
     labels = _labels(np.full((68, 2), [4.0, -1.0]))
-    labels.points[0, 5] = np.nan
-    moved = _corrected(labels)
-    assert_float32_close(moved[0, [9, 11]], np.full((2, 2), [4.0, -1.0]), depth=98, scale=300)
-    assert_float32_close(moved[0, 10], np.zeros(2), depth=98, scale=300)
+    labels.points[::2, [5, 27, 28, 29, 30]] = np.nan  # The whole bridge of the nose, of every other face.
+    labels.points[:, 33] = np.nan
+    moved = _corrected(labels)[0, [10, 51, 52, 53, 54, 57]]
+    assert_float32_close(moved, np.broadcast_to([4.0, -1.0], moved.shape), depth=98, scale=300)
+
+
+def test_few_faces_tell_no_habits():
+    faces = _Labelled(np.zeros((19, 68, 2), np.float32))
+    with pytest.raises(ValueError, match="19 faces are too few for that; give 20 or more"):
+        correct_by_labels([np.zeros((19, 98, 2), np.float32)], WFLW98, [faces])
 
 
 def test_relabel_follows_labels_of_a_part_of_the_points_alone(

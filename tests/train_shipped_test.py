@@ -62,7 +62,9 @@ def call(script: types.ModuleType, folder: pathlib.Path, monkeypatch: pytest.Mon
     plan = [script.Step(name, [name]) for name in steps]
     monkeypatch.setattr(script, "plan", lambda *_: plan)
     # The minute is what a training has to save itself.
-    monkeypatch.setattr(sys, "argv", ["train_shipped", "--dataset", "a", "--workdir", str(folder), "--minutes", "1"])
+    monkeypatch.setattr(script, "_LEAST_MINUTES", 1)
+    argv = ["train_shipped", "--dataset", str(FILE), "--workdir", str(folder), "--minutes", "1"]
+    monkeypatch.setattr(sys, "argv", argv)
     script.main()
 
 
@@ -87,6 +89,33 @@ def test_a_step_that_fails_ends_it(
             call(script, tmp_path, monkeypatch, "one", "fails", "two")
         assert caught.value.code == 3
     assert log.read_text().split() == ["one", "fails", "fails"]
+
+
+def test_steps_of_another_command_are_not_taken_for_done(
+    script: types.ModuleType, log: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+):
+    call(script, tmp_path, monkeypatch, "one")
+    (tmp_path / "done" / "one").write_text("one --dataset other.npz")
+    with pytest.raises(SystemExit, match=r"has step one by another command: .*; name another --workdir"):
+        call(script, tmp_path, monkeypatch, "one")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--dataset", str(FILE), "--minutes", "1"], "give 6"),
+        (["--dataset", str(FILE), "--minutes", "nan"], "give 6"),
+        (["--dataset", "none.npz"], "none.npz: no such file"),
+    ],
+)
+def test_what_cannot_work_is_told(
+    script: types.ModuleType, options: list[str], message: str, tmp_path: pathlib.Path, monkeypatch, capsys
+):
+    monkeypatch.setattr(sys, "argv", ["train_shipped", "--workdir", str(tmp_path / "new"), *options])
+    with pytest.raises(SystemExit):
+        script.main()
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
 
 
 def test_packages_that_are_missing_are_named():

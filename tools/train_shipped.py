@@ -6,7 +6,7 @@
 
 Each step is a command of jaxlm, which is printed. `--minutes` ends it in time for machines that are lent by the piece;
 the same command then goes on: finished steps are not repeated, a training goes on from its last step. The status is 75
-where something is left.
+where something is left. jaxlm is to be installed (`pip install -e .`).
 
 `gpu` first trains a teacher that need not ship, EfficientNet-Lite1 on crops of 256 px, and the students learn from its
 points beside those set by hand. `cpu` is the students alone, with fewer epochs. Validation, the held-out faces of the
@@ -28,6 +28,7 @@ TEMPORARY_FAILURE = 75
 """Exit status where steps are left, as sysexits.h has it."""
 
 _GRACE = 60  # Seconds a training has to save itself.
+_LEAST_MINUTES = 6  # So that the longest step that cannot go on, turning faces, ends in one piece.
 
 # The kernels of ImageNet that see one channel each transfer well; frozen, they cost no gradient.
 _DEPTHWISE = [f"encoder/block{block}/depthwise/kernel" for block in range(1, 17)]
@@ -137,20 +138,34 @@ def main() -> None:
     parser.add_argument("--dataset", required=True, type=pathlib.Path, help="the pack of 300-W")
     parser.add_argument("--workdir", required=True, type=pathlib.Path, help="where runs and files go")
     parser.add_argument("--budget", choices=BUDGETS, default="cpu", help="default: %(default)s")
-    parser.add_argument("--minutes", type=float, default=float("inf"), help="stop after so long (default: when done)")
+    parser.add_argument(
+        "--minutes", type=float, default=float("inf"), help=f"stop after so long, {_LEAST_MINUTES} at least"
+    )
     arguments = parser.parse_args()
+    if not arguments.minutes >= _LEAST_MINUTES:
+        parser.error(
+            f"--minutes {arguments.minutes:g}: some steps take up to 4 and cannot go on; give {_LEAST_MINUTES}"
+        )
     deadline = time.monotonic() + 60 * arguments.minutes - _GRACE
     done = arguments.workdir / "done"
+    if arguments.workdir.exists() and not arguments.workdir.is_dir():
+        parser.error(f"--workdir {arguments.workdir} is a file")
+    if not arguments.dataset.is_file():
+        parser.error(f"--dataset {arguments.dataset}: no such file; jaxlm prepare ibug300w --pack makes it")
     done.mkdir(parents=True, exist_ok=True)
     steps = plan(arguments.dataset, arguments.workdir, BUDGETS[arguments.budget])
     for number, step in enumerate(steps):
-        if not (done / step.name).exists():
+        command = shlex.join(step.arguments)
+        marker = done / step.name
+        if marker.exists() and marker.read_text() != command:
+            sys.exit(f"{arguments.workdir} has step {step.name} by another command: {marker}; name another --workdir")
+        if not marker.exists():
             if not run(step, deadline):
                 print(
                     f"\nStopped in step {number + 1} of {len(steps)}, {step.name}; the same command goes on", flush=True
                 )
                 sys.exit(TEMPORARY_FAILURE)
-            (done / step.name).touch()
+            marker.write_text(command)
     print(f"\nAll {len(steps)} steps are done: {arguments.workdir / 'weights_68.npz'}")
 
 

@@ -19,7 +19,7 @@ class Shipped(NamedTuple):
 
 
 _FOLDER = pathlib.Path(__file__).parents[1] / "prediction"
-_68 = Shipped(_FOLDER / "weights_68.npz", "02dd80e1d7069ff9c1e62530db379f4b7c286cab3f5f92938afb401fdf4cfd52")
+_68 = Shipped(_FOLDER / "weights_68.npz", "69b1d49cb938a17e5333495dda49da6b98c1f0a3fe6564307ac45e138eb9690a")
 _98 = Shipped(_FOLDER / "weights_98.npz", "283f677a8716da5d4ab83b440d156b9de6b5588ca56fb2826a50e594f9844741")
 
 MODELS = {NAME: _68, "ibug68": _68, "wflw98": _98}

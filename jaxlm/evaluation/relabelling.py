@@ -21,6 +21,8 @@ from jaxlm.runtime import progress
 
 _NAMED = 10  # Faces that a message names.
 _NEAREST = 4  # Labelled points that say how far a point without a label moves.
+_ON_IT = 1e-3  # Pixels; a label of the point itself outweighs all others.
+_LEAST_FACES = 20  # Whose mean difference may pass for habit.
 
 
 def relabel_and_write(
@@ -49,17 +51,18 @@ def relabel_and_write(
       FileNotFoundError: The set is not prepared.
       FileExistsError: `out` is the set itself, or another kind of file.
       ValueError: The models' schemes differ; no face of a split is left; `out` does not end in .npz; or the labels to
-        follow are not of a scheme whose points are among the models'.
+        follow are not of a scheme whose points are among the models', or too few.
     """
     check_pack_name(out)
     check_output(out, "a pack", lambda file: bool(input_lib.open_splits(str(file), "")), [pathlib.Path(dataset)])
+    splits = input_lib.open_splits(dataset, data_dir)
+    relabelled = [relabel_faces(faces, teachers, flip_test) for faces in splits.values()]
+    if follow_labels:
+        points = correct_by_labels([faces.points for faces in relabelled], teachers[0].scheme, list(splits.values()))
+        relabelled = [dataclasses.replace(made, points=moved) for made, moved in zip(relabelled, points, strict=True)]
     old, new = {}, {}
-    for split, faces in input_lib.open_splits(dataset, data_dir).items():
-        relabelled = relabel_faces(faces, teachers, flip_test)
-        if follow_labels:
-            corrected = correct_by_labels(relabelled.points, relabelled.scheme, faces)
-            relabelled = dataclasses.replace(relabelled, points=corrected)
-        old[split], new[split] = _possible(faces, relabelled)
+    for (split, faces), made in zip(splits.items(), relabelled, strict=True):
+        old[split], new[split] = _possible(faces, made)
     input_lib.write_pack(out, new)
     for split, faces in old.items():
         line = f"{faces.dataset}, {split}: {len(faces)} faces"
@@ -111,36 +114,45 @@ def relabel_faces(faces: Faces, teachers: Sequence[Trained], flip_test: bool) ->
     return dataclasses.replace(faces, dataset=name, scheme=teachers[0].scheme, points=points, visible=visible)
 
 
-def correct_by_labels(points: np.ndarray, scheme: Scheme, faces: Faces) -> np.ndarray:
+def correct_by_labels(points: Sequence[np.ndarray], scheme: Scheme, faces: Sequence[Faces]) -> list[np.ndarray]:
     """Points of models, moved face by face by what the labels of the same faces say.
 
     The labels are of another scheme, whose points mark some of the models' places, but by other habits: an eyelid at a
-    third of its length, say, not at a quarter. So the mean difference of label and model over all faces, in a frame
-    that moves, turns and scales with the face, counts as habit and is left out. By what then remains of its difference,
-    a point that is labelled moves; each other point moves by the mean of the remainders of the four nearest, weighted
-    by 1 / distance^2. A label without a place says nothing.
+    third of its length, say, not at a quarter. So the mean difference of label and model over the faces of all splits,
+    in a frame that moves, turns and scales with the face, counts as habit and is left out. By what then remains of its
+    difference, a point that is labelled moves; each other point, and each whose label has no place, moves by the mean
+    of the remainders of the four nearest that are labelled, weighted by 1 / distance^2.
 
     Args:
-      points: Points of models float32 [n, P, 2] in pixels of the frames.
+      points: Points of models float32 [n, P, 2] in pixels of the frames, for each split.
       scheme: Their scheme.
-      faces: The faces with their labels.
+      faces: The faces of each split, with their labels.
 
     Returns:
-      The corrected points, float32 [n, P, 2].
+      The corrected points of each split, float32 [n, P, 2].
 
     Raises:
-      ValueError: The scheme of the labels is not part of `scheme`.
+      ValueError: The scheme of the labels is not part of `scheme`, or the faces are too few to tell habits.
     """
-    chosen = conversion(scheme, faces.scheme)
-    mean = points.mean(axis=0).astype(np.float64)
-    to_mean = geometry.similarity_fit(points.astype(np.float64), mean)[..., :2]
-    differences = np.einsum("nij,nmj->nmi", to_mean, faces.points.astype(np.float64) - points[:, chosen])
-    remainders = differences - np.nanmean(differences, axis=0)
-    distances = np.linalg.norm(mean[:, None] - mean[chosen], axis=-1)
-    moves = np.zeros(points.shape)
-    for point, away in enumerate(distances):
-        near = np.argsort(away)[: 1 if point in chosen else _NEAREST]
-        weights = np.where(np.isnan(remainders[:, near, 0]), 0.0, 1 / np.maximum(away[near], 1e-6) ** 2)
+    chosen = conversion(scheme, faces[0].scheme)
+    found, labels = (np.concatenate(each).astype(np.float64) for each in (points, [one.points for one in faces]))
+    if len(found) < _LEAST_FACES:
+        raise ValueError(
+            f"--follow-labels takes the mean difference between labels and models for habit, and {len(found)} faces are"
+            f" too few for that; give {_LEAST_FACES} or more"
+        )
+    mean = found.mean(axis=0)
+    to_mean = geometry.similarity_fit(found, mean)[..., :2]
+    differences = np.einsum("nij,nmj->nmi", to_mean, labels - found[:, chosen])
+    known = np.isfinite(differences).all(axis=-1)
+    differences[~known] = 0
+    remainders = differences - differences.sum(axis=0) / np.maximum(known.sum(axis=0), 1)[:, None]
+    moves = np.zeros(found.shape)
+    for point, away in enumerate(np.linalg.norm(mean[:, None] - mean[chosen], axis=-1)):
+        near = np.argsort(np.where(known, away[None], np.inf), axis=1)[:, :_NEAREST]
+        weights = np.take_along_axis(known / np.maximum(away[None], _ON_IT) ** 2, near, axis=1)
         total = np.maximum(weights.sum(axis=1), np.finfo(np.float64).tiny)
-        moves[:, point] = np.einsum("nk,nki->ni", weights, np.nan_to_num(remainders[:, near])) / total[:, None]
-    return (points + np.einsum("nij,nmj->nmi", np.linalg.inv(to_mean), moves)).astype(np.float32)
+        moves[:, point] = np.einsum("nk,nki->ni", weights, np.take_along_axis(remainders, near[..., None], 1))
+        moves[:, point] /= total[:, None]
+    corrected = found + np.einsum("nij,nmj->nmi", np.linalg.inv(to_mean), moves)
+    return np.split(corrected.astype(np.float32), np.cumsum([len(one) for one in points])[:-1])
