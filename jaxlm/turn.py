@@ -17,8 +17,8 @@ from collections.abc import Sequence
 
 from jaxlm import config
 from jaxlm.data_pipelines import input as input_lib
-from jaxlm.data_pipelines.prepared import check_pack_name
-from jaxlm.data_pipelines.turning import Plan, turn_faces
+from jaxlm.data_pipelines.prepared import check_pack_name, is_pack_called
+from jaxlm.data_pipelines.turning import TURNED, Plan, turn_faces
 from jaxlm.files import check_output
 from jaxlm.runtime import commands, progress
 
@@ -69,11 +69,12 @@ def turn(
 
     Raises:
       FileNotFoundError: The set is not prepared.
-      FileExistsError: `out` is the set itself, or another kind of file.
+      FileExistsError: `out` is the set itself, or there and no pack of turned faces.
       ValueError: The set has no such split or other points than those of ibug68, or no face can be turned.
     """
     check_pack_name(out)
-    check_output(out, "a pack", lambda file: bool(input_lib.open_splits(str(file), "")), [pathlib.Path(dataset)])
+    ours = "a pack of turned faces"  # Of others the photos would be lost.
+    check_output(out, ours, lambda file: is_pack_called(file, TURNED), [pathlib.Path(dataset)])
     photos = input_lib.open_faces(dataset, split, data_dir)
     chosen = input_lib.hold_out(photos, validation_percent)[held_out]
     if not len(chosen):

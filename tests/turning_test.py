@@ -236,6 +236,20 @@ def test_held_out_faces_never_enter_and_training_takes_the_pack(tmp_path: pathli
     assert (mixed.num_photos, mixed.num_styled) == (len(training), len(made))
 
 
+def test_no_pack_but_one_of_turned_faces_is_replaced(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture):
+    pack, other, turned = (tmp_path / f"{name}.npz" for name in ("photos", "other", "turned"))
+    for path in (pack, other):
+        write_pack(path, {"train": photos().take(np.arange(2))})
+    before = other.read_bytes()
+    common = ["--dataset", str(pack), "--validation-percent", "0", "--copies", "1"]
+    with pytest.raises(SystemExit):
+        turn.main([*common, "--out", str(other)])
+    assert "other.npz is there already and is not a pack of turned faces" in capsys.readouterr().err
+    assert other.read_bytes() == before
+    for seed in ("0", "1"):
+        turn.main([*common, "--seed", seed, "--out", str(turned)])
+
+
 def test_other_schemes_are_refused(pack: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture):
     with pytest.raises(SystemExit):
         turn.main(["--dataset", str(pack), "--out", str(tmp_path / "new.npz")])

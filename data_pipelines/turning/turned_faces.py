@@ -22,6 +22,9 @@ from jaxlm.data_pipelines.turning.relief import Relief, draw, make_relief
 from jaxlm.landmarks import geometry
 from jaxlm.landmarks.schemes import IBUG68
 
+TURNED = "_turned"
+"""What the name of a set of turned faces ends in."""
+
 MOST_RESIDUAL = 0.027
 """A fit is bad where its inner points are further from the labels than this, on average, in head units."""
 
@@ -98,7 +101,7 @@ def turn_faces(faces: Faces, plan: Plan, split: str, advance: Callable[[int], ob
     if not records:
         raise ValueError(f"{faces.dataset}, {faces.split}: the head fits none of {len(faces)} faces")
     made = faces_of_records(
-        records, f"{faces.dataset}_turned", split, IBUG68, faces.frame_size, faces.margin, LANDMARK_BOX
+        records, f"{faces.dataset}{TURNED}", split, IBUG68, faces.frame_size, faces.margin, LANDMARK_BOX
     )
     return Outcome(made, counts["bad fit"], counts["folded"], sum(name.endswith("_closed") for name in made.names))
 
