@@ -86,7 +86,9 @@ def turn(
     input_lib.write_pack(out, {made.split: made})
     kind = "held-out photos" if held_out else "photos to train on"
     print(f"{len(made)} faces of {len(chosen)} {kind}, {outcome.closed} with shut eyes")
-    print(f"Left out: {outcome.bad_fits} photos that the head does not fit, {outcome.folded} faces that turning hides")
+    incomplete = f"{outcome.incomplete} photos that lack points, " if outcome.incomplete else ""
+    unfit = f"{outcome.bad_fits} photos that the head does not fit"
+    print(f"Left out: {incomplete}{unfit}, {outcome.folded} faces that turning hides")
     print(f"Wrote {out}")
 
 

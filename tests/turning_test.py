@@ -205,7 +205,9 @@ def test_points_that_no_head_has_are_left_out():
     points[1, 36:48] = points[1, 47:35:-1] + np.array([0, 20])
     points[2, 3] = np.nan
     outcome = turn_faces(dataclasses.replace(faces, points=points), Plan(copies=2), "train")
-    assert (outcome.bad_fits, set(outcome.faces.groups)) == (2, {"photo 0"})
+    assert (outcome.incomplete, outcome.bad_fits, set(outcome.faces.groups)) == (1, 1, {"photo 0"})
+    with pytest.raises(ValueError, match="none of 3 faces can be turned: 3 lack points, and all 68 need a place$"):
+        turn_faces(dataclasses.replace(faces, points=np.full_like(points, np.nan)), Plan(), "train")
 
 
 def test_a_turn_that_hides_the_near_side_makes_no_face():
