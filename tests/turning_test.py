@@ -252,6 +252,13 @@ def test_no_pack_but_one_of_turned_faces_is_replaced(tmp_path: pathlib.Path, cap
         turn.main([*common, "--seed", seed, "--out", str(turned)])
 
 
+def test_faces_are_not_turned_twice():
+    turned = turn_faces(photos().take(np.arange(2)), Plan(copies=1), "train").faces
+    for name in (turned.dataset, f"{turned.dataset}_relabelled"):
+        with pytest.raises(ValueError, match=f"{name} has turned faces already; turn the photos"):
+            turn_faces(dataclasses.replace(turned, dataset=name), Plan(), "train")
+
+
 def test_other_schemes_are_refused(pack: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture):
     with pytest.raises(SystemExit):
         turn.main(["--dataset", str(pack), "--out", str(tmp_path / "new.npz")])

@@ -88,12 +88,14 @@ def turn_faces(faces: Faces, plan: Plan, split: str, advance: Callable[[int], ob
       advance: Called with 1 after each photo.
 
     Raises:
-      ValueError: The points are of another scheme, or no face can be turned.
+      ValueError: The points are of another scheme, the faces are turned ones, or none can be turned.
     """
     if faces.scheme != IBUG68:
         raise ValueError(
             f"{faces.dataset} has points of scheme {faces.scheme.name}; only faces of ibug68 can be turned"
         )
+    if TURNED in faces.dataset:
+        raise ValueError(f"{faces.dataset} has turned faces already; turn the photos that they were made of")
     records: list[Record] = []
     counts: collections.Counter[str] = collections.Counter()
     with _one_thread():
