@@ -206,7 +206,7 @@ def test_points_that_no_head_has_are_left_out():
     points[2, 3] = np.nan
     outcome = turn_faces(dataclasses.replace(faces, points=points), Plan(copies=2), "train")
     assert (outcome.incomplete, outcome.bad_fits, set(outcome.faces.groups)) == (1, 1, {"photo 0"})
-    with pytest.raises(ValueError, match="none of 3 faces can be turned: 3 lack points, and all 68 need a place$"):
+    with pytest.raises(ValueError, match=r"none of 3 faces can be turned: 3 lack points, and all 68 need a place$"):
         turn_faces(dataclasses.replace(faces, points=np.full_like(points, np.nan)), Plan(), "train")
 
 
@@ -257,6 +257,22 @@ def test_faces_are_not_turned_twice():
     for name in (turned.dataset, f"{turned.dataset}_relabelled"):
         with pytest.raises(ValueError, match=f"{name} has turned faces already; turn the photos"):
             turn_faces(dataclasses.replace(turned, dataset=name), Plan(), "train")
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--seed", "-1", "a whole number from 0 to 2147483647, not -1"),
+        ("--validation-percent", "-5", "a whole number from 0 to 99, not -5"),
+        ("--validation-percent", "101", "a whole number from 0 to 99, not 101"),
+        ("--validation-percent", "many", "a whole number from 0 to 99, not many"),
+        ("--closed", "nan", "a number from 0 to 1, not nan"),
+    ],
+)
+def test_numbers_out_of_range_are_told(option: str, value: str, message: str, capsys: pytest.CaptureFixture):
+    with pytest.raises(SystemExit, match="2"):
+        turn.main(["--dataset", "none.npz", "--out", "new.npz", f"{option}={value}"])
+    assert f"{option}: it must be {message}" in capsys.readouterr().err
 
 
 def test_other_schemes_are_refused(pack: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture):
