@@ -236,6 +236,10 @@ def test_held_out_faces_never_enter_and_training_takes_the_pack(tmp_path: pathli
     assert not len(hold_out(made, 40)[1])
     mixed = open_training(str(pack), "train", "", "ibug68", 40, styled=str(turned))[0]
     assert (mixed.num_photos, mixed.num_styled) == (len(training), len(made))
+    with pytest.raises(
+        ValueError, match=f"all {len(others)} styled faces of rendered_turned are of photos that are held"
+    ):
+        open_training(str(pack), "train", "", "ibug68", 40, styled=str(judged))
 
 
 def test_no_pack_but_one_of_turned_faces_is_replaced(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture):
