@@ -74,7 +74,8 @@ def open_training(
     training = label_subset(training, label_percent, seed)
     if styled is not None:
         drawn = join(list(open_splits(styled, data_dir).values())).in_scheme(heads[0].scheme)
-        training = mix(training, drawn.in_head(heads[0], side_by_side))
+        held_out = {group for _, faces in parts for group in faces.groups}
+        training = mix(training, drawn.in_head(heads[0], side_by_side), held_out)
     return training, parts[0][1]
 
 

@@ -29,6 +29,7 @@ __all__ = [
     "check_pack_name",
     "find_impossible",
     "find_sets",
+    "is_pack_called",
     "named_pack",
     "names_of_splits",
     "open_faces",
@@ -123,6 +124,16 @@ def open_splits(dataset: str, data_dir: str | os.PathLike) -> dict[str, Faces]:
     """All splits of a prepared set or pack; see `open_faces`."""
     splits, read_split = _open(dataset, Path(data_dir))
     return {split: read_split(split) for split in splits}
+
+
+def is_pack_called(path: str | os.PathLike, ending: str) -> bool:
+    """Whether a file is a pack of sets whose names end in `ending`, as those that were made of other sets have it.
+
+    Raises:
+      ValueError: It is no pack.
+    """
+    names, read_split = open_pack(Path(path))
+    return bool(names) and all(read_split(name).dataset.endswith(ending) for name in names)
 
 
 def names_of_splits(dataset: str, data_dir: str | os.PathLike, source: Path | None = None) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
@@ -53,8 +53,10 @@ def join(parts: Sequence[Faces]) -> Faces:
     )
 
 
-def mix(photos: Faces, styled: Faces) -> Faces:
+def mix(photos: Faces, styled: Faces, held_out: Collection[str] = ()) -> Faces:
     """The photos and, behind them, the styled faces of the photos' groups.
+
+    `held_out` are the groups that are held out from training, for the message where no styled face is kept.
 
     The other styled faces are left out: they were rendered from photos that are not among `photos`, perhaps held out,
     and would bring the labels of these. A kept face may have its style from such a photo. Then training sees the
@@ -72,6 +74,11 @@ def mix(photos: Faces, styled: Faces) -> Faces:
     groups = set(photos.groups)
     kept = styled.take(np.flatnonzero([group in groups for group in styled.groups]))
     if not len(kept):
+        if set(styled.groups) <= set(held_out):
+            raise ValueError(
+                f"all {len(styled)} styled faces of {styled.dataset} are of photos that are held out from training, to"
+                " judge by; give those that were made of the photos to train on"
+            )
         raise ValueError(
             f"not one of the {len(styled)} styled faces of {styled.dataset} was rendered from the {len(photos)} photos"
             f" of {photos.dataset}, split {photos.split}, to train on: their groups have other names"

@@ -12,13 +12,14 @@ command makes the same faces.
 from __future__ import annotations
 
 import argparse
+import math
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from jaxlm import config
 from jaxlm.data_pipelines import input as input_lib
-from jaxlm.data_pipelines.prepared import check_pack_name
-from jaxlm.data_pipelines.turning import Plan, turn_faces
+from jaxlm.data_pipelines.prepared import check_pack_name, is_pack_called
+from jaxlm.data_pipelines.turning import TURNED, Plan, turn_faces
 from jaxlm.files import check_output
 from jaxlm.runtime import commands, progress
 
@@ -32,26 +33,38 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--split", default=data.train_split, help="split whose faces are turned")
     parser.add_argument(
         "--validation-percent",
-        type=int,
+        type=within(int, 0, 99),
         default=data.validation_percent,
         help="share of the photos that training holds out, as its --data.validation-percent says",
     )
     parser.add_argument("--held-out", action="store_true", help="turn the faces held out from training, to judge by")
     parser.add_argument("--copies", type=commands.count, default=Plan.copies, help="new faces of each photo")
-    parser.add_argument("--closed", type=share, default=Plan.closed, help="share of them whose eyes are shut")
-    parser.add_argument("--seed", type=int, default=Plan.seed, help="number from which turns are drawn")
+    parser.add_argument(
+        "--closed", type=within(float, 0, 1), default=Plan.closed, help="share of them whose eyes are shut"
+    )
+    parser.add_argument(
+        "--seed", type=within(int, 0, 2**31 - 1), default=Plan.seed, help="number from which turns are drawn"
+    )
     parser.add_argument("--out", required=True, type=pathlib.Path, metavar="NEW.npz", help="the pack to write")
     arguments = parser.parse_args(argv)
     with commands.told_errors():
         turn(**vars(arguments))
 
 
-def share(text: str) -> float:
-    """The type of an argument from 0 to 1."""
-    number = float(text)
-    if not 0 <= number <= 1:
-        raise argparse.ArgumentTypeError(f"it must be from 0 to 1, not {text}")
-    return number
+def within(kind: type[float], low: float, high: float) -> Callable[[str], float]:
+    """The type of an argument that is a number, `int` or `float`, from `low` to `high`."""
+
+    def read(text: str) -> float:
+        try:
+            number = kind(text)
+        except ValueError:
+            number = math.nan
+        if not low <= number <= high:
+            whole = "a whole number" if kind is int else "a number"
+            raise argparse.ArgumentTypeError(f"it must be {whole} from {low} to {high}, not {text}")
+        return number
+
+    return read
 
 
 def turn(
@@ -69,11 +82,12 @@ def turn(
 
     Raises:
       FileNotFoundError: The set is not prepared.
-      FileExistsError: `out` is the set itself, or another kind of file.
+      FileExistsError: `out` is the set itself, or there and no pack of turned faces.
       ValueError: The set has no such split or other points than those of ibug68, or no face can be turned.
     """
     check_pack_name(out)
-    check_output(out, "a pack", lambda file: bool(input_lib.open_splits(str(file), "")), [pathlib.Path(dataset)])
+    ours = "a pack of turned faces"  # Of others the photos would be lost.
+    check_output(out, ours, lambda file: is_pack_called(file, TURNED), [pathlib.Path(dataset)])
     photos = input_lib.open_faces(dataset, split, data_dir)
     chosen = input_lib.hold_out(photos, validation_percent)[held_out]
     if not len(chosen):
@@ -85,7 +99,9 @@ def turn(
     input_lib.write_pack(out, {made.split: made})
     kind = "held-out photos" if held_out else "photos to train on"
     print(f"{len(made)} faces of {len(chosen)} {kind}, {outcome.closed} with shut eyes")
-    print(f"Left out: {outcome.bad_fits} photos that the head does not fit, {outcome.folded} faces that turning hides")
+    incomplete = f"{outcome.incomplete} photos that lack points, " if outcome.incomplete else ""
+    unfit = f"{outcome.bad_fits} photos that the head does not fit"
+    print(f"Left out: {incomplete}{unfit}, {outcome.folded} faces that turning hides")
     print(f"Wrote {out}")
 
 

@@ -136,6 +136,14 @@ def test_relabel_replaces_no_other_file(weights: list[str], pack: pathlib.Path, 
         relabel.main(["--weights", weights[0], "--dataset", str(pack), "--out", str(tmp_path / "mine.npz")])
     assert "mine.npz is there already and is not a pack" in capsys.readouterr().err
     assert (tmp_path / "mine.npz").read_text() == "of the user"
+    other = tmp_path / "other.npz"
+    other.write_bytes(pack.read_bytes())
+    with pytest.raises(SystemExit):
+        relabel.main(["--weights", weights[0], "--dataset", str(pack), "--out", str(other)])
+    assert "other.npz is there already and is not a pack of relabelled faces" in capsys.readouterr().err
+    assert other.read_bytes() == pack.read_bytes()
+    for _ in range(2):
+        relabel.main(["--weights", weights[0], "--dataset", str(pack), "--out", str(tmp_path / "new.npz")])
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,25 +1,29 @@
 """Studies: what a file may say, the runs and their order, going on, sharing, the table and its intervals."""
 
+import dataclasses
 import json
 import math
 import pathlib
+import shutil
 import subprocess
 import sys
 import threading
 import time
 
 import cv2
+import msgspec
 import numpy as np
 import pytest
 
 from jaxlm import __main__ as cli
 from jaxlm import experiment, study
+from jaxlm.data_pipelines.input import open_splits, write_pack
 from jaxlm.files.folders import claimed
 from jaxlm.studies import intervals
 from jaxlm.studies.comparison import file as study_file
 from jaxlm.studies.comparison import make_plan, outcomes, read_study, reporting, results, show_plan, working
 from jaxlm.studies.comparison.outcomes import Result
-from jaxlm.studies.comparison.planning import check_unchanged, remember
+from jaxlm.studies.comparison.workdirs import as_begun, check_unchanged, remember
 from jaxlm.training import loop
 from runs import assert_same_bits, final_state
 from tolerances import float32_error
@@ -90,7 +94,14 @@ def test_a_chain_goes_trial_by_trial_from_run_to_run_of_the_same_seed(tmp_path: 
         ("--optim.learning-rate 1", "--optim.learning-rat 1", "arm b: there is no option --optim.learning-rat."),
         ("--optim.learning-rate 1e-3", "--epochs many", "arm b: "),
         ("[3, 1]", "[3, 3]", "seed 3 is there twice"),
-        ("[3, 1]", "[3, -1]", "Expected `int` >= 0"),
+        ("[3, 1]", "[3, -1]", "Expected an integer >= 0 - at `seeds[1]`"),
+        ("[3, 1]", "3", "Expected a list, got an integer - at `seeds`"),
+        ('[arms.a]\nexperiment = "debug"', "[arms]\na = 3", "arm a: Expected a table, got an integer"),
+        ('[arms.a]\nexperiment = "debug"', "[arms.a]\nexperiment = 3", "arm a: Expected a text in quotes"),
+        ("seeds =", "box_errors = [10.0000001, 10.0000002]\nseeds =", "box_errors has 10 twice"),
+        ("seeds =", "split = 'train'\nseeds =", "arm a: split = 'train' judges by faces of train that it is tr"),
+        ("seeds =", "split = 'test+train[:9]'\nseeds =", "judges by faces of train that it is trained on"),
+        ("[arms.b]", "[arms.A]", "two arms are called a, but for capital letters"),
         ("--optim.learning-rate 1e-3", "", "a and b are the same training"),
         ("--optim.learning-rate 1e-3", "--seed 4", "arm b: leave --seed out of the settings"),
         ('["b", "a"]', '["b", "c"]', "compare names the unknown arm 'c'"),
@@ -114,6 +125,22 @@ def test_what_is_wrong_with_a_file_is_told_with_its_name(
     told = capsys.readouterr().err
     assert told.startswith(f"error: {path}")
     assert message in told
+
+
+@pytest.mark.parametrize(
+    ("text", "common", "message"),
+    [
+        (PLAIN, ["--seed", "5"], "arm a: leave --seed out of what stands behind --; the study gives it to each run"),
+        (PLAIN, ["--seed=5"], "arm a: leave --seed out of"),
+        (CHAIN, ["--init-from", "x"], "arm b has init_from = 'a'; leave --init-from out of what stands behind --"),
+    ],
+)
+def test_what_a_study_gives_to_each_run_is_refused_behind_the_dashes_too(
+    text: str, common: list[str], message: str, tmp_path: pathlib.Path
+):
+    with pytest.raises(ValueError, match=message):
+        plan_of(tmp_path, text, *common)
+    plan_of(tmp_path, PLAIN, "--init-from", "x")
 
 
 def test_an_unknown_study_gets_a_suggestion(capsys: pytest.CaptureFixture[str]):
@@ -385,6 +412,56 @@ def test_a_changed_file_is_refused_and_new_arms_and_seeds_are_not(tmp_path: path
     check_unchanged(plan_of(tmp_path, PLAIN, "--data.cache", "none")[1], tmp_path / "runs")
 
 
+def test_settings_that_failed_before_the_first_checkpoint_may_be_mended(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+):
+    its, runs = plan_of(tmp_path, PLAIN)
+    Fakes(monkeypatch, fail="b/seed3")
+    assert list(working._work(its, runs, tmp_path / "runs")) == ["b/seed3"]
+    _, mended = plan_of(tmp_path, PLAIN.replace("1e-3", "2e-3").replace("[3, 1]", "[3]"))
+    check_unchanged(mended, tmp_path / "runs")
+    Fakes(monkeypatch)
+    assert working._work(its, mended, tmp_path / "runs") == {}
+    asked = json.loads((tmp_path / "runs" / "b" / "seed3" / "asked.json").read_text())
+    assert asked["config"]["optim"]["learning_rate"] == 2e-3
+    # One that failed later goes on from its checkpoint, so that it stays as it was.
+    (tmp_path / "runs" / "b" / "seed3" / "failed.json").write_text('{"error": "", "token": ""}')
+    (tmp_path / "runs" / "b" / "seed3" / "checkpoints" / "4").mkdir(parents=True)
+    with pytest.raises(ValueError, match=r"learning_rate: 0.002 here, 0.001 asked for"):
+        check_unchanged([run for run in runs if run.seed == 3], tmp_path / "runs")
+
+
+def test_a_workdir_that_is_spelt_otherwise_or_moved_goes_on(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch):
+    """Checkpoints of a run know the folder that it started from by the name of that day."""
+    monkeypatch.chdir(tmp_path)
+    its = read_study(written(tmp_path, CHAIN))
+    relative, elsewhere = pathlib.Path("runs"), tmp_path / "moved" / "runs"
+    begun, only_asked = (run for run in make_plan(its, relative) if run.source)
+    for run in (begun, only_asked):
+        run.folder(relative).mkdir(parents=True)
+        remember(run, relative)
+    (begun.folder(relative) / "checkpoints" / "4").mkdir(parents=True)
+    for workdir in (tmp_path / "runs", elsewhere):
+        if workdir == elsewhere:
+            elsewhere.parent.mkdir()
+            relative.rename(elsewhere)
+        runs = [run for run in make_plan(its, workdir) if run.source]
+        check_unchanged(runs, workdir)
+        known = "runs/a/trial1/seed0"
+        assert as_begun(runs[0], workdir).config.init_from == known
+        assert f"--init-from {known} --workdir" in as_begun(runs[0], workdir).command(workdir)
+        # A run without a checkpoint begins anew, from the folder as it is called today.
+        assert as_begun(runs[1], workdir).config.init_from == f"{workdir}/a/trial2/seed0"
+        remember(runs[1], workdir)
+        asked = json.loads((runs[1].folder(workdir) / "asked.json").read_text())
+        assert asked["config"]["init_from"] == f"{workdir}/a/trial2/seed0"
+    given = []
+    Fakes(monkeypatch)
+    monkeypatch.setattr(loop, "fit", lambda config, folder: given.append(config.init_from))
+    working._do(runs[0], elsewhere, its)
+    assert given == [known]
+
+
 # The whole, at its smallest.
 
 TINY = """
@@ -484,6 +561,94 @@ def test_arms_that_are_judged_by_different_faces_are_told_before_the_work(
     other = TINY.replace('init_from = "slow"', "").replace("1e-2", "1e-2 --data.validation-percent 30")
     its, runs = plan_of(tmp_path, other, "--data.dataset", str(pack))
     with pytest.raises(ValueError, match=r"arms slow and fast are judged by different faces of validation \(number of"):
+        working.follow_study(its, runs, tmp_path / "runs")
+
+
+def test_data_that_changed_since_a_run_was_judged_are_told_before_the_work(
+    pack: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Their folders are named; once they are deleted, their runs are done again."""
+    data = tmp_path / "faces.npz"
+    data.write_bytes(pack.read_bytes())
+    faked = Fakes(monkeypatch)
+    its, runs = plan_of(tmp_path, TINY, "--data.dataset", str(data))
+    identity = dict(working.identity_of(working.open_evaluation(runs[0].config, str(data), "validation", "")[0]))
+    for run in runs[:2]:
+        run.folder(tmp_path / "runs").mkdir(parents=True)
+        done = msgspec.to_builtins(result([[0.1, 0.2]] * 2, identity=identity))
+        (run.folder(tmp_path / "runs") / "result.json").write_text(json.dumps(done))
+    monkeypatch.setattr(working, "check_shapes", lambda config: None)
+    monkeypatch.setattr(working.cost, "check_size", lambda config: None)
+    splits = open_splits(str(data), "")
+    moved = splits["train"].points + 1
+    write_pack(data, splits | {"train": dataclasses.replace(splits["train"], points=moved)})
+    with pytest.raises(ValueError, match=r"since these runs were judged \(points\); .* delete these folders") as caught:
+        working.follow_study(its, runs, tmp_path / "runs")
+    folders = [str(run.folder(tmp_path / "runs")) for run in runs[:2]]
+    assert [line.strip() for line in str(caught.value).splitlines()[1:]] == folders
+    assert faked.done == []
+    for folder in folders:
+        shutil.rmtree(folder)
+    assert working.follow_study(its, runs, tmp_path / "runs") == {}
+    assert len(faked.done) == 4
+
+
+def test_the_workdir_of_another_study_or_of_a_training_is_refused(
+    stopped_and_resumed, pack: pathlib.Path, tmp_path: pathlib.Path
+):
+    folder, _, _ = stopped_and_resumed
+    common = ["--data.dataset", str(pack)]
+    before = (folder / "runs" / "study.md").read_text()
+    other = written(tmp_path, PLAIN)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "study.md").write_text("of the user")
+    for dry_run in (False, True):
+        for workdir, message in (
+            (
+                folder / "runs",
+                "another study, 'Is a higher learning rate better.'; this one asks 'Is b better than a.'",
+            ),
+            (folder / "runs" / "slow" / "seed0", "is the workdir of a training"),
+            (tmp_path / "mine", "holds study.md, and no study; take another --workdir"),
+        ):
+            with pytest.raises((ValueError, FileExistsError), match=message):
+                study.run_study(other, workdir, common, dry_run=dry_run)
+    assert (folder / "runs" / "study.md").read_text() == before
+    assert (tmp_path / "mine" / "study.md").read_text() == "of the user"
+
+
+def test_missing_data_are_told_and_not_taken_for_a_changed_file(
+    pack: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+):
+    """The scheme of an experiment is that of the pack, so that a run without the pack looks like another one."""
+    data = tmp_path / "van.npz"
+    common = ["--data.dataset", str(data)]
+    data.write_bytes(pack.read_bytes())
+    its = written(tmp_path, PLAIN.replace('"debug"', '"cnn_bn_300w"').replace("1e-3", "1e-5"))
+    for workdir in (tmp_path / "begun", tmp_path / "fresh"):
+        if workdir.name == "begun":
+            runs = make_plan(read_study(its), workdir, common)
+            runs[0].folder(workdir).mkdir(parents=True)
+            remember(runs[0], workdir)
+            data.unlink()
+        with pytest.raises(FileNotFoundError, match=r"van\.npz: no such file"):
+            study.run_study(its, workdir, common, dry_run=False)
+        study.run_study(its, workdir, common, dry_run=True)
+        told = capsys.readouterr().out
+        assert "4 runs: 0 finished, 4 left" in told
+        assert f"Missing: {data}: no such file" in told
+    study.run_study(written(tmp_path, PLAIN), tmp_path / "rendered", [], dry_run=True)
+    assert "Missing" not in capsys.readouterr().out
+
+
+def test_a_set_of_which_no_face_is_held_out_is_told_in_words_of_a_study(pack: pathlib.Path, tmp_path: pathlib.Path):
+    one = tmp_path / "one.npz"
+    faces = open_splits(str(pack), "")["train"]
+    write_pack(one, {"train": faces.take(np.arange(1))})
+    its, runs = plan_of(tmp_path, PLAIN, "--data.dataset", str(one), "--data.validation-percent", "1")
+    with pytest.raises(
+        ValueError, match=r"no face of train out, by --data.validation-percent 1; train with a larger one"
+    ):
         working.follow_study(its, runs, tmp_path / "runs")
 
 

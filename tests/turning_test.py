@@ -205,7 +205,9 @@ def test_points_that_no_head_has_are_left_out():
     points[1, 36:48] = points[1, 47:35:-1] + np.array([0, 20])
     points[2, 3] = np.nan
     outcome = turn_faces(dataclasses.replace(faces, points=points), Plan(copies=2), "train")
-    assert (outcome.bad_fits, set(outcome.faces.groups)) == (2, {"photo 0"})
+    assert (outcome.incomplete, outcome.bad_fits, set(outcome.faces.groups)) == (1, 1, {"photo 0"})
+    with pytest.raises(ValueError, match=r"none of 3 faces can be turned: 3 lack points, and all 68 need a place$"):
+        turn_faces(dataclasses.replace(faces, points=np.full_like(points, np.nan)), Plan(), "train")
 
 
 def test_a_turn_that_hides_the_near_side_makes_no_face():
@@ -234,6 +236,47 @@ def test_held_out_faces_never_enter_and_training_takes_the_pack(tmp_path: pathli
     assert not len(hold_out(made, 40)[1])
     mixed = open_training(str(pack), "train", "", "ibug68", 40, styled=str(turned))[0]
     assert (mixed.num_photos, mixed.num_styled) == (len(training), len(made))
+    with pytest.raises(
+        ValueError, match=f"all {len(others)} styled faces of rendered_turned are of photos that are held"
+    ):
+        open_training(str(pack), "train", "", "ibug68", 40, styled=str(judged))
+
+
+def test_no_pack_but_one_of_turned_faces_is_replaced(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture):
+    pack, other, turned = (tmp_path / f"{name}.npz" for name in ("photos", "other", "turned"))
+    for path in (pack, other):
+        write_pack(path, {"train": photos().take(np.arange(2))})
+    before = other.read_bytes()
+    common = ["--dataset", str(pack), "--validation-percent", "0", "--copies", "1"]
+    with pytest.raises(SystemExit):
+        turn.main([*common, "--out", str(other)])
+    assert "other.npz is there already and is not a pack of turned faces" in capsys.readouterr().err
+    assert other.read_bytes() == before
+    for seed in ("0", "1"):
+        turn.main([*common, "--seed", seed, "--out", str(turned)])
+
+
+def test_faces_are_not_turned_twice():
+    turned = turn_faces(photos().take(np.arange(2)), Plan(copies=1), "train").faces
+    for name in (turned.dataset, f"{turned.dataset}_relabelled"):
+        with pytest.raises(ValueError, match=f"{name} has turned faces already; turn the photos"):
+            turn_faces(dataclasses.replace(turned, dataset=name), Plan(), "train")
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--seed", "-1", "a whole number from 0 to 2147483647, not -1"),
+        ("--validation-percent", "-5", "a whole number from 0 to 99, not -5"),
+        ("--validation-percent", "101", "a whole number from 0 to 99, not 101"),
+        ("--validation-percent", "many", "a whole number from 0 to 99, not many"),
+        ("--closed", "nan", "a number from 0 to 1, not nan"),
+    ],
+)
+def test_numbers_out_of_range_are_told(option: str, value: str, message: str, capsys: pytest.CaptureFixture):
+    with pytest.raises(SystemExit, match="2"):
+        turn.main(["--dataset", "none.npz", "--out", "new.npz", f"{option}={value}"])
+    assert f"{option}: it must be {message}" in capsys.readouterr().err
 
 
 def test_other_schemes_are_refused(pack: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture):

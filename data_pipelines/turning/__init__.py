@@ -4,6 +4,6 @@ In: frames and their points (`Faces` of scheme ibug68). Out: new records: pictur
 Order: mesh, fitting, rasterising, relief, contour, eyelids, turned_faces.
 """
 
-from jaxlm.data_pipelines.turning.turned_faces import Outcome, Plan, turn_faces
+from jaxlm.data_pipelines.turning.turned_faces import TURNED, Outcome, Plan, turn_faces
 
-__all__ = ["Outcome", "Plan", "turn_faces"]
+__all__ = ["TURNED", "Outcome", "Plan", "turn_faces"]

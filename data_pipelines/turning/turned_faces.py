@@ -22,6 +22,9 @@ from jaxlm.data_pipelines.turning.relief import Relief, draw, make_relief
 from jaxlm.landmarks import geometry
 from jaxlm.landmarks.schemes import IBUG68
 
+TURNED = "_turned"
+"""What the name of a set of turned faces ends in."""
+
 MOST_RESIDUAL = 0.027
 """A fit is bad where its inner points are further from the labels than this, on average, in head units."""
 
@@ -58,12 +61,14 @@ class Outcome:
 
     Attributes:
       faces: The new faces.
+      incomplete: Photos that are left out because points have no place.
       bad_fits: Photos that are left out because the head does not fit.
       folded: Copies that are left out because the turn hides what it should show.
       closed: Number of new faces with shut eyes.
     """
 
     faces: Faces
+    incomplete: int
     bad_fits: int
     folded: int
     closed: int
@@ -83,12 +88,14 @@ def turn_faces(faces: Faces, plan: Plan, split: str, advance: Callable[[int], ob
       advance: Called with 1 after each photo.
 
     Raises:
-      ValueError: The points are of another scheme or some have no place, or no face is left.
+      ValueError: The points are of another scheme, the faces are turned ones, or none can be turned.
     """
     if faces.scheme != IBUG68:
         raise ValueError(
             f"{faces.dataset} has points of scheme {faces.scheme.name}; only faces of ibug68 can be turned"
         )
+    if TURNED in faces.dataset:
+        raise ValueError(f"{faces.dataset} has turned faces already; turn the photos that they were made of")
     records: list[Record] = []
     counts: collections.Counter[str] = collections.Counter()
     with _one_thread():
@@ -96,11 +103,18 @@ def turn_faces(faces: Faces, plan: Plan, split: str, advance: Callable[[int], ob
             records += _copies(faces, index, plan, counts)
             advance(1)
     if not records:
-        raise ValueError(f"{faces.dataset}, {faces.split}: the head fits none of {len(faces)} faces")
+        why = {
+            "incomplete": "lack points, and all 68 need a place",
+            "bad fit": "have points that the head does not fit",
+            "folded": "copies would hide what they should show",
+        }
+        told = ", ".join(f"{counts[reason]} {words}" for reason, words in why.items() if counts[reason])
+        raise ValueError(f"{faces.dataset}, {faces.split}: none of {len(faces)} faces can be turned: {told}")
     made = faces_of_records(
-        records, f"{faces.dataset}_turned", split, IBUG68, faces.frame_size, faces.margin, LANDMARK_BOX
+        records, f"{faces.dataset}{TURNED}", split, IBUG68, faces.frame_size, faces.margin, LANDMARK_BOX
     )
-    return Outcome(made, counts["bad fit"], counts["folded"], sum(name.endswith("_closed") for name in made.names))
+    shut = sum(name.endswith("_closed") for name in made.names)
+    return Outcome(made, counts["incomplete"], counts["bad fit"], counts["folded"], shut)
 
 
 @contextlib.contextmanager
@@ -121,8 +135,11 @@ def _copies(faces: Faces, index: int, plan: Plan, counts: collections.Counter[st
     draws = rng.random((plan.copies, 3))
     side = 1 if rng.random() < 0.5 else -1
     points = faces.points[index]
-    head = fit_head(points) if np.isfinite(points).all() else None
-    if head is None or head.residual > MOST_RESIDUAL:
+    if not np.isfinite(points).all():
+        counts["incomplete"] += 1
+        return []
+    head = fit_head(points)
+    if head.residual > MOST_RESIDUAL:
         counts["bad fit"] += 1
         return []
     photo = faces.images(np.array([index]))[0]

@@ -91,7 +91,7 @@ def _open(
     config: Config, dataset: str, split: str | None, data_dir: str, source: pathlib.Path | None = None
 ) -> tuple[Faces, dict[str, np.ndarray], bool]:
     """What `open_evaluation` gives, and whether the faces are held out of a training split."""
-    splits = prepared.names_of_splits(dataset, data_dir, source)
+    splits, asked = prepared.names_of_splits(dataset, data_dir, source), split
     if split is None:
         trained_on = {part.partition("[")[0] for part in config.data.train_split.split("+")}
         split = "+".join(name for name in splits if name not in trained_on) or VALIDATION
@@ -106,9 +106,14 @@ def _open(
     faces = input_lib.join(list(parts.values())).in_scheme(load_scheme(config.data.scheme))
     if not len(faces):
         if held_out:
+            none = f"training holds no face of {config.data.train_split} out"
+            if asked == VALIDATION:
+                raise ValueError(
+                    f"{dataset}: {none}, by --data.validation-percent {config.data.validation_percent}; train with a"
+                    " larger one, or judge by another split"
+                )
             raise ValueError(
-                f"{dataset} has no test split, and the training held no face of {config.data.train_split} out; name"
-                f" faces by --split {config.data.train_split} or --dataset"
+                f"{dataset} has no test split, and {none}; name faces by --split {config.data.train_split} or --dataset"
             )
         raise ValueError(f"{dataset} has no faces in split {split}")
     owner = np.repeat(np.arange(len(parts)), [len(part) for part in parts.values()])

@@ -49,12 +49,13 @@ def relabel_and_write(
 
     Raises:
       FileNotFoundError: The set is not prepared.
-      FileExistsError: `out` is the set itself, or another kind of file.
+      FileExistsError: `out` is the set itself, or there and no pack of relabelled faces.
       ValueError: The models' schemes differ; no face of a split is left; `out` does not end in .npz; or the labels to
         follow are not of a scheme whose points are among the models', or too few.
     """
     check_pack_name(out)
-    check_output(out, "a pack", lambda file: bool(input_lib.open_splits(str(file), "")), [pathlib.Path(dataset)])
+    ours = "a pack of relabelled faces"  # Of others the photos would be lost.
+    check_output(out, ours, lambda file: prepared.is_pack_called(file, "_relabelled"), [pathlib.Path(dataset)])
     splits = input_lib.open_splits(dataset, data_dir)
     relabelled = [relabel_faces(faces, teachers, flip_test) for faces in splits.values()]
     if follow_labels:

@@ -1,8 +1,8 @@
 """Studies of arms and seeds, told by a TOML file: every run is trained and judged, and arms are compared in pairs.
 
 In: the file and a workdir. Out: a folder for each run, study.md, study.csv, study.json and study.png.
-file.py reads, planning.py makes the runs, working.py does them, outcomes.py stores what came out, results.py compares,
-reporting.py writes.
+file.py reads, planning.py makes the runs, workdirs.py knows them again, working.py does them, outcomes.py stores what
+came out, results.py compares, reporting.py writes.
 """
 
 from jaxlm.studies.comparison.file import Study, find_file, read_study

@@ -6,7 +6,7 @@ import pathlib
 import re
 import shlex
 from collections.abc import Iterable
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
@@ -16,6 +16,16 @@ from jaxlm.evaluation import VALIDATION
 from jaxlm.files import as_schema, read_toml
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+T = TypeVar("T")
+# Types in TOML's words.
+_TYPES = {
+    "object": "a table",
+    "array": "a list",
+    "str": "a text in quotes",
+    "int": "an integer",
+    "float": "a number",
+    "bool": "true or false",
+}
 # What the plan gives to each run.
 _OWNED = ("--seed", "--workdir", "--experiment")
 
@@ -108,10 +118,8 @@ def read_study(file: pathlib.Path) -> Study:
         for name, arm in arms.items() if isinstance(arms, dict) else ():
             if isinstance(arm, dict):
                 _check_fields(arm, Arm, f"arm {name}")
-    except ValueError as error:
-        raise ValueError(f"{file}: {error}") from None
-    study = as_schema(table, Study, str(file))
-    try:
+            _as_told(arm, Arm, f"arm {name}: ")
+        study = _as_told(table, Study)
         check(study)
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from None
@@ -123,14 +131,25 @@ def _check_fields(table: dict[str, Any], kind: type[msgspec.Struct], whose: str)
         check_known(field, kind.__struct_fields__, f"{whose} has no field {field!r}")
 
 
+def _as_told(value: Any, schema: type[T], where: str = "") -> T:
+    """What `as_schema` gives; a ValueError has TOML's words for types, behind `where`."""
+    try:
+        return as_schema(value, schema, "")
+    except ValueError as error:
+        told = re.sub(r"`([a-z]+)(?: \| null)?`", lambda found: _TYPES.get(found[1], found[0]), str(error))
+        raise ValueError(where + told.removeprefix(": ")) from None
+
+
 def check(study: Study) -> None:
     """Raises ValueError where the parts of a study do not go together."""
     if not study.arms or not study.seeds:
         raise ValueError(f"a study needs one {'seed' if study.arms else 'arm'} at least")
     if again := _repeated(study.seeds):
         raise ValueError(f"seed {again} is there twice")
-    if again := _repeated(study.box_errors):
-        raise ValueError(f"box_errors has {again:g} twice")
+    if again := _repeated(f"{percent:g}" for percent in study.box_errors):
+        raise ValueError(f"box_errors has {again} twice, as the table shows it")
+    if again := _repeated(map(str.lower, study.arms)):
+        raise ValueError(f"two arms are called {again}, but for capital letters, which many folders do not tell apart")
     for name, arm in study.arms.items():
         if not _NAME.fullmatch(name):
             raise ValueError(f"arm {name!r}: its name becomes a folder's; take letters, digits, _ and -")
@@ -157,12 +176,24 @@ def _check_settings(text: str, name: str, arm: Arm) -> None:
         words = shlex.split(text)
     except ValueError as error:
         raise ValueError(f"arm {name}: {text!r} cannot be read: {error}") from None
+    check_owned(words, name, arm, "the settings")
+
+
+def check_owned(words: Iterable[str], name: str, arm: Arm, where: str) -> None:
+    """Raises ValueError where overrides of an arm have what the study itself gives to each run.
+
+    Args:
+      words: The overrides.
+      name: The name of the arm.
+      arm: The arm.
+      where: Where they stand, for messages.
+    """
     for word in words:
         option = word.partition("=")[0].replace("_", "-")
         if option in _OWNED:
-            raise ValueError(f"arm {name}: leave {option} out of the settings; the study gives it to each run")
+            raise ValueError(f"arm {name}: leave {option} out of {where}; the study gives it to each run")
         if option == "--init-from" and arm.init_from is not None:
-            raise ValueError(f"arm {name} has init_from = {arm.init_from!r}; leave --init-from out of its settings")
+            raise ValueError(f"arm {name} has init_from = {arm.init_from!r}; leave --init-from out of {where}")
 
 
 def chain_of(study: Study, arm: str) -> list[str]:

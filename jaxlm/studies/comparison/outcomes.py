@@ -16,9 +16,10 @@ from jaxlm.runtime.progress import read_metrics
 from jaxlm.studies import run_errors
 from jaxlm.studies.comparison.file import Study
 from jaxlm.studies.comparison.planning import Run
+from jaxlm.studies.comparison.workdirs import FAILED
 from jaxlm.tasks import metrics
 
-RESULT, FAILED = "result.json", "failed.json"
+RESULT = "result.json"
 
 
 class Result(msgspec.Struct):

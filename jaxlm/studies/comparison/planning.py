@@ -1,4 +1,4 @@
-"""The runs of a study: their order, configs, commands and folders, and whether they are those of its workdir."""
+"""The runs of a study: their order, configs, commands and folders."""
 
 from __future__ import annotations
 
@@ -6,23 +6,18 @@ import argparse
 import contextlib
 import dataclasses
 import io
-import json
 import pathlib
 import shlex
-from collections.abc import Iterator, Sequence
-from typing import Any, NoReturn
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NoReturn
 
-import msgspec
-
-from jaxlm import config as config_lib
 from jaxlm import experiment, models
 from jaxlm.config import Config
+from jaxlm.data_pipelines import prepared
 from jaxlm.evaluation import VALIDATION
-from jaxlm.files import read_json, write_json
+from jaxlm.landmarks import split_names
 from jaxlm.overrides import override
-from jaxlm.studies.comparison.file import Study, chain_of
-
-_ASKED = "asked.json"
+from jaxlm.studies.comparison.file import Study, chain_of, check_owned
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +29,7 @@ class Run:
       trial: Which of the arm's trials, from 1; None where it has none.
       seed: The seed.
       config: The whole config.
-      words: The command line of `jaxlm train`, without the workdir.
+      words: The command line of `jaxlm train`, without the workdir and what it starts from.
       source: The name of the run that it starts from; None where there is none.
     """
 
@@ -56,7 +51,8 @@ class Run:
 
     def command(self, workdir: pathlib.Path) -> str:
         """The command that trains this run alone."""
-        return f"jaxlm train {shlex.join([*self.words, '--workdir', str(self.folder(workdir))])}"
+        start = ["--init-from", str(self.config.init_from)] if self.source else []
+        return f"jaxlm train {shlex.join([*self.words, *start, '--workdir', str(self.folder(workdir))])}"
 
 
 def name_of(arm: str, trial: int | None, seed: int) -> str:
@@ -77,11 +73,13 @@ def make_plan(study: Study, workdir: pathlib.Path, common: Sequence[str] = ()) -
     """
     configs, words = {}, {}
     for arm in study.arms:
+        check_owned(common, arm, study.arms[arm], "what stands behind --")
         for trial in _trials(study, arm):
             words[arm, trial] = _words(study, arm, trial, common)
             with _told_for(arm, trial):
                 configs[arm, trial] = _config(words[arm, trial])
                 _check(configs[arm, trial], study.split == VALIDATION or trial is not None)
+                _check_split(study.split, configs[arm, trial].data.train_split)
     _check_different(study, configs)
     runs = []
     for seed in study.seeds:
@@ -92,7 +90,6 @@ def make_plan(study: Study, workdir: pathlib.Path, common: Sequence[str] = ()) -
             if (before := study.arms[arm].init_from) is not None:
                 source = name_of(before, trial, seed)
                 config = dataclasses.replace(config, init_from=str(workdir / source))
-                its_words += ["--init-from", str(workdir / source)]
             runs.append(Run(arm, trial, seed, dataclasses.replace(config, seed=seed), tuple(its_words), source))
     return runs
 
@@ -131,10 +128,11 @@ def _told_for(arm: str, trial: int | None) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        raise ValueError(f"arm {_label(arm, trial)}: {error}") from None
+        raise ValueError(f"arm {label_of(arm, trial)}: {error}") from None
 
 
-def _label(arm: str, trial: int | None) -> str:
+def label_of(arm: str, trial: int | None) -> str:
+    """An arm and its trial, in words."""
     return arm if trial is None else f"{arm}, trial {trial}"
 
 
@@ -146,50 +144,36 @@ def _check(config: Config, validates: bool) -> None:
         raise ValueError("no faces are held out to judge by; give --data.validation-percent more than 0")
 
 
+def _check_split(split: str, train_split: str) -> None:
+    """Raises ValueError where the faces that judge are among those to train on."""
+    for ours in prepared.SPLIT_UNIONS.get(split, split).split("+"):
+        for theirs in prepared.SPLIT_UNIONS.get(train_split, train_split).split("+"):
+            same_split = ours.partition("[")[0] == theirs.partition("[")[0]
+            if same_split and (ours == theirs or not ("[" in ours and "[" in theirs)):
+                raise ValueError(
+                    f"split = {split!r} judges by faces of {theirs} that it is trained on; take {VALIDATION!r}, the"
+                    " faces held out, or a split such as 'test'"
+                )
+
+
 def _check_different(study: Study, configs: dict[tuple[str, int | None], Config]) -> None:
     """Raises ValueError where two arms or trials are one and the same training."""
     seen: dict[str, str] = {}
     for (arm, trial), config in configs.items():
         same = f"{study.arms[arm].init_from} {experiment.to_json(config)}"
         if same in seen:
-            raise ValueError(f"{seen[same]} and {_label(arm, trial)} are the same training; leave one out")
-        seen[same] = _label(arm, trial)
+            raise ValueError(f"{seen[same]} and {label_of(arm, trial)} are the same training; leave one out")
+        seen[same] = label_of(arm, trial)
 
 
-class _Asked(msgspec.Struct):
-    """What asked.json holds: the config of a run that was begun, and the run that it starts from."""
-
-    config: dict[str, Any]
-    source: str | None
-
-
-def remember(run: Run, workdir: pathlib.Path) -> None:
-    """Writes what a run is into its folder, before it begins."""
-    file = run.folder(workdir) / _ASKED
-    if not file.exists():
-        write_json(file, {"config": json.loads(experiment.to_json(run.config)), "source": run.source})
-
-
-def check_unchanged(runs: Sequence[Run], workdir: pathlib.Path) -> None:
-    """Raises ValueError where runs of the workdir were begun with another config; the fields are listed."""
-    lines: dict[str, None] = {}
-    for run in runs:
-        file = run.folder(workdir) / _ASKED
-        if file.exists():
-            stored = read_json(file, _Asked)
+def missing_sets(runs: Iterable[Run]) -> list[str]:
+    """A sentence for each set or pack of the runs that is not there; rendered faces are made when they are wanted."""
+    told: dict[str, None] = {}
+    for data in {run.config.data: None for run in runs}:
+        sets = [] if data.dataset == "synthetic" else split_names(data.dataset)
+        for dataset in [*sets, *([data.styled] if data.styled else [])]:
             try:
-                before = experiment.from_json(json.dumps(stored.config))
-            except ValueError as error:
-                raise ValueError(f"{file} cannot be read: {error}") from None
-            if stored.source != run.source:
-                lines[f"arm {run.arm}: init_from: {stored.source} here, {run.source} asked for"] = None
-            # The folder of the source is named by way of the workdir, which may be called otherwise today.
-            start = run.config.init_from if run.source else before.init_from
-            found = config_lib.differences(dataclasses.replace(before, init_from=start), run.config)
-            lines |= dict.fromkeys(f"arm {_label(run.arm, run.trial)}: {line}" for line in found)
-    if lines:
-        told = "\n  ".join(lines)
-        raise ValueError(
-            f"{workdir} holds runs of these arms that were begun otherwise; bring the study's file back, give the arms"
-            f" other names, or take another --workdir:\n  {told}"
-        )
+                prepared.scheme_of(dataset, data.data_dir)
+            except FileNotFoundError as error:
+                told[str(error)] = None
+    return list(told)

@@ -18,6 +18,7 @@ from jaxlm.studies.comparison.file import Study
 from jaxlm.studies.comparison.outcomes import Result, key_of, read_result
 from jaxlm.studies.comparison.planning import Run, name_of
 from jaxlm.studies.comparison.results import ArmResult, Difference, Results, check_judges, differences_of, results_of
+from jaxlm.studies.comparison.workdirs import results_in
 from jaxlm.studies.intervals import RESAMPLES, Interval
 
 
@@ -44,7 +45,7 @@ def report_study(study: Study, runs: Sequence[Run], workdir: pathlib.Path, missi
     protocol = protocol_lines(study, next(iter(results.values())), thresholds)
     text = markdown(study, rows, differences, protocol, thresholds, missing)
     print(f"\n{text}")
-    files = [workdir / f"study.{ending}" for ending in ("md", "csv", "json", "png")]
+    files = results_in(workdir)
     write_whole(files[0], text)
     write_whole(files[1], as_csv(study, rows, thresholds))
     write_json(files[2], document(study, rows, differences, protocol, thresholds, missing))

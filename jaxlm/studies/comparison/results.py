@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from jaxlm.checkpoints.identity import changes
 from jaxlm.studies.comparison.file import Study, chain_of
 from jaxlm.studies.comparison.outcomes import Result, key_of
 from jaxlm.studies.comparison.planning import name_of
@@ -155,6 +157,24 @@ def check_judges(results: Results) -> None:
     for name, result in named:
         if (result.faces, result.identity) != (one.faces, one.identity):
             raise ValueError(
-                f"{first} and {name} were judged by different faces: the data set has changed between them; bring the"
-                " old data back, or take a new --workdir"
+                f"{first} and {name} were judged by different faces: the data set has changed between them; delete the"
+                " folder of the one with the wrong data, and give the same command again"
             )
+
+
+def check_same_faces(results: Results, identity: Mapping[str, str], workdir: pathlib.Path) -> None:
+    """Raises ValueError where finished runs were judged by other faces than those of today; their folders are named.
+
+    Args:
+      results: The results of finished runs, by the runs' names.
+      identity: Checksums of today's faces.
+      workdir: The folder of the runs.
+    """
+    changed = {name: changes(result.identity, identity) for name, result in results.items()}
+    if others := {name: about for name, about in changed.items() if about}:
+        about = ", ".join(next(iter(others.values())))
+        folders = "\n  ".join(str(workdir / name) for name in others)
+        raise ValueError(
+            f"the faces that judge have changed since these runs were judged ({about}); bring the old data back,"
+            f" or delete these folders, so that their runs are trained again:\n  {folders}"
+        )

@@ -25,7 +25,6 @@ from jaxlm.runtime.progress import say
 from jaxlm.studies import run_errors
 from jaxlm.studies.comparison.file import Study
 from jaxlm.studies.comparison.outcomes import (
-    FAILED,
     RESULT,
     Failure,
     judge,
@@ -34,29 +33,43 @@ from jaxlm.studies.comparison.outcomes import (
     state_of,
     stored_result,
 )
-from jaxlm.studies.comparison.planning import Run, check_unchanged, remember
+from jaxlm.studies.comparison.planning import Run, missing_sets
+from jaxlm.studies.comparison.results import check_same_faces
+from jaxlm.studies.comparison.workdirs import (
+    FAILED,
+    LOCK,
+    as_begun,
+    check_own,
+    check_unchanged,
+    remember,
+    remember_question,
+)
 from jaxlm.studies.run_errors import Work
 from jaxlm.training import loop
-
-_LOCK = "study.lock"
 
 # Seconds until a process looks again whether another one has ended, and left work.
 _PATIENCE = 5.0
 
 
 def show_plan(study: Study, runs: Sequence[Run], workdir: pathlib.Path) -> None:
-    """Prints the runs, what has become of each, and the command that trains it alone.
+    """Prints the runs, what has become of each, and the command that trains it alone; and which data are missing.
 
     Raises:
-      ValueError: The workdir holds other runs.
+      ValueError: The workdir holds other runs, or is another study's or a training's.
+      FileExistsError: It is nobody's, and has files of the names of the results.
     """
-    check_unchanged(runs, workdir)
+    check_own(study, workdir)
+    missing = missing_sets(runs)
+    if not missing:  # The scheme of an experiment follows the data.
+        check_unchanged(runs, workdir)
     states = {run.name: state_of(run, workdir, study) for run in runs}
     done = sum(state == "finished" for state in states.values())
     print(f"{study.question}\n{len(runs)} runs: {done} finished, {len(runs) - done} left\n")
     print(f"{'run':>4s}  {'':9s} command")
     for number, run in enumerate(runs, start=1):
-        print(f"{number:4d}  {states[run.name]:9s} {run.command(workdir)}")
+        print(f"{number:4d}  {states[run.name]:9s} {as_begun(run, workdir).command(workdir)}")
+    if missing:
+        print("\n" + "\n".join(f"Missing: {sentence}" for sentence in missing))
 
 
 def follow_study(study: Study, runs: Sequence[Run], workdir: pathlib.Path) -> dict[str, str]:
@@ -66,25 +79,39 @@ def follow_study(study: Study, runs: Sequence[Run], workdir: pathlib.Path) -> di
       Why runs have no result, by their names; empty where all are finished.
 
     Raises:
-      ValueError: The workdir holds other runs, the arms are judged by different faces, or a model cannot be built.
+      ValueError: The workdir holds other runs, or is another study's or a training's; the arms are judged by different
+        faces, or these have changed since runs were judged; or a model cannot be built.
       FileNotFoundError: A set is not prepared.
+      FileExistsError: The workdir is nobody's, and has files of the names of the results.
       SystemExit: The process was asked to stop; see `loop.fit`.
     """
+    check_own(study, workdir)
+    if missing := missing_sets(runs):
+        raise FileNotFoundError("\n".join(missing))
     check_unchanged(runs, workdir)
     configs = {(run.arm, run.trial): run.config for run in runs}
-    with claimed(workdir, _LOCK, None):  # One process alone renders faces that are not there.
+    with claimed(workdir, LOCK, None):  # One process alone renders faces that are not there.
         for config in configs.values():
             loop.make_synthetic_faces(config)
-    _check_judges({run.arm: run.config for run in runs}, study.split)
-    unfinished = {(run.arm, run.trial): run.config for run in runs if not read_result(run, workdir, study)}
+    identity = _check_judges({run.arm: run.config for run in runs}, study.split)
+    results = {run.name: read_result(run, workdir, study) for run in runs}
+    check_same_faces({name: result for name, result in results.items() if result}, identity, workdir)
+    unfinished = {(run.arm, run.trial): run.config for run in runs if not results[run.name]}
     for config in unfinished.values():
         check_shapes(config)
         cost.check_size(config)
+    with claimed(workdir, LOCK, None):
+        check_own(study, workdir)
+        remember_question(study, workdir)
     return _work(study, runs, workdir)
 
 
-def _check_judges(configs: Mapping[str, Config], split: str) -> None:
-    """Raises ValueError where arms are judged by different faces, or their points differ."""
+def _check_judges(configs: Mapping[str, Config], split: str) -> Mapping[str, str]:
+    """The checksums of the faces that judge.
+
+    Raises:
+      ValueError: Arms are judged by different faces, or their points differ.
+    """
     seen: dict[str, Mapping[str, str]] = {}
     opened: dict[tuple[object, ...], Mapping[str, str]] = {}
     for arm, config in configs.items():
@@ -101,6 +128,7 @@ def _check_judges(configs: Mapping[str, Config], split: str) -> None:
                 f"arms {first} and {arm} are judged by different faces of {split} ({about}), so that they cannot be"
                 " compared; give both the same --data.dataset, --data.scheme and --data.validation-percent"
             )
+    return seen[first]
 
 
 def _work(study: Study, runs: Sequence[Run], workdir: pathlib.Path) -> dict[str, str]:
@@ -124,7 +152,7 @@ def _work(study: Study, runs: Sequence[Run], workdir: pathlib.Path) -> dict[str,
                 waits = True
             else:
                 try:
-                    with claimed(run.folder(workdir), _LOCK, "another process has it"):
+                    with claimed(run.folder(workdir), LOCK, "another process has it"):
                         if read_result(run, workdir, study) or read_failure(run, workdir) != failure:
                             break  # Another process has ended it since.
                         left = run_errors.time_left(_works(study, runs, workdir))
@@ -159,7 +187,7 @@ def _do(run: Run, workdir: pathlib.Path, study: Study) -> None:
     try:
         remember(run, workdir)
         begun, start = checkpoints.directory_of(folder).exists(), time.perf_counter()
-        loop.fit(run.config, folder)
+        loop.fit(as_begun(run, workdir).config, folder)
         seconds = None if begun else time.perf_counter() - start
         if stored := stored_result(run, workdir):  # It was trained before, and is judged otherwise now.
             seconds = stored.seconds
