@@ -39,6 +39,16 @@ def test_maps_and_variables_are_float32(dtype: str):
     assert {leaf.dtype for leaf in jax.tree.leaves((maps, variables))} == {jnp.dtype("float32")}
 
 
+def test_finer_maps_are_one_more_level_beside_the_same_layers():
+    fine, coarse = (shapes_of(EfficientNet(5, stride=stride)) for stride in (2, 4))
+    added = {"lateral0", "lateral_norm0", "smooth0", "smooth_norm0"}
+    assert fine["params"].keys() - coarse["params"].keys() == added
+    assert {name: fine["params"][name] for name in coarse["params"]} == coarse["params"]
+    images = jax.ShapeDtypeStruct((2, 64, 64, 3), jnp.float32)
+    maps = jax.eval_shape(functools.partial(EfficientNet(5, stride=2).apply, train=False), fine, images)
+    assert maps.shape == (2, 32, 32, 5)
+
+
 def test_running_statistics_normalise_as_the_formula_has_it():
     """A kernel of one on 2, 4 and 6 of mean 1 and variance 3.999: (x - 1) / 2 times 3, plus 5."""
     layer = NormedConv(1, use_running_average=True)
@@ -141,7 +151,7 @@ def torch_maps(state: dict, size: str, images: np.ndarray) -> list[np.ndarray]:
             y = functional.relu6(layer(y, f"{name}._depthwise_conv", f"{name}._bn1", stride))
             y = layer(y, f"{name}._project_conv", f"{name}._bn2")
             x, block = x + y if x.shape == y.shape else y, block + 1
-    return [feature.permute(0, 2, 3, 1).numpy() for feature in [*maps[1:], x]]
+    return [feature.permute(0, 2, 3, 1).numpy() for feature in [*maps, x]]
 
 
 def test_weights_of_pytorch_give_its_maps(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]):

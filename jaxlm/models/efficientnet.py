@@ -127,7 +127,7 @@ class Encoder(nn.Module):
 
     @nn.compact
     def __call__(self, images: jax.Array) -> list[jax.Array]:
-        """The last maps at 1/4, 1/8, 1/16 and 1/32 of the side of images [B, S, S, 3], (v - 127) / 128."""
+        """The last maps at 1/2, 1/4, 1/8, 1/16 and 1/32 of the side of images [B, S, S, 3], (v - 127) / 128."""
         x = nn.relu6(self.conv(STEM_FEATURES, 3, 2, name="stem")(images))
         scales: list[jax.Array] = []
         number = 0
@@ -138,11 +138,11 @@ class Encoder(nn.Module):
                 if stride == 2:
                     scales.append(x)
                 x = Block(stage, stride, self.conv, name=f"block{number}")(x)
-        return [*scales[1:], x]
+        return [*scales, x]
 
 
 class EfficientNet(nn.Module):
-    """Maps [B, S / 4, S / 4, N] of images [B, S, S, 3]; S is a multiple of 32.
+    """Maps [B, S / stride, S / stride, N] of images [B, S, S, 3]; S is a multiple of 32.
 
     The encoder is EfficientNet-Lite, the decoder that of `ResUNet`. ImageNet weights of the encoder:
     `jaxlm convert efficientnet-lite0.pth --model efficientnet_lite0 --out efficientnet_lite0.npz`, and then
@@ -153,6 +153,8 @@ class EfficientNet(nn.Module):
       num_points: N, how many landmarks it predicts.
       size: Of the encoder: lite0 has 16 blocks, lite1 has 21.
       decoder_width: Channels of the decoder.
+      stride: Side of a cell of the maps in pixels, as `task.options.stride` has it; 2 is one more level of the decoder,
+        beside which a model of 4 has the same weights.
       kept_statistics: The encoder normalises by its running statistics in training, too, and so they stay those of
         the weights that it starts from.
       dtype: Type of the computation; parameters, statistics and the result are float32.
@@ -161,6 +163,7 @@ class EfficientNet(nn.Module):
     num_points: int
     size: Literal["lite0", "lite1"] = "lite0"
     decoder_width: int = 64
+    stride: Literal[2, 4] = 4
     kept_statistics: bool = False
     dtype: DTypeLike = jnp.float32
 
@@ -170,4 +173,5 @@ class EfficientNet(nn.Module):
         conv = partial(NormedConv, use_running_average=self.kept_statistics or not train, dtype=self.dtype)
         scales = Encoder(self.size, conv, name="encoder")(images + 0.5 / 128)
         norm = partial(nn.BatchNorm, use_running_average=not train, momentum=0.9, epsilon=1e-5, dtype=self.dtype)
-        return decode(scales, self.num_points, self.decoder_width, norm, self.dtype)
+        finest = {2: 0, 4: 1}[self.stride]
+        return decode(scales[finest:], self.num_points, self.decoder_width, norm, self.dtype, first=finest)

@@ -54,17 +54,20 @@ class ResUNet(nn.Module):
         return decode(scales, self.num_points, self.decoder_width, norm, self.dtype)
 
 
-def decode(scales: Sequence[jax.Array], num_points: int, width: int, norm: Norm, dtype: DTypeLike) -> jax.Array:
+def decode(
+    scales: Sequence[jax.Array], num_points: int, width: int, norm: Norm, dtype: DTypeLike, first: int = 1
+) -> jax.Array:
     """The decoder: raw maps [B, h, w, N] float32 of the size of the finest of an encoder's maps, which come first.
 
-    Its layers belong to the module that calls it. `norm` makes a normalisation of a given name.
+    Its layers belong to the module that calls it, and are numbered from the finest scale on, which is `first`. `norm`
+    makes a normalisation of a given name.
     """
     conv = partial(Conv3x3, width, dtype=dtype)
     lateral = partial(nn.Conv, width, (1, 1), use_bias=False, dtype=dtype)
     x = scales[-1]
-    for stage in range(len(scales), 0, -1):
-        beside = norm(name=f"lateral_norm{stage}")(lateral(name=f"lateral{stage}")(scales[stage - 1]))
-        x = nn.relu(beside if stage == len(scales) else beside + double(x))
+    for stage, scale in reversed(list(enumerate(scales, start=first))):
+        beside = norm(name=f"lateral_norm{stage}")(lateral(name=f"lateral{stage}")(scale))
+        x = nn.relu(beside if scale is scales[-1] else beside + double(x))
         x = nn.relu(norm(name=f"smooth_norm{stage}")(conv(name=f"smooth{stage}")(x)))
     head = nn.Conv(num_points, (1, 1), kernel_init=nn.initializers.normal(0.01), dtype=dtype, name="head")
     return head(x).astype(jnp.float32)
