@@ -204,9 +204,12 @@ def test_differences_name_the_field_and_leave_out_what_does_not_change_numbers()
 
 
 def test_config_stays_small_enough_to_be_read():
-    """At most 52 fields: whoever adds one looks for one to drop."""
+    """At most 54 fields: whoever adds one looks for one to drop.
+
+    It was 52 before strong blur and little light (docs/studies/turned_faces.md), beside which none could be dropped.
+    """
     values = json.loads(experiment.to_json(Config()))
-    assert len(config_lib.flatten(values | {"model": {"name": 0, "input_size": 0, "options": 0}})) <= 52
+    assert len(config_lib.flatten(values | {"model": {"name": 0, "input_size": 0, "options": 0}})) <= 54
 
 
 def stored_long_ago(**options: object) -> str:
