@@ -87,14 +87,18 @@ def main() -> None:
         training, held_out = open_training(
             arguments.dataset, "train", arguments.data_dir, arguments.scheme, DataConfig().validation_percent
         )
+        scheme = load_scheme(arguments.scheme)
+        others = [
+            faces.in_scheme(scheme)
+            for name in arguments.conditions or ()
+            for faces in open_splits(name, arguments.data_dir).values()
+        ]
         start = time.perf_counter()
         predictor = train(training)
         minutes = (time.perf_counter() - start) / 60
         points, seconds = predict(predictor, held_out)
         if arguments.out:
             predictor.save(str(arguments.out))
-        others = [open_splits(name, arguments.data_dir) for name in arguments.conditions or ()]
-    scheme = load_scheme(arguments.scheme)
     normaliser = metrics.default_normaliser(scheme)
     nme = inference.face_errors(points, held_out, scheme, normaliser)
     errors = error_table.error_rows(nme, {"full": np.ones(len(held_out), bool)}, thresholds_of(scheme))
@@ -108,7 +112,7 @@ def main() -> None:
     error_table.print_error_rows(errors, protocol)
     print(f"{1e3 * seconds:.2f} ms a face (median; one thread, the photo in grey and the box at hand)")
     if arguments.conditions is not None:
-        for faces in [held_out, *(faces.in_scheme(scheme) for splits in others for faces in splits.values())]:
+        for faces in [held_out, *others]:
             print(f"\n{faces.dataset}, {faces.split}: {len(faces)} faces")
             rows = conditions.measure(lambda made, _: predict(predictor, made)[0], faces, predict(predictor, faces)[0])
             conditions.print_conditions(rows)

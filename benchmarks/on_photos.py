@@ -4,7 +4,7 @@ python -m benchmarks.on_photos --dataset wflw --source WFLW --weights wflw98 oth
 
 Each model takes the box of the detector that overlaps most with the face, calibrated to its own habit; nan where none
 does. In a second column it takes the bounding box of the true points, brought to that habit, too. Errors are in % of
-the distance of the outer eye corners, over the points of the archive.
+the distance of the outer eye corners, over the points of the archive, or those of them that the model finds.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ _SAME_FACE = 0.3
 
 def errors(landmarker: Landmarker, faces: Faces) -> tuple[np.ndarray, np.ndarray]:
     """NME [n] in % by the detector's boxes, NaN where it finds no box of the face, and by those of the true points."""
+    faces = faces.in_scheme(landmarker.scheme)
     found, true = np.full(len(faces), np.nan), np.full(len(faces), np.nan)
     assert faces.read_photo is not None
     calibration = landmarker.trained.boxes.get(LANDMARKS)
@@ -54,7 +55,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dataset", default="wflw", help="the format of the archive")
     parser.add_argument("--source", required=True, type=pathlib.Path, help="the folder of the archive")
-    parser.add_argument("--weights", required=True, nargs="+", help="models of the archive's points")
+    parser.add_argument("--weights", required=True, nargs="+", help="models of the archive's points or some of them")
     arguments = parser.parse_args()
     with told_errors():
         models = [Landmarker.load(name) for name in arguments.weights]

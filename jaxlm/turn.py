@@ -11,10 +11,8 @@ command makes the same faces.
 
 from __future__ import annotations
 
-import argparse
-import math
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from jaxlm import config
 from jaxlm.data_pipelines import input as input_lib
@@ -33,38 +31,22 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--split", default=data.train_split, help="split whose faces are turned")
     parser.add_argument(
         "--validation-percent",
-        type=within(int, 0, 99),
+        type=commands.within(int, 0, 99),
         default=data.validation_percent,
         help="share of the photos that training holds out, as its --data.validation-percent says",
     )
     parser.add_argument("--held-out", action="store_true", help="turn the faces held out from training, to judge by")
     parser.add_argument("--copies", type=commands.count, default=Plan.copies, help="new faces of each photo")
     parser.add_argument(
-        "--closed", type=within(float, 0, 1), default=Plan.closed, help="share of them whose eyes are shut"
+        "--closed", type=commands.within(float, 0, 1), default=Plan.closed, help="share of them whose eyes are shut"
     )
     parser.add_argument(
-        "--seed", type=within(int, 0, 2**31 - 1), default=Plan.seed, help="number from which turns are drawn"
+        "--seed", type=commands.within(int, 0, 2**31 - 1), default=Plan.seed, help="number from which turns are drawn"
     )
     parser.add_argument("--out", required=True, type=pathlib.Path, metavar="NEW.npz", help="the pack to write")
     arguments = parser.parse_args(argv)
     with commands.told_errors():
         turn(**vars(arguments))
-
-
-def within(kind: type[float], low: float, high: float) -> Callable[[str], float]:
-    """The type of an argument that is a number, `int` or `float`, from `low` to `high`."""
-
-    def read(text: str) -> float:
-        try:
-            number = kind(text)
-        except ValueError:
-            number = math.nan
-        if not low <= number <= high:
-            whole = "a whole number" if kind is int else "a number"
-            raise argparse.ArgumentTypeError(f"it must be {whole} from {low} to {high}, not {text}")
-        return number
-
-    return read
 
 
 def turn(

@@ -216,7 +216,8 @@ def test_the_values_of_the_table(tmp_path: pathlib.Path):
     assert (difference.arm, difference.other, difference.seeds, difference.found.seeds) == ("b", "a", [3], None)
     assert difference.found.mean == pytest.approx(-0.5, rel=float32_error(depth=10, scale=10))
     assert difference.verdict == "not clear (one seed)"
-    text = reporting.markdown(its, [a, b], [difference], {"data": "d"}, (0.08, 0.10), {"b/seed1": "it\nbroke"})
+    found = reporting.Findings(its, [a, b], [difference], {"data": "d"}, (0.08, 0.10), {"b/seed1": "it\nbroke"})
+    text = reporting.markdown(found)
     assert "| a | 6.000 +- 4.243 | 25.00 | 0.375 | 25.00 | 0.450 | 3, 1 | 8 | 4 (2.5) | 100 |" in text
     assert "| 0.00 | 0.750 | 3 | 8 | 4 (2) | 100 |" in text
     assert "- b/seed1: it broke" in text

@@ -28,9 +28,9 @@ FAILURE = 0.1
 """A face has failed where its NME, by the box, is more."""
 
 _NORMALISER = "box"
-# An eye is closed where its lids lie closer than this, in lengths from corner to corner; a mouth is open where its
-# height over its width is more.
-_CLOSED, _OPEN = 0.08, 0.6
+CLOSED = 0.08
+"""An eye is closed where its lids lie closer than this, in lengths from corner to corner."""
+_OPEN = 0.6  # A mouth is open where its height over its width is more.
 _EYES = ("left_eye", "right_eye")
 
 # Changes a frame uint8 [F, F, 3] whose face box has sides of so many pixels, with draws of its own.
@@ -136,9 +136,9 @@ def shape_masks(faces: Faces) -> dict[str, np.ndarray]:
     across /= np.maximum(np.linalg.norm(across, axis=-1, keepdims=True), 1e-6)
     masks = {}
     with contextlib.suppress(ValueError):  # Of schemes that cannot be read as 68 points nobody knows the lids.
-        six = faces.points[:, conversion(faces.scheme, IBUG68)]
-        (left, left_gap), (right, right_gap) = (lids_of(six[:, list(IBUG68.parts[eye])]) for eye in _EYES)
-        masks["eyes closed"] = np.where(left > right, left_gap, right_gap) < _CLOSED
+        points = faces.points[:, conversion(faces.scheme, IBUG68)]
+        (left, left_gap), (right, right_gap) = (lids_of(points[:, list(IBUG68.parts[eye])]) for eye in _EYES)
+        masks["eyes closed"] = np.where(left > right, left_gap, right_gap) < CLOSED
     if "mouth" in parts:
         masks["mouth open"] = height_over_width(faces.points[:, list(parts["mouth"])], across) > _OPEN
     return masks

@@ -19,6 +19,7 @@ from jaxlm.files import check_output
 from jaxlm.landmarks import Scheme, conversion, geometry
 from jaxlm.runtime import progress
 
+_RELABELLED = "_relabelled"  # Behind the name of the set.
 _NAMED = 10  # Faces that a message names.
 _NEAREST = 4  # Labelled points that say how far a point without a label moves.
 _ON_IT = 1e-3  # Pixels; a label of the point itself outweighs all others.
@@ -55,7 +56,7 @@ def relabel_and_write(
     """
     check_pack_name(out)
     ours = "a pack of relabelled faces"  # Of others the photos would be lost.
-    check_output(out, ours, lambda file: prepared.is_pack_called(file, "_relabelled"), [pathlib.Path(dataset)])
+    check_output(out, ours, lambda file: prepared.is_pack_called(file, _RELABELLED), [pathlib.Path(dataset)])
     splits = input_lib.open_splits(dataset, data_dir)
     relabelled = [relabel_faces(faces, teachers, flip_test) for faces in splits.values()]
     if follow_labels:
@@ -111,7 +112,7 @@ def relabel_faces(faces: Faces, teachers: Sequence[Trained], flip_test: bool) ->
     if not np.isfinite(points).all():
         raise ValueError(f"the models find points that are not finite in {faces.dataset}, {faces.split}")
     visible = np.ones(points.shape[:2], bool)
-    name = f"{faces.dataset}_relabelled"
+    name = f"{faces.dataset}{_RELABELLED}"
     return dataclasses.replace(faces, dataset=name, scheme=teachers[0].scheme, points=points, visible=visible)
 
 

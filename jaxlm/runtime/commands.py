@@ -6,13 +6,14 @@ import argparse
 import contextlib
 import difflib
 import errno
+import math
 import os
 import pathlib
 import re
 import sys
 import textwrap
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 # Errors that say in words what is wrong with the input or the machine.
@@ -98,6 +99,22 @@ def count(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"it must be 1 or more, not {text}")
     return number
+
+
+def within(kind: type[float], low: float, high: float) -> Callable[[str], float]:
+    """The type of an argument that is a number, `int` or `float`, from `low` to `high`."""
+
+    def read(text: str) -> float:
+        try:
+            number = kind(text)
+        except ValueError:
+            number = math.nan
+        if not low <= number <= high:
+            whole = "a whole number" if kind is int else "a number"
+            raise argparse.ArgumentTypeError(f"it must be {whole} from {low} to {high}, not {text}")
+        return number
+
+    return read
 
 
 def add_data_arguments(

@@ -7,7 +7,7 @@ import io
 import pathlib
 import textwrap
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,6 +22,26 @@ from jaxlm.studies.comparison.workdirs import results_in
 from jaxlm.studies.intervals import RESAMPLES, Interval
 
 
+class Findings(NamedTuple):
+    """What came out of a study.
+
+    Attributes:
+      study: The study.
+      rows: What came out of each arm.
+      differences: Those of the pairs that it compares.
+      protocol: What the numbers depend on, by what each line is about.
+      thresholds: Of failure rates and AUC, fractions.
+      missing: Why runs have no result, by their names.
+    """
+
+    study: Study
+    rows: Sequence[ArmResult]
+    differences: Sequence[Difference]
+    protocol: Mapping[str, str]
+    thresholds: Sequence[float]
+    missing: Mapping[str, str]
+
+
 def report_study(study: Study, runs: Sequence[Run], workdir: pathlib.Path, missing: Mapping[str, str]) -> None:
     """Prints study.md, and writes it, study.csv, study.json and study.png into the workdir.
 
@@ -34,8 +54,8 @@ def report_study(study: Study, runs: Sequence[Run], workdir: pathlib.Path, missi
     Raises:
       ValueError: No run is finished, a result is damaged, or runs were judged by different faces.
     """
-    found = {run.name: read_result(run, workdir, study) for run in runs}
-    results = {name: result for name, result in found.items() if result}
+    read = {run.name: read_result(run, workdir, study) for run in runs}
+    results = {name: result for name, result in read.items() if result}
     if not results:
         raise ValueError(f"no run of the study is finished; the first failed: {next(iter(missing.values()))}")
     check_judges(results)
@@ -43,12 +63,13 @@ def report_study(study: Study, runs: Sequence[Run], workdir: pathlib.Path, missi
     rows = results_of(study, results, thresholds)
     differences = differences_of(study, rows, results)
     protocol = protocol_lines(study, next(iter(results.values())), thresholds)
-    text = markdown(study, rows, differences, protocol, thresholds, missing)
+    found = Findings(study, rows, differences, protocol, thresholds, missing)
+    text = markdown(found)
     print(f"\n{text}")
     files = results_in(workdir)
     write_whole(files[0], text)
     write_whole(files[1], as_csv(study, rows, thresholds))
-    write_json(files[2], document(study, rows, differences, protocol, thresholds, missing))
+    write_json(files[2], document(found))
     draw(files[3], study, rows, results, protocol)
     print("Wrote " + "\n      ".join(map(str, files)))
 
@@ -72,15 +93,9 @@ def protocol_lines(study: Study, one: Result, thresholds: Sequence[float]) -> di
     return lines
 
 
-def markdown(
-    study: Study,
-    rows: Sequence[ArmResult],
-    differences: Sequence[Difference],
-    protocol: Mapping[str, str],
-    thresholds: Sequence[float],
-    missing: Mapping[str, str],
-) -> str:
+def markdown(found: Findings) -> str:
     """The page: the question, the table, the differences, what is missing, the protocol."""
+    study, rows, differences, protocol, thresholds, missing = found
     limits = [f"{measure}@{100 * threshold:g}" for threshold in thresholds for measure in ("FR", "AUC")]
     shifted = [f"NME, boxes off {percent:g} %" for percent in study.box_errors]
     tried = ["trial"] if any(row.trial for row in rows) else []
@@ -158,15 +173,9 @@ def as_csv(study: Study, rows: Sequence[ArmResult], thresholds: Sequence[float])
     return text.getvalue()
 
 
-def document(
-    study: Study,
-    rows: Sequence[ArmResult],
-    differences: Sequence[Difference],
-    protocol: Mapping[str, str],
-    thresholds: Sequence[float],
-    missing: Mapping[str, str],
-) -> dict[str, Any]:
+def document(found: Findings) -> dict[str, Any]:
     """What study.json holds; see `ArmResult`, `Difference` and `PairedDifference`."""
+    study, rows, differences, protocol, thresholds, missing = found
     return {
         "question": study.question,
         "protocol": dict(protocol),
