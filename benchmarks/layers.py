@@ -40,6 +40,7 @@ CASES = (
     Case("convolution 324 -> 1024, 48 px", operators.conv_3x3, 48, 324, (3, 3, 324, 1024)),
     Case("convolution 3 -> 24, 384 px, stride 2", partial(operators.conv_3x3, stride=2), 384, 3, (3, 3, 3, 24)),
     Case("convolution 512 -> 512, 2 px", operators.conv_3x3, 2, 512, (3, 3, 512, 512)),
+    Case("convolution 24 -> 144, 1 x 1, 32 px", operators.conv, 32, 24, (1, 1, 24, 144)),
     Case("depthwise 116, 48 px", operators.depthwise_conv_3x3, 48, 116, (3, 3, 1, 116)),
     Case("depthwise 116, 48 px, stride 2", partial(operators.depthwise_conv_3x3, stride=2), 48, 116, (3, 3, 1, 116)),
     Case("transposed 232 -> 324, 24 px", operators.conv_transpose_4x4, 24, 232, (4, 4, 324, 232)),

@@ -62,6 +62,7 @@ OPERATORS: dict[str, tuple[Operator, Operator, tuple[int, ...]]] = {
         functools.partial(convolve, stride=2),
         (3, 3, 6, 5),
     ),
+    "conv, 1 x 1": (operators.conv, convolve_same, (1, 1, 6, 5)),
     "depthwise": (operators.depthwise_conv_3x3, functools.partial(convolve, groups=6), (3, 3, 1, 6)),
     "depthwise, stride 2": (
         functools.partial(operators.depthwise_conv_3x3, stride=2),
@@ -81,6 +82,8 @@ MODULES: dict[str, tuple[nn.Module, nn.Module]] = {
     "conv": (layers.Conv3x3(5), nn.Conv(5, (3, 3), padding=1, use_bias=False)),
     "conv, stride 2": (layers.Conv3x3(5, stride=2), nn.Conv(5, (3, 3), strides=2, padding=1, use_bias=False)),
     "conv with bias": (layers.Conv3x3(5, use_bias=True), nn.Conv(5, (3, 3), padding=1)),
+    "conv, 1 x 1": (layers.Conv1x1(5), nn.Conv(5, (1, 1), use_bias=False)),
+    "conv, 1 x 1, with bias": (layers.Conv1x1(5, use_bias=True), nn.Conv(5, (1, 1))),
     "depthwise": (
         layers.DepthwiseConv3x3(),
         nn.Conv(6, (3, 3), padding=1, feature_group_count=6, use_bias=False),
@@ -233,6 +236,8 @@ def test_counts_are_those_of_the_plain_operators() -> None:
     shape = (1, 8, 8, 6)
     assert layers.Conv3x3(5, stride=2).count_macs(shape, (1, 4, 4, 5)) == (9 * 4 * 4 * 6 * 5, 0)
     assert layers.Conv3x3(5, use_bias=True).count_macs(shape, (1, 8, 8, 5)) == (9 * 8 * 8 * 6 * 5, 8 * 8 * 5)
+    assert layers.Conv1x1(5).count_macs(shape, (1, 8, 8, 5)) == (8 * 8 * 6 * 5, 0)
+    assert layers.Conv1x1(5, use_bias=True).count_macs(shape, (1, 8, 8, 5)) == (8 * 8 * 6 * 5, 8 * 8 * 5)
     assert layers.DepthwiseConv3x3(stride=2).count_macs(shape, (1, 4, 4, 6)) == (9 * 4 * 4 * 6, 0)
     assert layers.ConvTranspose4x4(5).count_macs(shape, (1, 16, 16, 5)) == (8 * 8 * 16 * 6 * 5, 0)
     assert layers.MaxPool3x3().count_macs(shape, (1, 4, 4, 6)) == (0, 8 * 8 * 6)

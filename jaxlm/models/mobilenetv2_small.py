@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
-from jaxlm.models.layers import Conv3x3, DepthwiseConv3x3
+from jaxlm.models.layers import Conv1x1, Conv3x3, DepthwiseConv3x3
 
 PReLU = partial(nn.PReLU, negative_slope_init=0.25)
 
@@ -109,8 +109,8 @@ class MobileNetV2Small(nn.Module):
         return head(x.reshape(x.shape[0], -1))
 
 
-def _pointwise(features: int, dtype: DTypeLike, name: str) -> nn.Conv:
-    return nn.Conv(features, (1, 1), use_bias=False, kernel_init=_CONV_INIT, dtype=dtype, name=name)
+def _pointwise(features: int, dtype: DTypeLike, name: str) -> Conv1x1:
+    return Conv1x1(features, kernel_init=_CONV_INIT, dtype=dtype, name=name)
 
 
 def _batch_norm(train: bool, dtype: DTypeLike, name: str) -> nn.BatchNorm:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
-from jaxlm.models.layers import Conv3x3
+from jaxlm.models.layers import Conv1x1, Conv3x3
 from jaxlm.models.resnet18 import BasicBlock, Norm
 
 
@@ -63,13 +63,13 @@ def decode(
     makes a normalisation of a given name.
     """
     conv = partial(Conv3x3, width, dtype=dtype)
-    lateral = partial(nn.Conv, width, (1, 1), use_bias=False, dtype=dtype)
+    lateral = partial(Conv1x1, width, dtype=dtype)
     x = scales[-1]
     for stage, scale in reversed(list(enumerate(scales, start=first))):
         beside = norm(name=f"lateral_norm{stage}")(lateral(name=f"lateral{stage}")(scale))
         x = nn.relu(beside if scale is scales[-1] else beside + double(x))
         x = nn.relu(norm(name=f"smooth_norm{stage}")(conv(name=f"smooth{stage}")(x)))
-    head = nn.Conv(num_points, (1, 1), kernel_init=nn.initializers.normal(0.01), dtype=dtype, name="head")
+    head = Conv1x1(num_points, use_bias=True, kernel_init=nn.initializers.normal(0.01), dtype=dtype, name="head")
     return head(x).astype(jnp.float32)
 
 

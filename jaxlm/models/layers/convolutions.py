@@ -48,6 +48,32 @@ class Conv3x3(nn.Module):
         return 9 * input_shape[-1] * size, size if self.use_bias else 0
 
 
+class Conv1x1(nn.Module):
+    """Convolution of single pixels: [B, H, W, C] -> [B, H, W, features].
+
+    Parameters and their first values are those of `nn.Conv(features, (1, 1), use_bias=use_bias)`.
+    """
+
+    features: int
+    use_bias: bool = False
+    dtype: DTypeLike = jnp.float32
+    kernel_init: nn.initializers.Initializer = nn.initializers.lecun_normal()
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        kernel = self.param("kernel", self.kernel_init, (1, 1, x.shape[-1], self.features), jnp.float32)
+        x = operators.conv(x.astype(self.dtype), kernel.astype(self.dtype))
+        if not self.use_bias:
+            return x
+        bias = self.param("bias", nn.initializers.zeros_init(), (self.features,), jnp.float32)
+        return x + bias.astype(self.dtype)[None, None, None]
+
+    def count_macs(self, input_shape: Shape, output_shape: Shape) -> tuple[int, int]:
+        """Products and element-wise operations, for `jaxlm.summary`; a bias is one for each output element."""
+        size = math.prod(output_shape)
+        return input_shape[-1] * size, size if self.use_bias else 0
+
+
 class DepthwiseConv3x3(nn.Module):
     """3 x 3 convolution of each channel by itself, no bias, padding 1: [B, H, W, C] -> [B, ceil(H / stride), ..., C].
 

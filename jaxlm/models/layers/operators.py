@@ -1,8 +1,9 @@
 """Operators in forms that XLA's CPU backend runs fast.
 
 XLA:CPU is slow at depthwise and transposed convolutions, at the kernel gradient of large dense ones, at dense ones that
-give 2 x 2 pixels, and at the gradient of max-pooling; benchmarks/README.md has the measurements. Each such operator is
-a function here with two forms that agree to rounding. jaxlm/models/layers/convolutions.py has the modules.
+give 2 x 2 pixels, at those of single pixels, and at the gradient of max-pooling; benchmarks/README.md has the
+measurements. Each such operator is a function here with two forms that agree to rounding.
+jaxlm/models/layers/convolutions.py has the modules.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
 
-from jaxlm.models.layers import depthwise
+from jaxlm.models.layers import depthwise, pointwise
 from jaxlm.models.layers.depthwise import Padding, same_padding, shifts
 
 Target = Literal["cpu", "accelerator"]
@@ -71,7 +72,12 @@ def conv_3x3(x: jax.Array, kernel: jax.Array, stride: int = 1) -> jax.Array:
 
 
 def conv(x: jax.Array, kernel: jax.Array, stride: int = 1) -> jax.Array:
-    """Convolves x [B, H, W, C] with kernel [k, k, C, D], padding "SAME" as TensorFlow has it, in one form."""
+    """Convolves x [B, H, W, C] with kernel [k, k, C, D], padding "SAME" as TensorFlow has it.
+
+    The CPU form of a kernel of one pixel, with stride 1, is a product of matrices; other kernels have one form.
+    """
+    if rewritten() and kernel.shape[:2] == (1, 1) and stride == 1:
+        return pointwise.by_product(x, kernel)
     return lax.conv_general_dilated(x, kernel, (stride, stride), "SAME", dimension_numbers=_NHWC)
 
 
