@@ -68,6 +68,7 @@ def rows(first: Predictions, second: Predictions) -> list[tuple[str, float, floa
     compared = {
         "first to labels": distances(first.points, first.truth),
         "second to labels": distances(second.points, second.truth),
+        "mean of both to labels": distances((first.points + second.points) / 2, first.truth),
         "first to second": distances(first.points, second.points),
     }
     along = compared["first to labels"].copy()
