@@ -35,6 +35,7 @@ def test_every_step_is_a_command_and_reads_what_earlier_ones_wrote(
 ):
     steps = script.plan(pathlib.Path("300w.npz"), tmp_path, script.BUDGETS[budget])
     assert ("teacher" in {step.name for step in steps}) == (budget == "gpu")
+    assert any("depthwise" in word for step in steps for word in step.arguments) == (budget == "cpu")
     written = set()
     for step in steps:
         parse(step.arguments, monkeypatch)
