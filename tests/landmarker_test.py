@@ -214,8 +214,13 @@ def test_a_file_is_a_landmarker(weights: pathlib.Path):
     assert not face.degenerate
 
 
-def test_the_model_that_comes_with_it_is_the_default(weights: pathlib.Path, monkeypatch: pytest.MonkeyPatch):
+def test_the_model_that_comes_with_it_is_the_default(
+    weights: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setitem(shipped.MODELS, "shipped", shipped.Shipped(weights, bundle.sha256(weights)))
+    assert Landmarker.load().scheme == IBUG68
+    monkeypatch.chdir(tmp_path)
+    pathlib.Path("shipped", "checkpoints").mkdir(parents=True)  # Whatever has its name in the working directory.
     assert Landmarker.load().scheme == IBUG68
     monkeypatch.setitem(shipped.MODELS, "shipped", shipped.Shipped(weights, "0" * 64))
     with pytest.raises(ValueError, match="its SHA-256 is"):

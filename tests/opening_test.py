@@ -157,8 +157,10 @@ def test_the_weights_that_come_with_jaxlm_have_a_name(tmp_path: pathlib.Path, mo
     assert open_model("wflw98").scheme == WFLW98
     assert open_variables("shipped").keys() == {"params", "batch_stats"}
     check_exists("wflw98")
-    pathlib.Path("wflw98").mkdir()  # What exists is meant by its name.
-    with pytest.raises(CheckpointError, match="wflw98: no training run here"):
+    pathlib.Path("wflw98", "evaluation").mkdir(parents=True)  # As it is after an evaluation in the folder `runs`.
+    assert open_model("wflw98").scheme == WFLW98
+    pathlib.Path("wflw98", "checkpoints").mkdir()  # A run that exists is meant by its name.
+    with pytest.raises(CheckpointError, match="wflw98"):
         open_model("wflw98")
     for path in ("nowhere", "nowhere.npz"):
         with pytest.raises(OSError, match=f"{path}: there is no such"):

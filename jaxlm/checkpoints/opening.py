@@ -25,8 +25,11 @@ def is_weights(path: str | os.PathLike[str]) -> bool:
 
 
 def _names_shipped(path: pathlib.Path) -> bool:
-    """Whether a path names weights that come with jaxlm, and nothing that exists."""
-    return str(path) in shipped.MODELS and not path.exists()
+    """Whether a path names weights that come with jaxlm, and neither a file nor a run that exists.
+
+    Other folders do not count: results of the weights `ibug68` go to one of that name.
+    """
+    return str(path) in shipped.MODELS and not path.is_file() and not directory_of(path).is_dir()
 
 
 def resolved(path: str | os.PathLike[str]) -> pathlib.Path:

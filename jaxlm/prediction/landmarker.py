@@ -112,7 +112,7 @@ class Landmarker:
             detector = detectors.build(detector)
         if path is not None and not os.fspath(path):
             raise ValueError("the path of the model is empty; give a file, a run, or None for the shipped one")
-        trained = open_model(shipped.NAME if path is None else path, step=step, head=head)
+        trained = open_model(shipped.weights() if path is None else path, step=step, head=head)
         return cls(trained, detector, flip_test, backend, threads)
 
     @property
