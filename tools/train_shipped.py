@@ -82,8 +82,8 @@ def plan(dataset: pathlib.Path, workdir: pathlib.Path, budget: Budget) -> list[S
         return Step(size, ["convert", str(imagenet(size)), "--model", f"efficientnet_{size}", "--out", out])
 
     frozen = [word for path in _DEPTHWISE for word in (path, "0")] if budget.frozen else []
-    rates = [*_BAD_PICTURES, "--optim.rates", *frozen, "encoder"]
-    slow = [*rates, "0.3"]
+    student = [*_BAD_PICTURES, "--optim.rates", *frozen, "encoder"]
+    slow = [*student, "0.3"]
     turned = ["--data.styled", file("turned.npz"), "--data.styled-ratio"]
     again = [*slow, "--optim.learning-rate", "4e-4", "--optim.ema-decay", "0.998", *turned]
     faces = str(dataset)
@@ -101,7 +101,7 @@ def plan(dataset: pathlib.Path, workdir: pathlib.Path, budget: Budget) -> list[S
         faces += "+" + file("by_teacher.npz")
     steps += [
         converted("lite0"),
-        training("first", "lite0.npz", 128, budget.first, *rates, "1", data=faces),
+        training("first", "lite0.npz", 128, budget.first, *student, "1", data=faces),
         training("second", "first", 192, budget.second, *slow, *_MILD, "--optim.learning-rate", "7e-4", data=faces),
         training("third", "second", 192, budget.turned, *again, "0.25", data=faces),
         training("fourth", "second", 192, budget.turned, *again, "0.4", *_MILD, "--seed", "1", data=faces),

@@ -6,6 +6,8 @@ Each has the parameters of its Flax counterpart, so that weights fit either form
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -15,10 +17,22 @@ from jax.typing import DTypeLike
 from jaxlm.models.layers import operators
 
 Shape = tuple[int, ...]
+Operator = Callable[[jax.Array, jax.Array], jax.Array]
 
 _INIT = nn.initializers.kaiming_normal()
 # Each output pixel of a 4 x 4 transposed convolution with stride 2 meets a quarter of the kernel.
 _TRANSPOSED_INIT = nn.initializers.variance_scaling(8.0, "fan_in", "truncated_normal", in_axis=-1, out_axis=-2)
+
+
+def _convolve(module: Conv1x1 | Conv3x3, side: int, operator: Operator, x: jax.Array) -> jax.Array:
+    """Convolves x with the module's kernel [side, side, C, features], and adds its bias, if it has one."""
+    shape = (side, side, x.shape[-1], module.features)
+    kernel = module.param("kernel", module.kernel_init, shape, jnp.float32)
+    x = operator(x.astype(module.dtype), kernel.astype(module.dtype))
+    if not module.use_bias:
+        return x
+    bias = module.param("bias", nn.initializers.zeros_init(), (module.features,), jnp.float32)
+    return x + bias.astype(module.dtype)[None, None, None]
 
 
 class Conv3x3(nn.Module):
@@ -35,12 +49,7 @@ class Conv3x3(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        kernel = self.param("kernel", self.kernel_init, (3, 3, x.shape[-1], self.features), jnp.float32)
-        x = operators.conv_3x3(x.astype(self.dtype), kernel.astype(self.dtype), self.stride)
-        if not self.use_bias:
-            return x
-        bias = self.param("bias", nn.initializers.zeros_init(), (self.features,), jnp.float32)
-        return x + bias.astype(self.dtype)[None, None, None]
+        return _convolve(self, 3, partial(operators.conv_3x3, stride=self.stride), x)
 
     def count_macs(self, input_shape: Shape, output_shape: Shape) -> tuple[int, int]:
         """Products and element-wise operations, for `jaxlm.summary`; a bias is one for each output element."""
@@ -61,12 +70,7 @@ class Conv1x1(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        kernel = self.param("kernel", self.kernel_init, (1, 1, x.shape[-1], self.features), jnp.float32)
-        x = operators.conv(x.astype(self.dtype), kernel.astype(self.dtype))
-        if not self.use_bias:
-            return x
-        bias = self.param("bias", nn.initializers.zeros_init(), (self.features,), jnp.float32)
-        return x + bias.astype(self.dtype)[None, None, None]
+        return _convolve(self, 1, operators.conv, x)
 
     def count_macs(self, input_shape: Shape, output_shape: Shape) -> tuple[int, int]:
         """Products and element-wise operations, for `jaxlm.summary`; a bias is one for each output element."""
